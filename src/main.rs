@@ -1,0 +1,3 @@
+//! The `relayscope` command.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The relay engine.
+
+pub mod options;

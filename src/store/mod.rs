@@ -1,0 +1,5 @@
+//! The trace store.
+
+pub mod options;
+
+pub use options::{Durability, Options};

@@ -1,0 +1,47 @@
+//! What the store can be told.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When a record counts as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It has reached the kernel: survives the death of the process.
+    Written,
+    /// It has reached the disk: survives a power cut.
+    Synced,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    pub dir: PathBuf,
+    pub durability: Durability,
+    /// Pause between group fsyncs under `Written`.
+    pub sync_every: Duration,
+    /// Octets of records that may wait for the writer.
+    pub queue_octets: usize,
+    /// An active journal file is sealed at this size.
+    pub segment_octets: u64,
+    /// Budget of sled's cache and the Bloom filters, over all open days.
+    pub cache_octets: u64,
+    /// Days kept; 0: all.
+    pub keep_days: u32,
+    /// Octets kept; 0: all. The oldest days go first.
+    pub keep_octets: u64,
+}
+
+impl Options {
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            durability: Durability::Written,
+            sync_every: Duration::from_millis(100),
+            queue_octets: 32 << 20,
+            segment_octets: 64 << 20,
+            cache_octets: 64 << 20,
+            keep_days: 30,
+            keep_octets: 0,
+        }
+    }
+}

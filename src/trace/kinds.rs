@@ -1,0 +1,204 @@
+//! The closed vocabularies of a record. The variants' names in snake case are the public words.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Declares a vocabulary: a fieldless enum whose public words are listed beside its variants, once.
+macro_rules! vocabulary {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$doc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The public word for this value.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The value a public word stands for.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.word())
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "enum": [$($word),+]})
+            }
+        }
+    };
+}
+
+vocabulary! {
+    /// What a journal frame holds. The discriminant is the octet in the frame header; new kinds are appended.
+    RecordKind {
+        Transaction = "transaction",
+        /// A session that ended without any transaction, or otherwise than by QUIT.
+        Session = "session",
+        /// Facts that came later, by the id of the record they amend.
+        Amendment = "amendment",
+        Incident = "incident",
+        Audit = "audit",
+        /// Records that could not be stored: how many, from when to when, why.
+        Gap = "gap",
+        Log = "log",
+        /// A transaction is about to pass end-of-data; its record follows, unless the process dies.
+        Mark = "mark",
+    }
+}
+
+vocabulary! {
+    /// How far a message, or one recipient of it, came.
+    State {
+        /// 2xx to end-of-data.
+        Accepted = "accepted",
+        /// 4xx.
+        Deferred = "deferred",
+        /// 5xx.
+        Rejected = "rejected",
+        /// Client or proxy gave up before end-of-data.
+        Aborted = "aborted",
+        /// In doubt: end-of-data left, no reply came.
+        Unknown = "unknown",
+        /// Transactions only: recipients fared differently.
+        Partial = "partial",
+    }
+}
+
+vocabulary! {
+    /// Where in the dialogue something was decided.
+    Stage {
+        Connect = "connect",
+        Banner = "banner",
+        Ehlo = "ehlo",
+        StartTls = "starttls",
+        Auth = "auth",
+        MailFrom = "mail_from",
+        RcptTo = "rcpt_to",
+        Data = "data",
+        Body = "body",
+        EndOfData = "end_of_data",
+        Quit = "quit",
+        AfterAcceptance = "after_acceptance",
+    }
+}
+
+vocabulary! {
+    /// Who decided.
+    Actor {
+        Client = "client",
+        Proxy = "proxy",
+        Dns = "dns",
+        Network = "network",
+        Upstream = "upstream",
+        Recipient = "recipient",
+    }
+}
+
+vocabulary! {
+    /// Who must act.
+    Act {
+        Sender = "sender",
+        LocalAdmin = "local_admin",
+        SmartHost = "smart_host",
+        RecipientSide = "recipient_side",
+        Network = "network",
+        Nobody = "nobody",
+    }
+}
+
+vocabulary! {
+    Direction {
+        Outbound = "outbound",
+        Inbound = "inbound",
+    }
+}
+
+vocabulary! {
+    /// One of the two connections of a session.
+    Leg {
+        Client = "client",
+        Upstream = "upstream",
+    }
+}
+
+vocabulary! {
+    /// Direction of octets as seen from the proxy.
+    Flow {
+        In = "in",
+        Out = "out",
+    }
+}
+
+vocabulary! {
+    /// How a session ended.
+    EndHow {
+        Quit = "quit",
+        /// An orderly close without QUIT.
+        Close = "close",
+        Reset = "reset",
+        Timeout = "timeout",
+        /// Refused before a session began: client network, connection limit, draining.
+        Refused = "refused",
+        /// The peer broke the protocol beyond what can be carried.
+        Protocol = "protocol",
+        TlsFailure = "tls_failure",
+        AuthFailure = "auth_failure",
+        ConnectFailure = "connect_failure",
+        /// The proxy is shutting down.
+        Shutdown = "shutdown",
+        /// The proxy itself died; the record was made from what the journal held at the next start.
+        Crash = "crash",
+    }
+}
+
+vocabulary! {
+    /// Peculiarities worth finding again.
+    Flag {
+        /// CR or LF alone in the message.
+        BareNewline = "bare_newline",
+        /// A lone dot between anything but CRLFs: an attempt at (or an accident like) SMTP smuggling.
+        SmugglingGuard = "smuggling_guard",
+        NulOctet = "nul_octet",
+        /// End-of-data was sent upstream and no reply came.
+        InDoubt = "in_doubt",
+        /// The final reply came after the client had gone.
+        LateReply = "late_reply",
+        StarttlsMissing = "starttls_missing",
+        ClearAfterTlsFailure = "clear_after_tls_failure",
+        TlsUnverified = "tls_unverified",
+        PlaintextAuth = "plaintext_auth",
+        EarlyTalker = "early_talker",
+        MalformedReply = "malformed_reply",
+        SurplusReply = "surplus_reply",
+        /// The upstream answered before the message had ended.
+        EarlyReply = "early_reply",
+        EightBitCommand = "eight_bit_command",
+        LongLine = "long_line",
+        ForeignProtocol = "foreign_protocol",
+        SuspectedSecret = "suspected_secret",
+        TimelineCut = "timeline_cut",
+        RecipientsCut = "recipients_cut",
+        HeaderCut = "header_cut",
+        /// The reply was relayed before its record was stored (`on_store_failure = "pass"`).
+        StoredLate = "stored_late",
+        FailedOver = "failed_over",
+        ClientHalfClosed = "client_half_closed",
+        PipeliningWithoutOffer = "pipelining_without_offer",
+        MiddleboxSuspected = "middlebox_suspected",
+    }
+}

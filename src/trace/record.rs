@@ -1,0 +1,376 @@
+//! What is kept of transactions and sessions, in memory and (through [`super::stored`]) in the journal.
+//!
+//! Times: one wall-clock reading a session ([`WallMicros`]), everything else monotonic µs since then. Text from the wire
+//! is kept as it came apart from invalid UTF-8 (replaced), redaction (by the recorder) and bounds; whoever shows it escapes it.
+//! The field order is the stored form of version 1: change it only together with [`super::stored::VERSION`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::RecordId;
+use super::kinds::{Act, Actor, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State};
+
+/// Unix time in µs.
+pub type WallMicros = u64;
+
+/// Anything the journal can hold.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    Transaction(Box<Transaction>),
+    Session(Box<Session>),
+    Amendment(Box<Amendment>),
+    Gap(Gap),
+    Mark(Box<Mark>),
+}
+
+impl Record {
+    pub fn kind(&self) -> RecordKind {
+        match self {
+            Self::Transaction(_) => RecordKind::Transaction,
+            Self::Session(_) => RecordKind::Session,
+            Self::Amendment(_) => RecordKind::Amendment,
+            Self::Gap(_) => RecordKind::Gap,
+            Self::Mark(_) => RecordKind::Mark,
+        }
+    }
+
+    pub fn id(&self) -> RecordId {
+        match self {
+            Self::Transaction(transaction) => transaction.id,
+            Self::Session(session) => session.id,
+            Self::Amendment(amendment) => amendment.id,
+            Self::Gap(gap) => gap.id,
+            Self::Mark(mark) => mark.id,
+        }
+    }
+}
+
+/// Facts that every record of a process shares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Name of this proxy (`node` in the config, the host name by default).
+    pub node: String,
+    pub proxy_version: String,
+    /// First 16 hex digits of the BLAKE3 of the effective configuration.
+    pub config_digest: String,
+}
+
+/// One mail transaction: MAIL FROM to the reply that ended it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transaction {
+    pub id: RecordId,
+    pub session_id: RecordId,
+    /// 1 for the first transaction of its session.
+    pub transaction_no: u32,
+    pub origin: Arc<Origin>,
+    pub route_rule: Option<String>,
+    /// When MAIL FROM arrived.
+    pub at: WallMicros,
+    /// MAIL FROM to the end of the transaction.
+    pub duration_us: u64,
+    pub listener: String,
+    pub direction: Direction,
+    pub client: Arc<Client>,
+    pub upstream: Arc<Upstream>,
+    pub envelope: Envelope,
+    pub message: Message,
+    pub phases: Phases,
+    pub outcome: Outcome,
+    pub flags: Vec<Flag>,
+    pub timeline: Timeline,
+}
+
+/// A session that ended without any transaction, or otherwise than by QUIT.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// The session id itself.
+    pub id: RecordId,
+    pub origin: Arc<Origin>,
+    pub route_rule: Option<String>,
+    /// When the client's connection was accepted.
+    pub at: WallMicros,
+    pub duration_us: u64,
+    pub listener: String,
+    pub direction: Direction,
+    pub client: Arc<Client>,
+    pub upstream: Arc<Upstream>,
+    pub phases: Phases,
+    /// How many transactions it had (each has a record of its own).
+    pub transactions: u32,
+    pub outcome: Option<Outcome>,
+    pub ended: Ended,
+    pub flags: Vec<Flag>,
+    pub timeline: Timeline,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    pub ip: IpAddr,
+    pub port: u16,
+    /// The argument of the last EHLO or HELO.
+    pub helo: Option<String>,
+    pub tls: Option<Tls>,
+    pub auth: Option<Auth>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Name of the upstream in the configuration.
+    pub name: String,
+    /// Host as configured (or found by MX).
+    pub host: Option<String>,
+    pub ip: Option<IpAddr>,
+    pub port: Option<u16>,
+    pub mx_preference: Option<u16>,
+    /// First line of the greeting, without its code.
+    pub banner: Option<String>,
+    /// What the greeting says the server is: "Postfix", "Exim", "Microsoft ESMTP MAIL Service", …
+    pub software: Option<String>,
+    /// EHLO keyword lines as the upstream sent them, last EHLO.
+    pub offered: Vec<String>,
+    /// Keywords not passed on to the client, and why.
+    pub hidden: Vec<Hidden>,
+    pub tls: Option<Tls>,
+    /// Set when the proxy itself logs in.
+    pub auth: Option<Auth>,
+    /// Every connection attempt that failed before this one.
+    pub tried: Vec<Tried>,
+    pub dns: Option<Dns>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hidden {
+    pub keyword: String,
+    pub why: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    pub host: String,
+    pub ip: Option<IpAddr>,
+    pub port: u16,
+    pub stage: Stage,
+    /// Our words for what went wrong, or the upstream's reply.
+    pub error: String,
+    /// Since the session began.
+    pub at_us: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dns {
+    pub name: String,
+    pub addresses: Vec<IpAddr>,
+}
+
+/// TLS of one leg. Certificate fields are the peer's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tls {
+    /// "TLSv1.3", …
+    pub version: String,
+    /// IANA name of the cipher suite.
+    pub cipher: String,
+    pub sni: Option<String>,
+    pub subject: Option<String>,
+    pub issuer: Option<String>,
+    pub expires_at: Option<WallMicros>,
+    /// Absent where there is nothing to verify (a client without a certificate).
+    pub verified: Option<bool>,
+    pub why_not: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Auth {
+    pub mechanism: String,
+    /// Where the mechanism shows it.
+    pub user: Option<String>,
+    /// "succeeded", "failed", "cancelled", "refused".
+    pub outcome: String,
+    pub reply: Option<Reply>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Without angle brackets; empty for the null sender.
+    pub reverse_path: String,
+    /// ESMTP parameters of MAIL FROM, as sent.
+    pub params: Vec<String>,
+    pub size_declared: Option<u64>,
+    pub envid: Option<String>,
+    pub reply: Option<Reply>,
+    pub recipients: Vec<Recipient>,
+    /// Recipients beyond the record's bound: counted, not kept.
+    pub recipients_cut: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// Without angle brackets.
+    pub address: String,
+    pub params: Vec<String>,
+    pub orcpt: Option<String>,
+    /// The reply to RCPT TO.
+    pub reply: Option<Reply>,
+    /// Where this recipient's fate was decided.
+    pub stage: Stage,
+    pub by: Actor,
+    pub state: State,
+    pub cause: Option<String>,
+    pub rule: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Message {
+    /// Without angle brackets.
+    pub message_id: Option<String>,
+    /// RFC 2047 decoded.
+    pub subject: Option<String>,
+    /// Header From, decoded.
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub date: Option<String>,
+    pub in_reply_to: Option<String>,
+    pub auto_submitted: Option<String>,
+    pub received_count: u32,
+    /// The client's own queue id, from its topmost Received line or ENVID.
+    pub client_queue_id: Option<String>,
+    /// Octets of the message as sent on, dot-stuffing removed, terminator excluded.
+    pub size: u64,
+    /// BLAKE3, hex, of the header section as captured (up to 64 KiB).
+    pub header_digest: Option<String>,
+    /// BLAKE3, hex, of the message octets as sent on (as on the wire, terminator excluded). Absent if the message did not end.
+    pub body_digest: Option<String>,
+    /// How many CR or LF stood alone.
+    pub bare_newlines: u32,
+}
+
+/// Durations of the phases in µs; absent if the phase did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Phases {
+    pub dns_us: Option<u64>,
+    pub connect_us: Option<u64>,
+    pub banner_us: Option<u64>,
+    pub tls_us: Option<u64>,
+    pub auth_us: Option<u64>,
+    pub mail_from_us: Option<u64>,
+    /// Sum over the RCPT TO commands.
+    pub rcpt_to_us: Option<u64>,
+    /// DATA to 354.
+    pub data_us: Option<u64>,
+    /// 354 to the client's end-of-data.
+    pub body_us: Option<u64>,
+    /// End-of-data to the final reply.
+    pub end_of_data_us: Option<u64>,
+}
+
+/// A reply as received: code, enhanced status code of the first line, every line's text (without code and separator,
+/// the enhanced code left in place).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    pub code: u16,
+    pub enhanced: Option<(u8, u16, u16)>,
+    pub lines: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub state: State,
+    pub stage: Stage,
+    pub by: Actor,
+    /// The reply that decided. Where recipients differ: the end-of-data reply if there was one.
+    pub reply: Option<Reply>,
+    pub cause: Option<String>,
+    pub act: Option<Act>,
+    pub advice: Option<String>,
+    pub rule: Option<String>,
+    pub rules_version: Option<String>,
+    pub upstream_queue_id: Option<String>,
+    /// One sentence in our words where no reply says why: "client closed the connection in the message", …
+    pub detail: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    pub by: Actor,
+    pub stage: Stage,
+    pub how: EndHow,
+    /// Commands the client sent.
+    pub commands: u32,
+    pub detail: Option<String>,
+}
+
+/// Every command and reply of both legs on one clock, redacted, bounded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Timeline {
+    pub lines: Vec<Line>,
+    /// Lines that did not fit.
+    pub cut: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Since the session's start.
+    pub t_us: u64,
+    pub leg: Leg,
+    pub flow: Flow,
+    pub text: LineText,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LineText {
+    Own(String),
+    /// The same text as the entry that many places before this one (1 = the one before): what was relayed is kept once.
+    SameAs(u16),
+}
+
+impl Timeline {
+    /// The text of the line at `index`, following references back.
+    pub fn text(&self, index: usize) -> &str {
+        let mut at = index;
+        loop {
+            match self.lines.get(at).map(|line| &line.text) {
+                Some(LineText::Own(text)) => return text,
+                Some(LineText::SameAs(back)) if *back > 0 && usize::from(*back) <= at => at -= usize::from(*back),
+                _ => return "",
+            }
+        }
+    }
+}
+
+/// Facts that came after a record was written; the newest amendment wins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Amendment {
+    pub id: RecordId,
+    /// The record that is amended.
+    pub of: RecordId,
+    pub at: WallMicros,
+    pub outcome: Outcome,
+    pub flags: Vec<Flag>,
+}
+
+/// Records that were lost to the store: tracing had a hole here while mail flowed on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    pub id: RecordId,
+    pub from: WallMicros,
+    pub until: WallMicros,
+    pub records_lost: u64,
+    pub why: String,
+}
+
+/// Written before end-of-data goes upstream. Without a record of the same id after it, the transaction is `unknown`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The id the transaction's record will have.
+    pub id: RecordId,
+    pub session_id: RecordId,
+    pub transaction_no: u32,
+    pub origin: Arc<Origin>,
+    pub at: WallMicros,
+    pub listener: String,
+    pub direction: Direction,
+    pub client: Arc<Client>,
+    pub upstream: Arc<Upstream>,
+    pub envelope: Envelope,
+}
