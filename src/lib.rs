@@ -5,4 +5,5 @@
 pub mod trace;
 
 pub mod relay;
+pub mod smtp;
 pub mod store;
