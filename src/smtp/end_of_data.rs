@@ -112,7 +112,7 @@ impl EndOfData {
                     continue;
                 }
                 let special = piece.get(at).copied().unwrap_or_default();
-                self.state = self.from_text(special);
+                self.state = self.after_text(special);
                 at += 1;
                 continue;
             }
@@ -166,9 +166,9 @@ impl EndOfData {
                 }
                 (State::Cr, _) => {
                     self.bare_newlines = self.bare_newlines.saturating_add(1);
-                    self.state = self.from_text(octet);
+                    self.state = self.after_text(octet);
                 }
-                _ => self.state = self.from_text(octet),
+                _ => self.state = self.after_text(octet),
             }
             at += 1;
         }
@@ -189,7 +189,7 @@ impl EndOfData {
         scan
     }
 
-    fn from_text(&mut self, octet: u8) -> State {
+    fn after_text(&mut self, octet: u8) -> State {
         match octet {
             b'\r' => State::Cr,
             b'\n' => {
