@@ -2,8 +2,9 @@
 //!
 //! The modules stand in floors; each imports only from lower ones (held by `tests/architecture.rs`, told in ARCHITECTURE.md).
 
+pub mod message;
 pub mod net;
-pub mod trace;
-
 pub mod relay;
+pub mod smtp;
 pub mod store;
+pub mod trace;
