@@ -6,3 +6,5 @@ pub mod trace;
 
 pub mod relay;
 pub mod store;
+
+pub mod path;

@@ -68,7 +68,7 @@ pub struct Time(pub WallMicros);
 
 impl Time {
     /// What lies beyond RFC 3339's years is shown as the last moment of them.
-    fn timestamp(self) -> Timestamp {
+    pub fn timestamp(self) -> Timestamp {
         i64::try_from(self.0).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok()).unwrap_or(Timestamp::MAX)
     }
 }
