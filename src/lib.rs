@@ -5,6 +5,7 @@
 pub mod trace;
 
 pub mod relay;
+#[allow(dead_code)]
 pub mod store;
 
 pub mod path;

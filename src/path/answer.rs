@@ -212,6 +212,8 @@ pub struct Tracing {
     pub oldest_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_at: Option<Time>,
+    /// A proxy is adding to it now.
+    pub running: bool,
     /// Holes in it: mail flowed, records were lost.
     pub gaps: Vec<Hole>,
 }

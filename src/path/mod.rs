@@ -7,10 +7,17 @@
 pub mod answer;
 pub mod clock;
 pub mod fate;
+pub mod find;
 pub mod join;
+pub mod nearest;
+pub mod never;
 pub mod next;
 pub mod verdict;
+pub mod what;
+pub mod when;
 pub mod words;
 
 pub use answer::{Answer, Fate, Hop, MessagePath};
 pub use clock::Clock;
+pub use find::{Traces, find};
+pub use what::{NotUnderstood, What};

@@ -54,10 +54,12 @@ fn step(path: &MessagePath, hop: &Hop, state: State, clock: &Clock) -> String {
                 bounce(path, &client)
             )
         }
-        State::Rejected => format!(
-            "A 5xx is final: {client} does not try again.{} To send it again, first settle what the reply names.",
-            bounce(path, &client)
-        ),
+        State::Rejected => {
+            format!(
+                "A 5xx is final: {client} does not try again.{} To send it again, first settle what the reply names.",
+                bounce(path, "It")
+            )
+        }
         State::Deferred if hop.by.0 == Actor::Proxy && !hop.upstream.tried.is_empty() => {
             format!("Nothing is lost: it waits at {there}. {}", tried(hop))
         }

@@ -122,16 +122,15 @@ impl Subject<'_> {
     /// "Not sent: client closed the connection in the message at 10:02:11, after 12,345 octets; smtp.example.net never got a whole message; …"
     fn aborted(&self) -> String {
         let hop = self.hop;
-        let what = match &hop.detail {
-            Some(detail) => detail.trim_end_matches('.').to_owned(),
-            None => match (hop.by.0, &hop.reply) {
-                (_, Some(reply)) => words::reply(reply),
-                (Actor::Client, None) => format!("the client {} gave up", words::client(hop)),
-                (Actor::Proxy, None) => "Relayscope gave up".to_owned(),
-                (_, None) => format!("the connection to {} broke", words::upstream(hop)),
-            },
+        let stage = words::stage(hop.stage.0);
+        let what = match (&hop.detail, hop.by.0, &hop.reply) {
+            (Some(detail), ..) => detail.trim_end_matches('.').to_owned(),
+            (None, _, Some(reply)) => format!("{stage}: {}", words::reply(reply)),
+            (None, Actor::Client, None) => format!("the client {} gave up at {stage}", words::client(hop)),
+            (None, Actor::Proxy, None) => format!("Relayscope gave up at {stage}"),
+            (None, _, None) => format!("the connection to {} broke at {stage}", words::upstream(hop)),
         };
-        let mut text = format!("Not sent: {what}, {}, {}", words::stage(hop.stage.0), self.clock.moment(hop.until));
+        let mut text = format!("Not sent: {what}, {}", self.clock.moment(hop.until));
         if matches!(hop.stage.0, Stage::Body | Stage::EndOfData) && hop.size > 0 {
             text.push_str(&format!(", after {}", octets(hop.size)));
         }
@@ -164,7 +163,10 @@ impl Subject<'_> {
         let detail = fate.map_or(hop.detail.as_ref(), |fate| fate.detail.as_ref());
         let place = words::place(&Hop { by: crate::trace::json::Word(by), ..hop.clone() });
         let why = match (reply, detail) {
-            (Some(reply), Some(detail)) if by != Actor::Upstream => format!("{} ({})", words::reply(reply), detail.trim_end_matches('.')),
+            // What the client got in our own words says less than why we said it.
+            (Some(reply), Some(detail)) if by != Actor::Upstream => {
+                format!("{} (the client got {})", detail.trim_end_matches('.'), words::code(reply))
+            }
             (Some(reply), _) => words::reply(reply),
             (None, Some(detail)) => detail.trim_end_matches('.').to_owned(),
             (None, None) => "no reply is recorded".to_owned(),
@@ -178,7 +180,7 @@ impl Subject<'_> {
         let names: Vec<&str> = self.fates.iter().map(|fate| fate.address.as_str()).collect();
         match (names.as_slice(), all) {
             ([], _) => None,
-            ([only], 1) => Some((*only).to_owned()),
+            ([only], 1) => Some(format!("recipient {only}")),
             (names, all) if names.len() == all => Some(format!("all {all} recipients")),
             (names, all) => Some(format!("{} of {all} recipients ({})", names.len(), words::list(names))),
         }

@@ -1,6 +1,6 @@
 //! The words that people get for the vocabularies, and lists and replies as part of a sentence.
 
-use super::answer::Hop;
+use super::answer::{Hop, HopClient};
 use crate::trace::json::Reply;
 use crate::trace::{Actor, Stage};
 
@@ -27,7 +27,13 @@ pub fn stage(stage: Stage) -> &'static str {
 
 /// `550 5.1.1 No such user`, cut where it would drown the sentence.
 pub fn reply(reply: &Reply) -> String {
-    let text = reply.lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    // Each line of a reply may repeat the enhanced code; once is enough.
+    let again = reply.enhanced.map(|enhanced| enhanced.to_string());
+    let lines = reply.lines.iter().enumerate().map(|(index, line)| match &again {
+        Some(code) if index > 0 => line.strip_prefix(code.as_str()).unwrap_or(line).trim(),
+        _ => line.trim(),
+    });
+    let text = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let whole = if text.is_empty() { reply.code.to_string() } else { format!("{} {text}", reply.code) };
     match whole.char_indices().nth(REPLY_CHARS) {
         Some((cut, _)) => format!("{}…", whole.get(..cut).unwrap_or_default().trim_end()),
@@ -74,9 +80,13 @@ pub fn upstream(hop: &Hop) -> String {
 
 /// The mail server in front of the proxy: `mail.example.org [192.0.2.1]`.
 pub fn client(hop: &Hop) -> String {
-    match &hop.client.helo {
-        Some(helo) if *helo != hop.client.ip.to_string() => format!("{helo} [{}]", hop.client.ip),
-        _ => hop.client.ip.to_string(),
+    client_of(&hop.client)
+}
+
+pub fn client_of(client: &HopClient) -> String {
+    match &client.helo {
+        Some(helo) if *helo != client.ip.to_string() => format!("{helo} [{}]", client.ip),
+        _ => client.ip.to_string(),
     }
 }
 
