@@ -2,10 +2,10 @@
 //!
 //! The modules stand in floors; each imports only from lower ones (held by `tests/architecture.rs`, told in ARCHITECTURE.md).
 
-pub mod trace;
-
-pub mod relay;
-#[allow(dead_code)]
-pub mod store;
-
+pub mod message;
+pub mod net;
 pub mod path;
+pub mod relay;
+pub mod smtp;
+pub mod store;
+pub mod trace;
