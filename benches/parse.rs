@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use relayscope::message::{HeaderCapture, upstream_queue_id};
+use relayscope::smtp::{Command, EndOfData, Extensions, Found, PathCommand, ReplyScanner, ReplyView, next_line};
 
 /// A header section as it arrives at a smart host: trace fields, an encoded subject, a DKIM signature.
 const HEADER: &str = "Received: from app.example (app.example [192.0.2.7])\r\n\
@@ -68,5 +69,84 @@ fn queue_id(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, header_capture, queue_id);
+fn line_framing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("line_framing");
+    let recipients: String = (0..100).map(|number| format!("RCPT TO:<recipient{number}@mail.example>\r\n")).collect();
+    for (name, octets) in [("one command", "MAIL FROM:<sender@client.example> SIZE=4096\r\n"), ("a group of 100", &recipients)] {
+        group.throughput(Throughput::Bytes(octets.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut rest = black_box(octets.as_bytes());
+                let mut lines = 0;
+                while let Ok(Some(length)) = next_line(rest, 4_096) {
+                    rest = &rest[length..];
+                    lines += 1;
+                }
+                lines
+            });
+        });
+    }
+    group.finish();
+}
+
+fn end_of_data(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("end_of_data");
+    let text = "The quick brown fox jumps over the lazy dog, and all of this is part of mail\r\n";
+    let mails = [
+        ("text of 4 KiB", text.repeat(52)),
+        ("text of 1 MiB", text.repeat(13_443)),
+        ("a dot on each line, 64 KiB", format!(".{text}").repeat(829)),
+        ("empty lines, 64 KiB", "\r\n".repeat(32_768)),
+        ("one line of 1 MiB", "a".repeat(1 << 20)),
+    ];
+    for (name, body) in mails {
+        let message = format!("{body}\r\n.\r\n");
+        group.throughput(Throughput::Bytes(message.len() as u64));
+        for segment in [65_536, 1_460] {
+            group.bench_function(BenchmarkId::new(name, segment), |bencher| {
+                bencher.iter(|| {
+                    let mut scanner = EndOfData::default();
+                    black_box(message.as_bytes()).chunks(segment).any(|piece| scanner.scan(piece).found == Found::End)
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn commands(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("commands");
+    for line in ["MAIL FROM:<sender@client.example> SIZE=4096 BODY=8BITMIME", "DATA", "XSHADOWREQUEST x", "NONSENSE x"] {
+        group.bench_function(line, |bencher| bencher.iter(|| Command::parse(black_box(line.as_bytes())).verb));
+    }
+    let argument = "FROM:<sender@client.example> SIZE=4096 BODY=8BITMIME RET=HDRS ENVID=QQ314159";
+    group.bench_function("path and parameters", |bencher| {
+        bencher.iter(|| PathCommand::parse(black_box(argument.as_bytes()), b"FROM:").map(|path| path.value("ENVID").map(<[u8]>::len)));
+    });
+    group.finish();
+}
+
+fn replies(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("replies");
+    let ehlo = "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250 SMTPUTF8\r\n";
+    for (name, octets) in [("one line", "250 2.1.5 Ok\r\n"), ("EHLO", ehlo), ("endless", &"250-x\r\n".repeat(255))] {
+        group.throughput(Throughput::Bytes(octets.len() as u64));
+        group.bench_function(BenchmarkId::new("found", name), |bencher| {
+            bencher.iter(|| ReplyScanner::default().next(black_box(octets.as_bytes()), 4_096, 256).ok());
+        });
+    }
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("code and enhanced code", |bencher| {
+        bencher.iter(|| {
+            let view = ReplyView::new(black_box(b"550 5.1.1 <bob@example.org>: Recipient address rejected: User unknown\r\n"));
+            (view.code(), view.enhanced())
+        });
+    });
+    group.bench_function("extensions of EHLO", |bencher| {
+        bencher.iter(|| Extensions::read(&ReplyView::new(black_box(ehlo.as_bytes()))).size);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, header_capture, queue_id, line_framing, end_of_data, commands, replies);
 criterion_main!(benches);

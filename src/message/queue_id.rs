@@ -28,9 +28,9 @@ pub fn upstream_queue_id(code: u16, lines: &[impl AsRef<str>]) -> Option<QueueId
     if !(200..300).contains(&code) {
         return None;
     }
-    let texts = || lines.iter().map(|line| behind_enhanced_code(bounded(line.as_ref())));
+    let texts: Vec<&str> = lines.iter().map(|line| behind_enhanced_code(bounded(line.as_ref()))).collect();
     // A filter's reply quotes the server's behind it, so the forms go from the surest to the vaguest, over all lines.
-    FORMS.iter().find_map(|form| texts().find_map(form))
+    FORMS.iter().find_map(|form| texts.iter().find_map(|text| form(text)))
 }
 
 type Form = fn(&str) -> Option<QueueId>;
