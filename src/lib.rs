@@ -4,6 +4,7 @@
 
 pub mod message;
 pub mod net;
+pub mod path;
 pub mod proxy;
 pub mod relay;
 pub mod smtp;

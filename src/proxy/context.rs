@@ -14,7 +14,6 @@ use crate::store::Appender;
 use crate::trace::Origin;
 
 /// Shared by all sessions of one listener on one worker.
-#[derive(Debug)]
 pub struct Context {
     pub options: Arc<SessionOptions>,
     pub origin: Arc<Origin>,

@@ -140,14 +140,14 @@ impl Leg {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        if !self.unsent.is_empty() {
-            self.advance(0);
-        }
         if self.needs_flush {
             match stream.poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.needs_flush = false,
                 other => return other,
             }
+        }
+        if !self.unsent.is_empty() {
+            self.advance(0);
         }
         Poll::Ready(Ok(()))
     }

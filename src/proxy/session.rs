@@ -85,7 +85,7 @@ pub(super) async fn run(
         return;
     }
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let random = ulid::Ulid::new().random();
+    let random = ulid::Ulid::generate().random();
     let facts = SessionFacts {
         id: RecordId::from_parts(at.as_millis() as u64, random),
         random,
@@ -257,8 +257,8 @@ impl Session {
         if !self.machine.wants_upstream() || !self.legs.client.is_clear() || self.legs.upstream.after_flush != AfterFlush::Nothing {
             return false;
         }
-        let Some(stream) = &mut self.legs.upstream.stream else { return false };
         BUFFER.with_borrow_mut(|buffer| {
+            let Some(stream) = &mut self.legs.upstream.stream else { return false };
             let mut read = ReadBuf::new(buffer);
             let Poll::Ready(outcome) = stream.poll_read(cx, &mut read) else { return false };
             let now = micros(self.began);
@@ -278,8 +278,8 @@ impl Session {
         if !self.machine.wants_client() || !self.legs.upstream.is_clear() || self.legs.client.after_flush != AfterFlush::Nothing {
             return false;
         }
-        let Some(stream) = &mut self.legs.client.stream else { return false };
         BUFFER.with_borrow_mut(|buffer| {
+            let Some(stream) = &mut self.legs.client.stream else { return false };
             let mut read = ReadBuf::new(buffer);
             let Poll::Ready(outcome) = stream.poll_read(cx, &mut read) else { return false };
             let now = micros(self.began);
