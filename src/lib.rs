@@ -5,6 +5,8 @@
 pub mod config;
 pub mod message;
 pub mod net;
+pub mod path;
+pub mod proxy;
 pub mod relay;
 pub mod smtp;
 pub mod store;

@@ -1,5 +1,7 @@
 //! Reads the queue id out of a server's final reply: the name under which its admin finds the message.
 
+use memchr::memchr2_iter;
+
 /// What a server calls the message it has just taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueId {
@@ -26,9 +28,9 @@ pub fn upstream_queue_id(code: u16, lines: &[impl AsRef<str>]) -> Option<QueueId
     if !(200..300).contains(&code) {
         return None;
     }
-    let texts = || lines.iter().map(|line| behind_enhanced_code(bounded(line.as_ref())));
+    let texts: Vec<&str> = lines.iter().map(|line| behind_enhanced_code(bounded(line.as_ref()))).collect();
     // A filter's reply quotes the server's behind it, so the forms go from the surest to the vaguest, over all lines.
-    FORMS.iter().find_map(|form| texts().find_map(form))
+    FORMS.iter().find_map(|form| texts.iter().find_map(|text| form(text)))
 }
 
 type Form = fn(&str) -> Option<QueueId>;
@@ -177,13 +179,20 @@ fn starts_with(text: &str, words: &str) -> bool {
 
 /// What follows the first occurrence of `words` (lower case), whatever its case in `text`.
 fn behind<'a>(text: &'a str, words: &str) -> Option<&'a str> {
-    let at = text.as_bytes().windows(words.len()).position(|window| window.eq_ignore_ascii_case(words.as_bytes()))?;
+    let (lower, upper) = first_octets(words)?;
+    let at = memchr2_iter(lower, upper, text.as_bytes()).find(|&at| starts_with(text.get(at..).unwrap_or_default(), words))?;
     text.get(at + words.len()..)
 }
 
+/// What follows the last one.
 fn behind_last<'a>(text: &'a str, words: &str) -> Option<&'a str> {
-    let at = text.as_bytes().windows(words.len()).rposition(|window| window.eq_ignore_ascii_case(words.as_bytes()))?;
+    let (lower, upper) = first_octets(words)?;
+    let at = memchr2_iter(lower, upper, text.as_bytes()).rfind(|&at| starts_with(text.get(at..).unwrap_or_default(), words))?;
     text.get(at + words.len()..)
+}
+
+fn first_octets(words: &str) -> Option<(u8, u8)> {
+    words.bytes().next().map(|first| (first, first.to_ascii_uppercase()))
 }
 
 #[cfg(test)]
