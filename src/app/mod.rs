@@ -15,7 +15,7 @@ use crate::config::Loaded;
 use crate::net::listen::BindError;
 use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
 use crate::proxy::{Counters, Phase, Roster};
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, RecoveryReport, Store};
 use build::Built;
 use worker::Worker;
 
@@ -71,9 +71,7 @@ pub fn start(loaded: Loaded) -> Result<Running, StartError> {
 fn open_store(loaded: &Loaded) -> Result<Store, StartError> {
     match Store::open(loaded.store.clone()) {
         Ok(opened) => {
-            if let Some(said) = opened.report.summary() {
-                tracing::warn!(store = %loaded.store.dir.display(), "{said}");
-            }
+            report(&opened.report);
             Ok(opened.store)
         }
         // Promise 2: tracing never fails mail. What can't be opened is tried again, loudly.
@@ -83,6 +81,29 @@ fn open_store(loaded: &Loaded) -> Result<Store, StartError> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Says what recovery found, if there is anything to say.
+fn report(found: &RecoveryReport) {
+    for (path, octets) in &found.torn {
+        tracing::warn!(file = %path.display(), octets, "the last frame of a journal file was torn and has been cut off");
+    }
+    for damage in &found.damage {
+        tracing::error!(?damage, "a journal file is damaged; `relayscope store check` tells more");
+    }
+    for (path, why) in &found.unreadable {
+        tracing::error!(file = %path.display(), why, "a file of the store can't be read and is left alone");
+    }
+    for day in &found.rebuilt {
+        tracing::warn!(%day, "the index of a day was lost or broken and is made anew from the journal");
+    }
+    if found.in_doubt > 0 {
+        tracing::warn!(
+            transactions = found.in_doubt,
+            "relayscope had ended between end-of-data and its reply: recorded as `unknown` (`relayscope search state:unknown`)"
+        );
+    }
+    tracing::info!(records = found.records, replayed = found.replayed, "trace store open");
 }
 
 impl Running {
