@@ -1,5 +1,7 @@
 //! What comes out of a good configuration: options, origins, digest, and no secret anywhere.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says where")]
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
