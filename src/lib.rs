@@ -2,9 +2,13 @@
 //!
 //! The modules stand in floors; each imports only from lower ones (held by `tests/architecture.rs`, told in ARCHITECTURE.md).
 
+pub mod app;
 pub mod cli;
+pub mod config;
 pub mod message;
 pub mod net;
+pub mod path;
+pub mod proxy;
 pub mod relay;
 pub mod smtp;
 pub mod store;

@@ -171,3 +171,117 @@ fn is_routed(address: IpAddr) -> bool {
     };
     UdpSocket::bind(any).and_then(|socket| socket.connect((address, 25))).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_resolver::proto::op::{Message, MessageType};
+    use hickory_resolver::proto::rr::Record;
+    use tokio::net::UdpSocket as Socket;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// A DNS server that answers each question by `answer`: records, or a response code.
+    async fn server(answer: fn(&Query) -> Result<Vec<RData>, ResponseCode>) -> SocketAddr {
+        let socket = Socket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                let question = Message::from_vec(&buffer[..length]).unwrap();
+                let query = question.queries[0].clone();
+                let mut reply = Message::new(question.metadata.id, MessageType::Response, question.metadata.op_code);
+                reply.metadata.recursion_desired = true;
+                reply.metadata.recursion_available = true;
+                reply.add_query(query.clone());
+                match answer(&query) {
+                    Ok(records) => {
+                        for data in records {
+                            reply.add_answer(Record::from_rdata(query.name().clone(), 60, data));
+                        }
+                    }
+                    Err(code) => reply.metadata.response_code = code,
+                }
+                socket.send_to(&reply.to_vec().unwrap(), from).await.unwrap();
+            }
+        });
+        address
+    }
+
+    async fn words(answer: fn(&Query) -> Result<Vec<RData>, ResponseCode>) -> String {
+        let resolver = Resolver::from_server(server(answer).await);
+        resolver.addresses("mx.example", LONG).await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn literals_need_no_server() {
+        let resolver = Resolver { hosts: Arc::default(), dns: Err("none".into()) };
+        for (host, address) in [("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::1"), ("[2001:db8::1]", "2001:db8::1")] {
+            assert_eq!(resolver.addresses(host, LONG).await, Ok(vec![address.parse().unwrap()]));
+        }
+    }
+
+    #[tokio::test]
+    async fn localhost_and_the_hosts_file_need_no_server() {
+        let mut hosts = Hosts::default();
+        hosts.read_hosts_conf(&b"192.0.2.9 relay relay.example\n"[..]).unwrap();
+        let resolver = Resolver { hosts: Arc::new(hosts), dns: Err("none".into()) };
+        assert_eq!(resolver.addresses("relay.example", LONG).await, Ok(vec!["192.0.2.9".parse().unwrap()]));
+        assert_eq!(resolver.addresses("relay", LONG).await, Ok(vec!["192.0.2.9".parse().unwrap()]));
+        let mut local = resolver.addresses("localhost", LONG).await.unwrap();
+        local.sort();
+        assert_eq!(local, ["127.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
+        let error = resolver.addresses("other.example", LONG).await.unwrap_err();
+        assert_eq!(error.to_string(), "DNS failed for other.example: none");
+        assert!(error.is_temporary());
+    }
+
+    #[tokio::test]
+    async fn both_families_are_found() {
+        let resolver = Resolver::from_server(
+            server(|query| match query.query_type() {
+                RecordType::A => Ok(vec![RData::A(Ipv4Addr::LOCALHOST.into())]),
+                _ => Ok(vec![RData::AAAA(Ipv6Addr::LOCALHOST.into())]),
+            })
+            .await,
+        );
+        let mut found = resolver.addresses("mx.example", LONG).await.unwrap();
+        found.sort();
+        assert_eq!(found, ["127.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
+    }
+
+    #[tokio::test]
+    async fn one_family_that_fails_does_not_spoil_the_other() {
+        let resolver = Resolver::from_server(
+            server(|query| match query.query_type() {
+                RecordType::A => Ok(vec![RData::A(Ipv4Addr::LOCALHOST.into())]),
+                _ => Err(ResponseCode::ServFail),
+            })
+            .await,
+        );
+        assert_eq!(resolver.addresses("mx.example", LONG).await, Ok(vec!["127.0.0.1".parse().unwrap()]));
+    }
+
+    #[tokio::test]
+    async fn each_failure_has_its_words() {
+        assert_eq!(words(|_| Err(ResponseCode::NXDomain)).await, "no such name in DNS: mx.example");
+        assert_eq!(words(|_| Ok(Vec::new())).await, "mx.example exists in DNS but has no address (no A or AAAA record)");
+        assert_eq!(words(|_| Err(ResponseCode::ServFail)).await, "DNS failed for mx.example: the server answered Server Failure");
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_is_a_time_out() {
+        let silent = Socket::bind("127.0.0.1:0").await.unwrap();
+        let resolver = Resolver::from_server(silent.local_addr().unwrap());
+        let error = resolver.addresses("mx.example", Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!(error.to_string(), "DNS did not answer for mx.example within 0.02 s");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_name_is_said_so() {
+        let resolver = Resolver { hosts: Arc::default(), dns: Err("none".into()) };
+        let error = resolver.addresses("a..b", LONG).await.unwrap_err();
+        assert!(matches!(error, ResolveError::NotAName { .. }), "{error}");
+        assert!(!error.is_temporary());
+    }
+}

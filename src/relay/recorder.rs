@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::options::Limits;
 use crate::smtp::ReplyView;
 use crate::trace::{
-    Actor, Auth, Client, Direction, EndHow, Ended, Envelope, Flag, Flow, Leg, Line, LineText, Mark, Message, Origin, Outcome, Phases, Recipient, Record,
-    RecordId, Reply, Session, Stage, State, Timeline, Tls, Transaction, Upstream, WallMicros,
+    Actor, Auth, Client, Direction, EndHow, Ended, Envelope, Flag, Flow, Leg, Line, LineText, Mark, Message, Origin, Outcome, Phases,
+    Recipient, Record, RecordId, Reply, Session, Stage, State, Timeline, Tls, Transaction, Upstream, WallMicros,
 };
 
 /// What is known of a session before its first octet.
@@ -272,7 +272,15 @@ impl Recorder {
     }
 
     /// The session's own record, if it deserves one: no transaction at all, or an end otherwise than by QUIT.
-    pub fn session(&mut self, now: u64, by: Actor, stage: Stage, how: EndHow, detail: Option<String>, outcome: Option<Outcome>) -> Option<Record> {
+    pub fn session(
+        &mut self,
+        now: u64,
+        by: Actor,
+        stage: Stage,
+        how: EndHow,
+        detail: Option<String>,
+        outcome: Option<Outcome>,
+    ) -> Option<Record> {
         if self.transactions > 0 && how == EndHow::Quit {
             return None;
         }
@@ -301,7 +309,8 @@ fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
     // MAIL refused: that decides, whatever the pipelined RCPTs were answered.
     if let Some(reply) = envelope.reply.as_ref().filter(|reply| reply.code >= 400) {
         let (state, by) = (state_of(reply.code), if verdict.stage == Stage::MailFrom { verdict.by } else { Actor::Upstream });
-        verdict = Verdict { state, stage: Stage::MailFrom, by, reply: Some(reply.clone()), detail: verdict.detail, upstream_queue_id: None };
+        verdict =
+            Verdict { state, stage: Stage::MailFrom, by, reply: Some(reply.clone()), detail: verdict.detail, upstream_queue_id: None };
         for recipient in &mut envelope.recipients {
             (recipient.state, recipient.stage, recipient.by) = (state, Stage::MailFrom, by);
         }
@@ -316,7 +325,8 @@ fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
     }
     let mut states = envelope.recipients.iter().map(|recipient| recipient.state);
     let first = states.next();
-    let all_refused = !envelope.recipients.is_empty() && envelope.recipients.iter().all(|it| it.stage == Stage::RcptTo && it.reply.as_ref().is_some_and(|reply| reply.code >= 400));
+    let all_refused = !envelope.recipients.is_empty()
+        && envelope.recipients.iter().all(|it| it.stage == Stage::RcptTo && it.reply.as_ref().is_some_and(|reply| reply.code >= 400));
     if let (true, Some((state, by, reply))) = (all_refused, last_refusal) {
         verdict.stage = Stage::RcptTo;
         verdict.by = by;

@@ -3,7 +3,7 @@
 //! Whatever a lenient server could take for that end (any mix of CR, LF and NUL around a lone dot) is found too, before the octet
 //! that completes it has been let through: there SMTP smuggling lives.
 
-use memchr::memchr3;
+use memchr::{memchr2_iter, memchr3};
 
 /// What a piece of body led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,18 +19,18 @@ pub enum Found {
 /// What to do with a piece of body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scan {
-    /// Octets held back from an earlier piece that may go on now, before this piece.
+    /// A dot of an earlier piece that only now is known to be content: it goes before this piece's content.
     pub release: &'static [u8],
-    /// Octets of this piece that may go on. At [`Found::End`] the terminator is the last of them.
-    pub forward: usize,
-    /// Content from earlier pieces that only now is known not to be the terminator.
-    pub content_release: &'static [u8],
-    /// Octets of this piece that are message content: not the terminator, nor what may become it.
+    /// Octets of this piece, from its start, that are message content. What follows them is the terminator, or may become it.
     pub content: usize,
-    /// At [`Found::End`]: the part of the terminator that has not gone on yet.
-    pub terminator: &'static [u8],
+    /// Octets of this piece that are read: all of them at [`Found::More`], up to and with the terminator at [`Found::End`],
+    /// up to the octet that must not be let through at [`Found::LooseDot`].
+    pub used: usize,
     pub found: Found,
 }
+
+/// What ends a DATA body after its last CRLF.
+pub const TERMINATOR: &[u8] = b".\r\n";
 
 /// The scanner: a few octets of state, whatever the size of the message.
 #[derive(Debug, Clone)]
@@ -39,6 +39,7 @@ pub struct EndOfData {
     bare_newlines: u32,
     nuls: u32,
     dots: u64,
+    strict: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +50,11 @@ enum State {
     /// After a run of CR, LF, NUL that doesn't end in CRLF.
     LooseStart,
     Cr,
-    /// A dot after CRLF.
+    /// A dot after CRLF: held back until its successor shows what it is.
     Dot,
     /// A dot after a loose line end.
     LooseDot,
-    /// CRLF, dot, CR: the CR is held back.
+    /// CRLF, dot, CR.
     DotCr,
     /// A dot at a line start, then NULs.
     DotNul,
@@ -61,7 +62,7 @@ enum State {
 
 impl Default for EndOfData {
     fn default() -> Self {
-        Self { state: State::LineStart, bare_newlines: 0, nuls: 0, dots: 0 }
+        Self { state: State::LineStart, bare_newlines: 0, nuls: 0, dots: 0, strict: false }
     }
 }
 
@@ -80,24 +81,17 @@ impl EndOfData {
         self.dots
     }
 
+    /// From here on loose dots are let pass: the message is only read to its true end, not sent on.
+    pub fn only_strict(&mut self) {
+        self.strict = true;
+    }
+
     /// Looks at the next piece of body.
     pub fn scan(&mut self, piece: &[u8]) -> Scan {
-        let before = self.state;
-        let mut scan = Scan {
-            release: if before == State::DotCr { b"\r" } else { b"" },
-            forward: piece.len(),
-            content_release: b"",
-            content: piece.len(),
-            terminator: b"",
-            found: Found::More,
-        };
-        if piece.is_empty() {
-            scan.release = b"";
-            return scan;
-        }
-        let mut at = 0;
+        let held_before = matches!(self.state, State::Dot | State::DotCr);
         // Where the strict dot that is now undecided stands; `None` if it came in an earlier piece.
         let mut dot_at = None;
+        let mut at = 0;
         while let Some(&octet) = piece.get(at) {
             if self.state == State::Text {
                 match memchr3(b'\r', b'\n', 0, piece.get(at..).unwrap_or_default()) {
@@ -111,8 +105,7 @@ impl EndOfData {
                     at += 3;
                     continue;
                 }
-                let special = piece.get(at).copied().unwrap_or_default();
-                self.state = self.after_text(special);
+                self.state = self.after_text(piece.get(at).copied().unwrap_or_default());
                 at += 1;
                 continue;
             }
@@ -120,31 +113,20 @@ impl EndOfData {
                 (State::Dot, b'\r') => self.state = State::DotCr,
                 (State::DotCr, b'\n') => {
                     self.state = State::LineStart;
-                    scan.found = Found::End;
-                    scan.forward = at + 1;
-                    scan.content = dot_at.unwrap_or(0);
-                    scan.terminator = match (dot_at, before) {
-                        (Some(_), _) => b".\r\n",
-                        _ => b"\r\n",
-                    };
-                    return scan;
+                    return Scan { release: b"", content: dot_at.unwrap_or(0), used: at + 1, found: Found::End };
                 }
-                (State::Dot | State::LooseDot | State::DotNul, b'\r' | b'\n') | (State::DotCr, _) => {
-                    scan.found = Found::LooseDot;
-                    scan.forward = at;
-                    scan.content = at;
-                    return scan;
+                (State::Dot | State::LooseDot | State::DotNul, b'\r' | b'\n') | (State::DotCr, _) if !self.strict => {
+                    return Scan { release: b"", content: 0, used: at, found: Found::LooseDot };
                 }
                 (State::Dot | State::LooseDot, 0) => {
                     self.nuls = self.nuls.saturating_add(1);
                     self.state = State::DotNul;
                 }
                 (State::DotNul, 0) => self.nuls = self.nuls.saturating_add(1),
-                (State::Dot | State::LooseDot, _) => {
+                (State::Dot | State::LooseDot | State::DotNul | State::DotCr, _) => {
                     self.dots += u64::from(self.state == State::Dot);
-                    self.state = State::Text;
+                    self.state = self.after_text(octet);
                 }
-                (State::DotNul, _) => self.state = State::Text,
                 (State::LineStart, b'.') => {
                     self.state = State::Dot;
                     dot_at = Some(at);
@@ -172,21 +154,14 @@ impl EndOfData {
             }
             at += 1;
         }
-        // The strict dot of an earlier piece turned out to be content.
-        let was_dot = matches!(before, State::Dot | State::DotCr);
-        let still_that_dot = dot_at.is_none() && matches!(self.state, State::Dot | State::DotCr);
-        if was_dot && !still_that_dot {
-            scan.content_release = b".";
+        let undecided = matches!(self.state, State::Dot | State::DotCr);
+        let same_dot = undecided && dot_at.is_none();
+        Scan {
+            release: if held_before && !same_dot && !piece.is_empty() { b"." } else { b"" },
+            content: if undecided { dot_at.unwrap_or(0) } else { piece.len() },
+            used: piece.len(),
+            found: Found::More,
         }
-        match self.state {
-            State::DotCr => {
-                scan.forward = piece.len() - 1;
-                scan.content = dot_at.unwrap_or(0);
-            }
-            State::Dot => scan.content = dot_at.unwrap_or(0),
-            _ => {}
-        }
-        scan
     }
 
     fn after_text(&mut self, octet: u8) -> State {
@@ -205,46 +180,77 @@ impl EndOfData {
     }
 }
 
+/// Counts CR or LF standing alone in octets whose length, not whose content, says where they end (BDAT).
+#[derive(Debug, Clone, Default)]
+pub struct BareNewlines {
+    after_cr: bool,
+    found: u32,
+}
+
+impl BareNewlines {
+    pub fn look(&mut self, piece: &[u8]) {
+        for at in memchr2_iter(b'\r', b'\n', piece) {
+            let octet = piece.get(at).copied().unwrap_or_default();
+            let before = match at.checked_sub(1) {
+                Some(before) => piece.get(before) == Some(&b'\r'),
+                None => self.after_cr,
+            };
+            let alone = match octet {
+                b'\n' => !before,
+                _ => piece.get(at + 1).is_some_and(|next| *next != b'\n'),
+            };
+            self.found = self.found.saturating_add(u32::from(alone));
+        }
+        // A CR that ended the piece before and isn't followed by LF stood alone.
+        if self.after_cr && piece.first().is_some_and(|first| *first != b'\n') {
+            self.found = self.found.saturating_add(1);
+        }
+        if let Some(last) = piece.last() {
+            self.after_cr = *last == b'\r';
+        }
+    }
+
+    pub fn found(&self) -> u32 {
+        self.found
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What went on, what was content, and how it ended, for a body fed in the given pieces.
-    fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<u8>, Found, usize) {
+    /// What went on, how it ended and how many octets that took, for a body fed in the given pieces.
+    fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>, strict: bool) -> (Vec<u8>, Found, usize) {
         let mut scanner = EndOfData::default();
-        let (mut forwarded, mut content, mut consumed) = (Vec::new(), Vec::new(), 0);
+        if strict {
+            scanner.only_strict();
+        }
+        let (mut content, mut used) = (Vec::new(), 0);
         for piece in pieces {
             let scan = scanner.scan(piece);
-            content.extend_from_slice(scan.content_release);
+            content.extend_from_slice(scan.release);
             content.extend_from_slice(&piece[..scan.content]);
-            if scan.found == Found::End {
-                let mut split = forwarded.clone();
-                split.extend_from_slice(&piece[..scan.content]);
-                split.extend_from_slice(scan.terminator);
-                forwarded.extend_from_slice(scan.release);
-                forwarded.extend_from_slice(&piece[..scan.forward]);
-                assert_eq!(split, forwarded, "content and terminator are what goes on");
-            } else if scan.found == Found::More {
-                forwarded.extend_from_slice(scan.release);
-                forwarded.extend_from_slice(&piece[..scan.forward]);
+            used += scan.used;
+            if scan.found == Found::LooseDot {
+                return (Vec::new(), scan.found, used);
             }
-            consumed += if scan.found == Found::More { piece.len() } else { scan.forward };
             if scan.found != Found::More {
-                return (forwarded, content, scan.found, consumed);
+                return (content, scan.found, used);
             }
+            assert_eq!(scan.used, piece.len());
         }
-        (forwarded, content, Found::More, consumed)
+        (content, Found::More, used)
     }
 
-    fn whole(body: &[u8]) -> (Vec<u8>, Vec<u8>, Found, usize) {
-        run(std::iter::once(body))
+    fn whole(body: &[u8]) -> (Vec<u8>, Found, usize) {
+        run(std::iter::once(body), false)
     }
 
     #[track_caller]
     fn check(body: &str, content: &str, found: Found) {
         for size in [body.len().max(1), 1, 2, 3, 5] {
-            let (_, got, how, _) = run(body.as_bytes().chunks(size));
+            let (got, how, _) = run(body.as_bytes().chunks(size), false);
             assert_eq!(how, found, "{body:?} in pieces of {size}");
             if found == Found::End {
                 assert_eq!(String::from_utf8_lossy(&got), content, "{body:?} in pieces of {size}");
@@ -297,6 +303,15 @@ mod tests {
     }
 
     #[test]
+    fn counts_newlines_of_chunks() {
+        let mut count = BareNewlines::default();
+        for piece in [&b"a\r"[..], b"\nb\r", b"c\n\r\n", b"\n\r"] {
+            count.look(piece);
+        }
+        assert_eq!(count.found(), 3);
+    }
+
+    #[test]
     fn counts() {
         let mut scanner = EndOfData::default();
         scanner.scan(b"a\nb\rc\0d\r\n..x\r\n.y\r\n");
@@ -316,21 +331,26 @@ mod tests {
                 pieces.push(piece);
                 rest = tail;
             }
-            let cut = run(pieces.into_iter());
-            let uncut = whole(body);
-            prop_assert_eq!(cut.2, uncut.2);
-            if uncut.2 == Found::End {
-                prop_assert_eq!(&cut.0, &uncut.0);
-                prop_assert_eq!(&cut.1, &uncut.1);
-                prop_assert_eq!(cut.3, uncut.3);
+            for strict in [false, true] {
+                prop_assert_eq!(run(pieces.iter().copied(), strict), run(std::iter::once(body), strict));
             }
         }
 
         #[test]
-        fn what_leaves_is_what_came(body in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'.'), Just(b'a')], 0..60)) {
-            let (forwarded, _, _, consumed) = whole(&body);
-            prop_assert!(body.starts_with(&forwarded));
-            prop_assert!(consumed <= body.len());
+        fn what_leaves_is_what_came(body in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'.'), Just(0u8), Just(b'a')], 0..60), size in 1usize..9) {
+            let (content, found, used) = run(body.chunks(size), false);
+            prop_assert!(body.starts_with(&content));
+            if found == Found::End {
+                prop_assert_eq!([&content[..], TERMINATOR].concat(), &body[..used]);
+            }
+        }
+
+        #[test]
+        fn the_strict_end_is_the_first_lone_dot_between_crlfs(body in "[a.\r\n\0]{0,24}(\r\n\\.\r\n)?") {
+            let framed = ["\r\n", &body].concat();
+            let expected = framed.find("\r\n.\r\n").map(|at| at + 3);
+            let (_, found, used) = run(std::iter::once(body.as_bytes()), true);
+            prop_assert_eq!((found == Found::End).then_some(used), expected);
         }
     }
 }

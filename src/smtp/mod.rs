@@ -12,7 +12,7 @@ pub mod reply;
 
 pub use command::{Command, Verb};
 pub use ehlo::Extensions;
-pub use end_of_data::{EndOfData, Found};
+pub use end_of_data::{BareNewlines, EndOfData, Found, TERMINATOR};
 pub use line::{LineError, next_line};
 pub use path::PathCommand;
 pub use reply::{ReplyError, ReplyScanner, ReplyView};

@@ -6,6 +6,8 @@ mod handshake;
 mod pem;
 mod self_signed;
 mod server;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::sync::Arc;

@@ -91,7 +91,10 @@ impl Judge {
                 None => "issued by an unknown authority".to_owned(),
             },
             E::BadEncoding => "not a certificate that can be read".to_owned(),
-            E::BadSignature => "the certificate's signature is wrong".to_owned(),
+            E::BadSignature => {
+                let issuer = particulars.issuer.as_deref().unwrap_or("unnamed");
+                format!("its signature is not that of the trusted authority of that name ({issuer})")
+            }
             E::Revoked => "certificate was revoked".to_owned(),
             E::InvalidPurpose | E::InvalidPurposeContext { .. } => "certificate is not meant for servers".to_owned(),
             E::UnhandledCriticalExtension => "certificate has a critical extension that is not understood".to_owned(),

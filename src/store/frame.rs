@@ -1,0 +1,146 @@
+//! A record in an active journal file: how it is framed, and how a frame is recognised.
+//!
+//! `length u32 | crc32c u32 | kind u8 | id 16 | octets`, little-endian. The length counts what follows the checksum; the
+//! checksum covers the length and all that follows it, and starts from the file's salt: after damage the reader looks for the
+//! next frame octet by octet, and nobody who writes mail can put something into a record that looks like a frame.
+
+use thiserror::Error;
+
+use crate::trace::{Record, RecordId, RecordKind, stored};
+
+/// Octets before what the length counts.
+pub(super) const PREFIX: usize = 8;
+/// Kind and id.
+const HEAD: usize = 17;
+/// No record comes near it; a length beyond it is damage.
+pub(super) const LONGEST: usize = 8 << 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Frame<'a> {
+    pub kind: RecordKind,
+    pub id: RecordId,
+    pub octets: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// Octets the frame takes in the file.
+    pub fn len(&self) -> usize {
+        PREFIX + HEAD + self.octets.len()
+    }
+}
+
+/// Why no frame stands here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(super) enum NoFrame {
+    #[error("the file ends inside a frame")]
+    Cut,
+    #[error("{0} is no length of a frame")]
+    Length(u32),
+    #[error("the checksum does not match")]
+    Checksum,
+    #[error("{0} is no kind of record")]
+    Kind(u8),
+}
+
+/// The record can't be framed.
+#[derive(Debug, Error)]
+pub enum Unframeable {
+    #[error("the record does not encode: {0}")]
+    Encode(#[from] postcard::Error),
+    #[error("the record has {octets} octets; {LONGEST} is the most the journal takes")]
+    TooLong { octets: usize },
+}
+
+pub(super) fn kind_of(octet: u8) -> Option<RecordKind> {
+    RecordKind::ALL.get(usize::from(octet)).copied()
+}
+
+/// Appends the record's frame to `out`; on error `out` is empty.
+pub(super) fn write(salt: u32, record: &Record, out: &mut Vec<u8>) -> Result<(), Unframeable> {
+    let start = out.len();
+    out.extend_from_slice(&[0; PREFIX]);
+    out.push(record.kind() as u8);
+    out.extend_from_slice(&record.id().as_u128().to_le_bytes());
+    *out = stored::encode(record, std::mem::take(out))?;
+    let octets = out.len() - start - PREFIX;
+    if octets > LONGEST {
+        out.clear();
+        return Err(Unframeable::TooLong { octets });
+    }
+    let length = (octets as u32).to_le_bytes();
+    let checksum = checksum(salt, length, &out[start + PREFIX..]).to_le_bytes();
+    out[start..start + 4].copy_from_slice(&length);
+    out[start + 4..start + PREFIX].copy_from_slice(&checksum);
+    Ok(())
+}
+
+/// The frame at the start of `input`.
+pub(super) fn parse(salt: u32, input: &[u8]) -> Result<Frame<'_>, NoFrame> {
+    let (length, rest) = input.split_first_chunk::<4>().ok_or(NoFrame::Cut)?;
+    let octets = u32::from_le_bytes(*length);
+    if !(HEAD..=LONGEST).contains(&(octets as usize)) {
+        return Err(NoFrame::Length(octets));
+    }
+    let (stated, rest) = rest.split_first_chunk::<4>().ok_or(NoFrame::Cut)?;
+    let body = rest.get(..octets as usize).ok_or(NoFrame::Cut)?;
+    if checksum(salt, *length, body) != u32::from_le_bytes(*stated) {
+        return Err(NoFrame::Checksum);
+    }
+    let (&kind, rest) = body.split_first().ok_or(NoFrame::Cut)?;
+    let (id, octets) = rest.split_first_chunk::<16>().ok_or(NoFrame::Cut)?;
+    let kind = kind_of(kind).ok_or(NoFrame::Kind(kind))?;
+    Ok(Frame { kind, id: RecordId::from_u128(u128::from_le_bytes(*id)), octets })
+}
+
+/// The length of the frame at the start of octets this process framed itself.
+pub(super) fn own_length(input: &[u8]) -> Option<usize> {
+    let length = input.first_chunk::<4>()?;
+    Some(PREFIX + u32::from_le_bytes(*length) as usize)
+}
+
+fn checksum(salt: u32, length: [u8; 4], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(salt, &length), body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::samples;
+
+    #[test]
+    fn a_frame_is_read_back_and_followed_by_the_next() {
+        let (first, second) = (samples::transaction(1), samples::session(2));
+        let mut octets = Vec::new();
+        write(7, &first, &mut octets).unwrap();
+        write(7, &second, &mut octets).unwrap();
+        let frame = parse(7, &octets).unwrap();
+        assert_eq!((frame.kind, frame.id), (RecordKind::Transaction, first.id()));
+        assert_eq!(stored::decode(stored::VERSION, frame.kind, frame.octets).unwrap(), first);
+        let next = parse(7, &octets[frame.len()..]).unwrap();
+        assert_eq!(stored::decode(stored::VERSION, next.kind, next.octets).unwrap(), second);
+        assert_eq!(own_length(&octets), Some(frame.len()));
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed() {
+        let mut octets = Vec::new();
+        write(7, &samples::gap(1), &mut octets).unwrap();
+        for at in 0..octets.len() * 8 {
+            octets[at / 8] ^= 1 << (at % 8);
+            assert!(parse(7, &octets).is_err(), "bit {at}");
+            octets[at / 8] ^= 1 << (at % 8);
+        }
+        assert!(parse(7, &octets).is_ok());
+        assert_eq!(parse(8, &octets), Err(NoFrame::Checksum));
+    }
+
+    #[test]
+    fn a_cut_frame_is_no_frame() {
+        let mut octets = Vec::new();
+        write(7, &samples::gap(1), &mut octets).unwrap();
+        for end in 0..octets.len() {
+            assert_eq!(parse(7, &octets[..end]), Err(NoFrame::Cut), "{end}");
+        }
+        assert_eq!(parse(7, &[0; 64]), Err(NoFrame::Length(0)));
+    }
+}

@@ -1,0 +1,200 @@
+//! The store as the rest of the house holds it.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use thiserror::Error;
+use tokio::sync::watch;
+
+use super::clock::{self, Clock};
+use super::cursor::Cursor;
+use super::health::Health;
+use super::intake::{Appender, Intake};
+use super::live::{Live, Opening};
+use super::locks::locked;
+use super::open::OpenError;
+use super::options::Options;
+use super::query::{Page, PageRequest, Query};
+use super::recover::RecoveryReport;
+use super::search::Search;
+use super::writer::Writer;
+use crate::trace::{Record, RecordId, RecordKind};
+
+/// The owner of a store directory. Clones share it; the last one to go closes it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    intake: Arc<Intake>,
+    opening: Opening,
+    news: watch::Sender<u64>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A store, and what its recovery found.
+#[derive(Debug)]
+pub struct Opened {
+    pub store: Store,
+    pub report: RecoveryReport,
+}
+
+/// Why the store can't be read.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    #[error("the store is not open: {why}")]
+    Unavailable { why: String },
+    #[error("the store can't be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Store {
+    /// Opens the store in `options.dir`: takes the lock, recovers what a dead process left, starts to write.
+    ///
+    /// # Errors
+    /// Another process owns it, or the directory can't be made, read or locked.
+    pub fn open(options: Options) -> Result<Opened, OpenError> {
+        Self::open_by(options, Clock::system())
+    }
+
+    /// A store that could not be opened, for an application that must run all the same: it fails like a store whose disk is
+    /// full, and is tried again every second.
+    pub fn unavailable(options: Options, error: &OpenError) -> Self {
+        let store = Self::closed(options, Clock::system());
+        store.inner.intake.queue.failing();
+        store.inner.intake.health.fail(store.inner.intake.clock.now(), &error.to_string());
+        store.start();
+        store
+    }
+
+    pub(super) fn open_by(options: Options, clock: Clock) -> Result<Opened, OpenError> {
+        let store = Self::closed(options, clock);
+        let report = store.inner.opening.open(&store.inner.intake)?;
+        store.start();
+        Ok(Opened { store, report })
+    }
+
+    fn closed(options: Options, clock: Clock) -> Self {
+        let intake = Intake::new(options.queue_octets, clock, clock::random() as u32);
+        let news = watch::Sender::new(0);
+        let opening = Opening::new(options, news.clone());
+        Self { inner: Arc::new(Inner { intake, opening, news, writer: Mutex::default() }) }
+    }
+
+    fn start(&self) {
+        let writer = Writer::new(self.inner.intake.clone(), self.inner.opening.clone());
+        match std::thread::Builder::new().name("store-write".to_owned()).spawn(move || writer.run()) {
+            Ok(thread) => *locked(&self.inner.writer) = Some(thread),
+            Err(error) => {
+                tracing::error!(%error, "the writer thread of the trace store could not be started");
+                self.inner.intake.queue.failing();
+                self.inner.intake.health.fail(self.inner.intake.clock.now(), &error.to_string());
+            }
+        }
+    }
+
+    /// A way in for one worker thread; clone it for the worker's sessions.
+    pub fn appender(&self) -> Appender {
+        self.inner.intake.appender()
+    }
+
+    /// One atomic load while all is well.
+    pub fn health(&self) -> Health {
+        self.inner.intake.health.health()
+    }
+
+    /// Writes what is queued, syncs, and ends the store's threads.
+    pub fn close(self) {
+        self.inner.close();
+    }
+
+    /// Answers a query, newest first, a page at a time.
+    ///
+    /// # Errors
+    /// The store isn't open, or its files can't be read.
+    pub fn query(&self, query: &Query, page: &PageRequest) -> Result<Page, StoreError> {
+        Ok(Search::new(&*self.live()?).page(query, page)?)
+    }
+
+    /// The record of that id, with what became known later folded in.
+    ///
+    /// # Errors
+    /// The store isn't open, or its files can't be read.
+    pub fn fetch(&self, id: RecordId) -> Result<Option<Record>, StoreError> {
+        Ok(Search::new(&*self.live()?).fetch(id)?)
+    }
+
+    /// Records in the order of the journal from `cursor` on (from the oldest without one), marks left out; and where to go on.
+    ///
+    /// # Errors
+    /// The store isn't open, or its files can't be read.
+    pub fn follow(&self, cursor: Option<Cursor>, limit: usize) -> Result<(Vec<Record>, Cursor), StoreError> {
+        let live = self.live()?;
+        let mut records = Vec::new();
+        let mut at = cursor;
+        while records.len() < limit
+            && let Some((day, batch)) = live.journal.read_from(at)?
+        {
+            let from = at.filter(|at| at.day == day).map_or(0, |at| at.number);
+            let numbers = batch.numbers();
+            for number in numbers.start.max(from)..numbers.end {
+                at = Some(Cursor { day, number }.next());
+                if batch.kind(number) != Some(RecordKind::Mark) {
+                    records.extend(batch.record(number));
+                }
+                if records.len() == limit {
+                    break;
+                }
+            }
+        }
+        let at = at.unwrap_or_else(|| self.beginning());
+        Ok((records, at))
+    }
+
+    /// Where the next record will stand: a cursor for those who follow only what is new.
+    ///
+    /// # Errors
+    /// The store isn't open.
+    pub fn end(&self) -> Result<Cursor, StoreError> {
+        Ok(self.live()?.end().unwrap_or_else(|| self.beginning()))
+    }
+
+    /// Changes when new records can be read.
+    pub fn notified(&self) -> watch::Receiver<u64> {
+        self.inner.news.subscribe()
+    }
+
+    fn beginning(&self) -> Cursor {
+        Cursor { day: super::Day::of(0), number: 0 }
+    }
+
+    fn live(&self) -> Result<Arc<Live>, StoreError> {
+        self.inner.opening.live().ok_or_else(|| StoreError::Unavailable {
+            why: match self.health() {
+                Health::Failed { why, .. } => why,
+                Health::Ok => "it is being opened".to_owned(),
+            },
+        })
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.intake.queue.close();
+        if let Some(writer) = locked(&self.writer).take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer thread of the trace store panicked");
+        }
+        self.opening.close();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,227 @@
+//! Where records are handed in, and where whoever handed them in learns that they are stored.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll, Waker};
+
+use thiserror::Error;
+
+use super::clock::Clock;
+use super::frame::{self, Unframeable};
+use super::health::HealthBoard;
+use super::locks::locked;
+use super::queue::{Queue, Refused, Ticket};
+use crate::trace::Record;
+
+/// Shared by all appenders and the writer.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub queue: Queue,
+    pub clock: Clock,
+    pub health: HealthBoard,
+    /// Frames' checksums start from it; every file of this process names it.
+    pub salt: u32,
+    /// Tickets below this are decided.
+    decided: AtomicU64,
+    failed: Failed,
+    groups: Mutex<Vec<Weak<Group>>>,
+}
+
+/// Hands records in. One per worker thread, cloned for its sessions: clones share a list of waiters.
+#[derive(Debug, Clone)]
+pub struct Appender {
+    intake: Arc<Intake>,
+    group: Arc<Group>,
+}
+
+/// The waiters of one worker.
+#[derive(Debug, Default)]
+struct Group {
+    waiters: Mutex<Vec<(u64, Waker)>>,
+    frame: Mutex<Vec<u8>>,
+}
+
+/// Why a record was not taken. It is counted; a gap record will say so.
+#[derive(Debug, Error)]
+pub enum AppendError {
+    #[error("the store can't be written at present")]
+    Failing,
+    #[error("the store's queue is full: the disk does not keep up")]
+    Full,
+    #[error("the store is closed")]
+    Closed,
+    #[error(transparent)]
+    Unframeable(#[from] Unframeable),
+}
+
+/// The record was taken, and then could not be written.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the record could not be stored: {why}")]
+pub struct StoreFailure {
+    pub why: Arc<str>,
+}
+
+/// Tickets whose writing failed, the latest few ranges.
+#[derive(Debug, Default)]
+struct Failed {
+    any: AtomicBool,
+    ranges: Mutex<VecDeque<(Range<u64>, Arc<str>)>>,
+}
+
+/// Whoever asks later than that many failures learns that all is well; nobody waits that long.
+const FAILURES_KEPT: usize = 256;
+
+impl Intake {
+    pub fn new(queue_octets: usize, clock: Clock, salt: u32) -> Arc<Self> {
+        Arc::new(Self {
+            queue: Queue::new(queue_octets),
+            clock,
+            health: HealthBoard::default(),
+            salt,
+            decided: AtomicU64::new(0),
+            failed: Failed::default(),
+            groups: Mutex::default(),
+        })
+    }
+
+    pub fn appender(self: &Arc<Self>) -> Appender {
+        let group = Arc::new(Group::default());
+        let mut groups = locked(&self.groups);
+        groups.retain(|group| group.strong_count() > 0);
+        groups.push(Arc::downgrade(&group));
+        Appender { intake: self.clone(), group }
+    }
+
+    /// Tickets up to `end` are stored, or have failed for the given reason; tells those who wait.
+    pub fn decide(&self, end: u64, failure: Option<&Arc<str>>) {
+        if let Some(why) = failure {
+            self.failed.add(self.decided.load(Ordering::Relaxed)..end, why.clone());
+        }
+        self.decided.store(end, Ordering::SeqCst);
+        let groups = locked(&self.groups);
+        for group in groups.iter().filter_map(Weak::upgrade) {
+            group.wake(end);
+        }
+    }
+
+    fn outcome(&self, ticket: Ticket) -> Poll<Result<(), StoreFailure>> {
+        if self.decided.load(Ordering::SeqCst) <= ticket.0 {
+            return Poll::Pending;
+        }
+        Poll::Ready(match self.failed.why(ticket.0) {
+            None => Ok(()),
+            Some(why) => Err(StoreFailure { why }),
+        })
+    }
+}
+
+impl Appender {
+    /// Hands in a record. Never blocks.
+    ///
+    /// # Errors
+    /// At once when the queue is full or the store can't be written; the loss is counted, and told by a gap record.
+    pub fn append(&self, record: &Record) -> Result<Ticket, AppendError> {
+        self.push(record, false)
+    }
+
+    /// Hands in a record that nobody waits for: it is written within a millisecond or two, without a wake-up of its own under load.
+    ///
+    /// # Errors
+    /// As [`Appender::append`].
+    pub fn append_quietly(&self, record: &Record) -> Result<Ticket, AppendError> {
+        self.push(record, true)
+    }
+
+    /// Ready once the record is stored to the configured degree, or could not be.
+    pub fn poll_stored(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), StoreFailure>> {
+        if let Poll::Ready(outcome) = self.intake.outcome(ticket) {
+            return Poll::Ready(outcome);
+        }
+        if self.group.register(ticket.0, cx.waker()) {
+            self.intake.queue.nudge();
+        }
+        // The writer may have decided between the first look and the registration.
+        self.intake.outcome(ticket)
+    }
+
+    /// Whether the record is stored: two atomic loads.
+    pub fn is_stored(&self, ticket: Ticket) -> bool {
+        matches!(self.intake.outcome(ticket), Poll::Ready(Ok(())))
+    }
+
+    /// Whether the store can be written at present. One atomic load.
+    pub fn is_healthy(&self) -> bool {
+        self.intake.health.health().is_ok()
+    }
+
+    fn push(&self, record: &Record, quietly: bool) -> Result<Ticket, AppendError> {
+        let mut octets = locked(&self.group.frame);
+        octets.clear();
+        let at = self.intake.clock.now();
+        if let Err(error) = frame::write(self.intake.salt, record, &mut octets) {
+            self.intake.queue.lost(1, at, "a record could not be encoded".into());
+            self.intake.health.lost(1);
+            return Err(error.into());
+        }
+        self.intake.queue.push(&octets, at, quietly).map_err(|refused| {
+            self.intake.health.lost(1);
+            match refused {
+                Refused::Full => AppendError::Full,
+                Refused::Failing => AppendError::Failing,
+                Refused::Closed => AppendError::Closed,
+            }
+        })
+    }
+}
+
+impl Group {
+    /// True if the ticket is new to the list.
+    fn register(&self, ticket: u64, waker: &Waker) -> bool {
+        let mut waiters = locked(&self.waiters);
+        match waiters.iter_mut().find(|(waiting, known)| *waiting == ticket && known.will_wake(waker)) {
+            Some(_) => false,
+            None => {
+                waiters.push((ticket, waker.clone()));
+                true
+            }
+        }
+    }
+
+    fn wake(&self, end: u64) {
+        let mut waiters = locked(&self.waiters);
+        let mut at = 0;
+        while at < waiters.len() {
+            if waiters[at].0 < end {
+                waiters.swap_remove(at).1.wake();
+            } else {
+                at += 1;
+            }
+        }
+    }
+}
+
+impl Failed {
+    fn add(&self, tickets: Range<u64>, why: Arc<str>) {
+        if tickets.is_empty() {
+            return;
+        }
+        let mut ranges = locked(&self.ranges);
+        match ranges.back_mut() {
+            Some((last, before)) if last.end == tickets.start && *before == why => last.end = tickets.end,
+            _ => ranges.push_back((tickets, why)),
+        }
+        if ranges.len() > FAILURES_KEPT {
+            ranges.pop_front();
+        }
+        self.any.store(true, Ordering::Release);
+    }
+
+    fn why(&self, ticket: u64) -> Option<Arc<str>> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        locked(&self.ranges).iter().find(|(range, _)| range.contains(&ticket)).map(|(_, why)| why.clone())
+    }
+}

@@ -1,0 +1,157 @@
+//! A store directory in use: what its threads and its readers share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::bell::Bell;
+use super::cursor::Cursor;
+use super::index::Index;
+use super::indexer::Indexer;
+use super::intake::{Appender, Intake};
+use super::journal::Journal;
+use super::lock::StoreLock;
+use super::locks::locked;
+use super::log::Log;
+use super::open::OpenError;
+use super::options::Options;
+use super::recover::{self, RecoveryReport};
+
+#[derive(Debug)]
+pub(super) struct Live {
+    pub options: Options,
+    pub journal: Journal,
+    pub index: Index,
+    pub indexer: Bell,
+    pub keeper: Bell,
+    pub written: Written,
+    /// Bumped when new records can be read and found.
+    pub news: watch::Sender<u64>,
+    syncer: Bell,
+    unsynced: Mutex<Vec<Arc<Log>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    _lock: StoreLock,
+}
+
+/// What was written since the start.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub octets: AtomicU64,
+    pub batches: AtomicU64,
+    pub syncs: AtomicU64,
+}
+
+/// A store that is open, or will be once it can be.
+#[derive(Debug, Clone)]
+pub(super) struct Opening {
+    options: Options,
+    news: watch::Sender<u64>,
+    live: Arc<OnceLock<Arc<Live>>>,
+}
+
+impl Opening {
+    pub fn new(options: Options, news: watch::Sender<u64>) -> Self {
+        Self { options, news, live: Arc::default() }
+    }
+
+    pub fn live(&self) -> Option<Arc<Live>> {
+        self.live.get().cloned()
+    }
+
+    /// Opens the directory, recovers what is in it and starts the threads that serve it; nothing if that is done already.
+    pub fn open(&self, intake: &Arc<Intake>) -> Result<RecoveryReport, OpenError> {
+        if self.live.get().is_some() {
+            return Ok(RecoveryReport::default());
+        }
+        let (live, report) = Live::open(self.options.clone(), self.news.clone())?;
+        live.start(intake.appender());
+        let _ = self.live.set(live);
+        Ok(report)
+    }
+
+    pub fn close(&self) {
+        if let Some(live) = self.live() {
+            live.close();
+        }
+    }
+}
+
+impl Live {
+    fn open(options: Options, news: watch::Sender<u64>) -> Result<(Arc<Self>, RecoveryReport), OpenError> {
+        let lock = super::open::take_lock(&options.dir)?;
+        let (journal, report) = recover::load(&options.dir)?;
+        let live = Self {
+            options,
+            journal,
+            index: Index::default(),
+            indexer: Bell::default(),
+            keeper: Bell::default(),
+            written: Written::default(),
+            news,
+            syncer: Bell::default(),
+            unsynced: Mutex::default(),
+            threads: Mutex::default(),
+            _lock: lock,
+        };
+        Ok((Arc::new(live), report))
+    }
+
+    fn start(self: &Arc<Self>, appender: Appender) {
+        let indexer = Indexer::new(self.clone(), appender);
+        self.spawn("store-index", move |_| indexer.run());
+        self.spawn("store-sync", |live| live.sync_now_and_then());
+    }
+
+    fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(Arc<Self>) + Send + 'static) {
+        let live = self.clone();
+        match std::thread::Builder::new().name(name.to_owned()).spawn(move || work(live)) {
+            Ok(thread) => locked(&self.threads).push(thread),
+            Err(error) => tracing::error!(%error, thread = name, "a thread of the trace store could not be started"),
+        }
+    }
+
+    fn close(&self) {
+        for bell in [&self.indexer, &self.keeper, &self.syncer] {
+            bell.close();
+        }
+        let threads = std::mem::take(&mut *locked(&self.threads));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the trace store panicked");
+            }
+        }
+    }
+
+    /// Where the next record will stand.
+    pub fn end(&self) -> Option<Cursor> {
+        self.journal.end()
+    }
+
+    pub fn note_written(&self, log: &Arc<Log>, octets: u64) {
+        self.written.octets.fetch_add(octets, Ordering::Relaxed);
+        self.written.batches.fetch_add(1, Ordering::Relaxed);
+        if log.needs_sync() {
+            locked(&self.unsynced).push(log.clone());
+            self.syncer.ring();
+        }
+    }
+
+    /// The sync thread: a slow disk delays it, and nobody else.
+    fn sync_now_and_then(self: Arc<Self>) {
+        let pause = self.options.sync_every.max(Duration::from_millis(1));
+        while self.syncer.wait() && self.syncer.rest(pause) {
+            for log in std::mem::take(&mut *locked(&self.unsynced)) {
+                if !log.look_for_name() && !log.is_finished() {
+                    tracing::error!(file = %log.path.display(), "the journal file was removed while in use");
+                }
+                self.written.syncs.fetch_add(1, Ordering::Relaxed);
+                if let Err(error) = log.sync() {
+                    tracing::error!(%error, file = %log.path.display(), "the journal could not be synced: a power cut would lose records");
+                }
+            }
+        }
+    }
+}

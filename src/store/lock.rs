@@ -1,0 +1,37 @@
+//! The store's lock: one process owns a store, and says which.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+
+/// Held as long as the store is open; the kernel lets go when the process dies.
+#[derive(Debug)]
+pub(super) struct StoreLock {
+    _file: File,
+}
+
+#[derive(Debug)]
+pub(super) enum NoLock {
+    /// Another process owns the store; its pid if it could be read.
+    Held(Option<u32>),
+    Io(io::Error),
+}
+
+impl StoreLock {
+    pub fn take(dir: &Path) -> Result<Self, NoLock> {
+        let path = dir.join("lock");
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(NoLock::Io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = (&mut file).take(32).read_to_string(&mut text);
+                return Err(NoLock::Held(text.trim().parse().ok()));
+            }
+            Err(TryLockError::Error(error)) => return Err(NoLock::Io(error)),
+        }
+        // A full disk must not keep a store from being read: the lock holds without its text.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Self { _file: file })
+    }
+}

@@ -1,0 +1,300 @@
+//! An active journal file: frames as they came.
+//!
+//! The writer appends at the end it knows and publishes the new end; readers never look beyond it. What a dead process left
+//! behind is scanned once at start: a torn tail is cut off; damage with whole frames after it is stepped over and kept.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::batch::{Batch, Slot};
+use super::frame::{self, NoFrame};
+use super::locks::{reading, writing};
+use crate::trace::{RecordKind, stored};
+
+const MAGIC: &[u8; 8] = b"rscopelg";
+/// Version of the file format, apart from that of the records in it.
+const FORMAT: u16 = 1;
+pub(super) const HEADER: usize = 32;
+/// Octets of frames that one read brings in, unless a single frame is longer.
+const READ_OCTETS: usize = 256 << 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LogHeader {
+    /// Version of the stored form of the records.
+    pub version: u16,
+    /// Number of the file within its day.
+    pub file: u32,
+    /// Number, within the day, of the file's first record.
+    pub first: u32,
+    pub salt: u32,
+}
+
+/// Why a file isn't an active journal file that this build reads.
+#[derive(Debug, thiserror::Error)]
+pub enum NoLog {
+    #[error("it is shorter than its header")]
+    Short,
+    #[error("its header is damaged")]
+    Header,
+    #[error("its format is {found}; this build reads {FORMAT}: use the relayscope that wrote it")]
+    Format { found: u16 },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Octets that are no frame, with whole frames after them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    pub file: PathBuf,
+    pub offset: u64,
+    pub octets: u64,
+    pub what: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Log {
+    pub path: PathBuf,
+    pub header: LogHeader,
+    file: File,
+    extent: RwLock<Extent>,
+    /// Nothing will be appended any more.
+    finished: AtomicBool,
+    /// Found to have lost its name: writes to a removed file succeed, and are lost.
+    gone: AtomicBool,
+    /// Written to since the last sync began.
+    unsynced: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Extent {
+    /// Where each frame begins.
+    starts: Vec<u32>,
+    /// Where the last whole frame ends.
+    end: u64,
+}
+
+/// What a scan found out.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    pub starts: Vec<u32>,
+    pub end: u64,
+    pub damage: Vec<Damage>,
+    /// Octets after the last whole frame.
+    pub torn: u64,
+    pub torn_why: Option<NoFrame>,
+    pub records: [u64; RecordKind::ALL.len()],
+}
+
+impl LogHeader {
+    fn encode(&self) -> [u8; HEADER] {
+        let mut octets = [0; HEADER];
+        octets[..8].copy_from_slice(MAGIC);
+        octets[8..10].copy_from_slice(&FORMAT.to_le_bytes());
+        octets[10..12].copy_from_slice(&self.version.to_le_bytes());
+        octets[12..16].copy_from_slice(&self.file.to_le_bytes());
+        octets[16..20].copy_from_slice(&self.first.to_le_bytes());
+        octets[20..24].copy_from_slice(&self.salt.to_le_bytes());
+        let checksum = crc32c::crc32c(&octets[..28]);
+        octets[28..].copy_from_slice(&checksum.to_le_bytes());
+        octets
+    }
+
+    pub fn decode(octets: &[u8]) -> Result<Self, NoLog> {
+        let octets: &[u8; HEADER] = octets.first_chunk().ok_or(NoLog::Short)?;
+        let u16_at = |at: usize| u16::from_le_bytes([octets[at], octets[at + 1]]);
+        let u32_at = |at: usize| u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]);
+        if &octets[..8] != MAGIC || u32_at(28) != crc32c::crc32c(&octets[..28]) {
+            return Err(NoLog::Header);
+        }
+        match u16_at(8) {
+            FORMAT => Ok(Self { version: u16_at(10), file: u32_at(12), first: u32_at(16), salt: u32_at(20) }),
+            found => Err(NoLog::Format { found }),
+        }
+    }
+}
+
+impl Log {
+    /// Makes a new file. Its name is durable when this returns.
+    pub fn create(path: PathBuf, file: u32, first: u32, salt: u32) -> io::Result<Self> {
+        let header = LogHeader { version: stored::VERSION, file, first, salt };
+        let handle = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        if let Err(error) = handle.write_all_at(&header.encode(), 0) {
+            // A full disk: leave no empty file behind for each attempt.
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        if let Some(dir) = path.parent() {
+            File::open(dir)?.sync_all()?;
+        }
+        let extent = Extent { starts: Vec::new(), end: HEADER as u64 };
+        Ok(Self::with(path, header, handle, extent, false))
+    }
+
+    /// Opens what another process left, and finds its frames. Changes nothing.
+    pub fn open(path: PathBuf) -> Result<(Self, Scan), NoLog> {
+        let octets = std::fs::read(&path)?;
+        let header = LogHeader::decode(&octets)?;
+        let mut scan = scan(&path, header.salt, &octets);
+        drop(octets);
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => File::open(&path)?,
+            opened => opened?,
+        };
+        let extent = Extent { starts: std::mem::take(&mut scan.starts), end: scan.end };
+        Ok((Self::with(path, header, file, extent, true), scan))
+    }
+
+    fn with(path: PathBuf, header: LogHeader, file: File, extent: Extent, finished: bool) -> Self {
+        let flag = AtomicBool::new;
+        Self { path, header, file, extent: RwLock::new(extent), finished: flag(finished), gone: flag(false), unsynced: flag(false) }
+    }
+
+    /// Writes whole frames at the end. Nobody reads them before [`Log::publish`].
+    pub fn write(&self, frames: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(frames, self.end())
+    }
+
+    /// Makes frames readable that [`Log::write`] has written.
+    pub fn publish(&self, frames: &[u8]) {
+        let mut extent = writing(&self.extent);
+        let mut at = 0;
+        while let Some(length) = frames.get(at..).and_then(frame::own_length) {
+            let start = extent.end + at as u64;
+            extent.starts.push(start as u32);
+            at += length;
+        }
+        extent.end += frames.len() as u64;
+    }
+
+    /// Takes back octets that were written, at least in part, but not published.
+    pub fn cut_to_end(&self) -> io::Result<()> {
+        self.file.set_len(self.end())
+    }
+
+    pub fn sync(&self) -> io::Result<()> {
+        self.unsynced.store(false, Ordering::SeqCst);
+        self.file.sync_data()
+    }
+
+    /// Notes that there is something to sync; true if that is news.
+    pub fn needs_sync(&self) -> bool {
+        !self.unsynced.swap(true, Ordering::SeqCst)
+    }
+
+    /// Asks the file system whether the file still has its name.
+    pub fn look_for_name(&self) -> bool {
+        let linked = self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0);
+        self.gone.store(!linked, Ordering::Release);
+        linked
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub fn finish(&self) {
+        self.finished.store(true, Ordering::Release);
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    pub fn end(&self) -> u64 {
+        reading(&self.extent).end
+    }
+
+    /// How many records can be read.
+    pub fn records(&self) -> u32 {
+        reading(&self.extent).starts.len() as u32
+    }
+
+    /// Records from `index` on, as many as one read brings in; empty beyond the end.
+    pub fn read(&self, index: u32, most: u32) -> io::Result<Batch> {
+        let number = self.header.first.saturating_add(index);
+        let (starts, end) = {
+            let extent = reading(&self.extent);
+            let from = index as usize;
+            let Some(&start) = extent.starts.get(from) else {
+                return Ok(Batch::new(self.header.version, number, Vec::new(), Vec::new()));
+            };
+            let after = extent.starts[from..].partition_point(|&at| (at - start) as usize <= READ_OCTETS);
+            let count = after.clamp(1, (most as usize).max(1));
+            let end = extent.starts.get(from + count).map_or(extent.end, |&at| u64::from(at));
+            (extent.starts[from..from + count].to_vec(), end)
+        };
+        let start = u64::from(starts.first().copied().unwrap_or_default());
+        let mut octets = vec![0; end.saturating_sub(start) as usize];
+        self.file.read_exact_at(&mut octets, start)?;
+        let slots = starts.iter().map(|&at| self.slot(&octets, (u64::from(at) - start) as usize)).collect();
+        Ok(Batch::new(self.header.version, number, octets, slots))
+    }
+
+    fn slot(&self, octets: &[u8], at: usize) -> Option<Slot> {
+        match frame::parse(self.header.salt, octets.get(at..)?) {
+            Ok(frame) => Some(Slot { kind: frame.kind, octets: at + frame.len() - frame.octets.len()..at + frame.len() }),
+            Err(error) => {
+                tracing::error!(file = %self.path.display(), %error, "a journal frame that was whole before is damaged");
+                None
+            }
+        }
+    }
+}
+
+/// Finds the frames of a whole file.
+pub(super) fn scan(path: &Path, salt: u32, octets: &[u8]) -> Scan {
+    let mut scan = Scan { end: HEADER as u64, ..Scan::default() };
+    let mut at = HEADER;
+    while at < octets.len() {
+        match frame::parse(salt, &octets[at..]) {
+            Ok(frame) => {
+                scan.starts.push(at as u32);
+                scan.records[frame.kind as usize] += 1;
+                at += frame.len();
+                scan.end = at as u64;
+            }
+            Err(why) => match next_frame(salt, octets, at + 1) {
+                Some(next) => {
+                    scan.damage.push(Damage {
+                        file: path.to_owned(),
+                        offset: at as u64,
+                        octets: (next - at) as u64,
+                        what: why.to_string(),
+                    });
+                    at = next;
+                }
+                None => {
+                    scan.torn = (octets.len() - at) as u64;
+                    scan.torn_why = Some(why);
+                    break;
+                }
+            },
+        }
+    }
+    scan
+}
+
+/// Octets of checksums worth computing in search of the next frame: hostile text may look like lengths everywhere.
+const SEARCH_OCTETS: usize = 1 << 30;
+
+fn next_frame(salt: u32, octets: &[u8], from: usize) -> Option<usize> {
+    let mut budget = SEARCH_OCTETS;
+    for at in from..octets.len() {
+        let rest = &octets[at..];
+        let plausible = frame::own_length(rest).is_some_and(|length| length <= rest.len())
+            && rest.get(frame::PREFIX).is_some_and(|&kind| frame::kind_of(kind).is_some());
+        if !plausible {
+            continue;
+        }
+        if let Ok(frame) = frame::parse(salt, rest) {
+            let _ = frame;
+            return Some(at);
+        }
+        budget = budget.checked_sub(frame::own_length(rest)?)?;
+    }
+    None
+}

@@ -1,0 +1,145 @@
+//! What is done to a store directory before it is used again: torn tails are cut, leftovers removed, files put in order.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::day::Day;
+use super::journal::{Form, Journal, JournalFile};
+use super::log::{Damage, HEADER, Log, NoLog};
+use super::open::OpenError;
+use super::segment::{NoSegment, Segment};
+
+/// What recovery found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Files whose last frame was not whole, and how many octets were cut off.
+    pub torn: Vec<(PathBuf, u64)>,
+    /// Damage that was stepped over. What stood there is lost; it isn't touched.
+    pub damage: Vec<Damage>,
+    /// Files that can't be read at all, and why. They are left alone.
+    pub unreadable: Vec<(PathBuf, String)>,
+    /// Records in the journal.
+    pub records: u64,
+    /// Records that were indexed anew from the journal.
+    pub replayed: u64,
+    /// Days whose index was lost or broken, and is being made anew.
+    pub rebuilt: Vec<Day>,
+    /// Marks without a record, turned into records of state `unknown`.
+    pub in_doubt: u64,
+    /// Indexing goes on in the background: the numbers above are not final.
+    pub unfinished: bool,
+}
+
+/// One file of a day as it is named.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    file: u32,
+    sealed: bool,
+    path: PathBuf,
+}
+
+pub(super) fn load(dir: &Path) -> Result<(Journal, RecoveryReport), OpenError> {
+    let journal = Journal::new(dir.to_owned());
+    let mut report = RecoveryReport::default();
+    for day in days(dir)? {
+        let files = files(&dir.join(day.to_string()).join("journal"), &mut report)?;
+        let day = journal.day_or_new(day);
+        for found in files {
+            if let Some(file) = open_file(&found, &mut report) {
+                report.records += u64::from(file.numbers().end - file.numbers().start);
+                day.add(Arc::new(file));
+            }
+        }
+    }
+    Ok((journal, report))
+}
+
+/// The days of a store, oldest first.
+pub(super) fn days(dir: &Path) -> Result<Vec<Day>, OpenError> {
+    let mut days = Vec::new();
+    for entry in fs::read_dir(dir).map_err(OpenError::io(dir))? {
+        let entry = entry.map_err(OpenError::io(dir))?;
+        days.extend(entry.file_name().to_str().and_then(|name| name.parse::<Day>().ok()));
+    }
+    days.sort_unstable();
+    Ok(days)
+}
+
+/// The journal files of a day in order. Of a file that is there in both forms, the sealed one counts if it is whole.
+fn files(dir: &Path, report: &mut RecoveryReport) -> Result<Vec<Found>, OpenError> {
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(OpenError::io(dir))? {
+        let path = entry.map_err(OpenError::io(dir))?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if name.ends_with(".unfinished") {
+            // The process died while sealing; the active form is still there.
+            let _ = fs::remove_file(&path);
+        } else if let Some((file, extension)) = name.split_once('.')
+            && let Ok(file) = file.parse()
+            && matches!(extension, "log" | "seg")
+        {
+            found.push(Found { file, sealed: extension == "seg", path });
+        }
+    }
+    found.sort_unstable();
+    let mut kept: Vec<Found> = Vec::new();
+    for next in found {
+        match kept.last() {
+            Some(log) if log.file == next.file => match Segment::open(next.path.clone()) {
+                Ok(_) => {
+                    let _ = fs::remove_file(&log.path);
+                    kept.pop();
+                    kept.push(next);
+                }
+                Err(error) => report.unreadable.push((next.path, error.to_string())),
+            },
+            _ => kept.push(next),
+        }
+    }
+    Ok(kept)
+}
+
+fn open_file(found: &Found, report: &mut RecoveryReport) -> Option<JournalFile> {
+    let opened = if found.sealed { open_sealed(found) } else { open_log(found, report) };
+    match opened {
+        Ok(file) => file,
+        Err(why) => {
+            report.unreadable.push((found.path.clone(), why));
+            None
+        }
+    }
+}
+
+fn open_sealed(found: &Found) -> Result<Option<JournalFile>, String> {
+    let segment = Segment::open(found.path.clone()).map_err(|error: NoSegment| error.to_string())?;
+    Ok(Some(JournalFile::new(found.file, segment.header.first, Form::Sealed(Arc::new(segment)))))
+}
+
+fn open_log(found: &Found, report: &mut RecoveryReport) -> Result<Option<JournalFile>, String> {
+    let (log, scan) = match Log::open(found.path.clone()) {
+        // The process died before the header was whole: there was never a record in it.
+        Err(NoLog::Short) => {
+            let octets = fs::metadata(&found.path).map_or(0, |metadata| metadata.len());
+            report.torn.push((found.path.clone(), octets));
+            let _ = fs::remove_file(&found.path);
+            return Ok(None);
+        }
+        opened => opened.map_err(|error| error.to_string())?,
+    };
+    if scan.torn > 0 {
+        report.torn.push((found.path.clone(), scan.torn));
+        if let Err(error) = log.cut_to_end() {
+            tracing::warn!(file = %found.path.display(), %error, "a torn tail could not be cut off");
+        }
+    }
+    if log.end() == HEADER as u64 {
+        let _ = fs::remove_file(&found.path);
+        return Ok(None);
+    }
+    report.damage.extend(scan.damage);
+    Ok(Some(JournalFile::new(found.file, log.header.first, Form::Log(Arc::new(log)))))
+}

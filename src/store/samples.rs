@@ -1,0 +1,212 @@
+//! Records to try the store with: alike enough to real ones, and all different.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use crate::trace::*;
+
+/// 2026-11-23 12:00 UTC.
+pub const NOON: WallMicros = 1_795_392_000_000_000 + 43_200_000_000;
+
+pub fn id(no: u64) -> RecordId {
+    RecordId::from_parts(NOON / 1000 + no, u128::from(no.wrapping_mul(0x9E37_79B9_7F4A_7C15)) << 8)
+}
+
+pub fn session_id(no: u64) -> RecordId {
+    RecordId::from_parts(NOON / 1000 + no, u128::from(no.wrapping_mul(0xD1B5_4A32_D192_ED03)) << 8 | 1)
+}
+
+fn hex(no: u64, salt: u64) -> String {
+    let mut state = no.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ salt;
+    (0..4)
+        .map(|_| {
+            state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9).wrapping_add(0x94D0_49BB_1331_11EB);
+            format!("{:016x}", state ^ (state >> 27))
+        })
+        .collect()
+}
+
+pub fn origin() -> Arc<Origin> {
+    Arc::new(Origin { node: "relay.example".to_owned(), proxy_version: "0.1.0".to_owned(), config_digest: "0123456789abcdef".to_owned() })
+}
+
+pub fn reply(code: u16, enhanced: (u8, u16, u16), text: String) -> Reply {
+    Reply { code, enhanced: Some(enhanced), lines: vec![text] }
+}
+
+/// A transaction whose fields all follow from its number.
+pub fn plain(no: u64) -> Transaction {
+    let local = ["alice", "bob", "carol", "dave", "erin"][(no % 5) as usize];
+    let domain = format!("d{}.example", no % 97);
+    let reverse_path = format!("{local}{}@sender.example", no % 1000);
+    let forward_path = format!("user{no}@{domain}");
+    let queue_id = &hex(no, 3)[..11];
+    let (state, code, enhanced, text) = match no % 20 {
+        7 => (State::Rejected, 550, (5, 1, 1), format!("5.1.1 <{forward_path}>: Recipient address rejected: User unknown")),
+        13 => (State::Deferred, 451, (4, 7, 1), "4.7.1 Greylisted, please come back later".to_owned()),
+        _ => (State::Accepted, 250, (2, 0, 0), format!("2.0.0 Ok: queued as {queue_id}")),
+    };
+    let accepted = state == State::Accepted;
+    let stage = if accepted { Stage::EndOfData } else { Stage::RcptTo };
+    let decided = reply(code, enhanced, text);
+    let message_id = format!("20261123.{}.{no}@mail.sender.example", &hex(no, 1)[..16]);
+    let line = |t_us, leg, flow, text: String| Line { t_us, leg, flow, text: LineText::Own(text) };
+    let timeline = [
+        format!("MAIL FROM:<{reverse_path}> SIZE=4096 BODY=8BITMIME"),
+        "250 2.1.0 Ok".to_owned(),
+        format!("RCPT TO:<{forward_path}>"),
+        format!("{} {}", code, decided.lines[0]),
+        "DATA".to_owned(),
+        "354 End data with <CR><LF>.<CR><LF>".to_owned(),
+        format!("{} {}", code, decided.lines[0]),
+    ];
+    let mut lines = Vec::new();
+    for (index, text) in timeline.into_iter().enumerate() {
+        let t_us = 900 + index as u64 * 731 + no % 613;
+        let (from, to) = if index % 2 == 0 { (Leg::Client, Leg::Upstream) } else { (Leg::Upstream, Leg::Client) };
+        lines.push(line(t_us, from, Flow::In, text));
+        lines.push(Line { t_us: t_us + 11 + no % 17, leg: to, flow: Flow::Out, text: LineText::SameAs(1) });
+    }
+    Transaction {
+        id: id(no),
+        session_id: session_id(no / 3),
+        transaction_no: (no % 3 + 1) as u32,
+        origin: origin(),
+        route_rule: None,
+        at: NOON + no * 1000,
+        duration_us: 20_000 + no % 7919,
+        listener: "submission".to_owned(),
+        direction: Direction::Outbound,
+        client: Arc::new(Client {
+            ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, (no % 200) as u8)),
+            port: 30_000 + (no % 20_000) as u16,
+            helo: Some("mail.sender.example".to_owned()),
+            tls: None,
+            auth: None,
+        }),
+        upstream: Arc::new(Upstream {
+            name: "smart".to_owned(),
+            host: Some("smtp.example.net".to_owned()),
+            ip: Some(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 25))),
+            port: Some(587),
+            banner: Some("smtp.example.net ESMTP Postfix".to_owned()),
+            software: Some("Postfix".to_owned()),
+            offered: ["PIPELINING", "SIZE 52428800", "8BITMIME", "DSN", "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING"]
+                .map(str::to_owned)
+                .to_vec(),
+            ..Upstream::default()
+        }),
+        envelope: Envelope {
+            reverse_path: reverse_path.clone(),
+            params: vec!["SIZE=4096".to_owned(), "BODY=8BITMIME".to_owned()],
+            size_declared: Some(4096),
+            reply: Some(reply(250, (2, 1, 0), "2.1.0 Ok".to_owned())),
+            recipients: vec![Recipient {
+                address: forward_path.clone(),
+                params: Vec::new(),
+                orcpt: None,
+                reply: Some(if accepted { reply(250, (2, 1, 5), "2.1.5 Ok".to_owned()) } else { decided.clone() }),
+                stage,
+                by: Actor::Upstream,
+                state,
+                cause: None,
+                rule: None,
+            }],
+            ..Envelope::default()
+        },
+        message: Message {
+            message_id: Some(message_id),
+            subject: Some(format!("Invoice {no} from {local}")),
+            from: Some(format!("{local} <{reverse_path}>")),
+            to: Some(forward_path),
+            date: Some("Mon, 23 Nov 2026 12:00:00 +0000".to_owned()),
+            received_count: 1,
+            client_queue_id: Some(hex(no, 2)[..10].to_owned()),
+            size: 4096 + no % 512,
+            header_digest: Some(hex(no, 4)),
+            body_digest: Some(hex(no, 5)),
+            ..Message::default()
+        },
+        phases: Phases {
+            mail_from_us: Some(300 + no % 97),
+            rcpt_to_us: Some(420 + no % 89),
+            data_us: Some(210 + no % 83),
+            body_us: Some(1_900 + no % 997),
+            end_of_data_us: Some(9_000 + no % 3989),
+            ..Phases::default()
+        },
+        outcome: Outcome {
+            state,
+            stage,
+            by: Actor::Upstream,
+            reply: Some(decided),
+            cause: None,
+            act: None,
+            advice: None,
+            rule: None,
+            rules_version: None,
+            upstream_queue_id: accepted.then(|| queue_id.to_owned()),
+            detail: None,
+        },
+        flags: Vec::new(),
+        timeline: Timeline { lines, cut: 0 },
+    }
+}
+
+pub fn transaction(no: u64) -> Record {
+    Record::Transaction(Box::new(plain(no)))
+}
+
+pub fn session(no: u64) -> Record {
+    let like = plain(no);
+    Record::Session(Box::new(Session {
+        id: session_id(no),
+        origin: like.origin,
+        route_rule: None,
+        at: like.at,
+        duration_us: 5_000,
+        listener: like.listener,
+        direction: like.direction,
+        client: like.client,
+        upstream: like.upstream,
+        phases: Phases::default(),
+        transactions: 0,
+        outcome: None,
+        ended: Ended { by: Actor::Client, stage: Stage::Ehlo, how: EndHow::Reset, commands: 1, detail: None },
+        flags: vec![Flag::EarlyTalker],
+        timeline: Timeline::default(),
+    }))
+}
+
+/// The mark that precedes [`transaction`]`(no)`.
+pub fn mark(no: u64) -> Record {
+    let like = plain(no);
+    Record::Mark(Box::new(Mark {
+        id: like.id,
+        session_id: like.session_id,
+        transaction_no: like.transaction_no,
+        origin: like.origin,
+        at: like.at,
+        listener: like.listener,
+        direction: like.direction,
+        client: like.client,
+        upstream: like.upstream,
+        envelope: like.envelope,
+    }))
+}
+
+/// The late word that [`transaction`]`(of)` was accepted after all.
+pub fn amendment(of: u64, no: u64, state: State) -> Record {
+    let like = plain(of);
+    Record::Amendment(Box::new(Amendment {
+        id: id(no),
+        of: like.id,
+        at: NOON + no * 1000,
+        outcome: Outcome { state, stage: Stage::AfterAcceptance, ..like.outcome },
+        flags: vec![Flag::LateReply],
+    }))
+}
+
+pub fn gap(no: u64) -> Record {
+    Record::Gap(Gap { id: id(no), from: NOON, until: NOON + 5, records_lost: 3, why: "disk full".to_owned() })
+}

@@ -1,0 +1,3 @@
+//! Stories about the store as a whole.
+
+mod store;

@@ -1,0 +1,222 @@
+//! The writer thread: takes what is queued, writes it with one call, says so.
+//!
+//! It alone appends to the journal. When the disk refuses, what was in its hands is lost and counted, the queue refuses
+//! further records, and the writer tries a new file every second; its first frame is the gap record.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::day::Day;
+use super::frame;
+use super::intake::Intake;
+use super::live::{Live, Opening};
+use super::log::Log;
+use super::options::Durability;
+use super::queue::Loss;
+use crate::trace::{Gap, Record};
+
+/// Between attempts to write again after a failure.
+const RETRY: Duration = Duration::from_secs(1);
+/// A file that large is finished whatever the options say: offsets in it take 32 bits.
+const LARGEST: u64 = 1 << 30;
+
+pub(super) struct Writer {
+    intake: Arc<Intake>,
+    opening: Opening,
+    active: Option<Active>,
+    /// Tickets below this have been dealt with.
+    end: u64,
+}
+
+struct Active {
+    day: Day,
+    log: Arc<Log>,
+}
+
+impl Writer {
+    pub fn new(intake: Arc<Intake>, opening: Opening) -> Self {
+        Self { intake, opening, active: None, end: 0 }
+    }
+
+    pub fn run(mut self) {
+        if self.opening.live().is_none() && !self.recover() {
+            return;
+        }
+        let mut spent = Vec::new();
+        loop {
+            let mut taken = self.intake.queue.take(std::mem::take(&mut spent));
+            if let Some(loss) = taken.loss.take() {
+                self.tell(loss, &mut taken.frames);
+            }
+            match self.store(&taken.frames) {
+                Ok(()) => {
+                    self.end = taken.end;
+                    self.intake.decide(taken.end, None);
+                    self.ring();
+                }
+                Err(error) => {
+                    self.fail(taken.end, &error);
+                    if !self.recover() {
+                        return;
+                    }
+                }
+            }
+            if taken.closed {
+                self.finish();
+                return;
+            }
+            // One huge batch must not be paid for ever after.
+            spent = if taken.frames.capacity() > 4 << 20 { Vec::new() } else { taken.frames };
+        }
+    }
+
+    fn store(&mut self, frames: &[u8]) -> io::Result<()> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let Some(live) = self.opening.live() else { return Err(io::Error::other("the store is not open")) };
+        let log = self.active(&live)?;
+        let written = log.write(frames).and_then(|()| match live.options.durability {
+            Durability::Synced => log.sync(),
+            Durability::Written => Ok(()),
+        });
+        if let Err(error) = written {
+            // What may stand there in part must not be taken for records later.
+            let _ = log.cut_to_end();
+            return Err(error);
+        }
+        log.publish(frames);
+        live.note_written(&log, frames.len() as u64);
+        Ok(())
+    }
+
+    /// The file to append to: a new one when the day has changed, or the old one is full or gone.
+    fn active(&mut self, live: &Arc<Live>) -> io::Result<Arc<Log>> {
+        let today = Day::of(self.intake.clock.now());
+        if let Some(active) = &self.active {
+            if active.log.is_gone() {
+                let why = format!("{} was removed while in use", active.log.path.display());
+                self.retire(live);
+                return Err(io::Error::other(why));
+            }
+            let full = active.log.end() >= live.options.segment_octets.min(LARGEST);
+            // A clock that is set back doesn't reopen a day.
+            if !full && today <= active.day {
+                return Ok(active.log.clone());
+            }
+            self.retire(live);
+        }
+        let day = match live.journal.last_day() {
+            // A clock that was a little ahead; one that was years ahead must not name our days for ever.
+            Some(last) if last > today && last.number() - today.number() <= 1 => last,
+            _ => today,
+        };
+        let log = live.journal.start_file(day, self.intake.salt)?;
+        self.active = Some(Active { day, log: log.clone() });
+        Ok(log)
+    }
+
+    fn retire(&mut self, live: &Live) {
+        if let Some(active) = self.active.take() {
+            active.log.finish();
+            live.keeper.ring();
+        }
+    }
+
+    fn ring(&self) {
+        if let Some(live) = self.opening.live() {
+            live.indexer.ring();
+        }
+    }
+
+    /// Gives up what is in hand and in the queue.
+    fn fail(&mut self, end: u64, error: &io::Error) {
+        let now = self.intake.clock.now();
+        let given_up = self.intake.queue.failing();
+        let lost = given_up.end.max(end) - self.end;
+        self.end = given_up.end.max(end);
+        let why: Arc<str> = error.to_string().into();
+        tracing::error!(%error, records_lost = lost, "the trace store can't be written: mail goes on, records are dropped until it can");
+        self.intake.health.lost(lost);
+        self.intake.health.fail(now, &why);
+        self.intake.queue.lost(lost, now, why.to_string().into());
+        self.intake.decide(self.end, Some(&why));
+        if let Some(live) = self.opening.live() {
+            self.retire(&live);
+        }
+    }
+
+    /// Tries until the store takes a record again; false if it was closed meanwhile.
+    fn recover(&mut self) -> bool {
+        let mut attempts = 0u64;
+        loop {
+            let closed = self.intake.queue.pause(RETRY);
+            attempts += 1;
+            match self.attempt() {
+                Ok(()) => {
+                    self.intake.health.mend();
+                    self.intake.queue.mended();
+                    tracing::warn!(records_lost = self.intake.health.records_lost(), "the trace store can be written again");
+                    return true;
+                }
+                Err(error) => {
+                    self.intake.health.fail(self.intake.clock.now(), &error);
+                    // Loud, but not so loud that the log fills the disk as well.
+                    if attempts.is_multiple_of(60) {
+                        tracing::error!(error, "the trace store still can't be written");
+                    }
+                }
+            }
+            if closed {
+                return false;
+            }
+        }
+    }
+
+    fn attempt(&mut self) -> Result<(), String> {
+        self.opening.open(&self.intake).map_err(|error| error.to_string())?;
+        let now = self.intake.clock.now();
+        // A failure without a single loss (the disk failed at a sync) leaves no gap, but is tried with something.
+        let loss =
+            self.intake.queue.loss().unwrap_or(Loss { from: now, until: now, records: 0, why: "the store failed and lost nothing".into() });
+        let mut frames = Vec::new();
+        self.tell(loss.clone(), &mut frames);
+        match self.store(&frames) {
+            Ok(()) => {
+                self.ring();
+                Ok(())
+            }
+            Err(error) => {
+                if loss.records > 0 {
+                    self.intake.queue.lost_again(loss);
+                }
+                if let Some(live) = self.opening.live() {
+                    self.retire(&live);
+                }
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// Adds the gap record of a loss.
+    fn tell(&self, loss: Loss, frames: &mut Vec<u8>) {
+        let Loss { from, until, records, why } = loss;
+        tracing::warn!(records_lost = records, why = %why, "records are missing from the trace");
+        let id = self.intake.clock.record_id();
+        let gap = Record::Gap(Gap { id, from, until, records_lost: records, why: why.into_owned() });
+        let mut octets = Vec::new();
+        match frame::write(self.intake.salt, &gap, &mut octets) {
+            Ok(()) => frames.extend_from_slice(&octets),
+            Err(error) => tracing::error!(%error, "a gap record could not be framed"),
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(active) = &self.active
+            && let Err(error) = active.log.sync()
+        {
+            tracing::error!(%error, file = %active.log.path.display(), "the journal could not be synced at the end");
+        }
+    }
+}
