@@ -2,7 +2,14 @@
 //!
 //! The modules stand in floors; each imports only from lower ones (held by `tests/architecture.rs`, told in ARCHITECTURE.md).
 
-pub mod trace;
-
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod message;
+pub mod net;
+pub mod path;
+pub mod proxy;
 pub mod relay;
+pub mod smtp;
 pub mod store;
+pub mod trace;

@@ -160,6 +160,11 @@ impl Appender {
         self.intake.clock.now()
     }
 
+    /// Whether the store can be written at present. One atomic load.
+    pub fn is_healthy(&self) -> bool {
+        self.intake.health.health().is_ok()
+    }
+
     fn push(&self, record: &Record, quietly: bool) -> Result<Ticket, AppendError> {
         let mut octets = locked(&self.group.frame);
         octets.clear();

@@ -1,0 +1,162 @@
+//! What is measured: nothing in between, haproxy, and builds of Relayscope.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::process::{OwnDir, Process};
+
+/// The peer that others are compared with.
+pub const BASE: &str = "haproxy";
+pub const DIRECT: &str = "direct";
+
+/// How to start a peer; it can be started any number of times.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    pub name: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Direct,
+    Haproxy,
+    Relayscope { program: PathBuf, config: &'static str },
+}
+
+/// A peer at work.
+pub struct Peer {
+    pub address: SocketAddr,
+    /// `None`: there is nothing in between.
+    pub process: Option<Process>,
+    dir: Option<OwnDir>,
+}
+
+impl Recipe {
+    /// All that can be measured here, in the order of the report, and what can't, with the reason.
+    pub fn all(also: &[String], wanted: &[String]) -> Result<(Vec<Self>, Vec<String>)> {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_relayscope"));
+        let relayscope = |config| Kind::Relayscope { program: program.clone(), config };
+        let mut kinds = vec![
+            (DIRECT.to_owned(), Kind::Direct),
+            (BASE.to_owned(), Kind::Haproxy),
+            ("relayscope".to_owned(), relayscope("")),
+            ("synced".to_owned(), relayscope("[store]\ndurability = \"synced\"\n")),
+        ];
+        for other in also {
+            let (name, path) = other.split_once('=').context("--also wants NAME=PATH")?;
+            kinds.push((name.to_owned(), Kind::Relayscope { program: path.into(), config: "" }));
+        }
+        if let Some(unknown) = wanted.iter().find(|name| !kinds.iter().any(|(known, _)| known == *name)) {
+            bail!("no peer is named {unknown:?}");
+        }
+        let (mut recipes, mut left_out) = (Vec::new(), Vec::new());
+        for (name, kind) in kinds {
+            if !wanted.is_empty() && !wanted.contains(&name) {
+                continue;
+            }
+            let program = match &kind {
+                Kind::Direct => None,
+                Kind::Haproxy => Some(Path::new("haproxy")),
+                Kind::Relayscope { program, .. } => Some(program.as_path()),
+            };
+            match program {
+                Some(program) if !runs(program) => left_out.push(format!("{name}: {} is not installed", program.display())),
+                _ => recipes.push(Self { name, kind }),
+            }
+        }
+        Ok((recipes, left_out))
+    }
+
+    /// Starts the peer between `sink` and a port of its own, and waits until it greets.
+    pub fn start(&self, sink: SocketAddr, parent: &Path) -> Result<Peer> {
+        if let Kind::Direct = self.kind {
+            return Ok(Peer { address: sink, process: None, dir: None });
+        }
+        let dir = OwnDir::new(parent)?;
+        let address = free_address()?;
+        let config = dir.path().join("config");
+        let mut command = match &self.kind {
+            Kind::Direct | Kind::Haproxy => {
+                fs::write(&config, haproxy_config(address, sink))?;
+                let mut command = Command::new("haproxy");
+                command.arg("-db").arg("-f").arg(&config);
+                command
+            }
+            Kind::Relayscope { program, config: text } => {
+                let mut command = Command::new(program);
+                command.arg("run").args(["--listen", &address.to_string(), "--smart-host", &sink.to_string()]);
+                command.arg("--store").arg(dir.path().join("store"));
+                if !text.is_empty() {
+                    fs::write(&config, text)?;
+                    command.arg("--config").arg(&config);
+                }
+                command
+            }
+        };
+        let log = dir.path().join("log");
+        command.current_dir(dir.path()).stdin(Stdio::null()).stdout(File::create(&log)?).stderr(File::options().append(true).open(&log)?);
+        let mut process = Process::start(command)?;
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while let Err(error) = greets(address) {
+            if process.has_ended() || Instant::now() > deadline {
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                bail!("{} did not come up ({error:#}); it said: {}", self.name, said.lines().take(5).collect::<Vec<_>>().join(" | "));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Peer { address, process: Some(process), dir: Some(dir) })
+    }
+}
+
+impl Peer {
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// Octets that the peer has put into its directory.
+    pub fn stored(&self) -> u64 {
+        self.dir.as_ref().map_or(0, |dir| octets_under(dir.path()))
+    }
+}
+
+fn octets_under(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.metadata().map_or(0, |found| if found.is_dir() { octets_under(&entry.path()) } else { found.len() })).sum()
+}
+
+fn runs(program: &Path) -> bool {
+    let version = if program.ends_with("haproxy") { "-v" } else { "--version" };
+    Command::new(program).arg(version).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// TCP mode: copies octets and knows nothing of SMTP. The mark for anything that stands in between.
+fn haproxy_config(listen: SocketAddr, sink: SocketAddr) -> String {
+    format!(
+        "global\n    maxconn 4000\n    nbthread 1\n\
+         defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 10m\n    timeout server 10m\n\
+         listen smtp\n    bind {listen} backlog 4096\n    server sink {sink}\n"
+    )
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+fn greets(address: SocketAddr) -> Result<()> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut greeting = [0; 512];
+    let read = stream.read(&mut greeting)?;
+    if !greeting[..read].starts_with(b"220") {
+        bail!("it greets with {:?}", String::from_utf8_lossy(&greeting[..read]));
+    }
+    stream.write_all(b"QUIT\r\n")?;
+    let _ = stream.read(&mut greeting)?;
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! One worker: a thread with a single-threaded runtime, its own listening sockets, and its share of the sessions.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::proxy::{Context, Phase, Roster, serve};
+
+/// A listener's context on one worker, exchanged at reload.
+pub(super) type Current = Arc<ArcSwap<Context>>;
+
+pub(super) struct Worker {
+    pub contexts: Vec<Current>,
+    roster: Arc<Roster>,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    /// `listeners` and `contexts` stand for each other: one context a listener, as many sockets as it has addresses.
+    pub fn start(number: usize, listeners: Vec<Vec<TcpListener>>, contexts: Vec<Context>) -> io::Result<Self> {
+        let roster = contexts.first().map(|context| context.roster.clone()).unwrap_or_default();
+        let contexts: Vec<Current> = contexts.into_iter().map(|context| Arc::new(ArcSwap::from_pointee(context))).collect();
+        let (stop, stopped) = watch::channel(false);
+        let pairs: Vec<(TcpListener, Current)> = listeners
+            .into_iter()
+            .zip(&contexts)
+            .flat_map(|(sockets, current)| sockets.into_iter().map(|socket| (socket, current.clone())))
+            .collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let present = roster.clone();
+        let thread =
+            std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || runtime.block_on(work(pairs, stopped, present)))?;
+        Ok(Self { contexts, roster, stop, thread })
+    }
+
+    pub fn announce(&self, phase: Phase) {
+        self.roster.announce(phase);
+        self.stop.send_replace(phase != Phase::Serve);
+    }
+
+    pub fn present(&self) -> usize {
+        self.roster.present()
+    }
+
+    pub fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("a worker thread panicked");
+        }
+    }
+}
+
+async fn work(pairs: Vec<(TcpListener, Current)>, mut stopped: watch::Receiver<bool>, roster: Arc<Roster>) {
+    let mut accepting = JoinSet::new();
+    for (socket, current) in pairs {
+        match tokio::net::TcpListener::from_std(socket) {
+            Ok(listener) => {
+                accepting.spawn(serve(listener, move || current.load_full()));
+            }
+            Err(error) => tracing::error!(%error, "a listening socket can't be used"),
+        }
+    }
+    let _ = stopped.wait_for(|stop| *stop).await;
+    accepting.shutdown().await;
+    // A session that was accepted in the last moment joins at its first poll: let it, before looking.
+    tokio::task::yield_now().await;
+    while roster.present() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,253 @@
+//! `[[listener]]`: from what is written to options, refusing open relays, loops and addresses taken twice.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::nearest::nearest;
+use super::problem::Findings;
+use super::raw::{self, Raw};
+use super::upstreams::check_name;
+use crate::net::tls::ServerTls;
+use crate::relay::options::{CertificateFiles, ClientTls, ListenerOptions, SmartHost, UpstreamOptions};
+
+/// A network shorter than this holds so much of the internet that nobody can have meant "our clients".
+const SHORTEST_V4: u8 = 8;
+const SHORTEST_V6: u8 = 16;
+
+/// Every listener's options, with the upstream that its sessions go to.
+pub(super) fn listeners(
+    raw: &mut Raw,
+    upstreams: &[Arc<UpstreamOptions>],
+    findings: &mut Findings,
+) -> Vec<(ListenerOptions, Arc<UpstreamOptions>)> {
+    if raw.listener.is_empty() {
+        findings.refuse(
+            "listener",
+            "no listener: write [[listener]] with listen = [\"127.0.0.1:2525\"], or leave the key out for that default",
+        );
+    }
+    let mut names = BTreeSet::new();
+    let mut taken: Vec<(SocketAddr, String)> = Vec::new();
+    let mut found = Vec::new();
+    for (number, listener) in raw.listener.iter_mut().enumerate() {
+        let path = format!("listener.{number}");
+        let label = format!("listener {:?}", listener.name);
+        check_name(&listener.name, &label, &format!("{path}.name"), findings);
+        if !names.insert(listener.name.clone()) && !findings.is_broken(&format!("{path}.name")) {
+            findings.refuse(&format!("{path}.name"), format!("{label}: another listener has this name: give each its own with `name`"));
+        }
+        let mut one = One { path, label, findings };
+        one.addresses(listener, &mut taken);
+        one.allow(listener);
+        let certificate = one.certificate(listener);
+        let upstream = one.upstream(listener, upstreams);
+        if listener.allow_plaintext_auth {
+            one.warn("allow_plaintext_auth", "allow_plaintext_auth = true lets clients send passwords where others can read them");
+        }
+        let Some(upstream) = upstream else { continue };
+        found.push((options(listener, certificate, &upstream), upstream));
+    }
+    loops(raw, upstreams, findings);
+    for (number, upstream) in upstreams.iter().enumerate() {
+        if findings.problems.is_empty() && !found.iter().any(|(_, used)| Arc::ptr_eq(used, upstream)) {
+            findings.warn(&format!("upstream.{number}"), format!("upstream {:?}: no listener sends to it", upstream.name));
+        }
+    }
+    found
+}
+
+fn options(listener: &raw::Listener, certificate: Option<CertificateFiles>, upstream: &UpstreamOptions) -> ListenerOptions {
+    ListenerOptions {
+        name: listener.name.clone(),
+        listen: listener.listen.iter().map(|listen| listen.0).collect(),
+        direction: listener.direction.into(),
+        upstream: upstream.name.clone(),
+        tls: listener.tls.into(),
+        certificate,
+        allow: listener.allow.iter().map(|network| network.0).collect(),
+        allow_plaintext_auth: listener.allow_plaintext_auth,
+    }
+}
+
+/// One listener under examination.
+struct One<'a> {
+    path: String,
+    label: String,
+    findings: &'a mut Findings,
+}
+
+impl One<'_> {
+    fn addresses(&mut self, listener: &raw::Listener, taken: &mut Vec<(SocketAddr, String)>) {
+        if listener.listen.is_empty() && !self.findings.is_broken(&format!("{}.listen", self.path)) {
+            self.refuse("listen", "listens nowhere: write listen = [\"127.0.0.1:2525\"]");
+        }
+        for (number, listen) in listener.listen.iter().enumerate() {
+            if let Some((other, who)) = taken.iter().find(|(other, _)| collide(*other, listen.0)) {
+                let whose = if *who == listener.name { "this listener itself".to_owned() } else { format!("listener {who:?}") };
+                let text = format!("listen = \"{listen}\" is taken by {whose} (\"{other}\"): choose another address or port");
+                self.refuse(&format!("listen.{number}"), &text);
+            }
+            taken.push((listen.0, listener.name.clone()));
+        }
+    }
+
+    /// Promise 6: never an open relay.
+    fn allow(&mut self, listener: &raw::Listener) {
+        let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
+        if listener.allow.is_empty() && !self.findings.is_broken(&format!("{}.allow", self.path)) {
+            self.refuse(
+                "allow",
+                "allow = [] lets nobody relay: name the networks of your mail servers, for example [\"127.0.0.0/8\", \"192.0.2.7\"]",
+            );
+        }
+        if !reachable {
+            return;
+        }
+        for (number, network) in listener.allow.iter().enumerate() {
+            if is_too_wide(network.0) {
+                let text = format!(
+                    "allow = \"{network}\" would make this an open relay: the smart host takes what this proxy sends for yours, and so would \
+                     everybody else's mail go out. Name the addresses of your mail servers alone, for example [\"192.0.2.7\", \"10.1.0.0/16\"]"
+                );
+                self.refuse(&format!("allow.{number}"), &text);
+            }
+        }
+        if !listener.allow.is_empty() && listener.allow.iter().all(|network| network.0.addr().is_loopback()) {
+            self.warn("allow", "listens beyond this machine, but only loopback may relay: name your mail servers in `allow`");
+        }
+    }
+
+    fn certificate(&mut self, listener: &raw::Listener) -> Option<CertificateFiles> {
+        let files = match (&listener.certificate, &listener.key) {
+            (None, None) => return None,
+            (Some(_), None) if self.findings.is_broken(&format!("{}.key", self.path)) => return None,
+            (None, Some(_)) if self.findings.is_broken(&format!("{}.certificate", self.path)) => return None,
+            (Some(_), None) => {
+                self.refuse("certificate", "certificate without key: name the file of its private key with `key`");
+                return None;
+            }
+            (None, Some(_)) => {
+                self.refuse("key", "key without certificate: name the file of the certificate chain with `certificate`");
+                return None;
+            }
+            (Some(certificate), Some(key)) => CertificateFiles { certificate: certificate.clone(), key: key.clone() },
+        };
+        if ClientTls::from(listener.tls) == ClientTls::Off {
+            self.warn("certificate", "certificate is of no use with tls = \"off\"");
+            return Some(files);
+        }
+        match ServerTls::from_files(&files.certificate, &files.key) {
+            Ok(tls) => self.expiry(tls.expires_at_unix_us()),
+            Err(error) => {
+                let about_key = error.to_string().starts_with(&files.key.display().to_string());
+                self.refuse(if about_key { "key" } else { "certificate" }, &error.to_string());
+            }
+        }
+        Some(files)
+    }
+
+    fn expiry(&mut self, at_us: Option<u64>) {
+        let now_us = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0);
+        if at_us.is_some_and(|at_us| at_us < now_us) {
+            self.warn("certificate", "the certificate has expired: clients that verify it will not come in");
+        }
+    }
+
+    fn upstream(&mut self, listener: &mut raw::Listener, upstreams: &[Arc<UpstreamOptions>]) -> Option<Arc<UpstreamOptions>> {
+        let names = || upstreams.iter().map(|upstream| upstream.name.as_str());
+        let list = || names().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let found = match (&listener.upstream, upstreams) {
+            (Some(wanted), _) => upstreams.iter().find(|upstream| upstream.name == *wanted),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        };
+        if let Some(found) = found {
+            listener.upstream = Some(found.name.clone());
+            return Some(Arc::clone(found));
+        }
+        if upstreams.is_empty() || self.findings.is_broken(&format!("{}.upstream", self.path)) || self.names_are_broken(upstreams.len()) {
+            return None; // said already
+        }
+        let text = match &listener.upstream {
+            Some(wanted) => {
+                let guess = nearest(wanted, names()).map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default();
+                format!("upstream = {wanted:?} does not exist: there is {}{guess}", list())
+            }
+            None => format!(
+                "there are {} upstreams ({}): write upstream = {:?} in its [[listener]], or another",
+                upstreams.len(),
+                list(),
+                names().next().unwrap_or_default()
+            ),
+        };
+        self.refuse("upstream", &text);
+        None
+    }
+
+    fn names_are_broken(&self, upstreams: usize) -> bool {
+        (0..upstreams).any(|number| self.findings.is_broken(&format!("upstream.{number}.name")))
+    }
+
+    fn refuse(&mut self, option: &str, text: &str) {
+        self.findings.refuse(&format!("{}.{option}", self.path), format!("{}: {text}", self.label));
+    }
+
+    fn warn(&mut self, option: &str, text: &str) {
+        self.findings.warn(&format!("{}.{option}", self.path), format!("{}: {text}", self.label));
+    }
+}
+
+/// An upstream that leads back to this proxy would send each message round until its hop count is full.
+fn loops(raw: &Raw, upstreams: &[Arc<UpstreamOptions>], findings: &mut Findings) {
+    let host_name = raw.host_name.as_deref().unwrap_or_default();
+    for (number, upstream) in upstreams.iter().enumerate() {
+        for (place, host) in upstream.hosts.iter().enumerate() {
+            let addresses = |listener: &'_ raw::Listener| listener.listen.iter().any(|listen| leads_to(host, listen.0, host_name));
+            if let Some(listener) = raw.listener.iter().find(|listener| addresses(listener)) {
+                let text = format!(
+                    "upstream {:?}: {}:{} is listener {:?} of this proxy: mail would go round in a circle; name the smart host behind it",
+                    upstream.name, host.host, host.port, listener.name
+                );
+                findings.refuse(&format!("upstream.{number}.hosts.{place}"), text);
+            }
+        }
+    }
+}
+
+/// Whether two listening addresses can't both be had.
+pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let overlap = a.ip() == b.ip() || a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified());
+    a.port() == b.port() && a.port() != 0 && overlap
+}
+
+fn is_too_wide(network: IpNet) -> bool {
+    match network {
+        IpNet::V4(network) => network.prefix_len() < SHORTEST_V4,
+        // fc00::/7 and fe80::/10 are never the internet's.
+        IpNet::V6(network) => {
+            let own = network.addr().is_unique_local() && network.prefix_len() >= 7 || network.addr().is_unicast_link_local();
+            network.prefix_len() < SHORTEST_V6 && !own
+        }
+    }
+}
+
+fn leads_to(host: &SmartHost, listen: SocketAddr, host_name: &str) -> bool {
+    if host.port != listen.port() {
+        return false;
+    }
+    let named = |name: &str| host.host.trim_end_matches('.').eq_ignore_ascii_case(name);
+    match host.host.parse::<IpAddr>() {
+        Ok(address) if address == listen.ip() => true,
+        Ok(address) => listen.ip().is_unspecified() && address.is_ipv4() == listen.is_ipv4() && is_ours(address),
+        Err(_) if named("localhost") => listen.ip().is_unspecified() || listen.ip().is_loopback(),
+        Err(_) => named(host_name) && !listen.ip().is_loopback(),
+    }
+}
+
+/// Whether the kernel lets us send from this address.
+fn is_ours(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+}

@@ -1,0 +1,217 @@
+//! From the file and the flags to each module's options. Nothing else reads configuration.
+//!
+//! `shape` reads the file into `raw`, `overrides` lays the flags over it, then `listeners`, `upstreams` and `limits` turn it
+//! into options and refuse what can't be meant. All of them report into one `Findings`, so that everything wrong is told at once.
+
+mod addresses;
+mod init;
+mod limits;
+mod listeners;
+mod nearest;
+mod overrides;
+mod problem;
+mod raw;
+mod secret;
+mod shape;
+mod show;
+mod units;
+mod upstreams;
+mod written;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::relay::options::SessionOptions;
+use crate::store;
+
+pub use init::{InitError, TEMPLATE, init};
+pub use overrides::Overrides;
+pub use problem::{ConfigErrors, Location, Problem};
+
+use problem::{Findings, Places};
+use raw::Raw;
+
+/// Where the file is looked for when none is named.
+pub const DEFAULT_PATHS: [&str; 2] = ["config/relayscope.toml", "/etc/relayscope/relayscope.toml"];
+
+/// `[log]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogOptions {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+/// `[http]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpOptions {
+    /// A loopback address; `None`: only the socket in the store directory.
+    pub listen: Option<SocketAddr>,
+}
+
+/// A configuration that can be run.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The file it came from; `None`: flags and defaults alone.
+    pub source: Option<PathBuf>,
+    pub node: String,
+    pub host_name: String,
+    pub workers: usize,
+    pub log: LogOptions,
+    pub http: HttpOptions,
+    /// Where a self-signed certificate is looked for, and made in the first that can be written to.
+    pub certificate_dirs: Vec<PathBuf>,
+    /// One for each `[[listener]]`, at least one.
+    pub sessions: Vec<Arc<SessionOptions>>,
+    pub store: store::Options,
+    /// First 16 hex digits of the BLAKE3 of the effective configuration, secrets left out.
+    pub digest: String,
+    /// What is possible, but probably not meant, or dangerous.
+    pub warnings: Vec<Problem>,
+    effective: Raw,
+    places: Places,
+}
+
+impl Loaded {
+    /// The effective configuration as a file, with the origin of each value.
+    pub fn show(&self) -> String {
+        show::render(&self.effective, &self.places)
+    }
+}
+
+/// Loads the named file, or else the first of [`DEFAULT_PATHS`] that exists, or else the defaults; flags count before either.
+pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Loaded, ConfigErrors> {
+    match existing(path) {
+        Some(path) => load_text(path, &read(path)?, overrides),
+        None => build(None, Raw::default(), Findings::default(), overrides),
+    }
+}
+
+/// Loads a text as if it stood in `path`.
+pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Loaded, ConfigErrors> {
+    let mut findings = Findings::default();
+    let raw = shape::read(path, text, &mut findings);
+    build(Some(path), raw, findings, overrides)
+}
+
+/// Where the traces are, for commands that only read them: whatever else is wrong with the file doesn't keep them from it.
+pub fn store_dir(path: Option<&Path>, overrides: &Overrides) -> Result<PathBuf, ConfigErrors> {
+    if let Some(dir) = &overrides.store {
+        return Ok(dir.clone());
+    }
+    let Some(path) = existing(path) else { return Ok(Raw::default().store.dir) };
+    let mut findings = Findings::default();
+    let raw = shape::read(path, &read(path)?, &mut findings);
+    if findings.is_broken("store.dir") || findings.is_lost("store") {
+        findings.into_result()?;
+    }
+    Ok(raw.store.dir)
+}
+
+/// The JSON Schema of the file.
+pub fn schema() -> serde_json::Value {
+    shape::SCHEMA.clone()
+}
+
+/// The file that was named, there or not, or the first of the usual ones that is there.
+fn existing(path: Option<&Path>) -> Option<&Path> {
+    path.or_else(|| DEFAULT_PATHS.iter().map(Path::new).find(|path| path.exists()))
+}
+
+fn read(path: &Path) -> Result<String, ConfigErrors> {
+    fs::read_to_string(path).map_err(|error| {
+        let text = match error.kind() {
+            io::ErrorKind::NotFound => "no such file: `relayscope config init` writes one with every option explained".to_owned(),
+            io::ErrorKind::PermissionDenied => {
+                "not readable by this user: run `chgrp` and `chmod g+r` on it for the service's group".to_owned()
+            }
+            io::ErrorKind::InvalidData => "not UTF-8 text: save it in that encoding".to_owned(),
+            io::ErrorKind::IsADirectory => "is a directory: name the file in it".to_owned(),
+            _ => format!("cannot be read: {error}"),
+        };
+        ConfigErrors { problems: vec![Problem { location: Location::File(path.to_owned()), text }] }
+    })
+}
+
+fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides: &Overrides) -> Result<Loaded, ConfigErrors> {
+    overrides.apply(&mut raw, &mut findings);
+    fill(&mut raw, &mut findings);
+    let limits = Arc::new(limits::limits(&raw, &mut findings));
+    let store = limits::store(&raw.store, &mut findings);
+    let upstreams = upstreams::upstreams(&mut raw, &mut findings);
+    let listeners = listeners::listeners(&mut raw, &upstreams, &mut findings);
+    limits::http(&raw, &mut findings);
+
+    let (places, warnings) = findings.into_result()?;
+    let sessions = listeners.into_iter().map(|(listener, upstream)| {
+        Arc::new(SessionOptions {
+            listener: Arc::new(listener),
+            upstream,
+            limits: Arc::clone(&limits),
+            on_store_failure: raw.store.on_store_failure.into(),
+            host_name: raw.host_name.clone().unwrap_or_default(),
+        })
+    });
+    Ok(Loaded {
+        source: source.map(Path::to_owned),
+        node: raw.node.clone().unwrap_or_default(),
+        host_name: raw.host_name.clone().unwrap_or_default(),
+        workers: usize::try_from(raw.workers).unwrap_or(1),
+        log: LogOptions { level: raw.log.level.into(), format: raw.log.format.into() },
+        http: HttpOptions { listen: raw.http.listen.0 },
+        certificate_dirs: vec![raw.certificate_dir.clone(), raw.store.dir.clone()],
+        sessions: sessions.collect(),
+        store,
+        digest: show::digest(&raw),
+        warnings,
+        effective: raw,
+        places,
+    })
+}
+
+/// Puts in what the machine knows where the file says nothing.
+fn fill(raw: &mut Raw, findings: &mut Findings) {
+    if let Some(name) = raw.host_name.as_deref().filter(|name| !addresses::is_host(name)) {
+        findings.refuse("host_name", format!("host_name = {name:?} is not a host name: write for example \"relay.example.org\""));
+    }
+    let machine = machine_name();
+    raw.host_name.get_or_insert_with(|| machine.clone());
+    raw.node.get_or_insert(machine);
+    if raw.workers == 0 {
+        raw.workers = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+    }
+}
+
+fn machine_name() -> String {
+    let read = |path: &str| fs::read_to_string(path).ok().map(|name| name.trim().to_owned()).filter(|name| addresses::is_host(name));
+    ["/proc/sys/kernel/hostname", "/etc/hostname"].into_iter().find_map(read).unwrap_or_else(|| "localhost".to_owned())
+}

@@ -1,0 +1,54 @@
+//! Shows the effective configuration as a file, with where each value comes from. Holds no secret: they are never in it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::problem::Places;
+use super::raw::Raw;
+
+/// The column at which origins stand, where values are short enough.
+const ORIGIN_COLUMN: usize = 44;
+
+/// The effective configuration in TOML, one line an option, in the order of the template.
+fn canonical(effective: &Raw) -> String {
+    toml::to_string(effective).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+}
+
+/// First 16 hex digits of the BLAKE3 of what is effective.
+pub(super) fn digest(effective: &Raw) -> String {
+    blake3::hash(canonical(effective).as_bytes()).to_hex().chars().take(16).collect()
+}
+
+pub(super) fn render(effective: &Raw, places: &Places) -> String {
+    let mut out = String::new();
+    let mut table = String::new();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for line in canonical(effective).lines() {
+        if let Some(header) = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
+            let count = seen.entry(header.to_owned()).or_default();
+            table = format!("{header}.{count}.");
+            *count += 1;
+        } else if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            table = format!("{}.", numbered(header, &seen));
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            let _ = writeln!(out, "{line:<ORIGIN_COLUMN$}# {}", places.of_value(&format!("{table}{key}")));
+            if key.starts_with("password_") {
+                out.push_str("# the password it gives: [redacted]\n");
+            }
+            continue;
+        }
+        let _ = writeln!(out, "{line}");
+    }
+    out
+}
+
+/// `upstream.auth` belongs to the last `[[upstream]]` before it: `upstream.0.auth`.
+fn numbered(header: &str, seen: &BTreeMap<String, usize>) -> String {
+    match header.split_once('.') {
+        Some((outer, inner)) => match seen.get(outer) {
+            Some(count) => format!("{outer}.{}.{inner}", count.saturating_sub(1)),
+            None => header.to_owned(),
+        },
+        None => header.to_owned(),
+    }
+}

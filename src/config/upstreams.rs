@@ -1,0 +1,187 @@
+//! `[[upstream]]`: from what is written to options, refusing what can't work or would leak credentials.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::addresses::HostPort;
+use super::problem::Findings;
+use super::raw::{self, Raw};
+use super::secret;
+use crate::net::tls::ClientTls;
+use crate::relay::options::{SmartHost, UpstreamAuth, UpstreamOptions, UpstreamTls};
+
+const SUBMISSIONS: u16 = 465;
+const SMTP: u16 = 25;
+
+/// Every upstream's options. What can't be made into options is left out, and found.
+pub(super) fn upstreams(raw: &mut Raw, findings: &mut Findings) -> Vec<Arc<UpstreamOptions>> {
+    if raw.upstream.is_empty() && !findings.is_broken("upstream") {
+        findings.refuse(
+            "",
+            "no smart host to relay to: give one with --smart-host HOST:PORT, or in the file:\n    [[upstream]]\n    hosts = [\"smtp.example.net:587\"]",
+        );
+    }
+    let mut names = BTreeSet::new();
+    let mut found = Vec::new();
+    for (number, upstream) in raw.upstream.iter_mut().enumerate() {
+        let path = format!("upstream.{number}");
+        let label = format!("upstream {:?}", upstream.name);
+        check_name(&upstream.name, &label, &format!("{path}.name"), findings);
+        if !names.insert(upstream.name.clone()) && !findings.is_broken(&format!("{path}.name")) {
+            findings.refuse(&format!("{path}.name"), format!("{label}: another upstream has this name: give each its own with `name`"));
+        }
+        let mut one = One { path, label, findings };
+        found.push(Arc::new(one.options(upstream)));
+    }
+    found
+}
+
+/// Names stand in records, logs, metrics and queries.
+pub(super) fn check_name(name: &str, label: &str, path: &str, findings: &mut Findings) {
+    let fit = name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.'));
+    if !fit || name.len() > 64 {
+        findings.refuse(path, format!("{label}: a name has up to 64 letters, digits, \"-\", \"_\" or \".\""));
+    }
+}
+
+/// One upstream under examination.
+struct One<'a> {
+    path: String,
+    label: String,
+    findings: &'a mut Findings,
+}
+
+impl One<'_> {
+    fn options(&mut self, upstream: &mut raw::Upstream) -> UpstreamOptions {
+        if upstream.hosts.is_empty() && self.is_good("hosts") {
+            self.refuse("hosts", "has no hosts: write hosts = [\"smtp.example.net:587\"]");
+        }
+        let hosts: Vec<SmartHost> = (0..).zip(&upstream.hosts).map(|(number, host)| self.smart_host(number, host, upstream.tls)).collect();
+        if let [first, rest @ ..] = hosts.as_slice()
+            && rest.iter().all(|host| host.tls == first.tls)
+        {
+            upstream.tls = Some(first.tls.into()); // what is effective, for `config show`
+        }
+        self.ca_file(upstream, &hosts);
+        let in_clear = hosts.iter().any(|host| host.tls == UpstreamTls::Off);
+        if upstream.allow_plaintext_auth {
+            self.warn("allow_plaintext_auth", "allow_plaintext_auth = true lets passwords travel where others can read them");
+        } else if in_clear && upstream.auth.is_some() {
+            self.refuse(
+                "tls",
+                "tls = \"off\" would send the password of [upstream.auth] in clear: write tls = \"required\" (or \"implicit\" with port 465), \
+                 or allow_plaintext_auth = true if the network between is your own",
+            );
+        }
+        let hide = self.keywords("hide", &upstream.hide);
+        let pass = self.keywords("pass", &upstream.pass);
+        if let Some(both) = hide.iter().find(|keyword| pass.contains(keyword)) {
+            self.refuse("pass", &format!("{both} stands in both hide and pass: remove it from one"));
+        }
+        UpstreamOptions {
+            name: upstream.name.clone(),
+            hosts,
+            auth: upstream.auth.as_ref().and_then(|auth| self.auth(auth)),
+            allow_plaintext_auth: upstream.allow_plaintext_auth,
+            ca_file: upstream.ca_file.clone(),
+            hide,
+            pass,
+        }
+    }
+
+    fn smart_host(&mut self, number: usize, host: &HostPort, tls: Option<raw::UpstreamTls>) -> SmartHost {
+        let from_first_octet = host.port == SUBMISSIONS;
+        let tls = match tls.map(UpstreamTls::from) {
+            None | Some(UpstreamTls::Required) if from_first_octet => UpstreamTls::Implicit,
+            None => UpstreamTls::Opportunistic,
+            Some(UpstreamTls::Implicit) if host.port == SMTP => {
+                self.refuse(
+                    "tls",
+                    &format!("tls = \"implicit\" can't work with {host}: port 25 begins in clear; write tls = \"required\", or port 465"),
+                );
+                UpstreamTls::Implicit
+            }
+            Some(tls @ (UpstreamTls::Off | UpstreamTls::Opportunistic)) if from_first_octet => {
+                let word = raw::UpstreamTls::from(tls);
+                self.refuse("tls", &format!("tls = \"{word}\" can't work with {host}: port 465 speaks TLS from the first octet; write tls = \"implicit\", or port 587"));
+                tls
+            }
+            Some(tls) => tls,
+        };
+        if host.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified()) {
+            self.refuse(&format!("hosts.{number}"), &format!("{host} is no address to connect to: name the smart host"));
+        }
+        SmartHost { host: host.host.clone(), port: host.port, tls }
+    }
+
+    fn ca_file(&mut self, upstream: &raw::Upstream, hosts: &[SmartHost]) {
+        let Some(path) = &upstream.ca_file else { return };
+        if let Err(error) = ClientTls::only(path) {
+            self.refuse("ca_file", &error.to_string());
+        }
+        if hosts.iter().all(|host| host.tls == UpstreamTls::Off) && !hosts.is_empty() {
+            self.warn("ca_file", "ca_file is of no use with tls = \"off\"");
+        }
+    }
+
+    fn auth(&mut self, auth: &raw::UpstreamAuth) -> Option<UpstreamAuth> {
+        if auth.user.is_empty() && self.is_good("auth.user") {
+            self.refuse_in_auth("auth.user", "user is missing: write the name that the smart host knows");
+        }
+        let secret = match (&auth.password_file, &auth.password_env) {
+            (Some(_), Some(_)) => {
+                self.refuse_in_auth("auth.password_env", "password_file and password_env are both set: remove one");
+                return None;
+            }
+            (Some(path), None) => secret::from_file(path).map_err(|why| ("auth.password_file", format!("password_file: {why}"))),
+            (None, Some(name)) => secret::from_environment(name).map_err(|why| ("auth.password_env", format!("password_env {why}"))),
+            (None, None) => {
+                if self.is_good("auth.password_file") && self.is_good("auth.password_env") {
+                    self.refuse_in_auth(
+                        "auth",
+                        "has no password: write password_file = \"/etc/relayscope/smart-host.password\" (mode 0600), or password_env",
+                    );
+                }
+                return None;
+            }
+        };
+        match secret {
+            Ok(secret) => Some(UpstreamAuth { mechanism: auth.mechanism.map(Into::into), user: auth.user.clone(), secret }),
+            Err((option, why)) => {
+                self.refuse_in_auth(option, &why);
+                None
+            }
+        }
+    }
+
+    /// RFC 5321 4.1.1.1: letters, digits and hyphens. Upper case, for comparison.
+    fn keywords(&mut self, option: &str, words: &[String]) -> Vec<String> {
+        for (number, word) in words.iter().enumerate() {
+            let fit = word.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') && !word.starts_with('-');
+            if !fit {
+                self.refuse(
+                    &format!("{option}.{number}"),
+                    &format!("{option}: {word:?} is not an EHLO keyword: write it alone, without parameters"),
+                );
+            }
+        }
+        words.iter().map(|word| word.to_ascii_uppercase()).collect()
+    }
+
+    /// Whether nothing wrong was found with this option so far: what is written badly is not missing.
+    fn is_good(&self, option: &str) -> bool {
+        !self.findings.is_broken(&format!("{}.{option}", self.path))
+    }
+
+    fn refuse(&mut self, option: &str, text: &str) {
+        self.findings.refuse(&format!("{}.{option}", self.path), format!("{}: {text}", self.label));
+    }
+
+    fn refuse_in_auth(&mut self, option: &str, text: &str) {
+        self.findings.refuse(&format!("{}.{option}", self.path), format!("{} auth: {text}", self.label));
+    }
+
+    fn warn(&mut self, option: &str, text: &str) {
+        self.findings.warn(&format!("{}.{option}", self.path), format!("{}: {text}", self.label));
+    }
+}

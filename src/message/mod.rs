@@ -1,0 +1,16 @@
+//! What a message says of itself: its header section, and the names servers give it. No I/O, no clock.
+
+mod encoded_word;
+mod fields;
+mod header;
+mod queue_id;
+mod received;
+
+pub use fields::Headers;
+pub use header::HeaderCapture;
+pub use queue_id::{QueueId, upstream_queue_id};
+
+/// The last place up to `bound` where `text` can be cut.
+fn char_boundary(text: &str, bound: usize) -> usize {
+    (0..=bound.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}

@@ -1,0 +1,137 @@
+//! TLS towards the upstream: real verification, or acceptance of anything with the verdict recorded.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{ClientConfig, Error as TlsError, HandshakeKind, RootCertStore};
+use tokio_rustls::{TlsConnector, client};
+
+use super::certificate::Particulars;
+use super::handshake::HandshakeError;
+use super::pem::{self, PemError};
+use super::verify::{Judge, Verifier};
+use super::{TlsFacts, provider};
+
+/// Why the upstream connector can't be made.
+#[derive(Debug, Error)]
+pub enum ClientTlsError {
+    #[error("ca_file: {0}")]
+    CaFile(#[from] PemError),
+    #[error("ca_file: {path}: certificate {number} in it can't be used: {source}")]
+    BadRoot { path: String, number: usize, source: TlsError },
+    #[error("TLS can't be set up: {0}")]
+    Setup(TlsError),
+}
+
+/// Makes TLS connections to one upstream's hosts. Loads the trusted roots once; shared by all sessions.
+#[derive(Clone)]
+pub struct ClientTls {
+    judge: Arc<Judge>,
+    /// Two configurations, so that each keeps its own resumable sessions: one that was never verified must not be
+    /// resumed where verification is asked for.
+    verifying: Arc<ClientConfig>,
+    accepting: Arc<ClientConfig>,
+}
+
+impl ClientTls {
+    /// Trusts the system's roots, and those of `ca_file` (PEM) beside them.
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, ClientTlsError> {
+        let mut roots = RootCertStore::empty();
+        // A system root that can't be parsed is no reason not to start: it would be missed at verification, with words.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Self::with_roots(roots, ca_file)
+    }
+
+    /// Trusts nobody but the certificates of `ca_file`.
+    pub fn only(ca_file: &Path) -> Result<Self, ClientTlsError> {
+        Self::with_roots(RootCertStore::empty(), Some(ca_file))
+    }
+
+    fn with_roots(mut roots: RootCertStore, ca_file: Option<&Path>) -> Result<Self, ClientTlsError> {
+        let mut pinned = Vec::new();
+        if let Some(path) = ca_file {
+            for (before, certificate) in pem::certificates(path)?.into_iter().enumerate() {
+                let fail = |source| ClientTlsError::BadRoot { path: path.display().to_string(), number: before + 1, source };
+                roots.add(certificate.clone()).map_err(fail)?;
+                pinned.push(certificate);
+            }
+        }
+        let judge = Arc::new(Judge { roots, pinned, provider: provider() });
+        Ok(Self { verifying: configuration(&judge, false)?, accepting: configuration(&judge, true)?, judge })
+    }
+
+    /// A connector for use without [`ClientTls::handshake`]; with `accept_unverified` nobody has looked at the certificate.
+    pub fn connector(&self, accept_unverified: bool) -> TlsConnector {
+        TlsConnector::from(Arc::clone(if accept_unverified { &self.accepting } else { &self.verifying }))
+    }
+
+    /// Shakes hands with `host` (a name or an address) and tells what was agreed and whether the certificate is to be
+    /// believed. Without `accept_unverified` a certificate that isn't ends the handshake. Sets no time limit.
+    pub async fn handshake<S>(
+        &self,
+        stream: S,
+        host: &str,
+        accept_unverified: bool,
+    ) -> Result<(client::TlsStream<S>, TlsFacts), HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = server_name(host)?;
+        // RFC 6066 3: addresses are not sent as server name.
+        let sni = matches!(name, ServerName::DnsName(_)).then(|| name.to_str().into_owned());
+        let stream = self
+            .connector(accept_unverified)
+            .connect(name.clone(), stream)
+            .await
+            .map_err(|source| HandshakeError::from_io(source, sni.clone()))?;
+        let facts = self.facts(&stream, &name, sni, accept_unverified);
+        if facts.verified != Some(true) && !accept_unverified {
+            return Err(HandshakeError::Unverified { facts: Box::new(facts) });
+        }
+        Ok((stream, facts))
+    }
+
+    fn facts<S>(&self, stream: &client::TlsStream<S>, name: &ServerName<'_>, sni: Option<String>, accept_unverified: bool) -> TlsFacts {
+        let (_, connection) = stream.get_ref();
+        let agreed = TlsFacts { sni, ..TlsFacts::agreed(connection) };
+        let Some((end_entity, intermediates)) = connection.peer_certificates().and_then(|chain| chain.split_first()) else {
+            return TlsFacts { verified: Some(false), why_not: Some("the server sent no certificate".to_owned()), ..agreed };
+        };
+        // A resumed session isn't verified by rustls again, and its certificate may have expired since.
+        let judged_in_handshake = !accept_unverified && connection.handshake_kind() != Some(HandshakeKind::Resumed);
+        let verdict = if judged_in_handshake { Ok(()) } else { self.judge.verify(end_entity, intermediates, name, UnixTime::now()) };
+        with_certificate(agreed, end_entity, verdict.err().map(|unverified| unverified.why))
+    }
+}
+
+fn with_certificate(agreed: TlsFacts, end_entity: &CertificateDer<'_>, why_not: Option<String>) -> TlsFacts {
+    let particulars = Particulars::read(end_entity);
+    TlsFacts {
+        expires_at_unix_us: particulars.expires_at_unix_us(),
+        subject: particulars.subject,
+        issuer: particulars.issuer,
+        verified: Some(why_not.is_none()),
+        why_not,
+        ..agreed
+    }
+}
+
+fn configuration(judge: &Arc<Judge>, accept_unverified: bool) -> Result<Arc<ClientConfig>, ClientTlsError> {
+    let verifier = Verifier { judge: Arc::clone(judge), accept_unverified };
+    let config = ClientConfig::builder_with_provider(Arc::clone(&judge.provider))
+        .with_safe_default_protocol_versions()
+        .map_err(ClientTlsError::Setup)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn server_name(host: &str) -> Result<ServerName<'static>, HandshakeError> {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let relative = bare.strip_suffix('.').unwrap_or(bare);
+    ServerName::try_from(relative.to_owned()).map_err(|_| HandshakeError::BadName { host: host.to_owned() })
+}

@@ -1,0 +1,23 @@
+//! Message paths: what became of a message, over retries and hops, and the sentence that says so.
+//!
+//! Reading order: [`what`] (what was asked), [`find`] (records fetched and completed), [`join`] (records → messages),
+//! [`fate`] (each recipient's latest truth), [`verdict`] and [`next`] (the words), [`never`] (no match is an answer too);
+//! [`answer`] is the public JSON of it all. Nothing here prints or opens a store.
+
+pub mod answer;
+pub mod clock;
+pub mod fate;
+pub mod find;
+pub mod join;
+pub mod nearest;
+pub mod never;
+pub mod next;
+pub mod verdict;
+pub mod what;
+pub mod when;
+pub mod words;
+
+pub use answer::{Answer, Fate, Hop, MessagePath};
+pub use clock::Clock;
+pub use find::{Traces, find};
+pub use what::{NotUnderstood, What};

@@ -1,0 +1,88 @@
+//! How far two words are apart, and which known one is nearest.
+
+/// Words longer than this are compared by their beginning: the cost grows with the square.
+const LONGEST: usize = 128;
+
+/// Single-letter changes between two words: added, left out, replaced, or two neighbours swapped. Case doesn't count.
+pub fn distance(one: &str, other: &str) -> usize {
+    let letters = |word: &str| word.chars().flat_map(char::to_lowercase).take(LONGEST).collect::<Vec<char>>();
+    let (one, other) = (letters(one), letters(other));
+    let mut before_last: Vec<usize> = vec![0; other.len() + 1];
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (row, &a) in one.iter().enumerate() {
+        let mut current = Vec::with_capacity(other.len() + 1);
+        let mut left = row + 1;
+        current.push(left);
+        for (column, &b) in other.iter().enumerate() {
+            let at = |line: &[usize], column: usize| line.get(column).copied().unwrap_or(usize::MAX / 2);
+            let mut best = (left + 1).min(at(&last, column + 1) + 1).min(at(&last, column) + usize::from(a != b));
+            let swapped = row > 0 && column > 0 && one.get(row - 1) == Some(&b) && other.get(column - 1) == Some(&a);
+            if swapped {
+                best = best.min(at(&before_last, column - 1) + 1);
+            }
+            current.push(best);
+            left = best;
+        }
+        before_last = std::mem::replace(&mut last, current);
+    }
+    last.last().copied().unwrap_or(0)
+}
+
+/// How many changes a slip of the fingers in a word of this length can explain.
+pub fn tolerance(word: &str) -> usize {
+    match word.chars().count() {
+        0..=3 => 1,
+        4..=11 => 2,
+        _ => 3,
+    }
+}
+
+/// The known word that was probably meant.
+pub fn nearest_word<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known.iter().map(|known| (distance(word, known), *known)).filter(|(far, _)| *far <= tolerance(word)).min().map(|(_, known)| known)
+}
+
+/// How far two addresses are apart, each part within what a slip can explain.
+pub fn address_distance(one: &str, other: &str) -> Option<usize> {
+    let (one_local, one_domain) = one.rsplit_once('@')?;
+    let (other_local, other_domain) = other.rsplit_once('@')?;
+    let local = distance(one_local, other_local);
+    let domain = distance(one_domain, other_domain);
+    (local <= tolerance(one_local) && domain <= tolerance(one_domain)).then_some(local + domain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_near() {
+        let cases = [
+            ("bob", "bob", 0),
+            ("bob", "BOB", 0),
+            ("bob", "bbo", 1),
+            ("exmaple", "example", 1),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("kitten", "sitting", 3),
+        ];
+        for (one, other, expected) in cases {
+            assert_eq!(distance(one, other), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn strangers_are_not_offered() {
+        assert_eq!(address_distance("bob@exmaple.org", "bob@example.org"), Some(1));
+        assert_eq!(address_distance("bop@exmaple.org", "bob@example.org"), Some(2));
+        assert_eq!(address_distance("bob@example.org", "erwin@example.org"), None);
+        assert_eq!(address_distance("bob@example.org", "bob@elsewhere.net"), None);
+        assert_eq!(address_distance("bob", "bob@example.org"), None);
+    }
+
+    #[test]
+    fn fields_are_guessed() {
+        assert_eq!(nearest_word("subjct", &["from", "subject"]), Some("subject"));
+        assert_eq!(nearest_word("zzz", &["from", "subject"]), None);
+    }
+}

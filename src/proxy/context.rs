@@ -1,0 +1,133 @@
+//! What a session finds around it: options, TLS, resolver, journal, and the counters that bound it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use super::health::HostHealth;
+use crate::net::resolve::Resolver;
+use crate::net::tls::{ClientTls, ServerTls};
+use crate::relay::options::SessionOptions;
+use crate::store::Appender;
+use crate::trace::Origin;
+
+/// Shared by all sessions of one listener on one worker.
+pub struct Context {
+    pub options: Arc<SessionOptions>,
+    pub origin: Arc<Origin>,
+    /// Absent where the listener offers no TLS.
+    pub server_tls: Option<Arc<ServerTls>>,
+    pub client_tls: Arc<ClientTls>,
+    pub resolver: Arc<Resolver>,
+    pub health: Arc<HostHealth>,
+    pub appender: Appender,
+    pub counters: Arc<Counters>,
+    pub roster: Arc<Roster>,
+}
+
+/// Process-wide counts.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub sessions_open: AtomicUsize,
+    pub sessions_total: AtomicU64,
+    pub sessions_refused: AtomicU64,
+    pub transactions_total: AtomicU64,
+    pub replies_before_record: AtomicU64,
+    clients: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A place among the open sessions; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    counters: Arc<Counters>,
+    client: IpAddr,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    Full,
+    FullForClient,
+}
+
+impl Counters {
+    pub(super) fn enter(self: &Arc<Self>, client: IpAddr, most: usize, most_per_client: usize) -> Result<Place, NoPlace> {
+        self.sessions_total.fetch_add(1, Ordering::Relaxed);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.sessions_open.load(Ordering::Relaxed) >= most {
+            return Err(NoPlace::Full);
+        }
+        let open = clients.entry(client).or_insert(0);
+        if *open >= most_per_client {
+            return Err(NoPlace::FullForClient);
+        }
+        *open += 1;
+        self.sessions_open.fetch_add(1, Ordering::Relaxed);
+        Ok(Place { counters: self.clone(), client })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut clients = self.counters.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = clients.get_mut(&self.client) {
+            *open -= 1;
+            if *open == 0 {
+                clients.remove(&self.client);
+            }
+        }
+        self.counters.sessions_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The open sessions, so that a shutdown reaches each of them.
+#[derive(Debug, Default)]
+pub struct Roster {
+    phase: AtomicU8,
+    wakers: Mutex<HashMap<u64, Waker>>,
+    next: AtomicU64,
+}
+
+/// What the process wants of its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Serve,
+    /// No new transactions; those under way may finish.
+    Drain,
+    /// End at once, honestly.
+    ShutDown,
+}
+
+impl Roster {
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Serve,
+            1 => Phase::Drain,
+            _ => Phase::ShutDown,
+        }
+    }
+
+    /// Enters a phase and wakes every session to see it.
+    pub fn announce(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+        let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers.values().for_each(Waker::wake_by_ref);
+    }
+
+    pub(super) fn join(&self, waker: &Waker) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).insert(number, waker.clone());
+        number
+    }
+
+    pub(super) fn leave(&self, number: u64) {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+
+    /// Sessions that are still there.
+    pub fn present(&self) -> usize {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}

@@ -1,0 +1,159 @@
+//! One connection of a session: its stream, in clear or TLS, and the octets that wait to be sent.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
+
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(TcpStream),
+    /// TLS with a client, the proxy being the server.
+    Server(Box<server::TlsStream<TcpStream>>),
+    /// TLS with an upstream.
+    Client(Box<client::TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Server(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Client(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, octets),
+            Self::Server(stream) => Pin::new(stream).poll_write(cx, octets),
+            Self::Client(stream) => Pin::new(stream).poll_write(cx, octets),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Server(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Client(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Server(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Client(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// What becomes of a leg once everything gathered for it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AfterFlush {
+    Nothing,
+    StartTls,
+    Close,
+}
+
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub stream: Option<Stream>,
+    pub after_flush: AfterFlush,
+    unsent: Vec<u8>,
+    sent: usize,
+    needs_flush: bool,
+    pub failed: bool,
+}
+
+/// From this size on, octets are written where they lie instead of being gathered first.
+const DIRECT: usize = 8_192;
+
+impl Leg {
+    pub fn new(stream: Option<Stream>) -> Self {
+        Self { stream, after_flush: AfterFlush::Nothing, unsent: Vec::new(), sent: 0, needs_flush: false, failed: false }
+    }
+
+    /// Nothing waits to be sent: the other leg may be read (back-pressure).
+    pub fn is_clear(&self) -> bool {
+        self.unsent.is_empty()
+    }
+
+    /// Gathers octets; large pieces of a message go straight to the kernel if nothing is before them.
+    pub fn gather(&mut self, octets: &[u8]) {
+        if self.failed {
+            return;
+        }
+        let mut rest = octets;
+        if rest.len() >= DIRECT
+            && let Some(Stream::Plain(stream)) = &self.stream
+        {
+            if !self.unsent.is_empty() {
+                self.unsent.extend_from_slice(rest);
+                rest = b"";
+                match stream.try_write(self.unsent.get(self.sent..).unwrap_or_default()) {
+                    Ok(count) => self.advance(count),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => self.failed = true,
+                }
+            } else {
+                match stream.try_write(rest) {
+                    Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => self.failed = true,
+                }
+            }
+        }
+        self.unsent.extend_from_slice(rest);
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.sent += count;
+        if self.sent >= self.unsent.len() {
+            self.sent = 0;
+            if self.unsent.capacity() > 4_096 {
+                self.unsent = Vec::new(); // an idle session owns no large buffer
+            } else {
+                self.unsent.clear();
+            }
+        }
+    }
+
+    /// Sends what is gathered. Ready once all of it is with the kernel.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(stream) = &mut self.stream else {
+            self.unsent.clear();
+            self.sent = 0;
+            return Poll::Ready(Ok(()));
+        };
+        while self.sent < self.unsent.len() {
+            match stream.poll_write(cx, self.unsent.get(self.sent..).unwrap_or_default()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    self.needs_flush = true;
+                    self.sent += count;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if self.needs_flush {
+            match stream.poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.needs_flush = false,
+                other => return other,
+            }
+        }
+        if !self.unsent.is_empty() {
+            self.advance(0);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Drops the connection and what waits for it.
+    pub fn abort(&mut self) {
+        *self = Self::new(None);
+    }
+}

@@ -1,0 +1,14 @@
+//! The one place where the engine meets sockets.
+//!
+//! One task a session, both legs in it; worker threads share nothing but counters, the store's queue and the smart hosts' health.
+
+mod accept;
+mod context;
+mod dial;
+mod health;
+mod leg;
+mod session;
+
+pub use accept::serve;
+pub use context::{Context, Counters, Phase, Roster};
+pub use health::HostHealth;

@@ -1,0 +1,295 @@
+//! What the upstream says: each reply matched to what it answers, and relayed as it came.
+
+use super::body::Sealed;
+use super::machine::{Action, Expect, Hold, Machine, MarkState, Mode, Wire};
+use super::recorder::{Verdict, reply_of, state_of};
+use crate::smtp::ReplyView;
+use crate::trace::{Actor, Auth, EndHow, Flag, Leg, Reply, Stage, State};
+
+impl Machine {
+    /// Takes the whole replies out of the upstream's octets; returns how many octets are used.
+    pub(super) fn take_replies(&mut self, now: u64, octets: &[u8], wire: &mut dyn Wire) -> usize {
+        let mut used = 0;
+        while self.upstream_open && !self.ended && self.hold.is_none() {
+            let rest = octets.get(used..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            let limits = &self.options.limits;
+            match self.scanner.next(rest, limits.reply_line, limits.reply_lines) {
+                Ok(None) => break,
+                Ok(Some(length)) => {
+                    let view = ReplyView::new(rest.get(..length).unwrap_or(rest));
+                    used += length;
+                    self.reply(now, &view, rest.len() > length, wire);
+                    self.flush_own(now, wire);
+                    if self.negotiation.as_ref().is_some_and(|it| it.handshaking()) {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    self.upstream_broke(now, &error.to_string(), Flag::MalformedReply, wire);
+                    return octets.len();
+                }
+            }
+        }
+        used
+    }
+
+    fn reply(&mut self, now: u64, view: &ReplyView<'_>, surplus: bool, wire: &mut dyn Wire) {
+        if view.malformed() {
+            self.recorder.flag(Flag::MalformedReply);
+        }
+        let Some(pending) = self.pending.pop_front() else { return self.unasked(now, view, wire) };
+        let (sent_at, code) = (pending.sent_at, view.code());
+        match pending.expect {
+            Expect::Own(_) => {}
+            Expect::Banner => return self.banner(now, sent_at, view, wire),
+            Expect::Negotiation => return self.negotiation_reply(now, view, surplus, wire),
+            Expect::Ehlo if view.class() == 2 => {
+                self.learn(view);
+                self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
+                self.abandon(now, "the client said EHLO again");
+                return self.answer_ehlo(now, view, wire);
+            }
+            Expect::Helo if view.class() == 2 => {
+                self.introduced = true;
+                (self.offered_pipelining, self.offered_chunking, self.offered_auth, self.offered_smtputf8) = (false, false, false, false);
+                self.abandon(now, "the client said HELO again");
+                self.relay_reply(now, view, wire);
+            }
+            Expect::Auth => self.auth_reply(now, view, wire),
+            Expect::Mail(envelope) => {
+                if let Some(envelope) = envelope {
+                    if self.recorder.in_transaction() && view.class() == 2 {
+                        self.abandon(now, "the client began another transaction");
+                    }
+                    if !self.recorder.in_transaction() {
+                        self.recorder.begin(sent_at, *envelope);
+                    }
+                }
+                self.recorder.mail_reply(now, sent_at, reply_of(view));
+                self.relay_reply(now, view, wire);
+            }
+            Expect::Rcpt(recipient) => {
+                let place = self.recorder.recipient(*recipient);
+                self.recorder.rcpt_reply(now, sent_at, place, Actor::Upstream, reply_of(view));
+                self.relay_reply(now, view, wire);
+            }
+            Expect::Data => return self.data_reply(now, sent_at, view, wire),
+            Expect::EndOfData => return self.final_reply(now, sent_at, view, wire),
+            Expect::Bdat { last: true } => return self.final_reply(now, sent_at, view, wire),
+            Expect::Bdat { last: false } => {
+                if view.class() != 2 {
+                    self.chunk_refused = Some(Box::new(reply_of(view)));
+                }
+                self.relay_reply(now, view, wire);
+            }
+            Expect::Rset => {
+                if view.class() == 2 {
+                    self.abandon(now, "the client sent RSET");
+                }
+                self.relay_reply(now, view, wire);
+            }
+            Expect::Quit => {
+                self.abandon(now, "the client sent QUIT");
+                self.relay_reply(now, view, wire);
+                return self.end(now, Actor::Client, Stage::Quit, EndHow::Quit, None, wire);
+            }
+            Expect::Other { secret } => match secret {
+                Some(secret) => self.relay_reply_redacted(now, view, &[&secret], wire),
+                None => self.relay_reply(now, view, wire),
+            },
+            Expect::Ehlo | Expect::Helo => self.relay_reply(now, view, wire),
+        }
+        if code == 421 {
+            self.upstream_says_goodbye(now, view, wire);
+        }
+    }
+
+    /// A reply passed to the client as it came.
+    pub(super) fn relay_reply(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        self.recorder.relayed(now, Leg::Upstream, view.octets().trim_ascii_end());
+        self.send_client(view.octets(), wire);
+    }
+
+    pub(super) fn send_client(&mut self, octets: &[u8], wire: &mut dyn Wire) {
+        if !self.client_gone {
+            wire.send(Leg::Client, octets);
+        }
+    }
+
+    /// The same where the reply could repeat a secret.
+    fn relay_reply_redacted(&mut self, now: u64, view: &ReplyView<'_>, secrets: &[&[u8]], wire: &mut dyn Wire) {
+        let kept = without_secrets(reply_of(view), secrets);
+        let shown = format!("{} {}", kept.code, kept.lines.join("\n"));
+        self.recorder.relayed(now, Leg::Upstream, shown.as_bytes());
+        self.send_client(view.octets(), wire);
+    }
+
+    fn auth_reply(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        if view.code() == 334 {
+            // The challenge may hold names or tokens: its octets are the client's business alone.
+            self.recorder.relayed(now, Leg::Upstream, b"334 [redacted]");
+            self.send_client(view.octets(), wire);
+            self.mode = Mode::AuthResponse;
+            return;
+        }
+        let secret = std::mem::take(&mut self.auth_secret);
+        let kept = without_secrets(reply_of(view), &[&secret]);
+        self.recorder.phases_mut().auth_us = Some(now.saturating_sub(self.auth_began));
+        let outcome = match view.code() {
+            235 => "succeeded",
+            501 => "cancelled",
+            _ => "failed",
+        };
+        if let Some(exchange) = self.auth.take() {
+            let made = Auth {
+                mechanism: exchange.mechanism().to_owned(),
+                user: exchange.user().map(str::to_owned),
+                outcome: outcome.to_owned(),
+                reply: Some(kept),
+            };
+            self.recorder.set_auth(Leg::Client, made);
+        }
+        self.relay_reply_redacted(now, view, &[&secret], wire);
+    }
+
+    fn data_reply(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        self.recorder.phases_mut().data_us = Some(now.saturating_sub(sent_at));
+        if view.class() == 3 {
+            self.begin_data(now);
+            return self.relay_reply(now, view, wire);
+        }
+        let verdict = Verdict {
+            state: state_of(view.code()),
+            stage: Stage::Data,
+            by: Actor::Upstream,
+            reply: Some(reply_of(view)),
+            detail: None,
+            upstream_queue_id: None,
+        };
+        self.finish_with_reply(now, verdict, view, wire);
+    }
+
+    /// The reply that decides about the message.
+    fn final_reply(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        self.recorder.phases_mut().end_of_data_us = Some(now.saturating_sub(sent_at));
+        if self.client_gone {
+            self.recorder.flag(Flag::LateReply);
+        }
+        let reply = reply_of(view);
+        let queue_id = crate::message::upstream_queue_id(reply.code, &reply.lines);
+        let verdict = Verdict {
+            // A 3xx here answers nothing: the message's fate is not known.
+            state: if view.class() == 3 { State::Unknown } else { state_of(view.code()) },
+            stage: Stage::EndOfData,
+            by: Actor::Upstream,
+            reply: Some(reply),
+            detail: None,
+            upstream_queue_id: queue_id.map(|it| it.id),
+        };
+        self.finish_with_reply(now, verdict, view, wire);
+    }
+
+    /// The record first, then the reply.
+    fn finish_with_reply(&mut self, now: u64, verdict: Verdict, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        self.recorder.relayed(now, Leg::Upstream, view.octets().trim_ascii_end());
+        self.mark = MarkState::None;
+        let then_end = view.code() == 421;
+        match self.recorder.finish(now, verdict) {
+            Some(record) => {
+                self.hold = Some(Hold { reply: view.octets().to_vec(), since: now, then_end });
+                self.actions.push_back(Action::Append { record: Box::new(record), then_reply: true });
+            }
+            None => {
+                self.send_client(view.octets(), wire);
+                if then_end {
+                    self.upstream_says_goodbye(now, view, wire);
+                }
+            }
+        }
+    }
+
+    /// The record is stored, or waited for long enough: now the reply.
+    pub(super) fn release_hold(&mut self, now: u64, wire: &mut dyn Wire) {
+        let Some(hold) = self.hold.take() else { return };
+        if !hold.reply.is_empty() {
+            self.send_client(&hold.reply, wire);
+        }
+        if hold.then_end {
+            let view = ReplyView::new(&hold.reply);
+            return self.upstream_says_goodbye(now, &view, wire);
+        }
+        if self.ends_half_closed(now, wire) {
+            return;
+        }
+        if !self.upstream_open && self.gone.is_none() && !self.ended {
+            return self.upstream_gone_idle(now, wire);
+        }
+        self.resume_upstream(now, wire);
+        if self.draining && !self.recorder.in_transaction() && self.pending.is_empty() {
+            self.end_draining(now, wire);
+        }
+        self.resume_client(now, wire);
+    }
+
+    /// A reply that answers nothing.
+    fn unasked(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        let in_body = self.body.is_some() || self.held_terminator;
+        if in_body && view.class() >= 4 {
+            // The upstream's word on the message came early: it gets no more of it, and the client hears it after its end-of-data.
+            self.recorder.flag(Flag::EarlyReply);
+            self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
+            return self.seal_body(now, Sealed::early(view), false, wire);
+        }
+        if view.code() == 421 {
+            self.relay_reply(now, view, wire);
+            return self.upstream_says_goodbye(now, view, wire);
+        }
+        self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
+        let words = format!("sent a reply that nobody asked for ({})", view.code());
+        self.upstream_broke(now, &words, Flag::SurplusReply, wire);
+    }
+
+    /// 421 was relayed: both legs end (RFC 5321 §3.8).
+    fn upstream_says_goodbye(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        let reply = reply_of(view);
+        let stage = self.stage();
+        if self.recorder.in_transaction() {
+            let verdict = Verdict {
+                state: State::Deferred,
+                stage,
+                by: Actor::Upstream,
+                reply: Some(reply.clone()),
+                detail: Some("the smart host ended the session with 421".into()),
+                upstream_queue_id: None,
+            };
+            self.finish_quietly(now, verdict);
+        }
+        let detail = format!("the smart host ended the session: {} {}", reply.code, reply.lines.join(" "));
+        self.end_with(now, Actor::Upstream, stage, EndHow::Close, Some(detail), Some(reply), wire);
+    }
+}
+
+/// Takes a reply's text away where it repeats (part of) a secret.
+pub(super) fn without_secrets(mut reply: Reply, secrets: &[&[u8]]) -> Reply {
+    let mut words: Vec<String> = Vec::new();
+    for secret in secrets {
+        for word in secret.split(|octet| matches!(octet, b' ' | b'\t' | b'=')).filter(|word| word.len() >= 3) {
+            words.push(String::from_utf8_lossy(word).to_ascii_lowercase());
+        }
+        if let Ok(decoded) = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, secret) {
+            for word in decoded.split(|octet| matches!(octet, 0 | 1 | b' ')).filter(|word| word.len() >= 3) {
+                words.push(String::from_utf8_lossy(word).to_ascii_lowercase());
+            }
+        }
+    }
+    for line in &mut reply.lines {
+        let lower = line.to_ascii_lowercase();
+        if words.iter().any(|word| lower.contains(word)) {
+            *line = "[redacted: repeats what the client sent]".to_owned();
+        }
+    }
+    reply
+}

@@ -1,0 +1,427 @@
+//! The message on its way: DATA and BDAT octets streamed, looked at, never held beyond a few.
+
+use blake3::Hasher;
+
+use super::machine::{Action, Expect, Hold, Machine, MarkState, Mode, Wire};
+use super::options::BareNewline;
+use super::recorder::{Verdict, reply_of, state_of};
+use super::replies::OwnReply;
+use crate::message::{HeaderCapture, Headers};
+use crate::smtp::{BareNewlines, EndOfData, Found, ReplyView, TERMINATOR};
+use crate::trace::{Actor, Flag, Flow, Leg, Reply, Stage, State};
+
+/// What is learnt of a message while it passes.
+#[derive(Debug)]
+pub(super) struct Body {
+    framing: Framing,
+    capture: Option<HeaderCapture>,
+    headers: Option<Box<Headers>>,
+    hasher: Hasher,
+    /// Octets of content as sent on.
+    octets: u64,
+    /// Set once the upstream won't get the message whole, while the client still sends.
+    sealed: Option<Sealed>,
+    /// `normalize`: the octet before was a CR that has not been sent on.
+    after_cr: bool,
+}
+
+/// How the end of the message is known.
+#[derive(Debug)]
+enum Framing {
+    Data(EndOfData),
+    Chunks(BareNewlines),
+}
+
+/// A message that the upstream won't get whole: what the client hears after its end-of-data.
+#[derive(Debug, Clone)]
+pub(super) struct Sealed {
+    /// The reply's lines with CRLF.
+    pub reply: Vec<u8>,
+    pub kept: Reply,
+    pub state: State,
+    pub by: Actor,
+    pub detail: String,
+}
+
+impl Sealed {
+    pub(super) fn own(reply: &OwnReply, state: State, by: Actor, detail: impl Into<String>) -> Self {
+        Self { reply: reply.line(), kept: reply.record(), state, by, detail: detail.into() }
+    }
+
+    /// The upstream's own word, which came before the message had ended.
+    pub(super) fn early(view: &ReplyView<'_>) -> Self {
+        Self {
+            reply: view.octets().to_vec(),
+            kept: reply_of(view),
+            state: state_of(view.code()),
+            by: Actor::Upstream,
+            detail: "the smart host answered before the message had ended".to_owned(),
+        }
+    }
+}
+
+impl Body {
+    fn new(framing: Framing, header_limit: usize) -> Box<Self> {
+        let capture = match framing {
+            Framing::Data(_) => HeaderCapture::for_data(header_limit),
+            Framing::Chunks(_) => HeaderCapture::for_bdat(header_limit),
+        };
+        Box::new(Self { framing, capture: Some(capture), headers: None, hasher: Hasher::new(), octets: 0, sealed: None, after_cr: false })
+    }
+
+    /// Looks at octets that go on.
+    fn look(&mut self, octets: &[u8]) {
+        if octets.is_empty() {
+            return;
+        }
+        self.octets += octets.len() as u64;
+        self.hasher.update(octets);
+        if let Some(capture) = &mut self.capture
+            && !capture.feed(octets)
+        {
+            self.headers = Some(Box::new(capture.finish()));
+            self.capture = None;
+        }
+    }
+
+    /// Makes each CR or LF that stands alone a CRLF.
+    fn normalized(&mut self, octets: &[u8]) -> Vec<u8> {
+        let mut made = Vec::with_capacity(octets.len() + 16);
+        for &octet in octets {
+            if std::mem::take(&mut self.after_cr) {
+                made.extend_from_slice(b"\r\n");
+                if octet == b'\n' {
+                    continue;
+                }
+            }
+            match octet {
+                b'\r' => self.after_cr = true,
+                b'\n' => made.extend_from_slice(b"\r\n"),
+                other => made.push(other),
+            }
+        }
+        made
+    }
+
+    fn size(&self) -> u64 {
+        match &self.framing {
+            Framing::Data(scanner) => self.octets.saturating_sub(scanner.stuffed_dots()),
+            Framing::Chunks(_) => self.octets,
+        }
+    }
+}
+
+impl Machine {
+    /// 354 came: what follows is the message.
+    pub(super) fn begin_data(&mut self, now: u64) {
+        self.body = Some(Body::new(Framing::Data(EndOfData::default()), self.options.limits.header_capture));
+        self.data_began = now;
+        self.mode = Mode::Body;
+        self.append_mark();
+    }
+
+    /// Asks for the open-transaction mark early, so that it is stored by the time end-of-data comes.
+    fn append_mark(&mut self) {
+        self.mark = MarkState::None;
+        if let Some(record) = self.recorder.mark() {
+            self.mark = MarkState::Pending;
+            self.actions.push_back(Action::AppendMark { record: Box::new(record) });
+        }
+    }
+
+    /// Message octets of DATA. Returns how many are used.
+    pub(super) fn take_body(&mut self, now: u64, rest: &[u8], wire: &mut dyn Wire) -> usize {
+        let options = self.options.clone();
+        let policy = options.limits.bare_newline;
+        let limit = options.limits.message_size;
+        let Some(body) = &mut self.body else { return 0 };
+        let Framing::Data(scanner) = &mut body.framing else { return 0 };
+        let scan = scanner.scan(rest);
+        let bare = scanner.bare_newlines() > 0;
+        if scan.found == Found::LooseDot || (bare && policy == BareNewline::Reject) {
+            self.refuse_newlines(now, scan.found, wire);
+            return scan.used;
+        }
+        let content = rest.get(..scan.content).unwrap_or(rest);
+        let whole_end = if scan.found == Found::End && scan.content + TERMINATOR.len() == scan.used { rest.get(..scan.used) } else { None };
+        if policy == BareNewline::Normalize {
+            let mut made = body.normalized(scan.release);
+            made.extend(body.normalized(content));
+            body.look(&made);
+            wire.send(Leg::Upstream, &made);
+        } else {
+            body.look(scan.release);
+            body.look(content);
+        }
+        if limit > 0 && body.size() > limit {
+            let reply = OwnReply::new(
+                552,
+                (5, 3, 4),
+                format!("message is larger than this proxy's limit of {limit} octets"),
+                self.recorder.trace_id(),
+            );
+            let sealed = Sealed::own(&reply, State::Rejected, Actor::Proxy, "the message is larger than message_size");
+            self.seal_body(now, sealed, scan.found == Found::End, wire);
+            return scan.used;
+        }
+        let sent_already = policy == BareNewline::Normalize;
+        match (whole_end, scan.found) {
+            // The usual case: content and terminator in one piece, in one write.
+            (Some(octets), _) if !sent_already && self.mark_allows() => {
+                wire.send(Leg::Upstream, octets);
+                self.body_sent(now);
+            }
+            (_, found) => {
+                if !sent_already {
+                    wire.send(Leg::Upstream, scan.release);
+                    wire.send(Leg::Upstream, content);
+                }
+                if found == Found::End {
+                    self.held_terminator = true;
+                    self.mark_since = now;
+                    self.mode = Mode::Command;
+                    self.after_mark(now, wire);
+                }
+            }
+        }
+        scan.used
+    }
+
+    /// Whether the terminator may go upstream.
+    fn mark_allows(&self) -> bool {
+        match self.mark {
+            MarkState::Stored | MarkState::None => !(self.defers() && self.store_failed),
+            MarkState::Failed => !self.defers(),
+            MarkState::Pending => false,
+        }
+    }
+
+    /// Sends the terminator if it is held and the mark allows it; refuses the message where untraced mail is not passed.
+    pub(super) fn after_mark(&mut self, now: u64, wire: &mut dyn Wire) {
+        if !self.held_terminator || self.mark == MarkState::Pending {
+            return;
+        }
+        if self.mark_allows() {
+            self.held_terminator = false;
+            wire.send(Leg::Upstream, TERMINATOR);
+            self.body_sent(now);
+        } else {
+            let sealed = self.sealed_for_store();
+            self.seal_body(now, sealed, true, wire);
+        }
+    }
+
+    fn sealed_for_store(&self) -> Sealed {
+        let reply = OwnReply::new(451, (4, 3, 0), "the trace store has failed, and mail is not passed untraced", self.recorder.trace_id());
+        Sealed::own(&reply, State::Deferred, Actor::Proxy, "the trace store failed before end-of-data (on_store_failure = \"defer\")")
+    }
+
+    /// The terminator is on its way: the message is the upstream's to answer for.
+    fn body_sent(&mut self, now: u64) {
+        self.recorder.relayed(now, Leg::Client, b"[end of data]");
+        self.note_message(now, true);
+        self.mode = Mode::Command;
+        self.expect(now, Expect::EndOfData);
+    }
+
+    /// Puts what was learnt of the message into the record.
+    pub(super) fn note_message(&mut self, now: u64, complete: bool) {
+        let Some(mut body) = self.body.take() else { return };
+        self.recorder.phases_mut().body_us = Some(now.saturating_sub(self.data_began));
+        let headers = body.headers.take().or_else(|| body.capture.take().map(|mut capture| Box::new(capture.finish())));
+        let (bare, nuls) = match &body.framing {
+            Framing::Data(scanner) => (scanner.bare_newlines(), scanner.nuls()),
+            Framing::Chunks(newlines) => (newlines.found(), 0),
+        };
+        if bare > 0 {
+            self.recorder.flag(Flag::BareNewline);
+        }
+        if nuls > 0 {
+            self.recorder.flag(Flag::NulOctet);
+        }
+        if headers.as_ref().is_some_and(|headers| headers.cut) {
+            self.recorder.flag(Flag::HeaderCut);
+        }
+        let Some(message) = self.recorder.message_mut() else { return };
+        message.size = body.size();
+        message.bare_newlines = bare;
+        message.body_digest = complete.then(|| body.hasher.finalize().to_hex().to_string());
+        if let Some(headers) = headers {
+            message.message_id = headers.message_id;
+            message.subject = headers.subject;
+            message.from = headers.from;
+            message.to = headers.to;
+            message.date = headers.date;
+            message.in_reply_to = headers.in_reply_to;
+            message.auto_submitted = headers.auto_submitted;
+            message.received_count = headers.received_count;
+            message.client_queue_id = headers.client_queue_id;
+            message.header_digest = Some(headers.digest);
+        }
+    }
+
+    fn refuse_newlines(&mut self, now: u64, found: Found, wire: &mut dyn Wire) {
+        self.recorder.flag(Flag::BareNewline);
+        let (words, detail) = if found == Found::LooseDot {
+            self.recorder.flag(Flag::SmugglingGuard);
+            let words = "a lone dot between bare line ends is refused: a lenient server would end the message there";
+            (words, "a lone dot between line ends other than CRLF (SMTP smuggling)")
+        } else {
+            ("CR or LF alone in a message is refused", "CR or LF alone in the message (bare_newline = \"reject\")")
+        };
+        let reply = OwnReply::new(554, (5, 6, 0), words, self.recorder.trace_id());
+        let sealed = Sealed::own(&reply, State::Rejected, Actor::Proxy, detail);
+        self.seal_body(now, sealed, found == Found::End, wire);
+    }
+
+    /// From here on the upstream gets nothing more, and never the end of the message. `complete`: the client has ended it.
+    pub(super) fn seal_body(&mut self, now: u64, sealed: Sealed, complete: bool, wire: &mut dyn Wire) {
+        self.drop_upstream();
+        self.pending.retain(|it| matches!(it.expect, Expect::Own(_)));
+        self.flush_own(now, wire);
+        let complete = std::mem::take(&mut self.held_terminator) || complete;
+        if let Some(body) = &mut self.body {
+            body.sealed = Some(sealed);
+            if let Framing::Data(scanner) = &mut body.framing {
+                scanner.only_strict();
+            }
+        }
+        match self.mode {
+            Mode::Body => self.mode = Mode::SwallowBody,
+            Mode::Chunk { left, last } => self.mode = Mode::SwallowChunk { left, last },
+            _ => {}
+        }
+        if complete {
+            self.body_swallowed(now, wire);
+        }
+    }
+
+    /// Reads on for the end of a message that is not passed on.
+    pub(super) fn swallow_body(&mut self, now: u64, rest: &[u8], wire: &mut dyn Wire) -> usize {
+        let Some(body) = &mut self.body else { return rest.len() };
+        let Framing::Data(scanner) = &mut body.framing else { return rest.len() };
+        let scan = scanner.scan(rest);
+        if scan.found == Found::End {
+            self.body_swallowed(now, wire);
+        }
+        scan.used
+    }
+
+    /// The client has ended a message that was not passed on: record, then reply.
+    fn body_swallowed(&mut self, now: u64, wire: &mut dyn Wire) {
+        self.recorder.line(now, Leg::Client, Flow::In, b"[end of data]");
+        self.mode = Mode::Command;
+        let Some(sealed) = self.body.as_mut().and_then(|body| body.sealed.take()) else { return };
+        self.note_message(now, false);
+        self.recorder.line(now, Leg::Client, Flow::Out, sealed.reply.trim_ascii_end());
+        self.gone = Some(sealed.detail.clone());
+        let verdict = Verdict {
+            state: sealed.state,
+            stage: Stage::Body,
+            by: sealed.by,
+            reply: Some(sealed.kept),
+            detail: Some(sealed.detail),
+            upstream_queue_id: None,
+        };
+        self.mark = MarkState::None;
+        match self.recorder.finish(now, verdict) {
+            Some(record) => {
+                self.hold = Some(Hold { reply: sealed.reply, since: now, then_end: false });
+                self.actions.push_back(Action::Append { record: Box::new(record), then_reply: true });
+            }
+            None => self.send_client(&sealed.reply, wire),
+        }
+    }
+
+    /// The first BDAT of a message: the transaction is begun (its MAIL may still be under way) and marked.
+    pub(super) fn begin_chunks(&mut self, now: u64) {
+        if self.body.is_some() {
+            return;
+        }
+        if !self.recorder.in_transaction() {
+            let under_way = self.pending.iter_mut().find_map(|pending| match &mut pending.expect {
+                Expect::Mail(envelope) => envelope.take().map(|envelope| (pending.sent_at, envelope)),
+                _ => None,
+            });
+            if let Some((sent_at, envelope)) = under_way {
+                self.recorder.begin(sent_at, *envelope);
+            }
+        }
+        self.body = Some(Body::new(Framing::Chunks(BareNewlines::default()), self.options.limits.header_capture));
+        self.data_began = now;
+        self.append_mark();
+    }
+
+    /// Whether BDAT LAST may go upstream now; `None`: the mark is not stored yet.
+    pub(super) fn last_chunk_allowed(&self) -> Option<bool> {
+        if self.mark == MarkState::Pending { None } else { Some(self.mark_allows()) }
+    }
+
+    /// A BDAT command went on; its octets follow.
+    pub(super) fn begin_chunk(&mut self, now: u64, left: u64, last: bool, wire: &mut dyn Wire) {
+        self.mode = Mode::Chunk { left, last };
+        self.chunk_passed(now, 0, wire);
+    }
+
+    /// Untraced mail isn't passed: the last chunk is swallowed and answered here.
+    pub(super) fn refuse_last_chunk(&mut self, now: u64, left: u64, wire: &mut dyn Wire) {
+        self.mode = Mode::Chunk { left, last: true };
+        let sealed = self.sealed_for_store();
+        self.seal_body(now, sealed, false, wire);
+        self.swallow_chunk(now, b"", left, true, wire);
+    }
+
+    /// Message octets of BDAT. Returns how many are used.
+    pub(super) fn take_chunk(&mut self, now: u64, rest: &[u8], left: u64, last: bool, wire: &mut dyn Wire) -> usize {
+        let take = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
+        let octets = rest.get(..take).unwrap_or(rest);
+        let limit = self.options.limits.message_size;
+        self.mode = Mode::Chunk { left: left - take as u64, last };
+        if let Some(body) = &mut self.body {
+            if let Framing::Chunks(newlines) = &mut body.framing {
+                newlines.look(octets);
+            }
+            body.look(octets);
+            if limit > 0 && body.size() > limit {
+                let reply = OwnReply::new(
+                    552,
+                    (5, 3, 4),
+                    format!("message is larger than this proxy's limit of {limit} octets"),
+                    self.recorder.trace_id(),
+                );
+                self.seal_body(
+                    now,
+                    Sealed::own(&reply, State::Rejected, Actor::Proxy, "the message is larger than message_size"),
+                    false,
+                    wire,
+                );
+                self.swallow_chunk(now, b"", left - take as u64, last, wire);
+                return take;
+            }
+        }
+        wire.send(Leg::Upstream, octets);
+        self.chunk_passed(now, take, wire);
+        take
+    }
+
+    fn chunk_passed(&mut self, now: u64, _octets: usize, _wire: &mut dyn Wire) {
+        let Mode::Chunk { left: 0, last } = self.mode else { return };
+        self.mode = Mode::Command;
+        if last {
+            self.recorder.relayed(now, Leg::Client, b"[end of last chunk]");
+            self.note_message(now, true);
+        }
+    }
+
+    /// Octets of a chunk that is not passed on. Returns how many are used.
+    pub(super) fn swallow_chunk(&mut self, now: u64, rest: &[u8], left: u64, last: bool, wire: &mut dyn Wire) -> usize {
+        let take = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
+        let left = left - take as u64;
+        self.mode = if left > 0 { Mode::SwallowChunk { left, last } } else { Mode::Command };
+        if left == 0 && self.body.as_ref().is_some_and(|body| body.sealed.is_some()) {
+            // Refused mid-way: the chunk's own reply is the message's.
+            self.body_swallowed(now, wire);
+        }
+        take
+    }
+}

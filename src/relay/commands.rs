@@ -1,0 +1,441 @@
+//! What the client says: passed on as it came, or answered here where the proxy must.
+
+use super::machine::{Action, Expect, Machine, Mode, Wire};
+use super::options::ClientTls;
+use super::recorder::bounded;
+use super::replies::OwnReply;
+use crate::smtp::path::decode_xtext;
+use crate::smtp::{Command, LineError, PathCommand, Verb, auth};
+use crate::trace::{Actor, EndHow, Envelope, Flag, Flow, Leg, Recipient, Stage, State};
+
+/// Commands that may be under way upstream at once. Beyond, the client waits.
+const MOST_PENDING: usize = 1_000;
+
+impl Machine {
+    /// Whether the next command can be looked at: nothing is under way that it depends on.
+    pub(super) fn ready_for_command(&self) -> bool {
+        if !self.greeted || self.negotiation.is_some() || self.held_terminator {
+            return false;
+        }
+        if self.pending.is_empty() {
+            return true;
+        }
+        self.offered_pipelining && self.pending.len() < MOST_PENDING && !self.pending.iter().any(|it| ends_group(&it.expect))
+    }
+
+    /// Takes one command line (with CRLF). False: not now. `behind`: more octets have already come.
+    pub(super) fn take_command(&mut self, now: u64, line: &[u8], behind: bool, wire: &mut dyn Wire) -> bool {
+        let text = line.strip_suffix(b"\r\n").unwrap_or(line);
+        let command = Command::parse(text);
+        if self.gone.is_some() {
+            self.answer_while_gone(now, &command, text, wire);
+            return true;
+        }
+        let own = |code, enhanced, words: &str, machine: &Self| OwnReply::new(code, enhanced, words, machine.recorder.trace_id());
+        if self.options.listener.tls == ClientTls::Required && !self.client_tls {
+            let needs_no_tls = matches!(command.verb, Verb::Ehlo | Verb::Helo | Verb::StartTls | Verb::Noop | Verb::Quit | Verb::Rset);
+            if !needs_no_tls {
+                let reply = own(530, (5, 7, 0), "this listener takes mail over TLS only: send STARTTLS first", self);
+                return self.refuse(now, &command, text, reply, wire);
+            }
+        }
+        let must_introduce = (self.client_tls && self.options.listener.tls != ClientTls::Implicit) || !self.upstream_is_ready();
+        if !self.introduced
+            && must_introduce
+            && matches!(command.verb, Verb::Mail | Verb::Rcpt | Verb::Data | Verb::Bdat | Verb::Auth | Verb::Vrfy | Verb::Expn | Verb::Etrn)
+        {
+            return self.refuse(now, &command, text, own(503, (5, 5, 1), "send EHLO first", self), wire);
+        }
+        if self.upstream_tls_pending()
+            && !matches!(command.verb, Verb::Ehlo | Verb::Helo | Verb::StartTls | Verb::Noop | Verb::Quit | Verb::Rset | Verb::Help)
+        {
+            return self.refuse(now, &command, text, own(503, (5, 5, 1), "send EHLO first", self), wire);
+        }
+        if !self.offered_pipelining && behind && !command.verb.ends_group() {
+            self.recorder.flag(Flag::PipeliningWithoutOffer);
+        }
+        if text.iter().any(|octet| !octet.is_ascii()) && !self.offered_smtputf8 {
+            self.recorder.flag(Flag::EightBitCommand);
+        }
+        match command.verb {
+            Verb::Ehlo | Verb::Helo => {
+                if !self.pending.is_empty() {
+                    return false;
+                }
+                self.count();
+                self.recorder.client_mut().helo = Some(bounded(command.argument, 255));
+                self.greet(now, line, command.verb == Verb::Helo, wire);
+            }
+            Verb::StartTls => return self.take_starttls(now, &command, text, behind, wire),
+            Verb::Auth => return self.take_auth(now, &command, line, wire),
+            Verb::Mail => return self.take_mail(now, &command, line, wire),
+            Verb::Rcpt => return self.take_rcpt(now, &command, line, wire),
+            Verb::Data => self.pass(now, line, Expect::Data, wire),
+            Verb::Bdat => return self.take_bdat(now, &command, line, wire),
+            Verb::Rset => self.pass(now, line, Expect::Rset, wire),
+            Verb::Quit => self.pass(now, line, Expect::Quit, wire),
+            Verb::Noop | Verb::Vrfy | Verb::Expn | Verb::Help | Verb::Etrn => self.pass(now, line, Expect::Other { secret: None }, wire),
+            Verb::Uncarried => {
+                let words = format!("{} is not carried by this proxy", bounded(command.word, 20).to_ascii_uppercase());
+                return self.refuse(now, &command, text, own(502, (5, 5, 1), &words, self), wire);
+            }
+            Verb::Unknown => self.pass_unknown(now, line, text, wire),
+        }
+        true
+    }
+
+    /// TLS upstream is wanted and has not been settled by an EHLO yet.
+    fn upstream_tls_pending(&self) -> bool {
+        use super::options::UpstreamTls;
+        !self.upstream_tls && !self.clear_forced && !self.introduced && self.upstream_tls_policy() == UpstreamTls::Opportunistic
+    }
+
+    fn count(&mut self) {
+        self.recorder.commands = self.recorder.commands.saturating_add(1);
+    }
+
+    /// Forwards a command as it came.
+    fn pass(&mut self, now: u64, line: &[u8], expect: Expect, wire: &mut dyn Wire) {
+        let text = line.trim_ascii_end();
+        self.pass_shown(now, line, text, expect, wire);
+    }
+
+    fn pass_shown(&mut self, now: u64, line: &[u8], shown: &[u8], expect: Expect, wire: &mut dyn Wire) {
+        self.count();
+        if self.pending.is_empty() && self.scanner.in_reply() {
+            // Half a reply that nobody asked for would become the answer to this command.
+            return self.upstream_broke(now, "sent part of a reply that nobody asked for", Flag::SurplusReply, wire);
+        }
+        self.recorder.relayed(now, Leg::Client, shown);
+        wire.send(Leg::Upstream, line);
+        self.expect(now, expect);
+    }
+
+    /// A line that is no command known to the proxy: passed on, but what it holds may be a secret that lost its way.
+    fn pass_unknown(&mut self, now: u64, line: &[u8], text: &[u8], wire: &mut dyn Wire) {
+        let word = text.split(|octet| *octet == b' ').next().unwrap_or_default();
+        if auth::suspicious(text, self.auth_seen) {
+            self.recorder.flag(Flag::SuspectedSecret);
+            let shown = format!("[unknown command redacted: {} octets]", text.len());
+            self.pass_shown(now, line, shown.as_bytes(), Expect::Other { secret: Some(text.into()) }, wire);
+        } else {
+            let argument = text.len().saturating_sub(word.len() + 1);
+            let shown = if argument > 0 { format!("{} [redacted: {argument} octets]", bounded(word, 40)) } else { bounded(word, 40) };
+            self.pass_shown(now, line, shown.as_bytes(), Expect::Other { secret: Some(text.into()) }, wire);
+        }
+    }
+
+    /// Answers a command in the upstream's stead, in its turn.
+    pub(super) fn refuse(&mut self, now: u64, command: &Command<'_>, text: &[u8], reply: OwnReply, wire: &mut dyn Wire) -> bool {
+        self.count();
+        let shown = match command.verb {
+            Verb::Unknown | Verb::Auth => format!("{} [redacted]", bounded(command.word, 12)).into_bytes(),
+            _ => text.to_vec(),
+        };
+        self.recorder.line(now, Leg::Client, Flow::In, &shown);
+        self.answer_in_turn(now, reply, wire);
+        self.own_refusals += 1;
+        let limit = self.options.limits.client_errors;
+        if limit > 0 && self.own_refusals >= limit {
+            let reply = OwnReply::new(421, (4, 7, 0), "too many errors", self.recorder.trace_id());
+            self.end_saying(now, Actor::Client, self.stage(), EndHow::Protocol, "too many refused commands", reply, wire);
+        }
+        true
+    }
+
+    pub(super) fn answer_in_turn(&mut self, now: u64, reply: OwnReply, wire: &mut dyn Wire) {
+        if self.pending.is_empty() {
+            self.say(now, Leg::Client, &reply.line(), wire);
+        } else {
+            self.expect(now, Expect::Own(Box::new(reply)));
+        }
+    }
+
+    /// Sends the proxy's own replies whose turn has come.
+    pub(super) fn flush_own(&mut self, now: u64, wire: &mut dyn Wire) {
+        while let Some(Expect::Own(_)) = self.pending.front().map(|it| &it.expect) {
+            if let Some(Expect::Own(reply)) = self.pending.pop_front().map(|it| it.expect) {
+                self.say(now, Leg::Client, &reply.line(), wire);
+            }
+        }
+    }
+
+    /// A line that can't be one. Returns how many octets are used up.
+    pub(super) fn refuse_line(&mut self, now: u64, rest: &[u8], error: LineError, wire: &mut dyn Wire) -> usize {
+        self.count();
+        let shown = format!("[refused line: {error}]");
+        self.recorder.line(now, Leg::Client, Flow::In, shown.as_bytes());
+        match error {
+            LineError::TooLong { .. } => {
+                self.recorder.flag(Flag::LongLine);
+                self.answer_in_turn(now, OwnReply::new(500, (5, 5, 2), "line too long", self.recorder.trace_id()), wire);
+                self.mode = Mode::SkipLine;
+                self.skip_over(rest)
+            }
+            LineError::Nul { .. } => {
+                self.recorder.flag(Flag::NulOctet);
+                self.answer_in_turn(now, OwnReply::new(500, (5, 5, 2), "NUL in a command", self.recorder.trace_id()), wire);
+                self.mode = Mode::SkipLine;
+                self.skip_over(rest)
+            }
+            LineError::BareCr { .. } | LineError::BareLf { .. } => {
+                // Where commands can be hidden behind another's line end, nothing after it can be trusted.
+                self.recorder.flag(Flag::BareNewline);
+                let reply = OwnReply::new(421, (4, 5, 2), "lines end with CRLF; CR or LF alone is refused", self.recorder.trace_id());
+                self.end_saying(now, Actor::Client, self.stage(), EndHow::Protocol, &error.to_string(), reply, wire);
+                rest.len()
+            }
+        }
+    }
+
+    fn skip_over(&mut self, rest: &[u8]) -> usize {
+        match memchr::memchr(b'\n', rest) {
+            Some(at) => {
+                self.mode = Mode::Command;
+                at + 1
+            }
+            None => rest.len(),
+        }
+    }
+
+    /// TLS or HTTP where SMTP is spoken: closed at once (true).
+    pub(super) fn foreign_protocol(&mut self, now: u64, rest: &[u8], wire: &mut dyn Wire) -> bool {
+        if self.recorder.commands > 0 {
+            return false;
+        }
+        let what = if rest.starts_with(&[0x16, 0x03]) {
+            "a TLS handshake on a listener that begins in clear (is the client set to implicit TLS?)"
+        } else if [&b"GET "[..], b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT "].iter().any(|verb| rest.starts_with(verb)) {
+            "HTTP on an SMTP listener"
+        } else {
+            return false;
+        };
+        self.recorder.flag(Flag::ForeignProtocol);
+        self.recorder.line(now, Leg::Client, Flow::In, format!("[{what}]").as_bytes());
+        self.end(now, Actor::Client, Stage::Banner, EndHow::Protocol, Some(what.to_owned()), wire);
+        true
+    }
+
+    pub(super) fn offers_starttls(&self) -> bool {
+        !self.client_tls
+            && match self.options.listener.tls {
+                ClientTls::Offered | ClientTls::Required => true,
+                ClientTls::Mirror => self.extensions.starttls || self.upstream_tls,
+                ClientTls::Off | ClientTls::Implicit => false,
+            }
+    }
+
+    fn take_starttls(&mut self, now: u64, command: &Command<'_>, text: &[u8], behind: bool, wire: &mut dyn Wire) -> bool {
+        if !self.pending.is_empty() {
+            return false;
+        }
+        let trace = self.recorder.trace_id();
+        if !self.offers_starttls() {
+            return self.refuse(now, command, text, OwnReply::new(502, (5, 5, 1), "STARTTLS is not offered here", trace), wire);
+        }
+        if !command.argument.is_empty() {
+            return self.refuse(now, command, text, OwnReply::new(501, (5, 5, 4), "STARTTLS takes no parameters", trace), wire);
+        }
+        if self.recorder.in_transaction() {
+            return self.refuse(now, command, text, OwnReply::new(503, (5, 5, 1), "no STARTTLS within a mail transaction", trace), wire);
+        }
+        self.count();
+        self.recorder.line(now, Leg::Client, Flow::In, text);
+        if behind {
+            // RFC 3207 §4.2, CVE-2011-0411: commands sent in clear behind STARTTLS must never be taken for sent in TLS.
+            let reply = OwnReply::new(421, (4, 7, 0), "octets behind STARTTLS before the handshake", trace);
+            self.end_saying(
+                now,
+                Actor::Client,
+                Stage::StartTls,
+                EndHow::Protocol,
+                "commands were sent behind STARTTLS before the handshake",
+                reply,
+                wire,
+            );
+            return true;
+        }
+        let words = format!("220 2.0.0 {} ready to start TLS\r\n", self.options.host_name);
+        self.say(now, Leg::Client, words.as_bytes(), wire);
+        self.mode = Mode::Handshake;
+        self.waiting_since = now;
+        self.actions.push_back(Action::StartTls { leg: Leg::Client });
+        true
+    }
+
+    fn take_auth(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
+        if !self.pending.is_empty() {
+            return false;
+        }
+        self.auth_seen = true;
+        let carried = self.auth_is_carried();
+        if !self.offered_auth || carried.is_err() {
+            let why = carried.err().unwrap_or("AUTH is not offered here");
+            let code = if why.contains("TLS") { (538, (5, 7, 11)) } else { (502, (5, 5, 1)) };
+            let exchange = auth::Exchange::begin(command.argument);
+            let made = crate::trace::Auth {
+                mechanism: exchange.mechanism().to_owned(),
+                user: exchange.user().map(str::to_owned),
+                outcome: "refused".into(),
+                reply: None,
+            };
+            self.recorder.set_auth(Leg::Client, made);
+            let reply = OwnReply::new(code.0, code.1, format!("no AUTH here: {why}"), self.recorder.trace_id());
+            return self.refuse(now, command, line, reply, wire);
+        }
+        if !(self.upstream_verified && (self.client_tls || self.recorder.client.ip.is_loopback())) {
+            self.recorder.flag(Flag::PlaintextAuth);
+        }
+        let exchange = auth::Exchange::begin(command.argument);
+        let initial = command.argument.iter().position(|octet| *octet == b' ').map(|at| command.argument.get(at + 1..).unwrap_or_default());
+        let shown = format!("AUTH {}{}", exchange.mechanism(), if initial.is_some() { " [redacted]" } else { "" });
+        self.auth_secret = initial.unwrap_or_default().to_vec();
+        self.auth = Some(Box::new(exchange));
+        self.auth_began = now;
+        self.pass_shown(now, line, shown.as_bytes(), Expect::Auth, wire);
+        true
+    }
+
+    /// A line within an AUTH exchange: passed on, never looked at but for the user's name.
+    pub(super) fn take_auth_response(&mut self, now: u64, rest: &[u8], wire: &mut dyn Wire) -> usize {
+        match crate::smtp::next_line(rest, self.options.limits.auth_line) {
+            Ok(None) => 0,
+            Ok(Some(length)) => {
+                let line = rest.get(..length).unwrap_or(rest);
+                let text = line.strip_suffix(b"\r\n").unwrap_or(line);
+                let cancelled = text == b"*";
+                if let Some(exchange) = self.auth.as_mut().filter(|_| !cancelled) {
+                    exchange.response(text);
+                }
+                self.auth_secret = text.to_vec();
+                self.mode = Mode::Command;
+                self.pass_shown(now, line, if cancelled { b"*" } else { b"[redacted]" }, Expect::Auth, wire);
+                length
+            }
+            Err(error) => {
+                self.mode = Mode::Command;
+                let reply = OwnReply::new(421, (4, 5, 2), "broken line within AUTH", self.recorder.trace_id());
+                self.end_saying(now, Actor::Client, Stage::Auth, EndHow::Protocol, &error.to_string(), reply, wire);
+                rest.len()
+            }
+        }
+    }
+
+    fn take_mail(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
+        let Some(path) = PathCommand::parse(command.argument, b"FROM:") else {
+            self.pass(now, line, Expect::Other { secret: None }, wire); // let the upstream say what is wrong with it
+            return true;
+        };
+        let declared = path.value("SIZE").and_then(|value| std::str::from_utf8(value).ok()?.parse::<u64>().ok());
+        let limit = self.options.limits.message_size;
+        let envelope = Envelope {
+            reverse_path: bounded(path.address, 1_024),
+            params: path.parameters.iter().take(32).map(|it| bounded(it, 512)).collect(),
+            size_declared: declared,
+            envid: path.value("ENVID").map(|value| bounded(&decode_xtext(value), 256)),
+            reply: None,
+            recipients: Vec::new(),
+            recipients_cut: 0,
+        };
+        let text = line.trim_ascii_end();
+        let own = if self.defers() && self.store_failed {
+            Some(OwnReply::new(451, (4, 3, 0), "mail is deferred because the trace store has failed", self.recorder.trace_id()))
+        } else if limit > 0 && declared.is_some_and(|size| size > limit) {
+            Some(OwnReply::new(
+                552,
+                (5, 3, 4),
+                format!("message is larger than this proxy's limit of {limit} octets"),
+                self.recorder.trace_id(),
+            ))
+        } else if path.has("SMTPUTF8") && !self.offered_smtputf8 {
+            Some(OwnReply::new(550, (5, 6, 7), "the smart host doesn't take internationalized mail (SMTPUTF8)", self.recorder.trace_id()))
+        } else {
+            None
+        };
+        if let Some(own) = own {
+            self.record_refused_mail(now, envelope, &own);
+            return self.refuse(now, command, text, own, wire);
+        }
+        self.pass(now, line, Expect::Mail(Some(Box::new(envelope))), wire);
+        true
+    }
+
+    fn take_rcpt(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
+        let Some(path) = PathCommand::parse(command.argument, b"TO:") else {
+            self.pass(now, line, Expect::Other { secret: None }, wire);
+            return true;
+        };
+        let recipient = Recipient {
+            address: bounded(path.address, 1_024),
+            params: path.parameters.iter().take(32).map(|it| bounded(it, 512)).collect(),
+            orcpt: path.value("ORCPT").map(|value| bounded(&decode_xtext(value), 512)),
+            reply: None,
+            stage: Stage::RcptTo,
+            by: Actor::Upstream,
+            state: State::Aborted,
+            cause: None,
+            rule: None,
+        };
+        let under_way = self.pending.iter().filter(|it| matches!(it.expect, Expect::Rcpt(_))).count();
+        if self.recorder.recipients() + under_way >= self.options.limits.recipients {
+            let reply = OwnReply::new(452, (4, 5, 3), "too many recipients in one transaction", self.recorder.trace_id());
+            let place = self.recorder.recipient(recipient);
+            self.recorder.rcpt_reply(now, now, place, Actor::Proxy, reply.record());
+            return self.refuse(now, command, line.trim_ascii_end(), reply, wire);
+        }
+        self.pass(now, line, Expect::Rcpt(Box::new(recipient)), wire);
+        true
+    }
+
+    fn take_bdat(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
+        let text = line.trim_ascii_end();
+        let trace = self.recorder.trace_id();
+        let Some((size, last)) = command.chunk() else {
+            // How many octets follow can't be known: nothing after this line can be read.
+            let reply = OwnReply::new(421, (4, 5, 4), "BDAT without a readable chunk size", trace);
+            self.end_saying(now, Actor::Client, Stage::Body, EndHow::Protocol, "BDAT without a readable chunk size", reply, wire);
+            return true;
+        };
+        if !self.offered_chunking {
+            self.refuse(now, command, text, OwnReply::new(503, (5, 5, 1), "CHUNKING is not offered here", trace), wire);
+            self.mode = Mode::SwallowChunk { left: size, last: false };
+            return true;
+        }
+        self.begin_chunks(now);
+        if last {
+            match self.last_chunk_allowed() {
+                None => {
+                    self.mark_since = if self.mark_since == 0 { now } else { self.mark_since };
+                    return false;
+                }
+                Some(false) => {
+                    self.count();
+                    self.recorder.line(now, Leg::Client, Flow::In, text);
+                    self.refuse_last_chunk(now, size, wire);
+                    return true;
+                }
+                Some(true) => {}
+            }
+        }
+        self.pass(now, line, Expect::Bdat { last }, wire);
+        if !self.ended && self.gone.is_none() {
+            self.begin_chunk(now, size, last, wire);
+        }
+        true
+    }
+}
+
+/// Whether what comes after depends on this reply.
+fn ends_group(expect: &Expect) -> bool {
+    matches!(
+        expect,
+        Expect::Banner
+            | Expect::Negotiation
+            | Expect::Ehlo
+            | Expect::Helo
+            | Expect::Auth
+            | Expect::Data
+            | Expect::Quit
+            | Expect::Other { secret: Some(_) }
+    )
+}

@@ -1,0 +1,470 @@
+//! The engine's state and its inputs. One machine per session; it owns both legs' unread octets and nothing else of the outside.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::body::Body;
+use super::negotiation::Negotiation;
+use super::options::{OnStoreFailure, SessionOptions};
+use super::recorder::{Recorder, SessionFacts};
+use crate::smtp::{Extensions, ReplyScanner, auth::Exchange, next_line};
+use crate::trace::{Actor, Dns, Envelope, Flag, Leg, Recipient, Record, RecordId, Stage, Tls, Tried};
+
+/// Where octets go. The implementer gathers what one input causes and sends it in one write.
+pub trait Wire {
+    fn send(&mut self, leg: Leg, octets: &[u8]);
+}
+
+/// What the world around the machine is asked to do. Taken with [`Machine::next_action`] after every input.
+#[derive(Debug)]
+pub enum Action {
+    /// Connect to the smart host at this place of the upstream's list; answer with [`Machine::connected`] or [`Machine::connect_failed`].
+    /// An upstream connection that is still open is dropped first.
+    Connect { host: usize },
+    /// Send what is gathered for the leg, then shake hands; answer with [`Machine::tls_established`] or [`Machine::tls_failed`].
+    StartTls { leg: Leg },
+    /// Append to the journal. With `then_reply`, answer with [`Machine::stored`] once it is durable (or failed).
+    Append { record: Box<Record>, then_reply: bool },
+    /// Append without haste; answer with [`Machine::mark_stored`] once it is durable (or failed).
+    AppendMark { record: Box<Record> },
+    /// Send what is gathered for the leg, then close it in an orderly way.
+    Close { leg: Leg },
+    /// Close at once; octets not yet sent are dropped. The peer must not take the message for complete.
+    Abort { leg: Leg },
+}
+
+/// A connection to a smart host.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    pub ip: std::net::IpAddr,
+    pub port: u16,
+    pub dns: Option<Dns>,
+    pub dns_us: Option<u64>,
+    pub connect_us: u64,
+    /// With implicit TLS: what was agreed, and how long it took.
+    pub tls: Option<(Tls, u64)>,
+    /// Addresses of this host that failed before.
+    pub tried: Vec<Tried>,
+}
+
+/// No connection to a smart host.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    pub stage: Stage,
+    pub by: Actor,
+    /// For the admin: "connection refused by 192.0.2.1:25".
+    pub error: String,
+    pub tried: Vec<Tried>,
+}
+
+/// What the client's next octets are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Command,
+    /// The rest of a line that was too long.
+    SkipLine,
+    /// A response within an AUTH exchange.
+    AuthResponse,
+    /// Message octets of DATA.
+    Body,
+    /// Message octets of BDAT.
+    Chunk {
+        left: u64,
+        last: bool,
+    },
+    /// A body whose fate is sealed: read to its end, not sent on.
+    SwallowBody,
+    SwallowChunk {
+        left: u64,
+        last: bool,
+    },
+    /// Nothing may come: a TLS handshake is under way.
+    Handshake,
+    Closed,
+}
+
+/// What a reply of the upstream will answer.
+#[derive(Debug)]
+pub(super) enum Expect {
+    Banner,
+    /// The proxy's own EHLO, STARTTLS or AUTH.
+    Negotiation,
+    Ehlo,
+    Helo,
+    Auth,
+    /// Without the envelope if the transaction was begun before this reply.
+    Mail(Option<Box<Envelope>>),
+    Rcpt(Box<Recipient>),
+    Data,
+    EndOfData,
+    Bdat {
+        last: bool,
+    },
+    Rset,
+    Quit,
+    /// Anything else; octets of a line that may be a secret, so that its echo can be recognised.
+    Other {
+        secret: Option<Box<[u8]>>,
+    },
+    /// Not the upstream's: a reply of the proxy's own that waits for its turn.
+    Own(Box<super::OwnReply>),
+}
+
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub expect: Expect,
+    pub sent_at: u64,
+}
+
+/// A final reply that waits until its record is stored.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub reply: Vec<u8>,
+    pub since: u64,
+    /// End the session after the reply.
+    pub then_end: bool,
+}
+
+/// State of the open-transaction mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MarkState {
+    None,
+    Pending,
+    Stored,
+    Failed,
+}
+
+#[derive(Debug)]
+pub struct Machine {
+    pub(super) options: Arc<SessionOptions>,
+    pub(super) recorder: Recorder,
+    pub(super) actions: VecDeque<Action>,
+    pub(super) mode: Mode,
+    pub(super) pending: VecDeque<Pending>,
+    /// Hosts left to try, best first.
+    pub(super) hosts: VecDeque<usize>,
+    pub(super) host: usize,
+
+    pub(super) client_unread: Vec<u8>,
+    pub(super) client_gone: bool,
+    pub(super) client_reset: bool,
+    /// The client sends nothing more but may still read.
+    pub(super) client_half_closed: bool,
+    pub(super) client_tls: bool,
+    pub(super) client_last: u64,
+    /// The greeting was relayed.
+    pub(super) greeted: bool,
+    /// EHLO or HELO succeeded since the start or the last TLS handshake of the client leg.
+    pub(super) introduced: bool,
+    /// Since when the opening (connect, TLS) or a handshake runs.
+    pub(super) waiting_since: u64,
+
+    pub(super) upstream_unread: Vec<u8>,
+    pub(super) upstream_last: u64,
+    pub(super) upstream_open: bool,
+    pub(super) upstream_tls: bool,
+    pub(super) upstream_verified: bool,
+    pub(super) scanner: ReplyScanner,
+    pub(super) extensions: Extensions,
+    /// What the client was offered.
+    pub(super) offered_pipelining: bool,
+    pub(super) offered_chunking: bool,
+    pub(super) offered_smtputf8: bool,
+    pub(super) offered_auth: bool,
+    pub(super) negotiation: Option<Box<Negotiation>>,
+    /// TLS was given up for this session after a failed handshake.
+    pub(super) clear_forced: bool,
+    /// The proxy logged in on this upstream connection.
+    pub(super) logged_in: bool,
+
+    pub(super) auth: Option<Box<Exchange>>,
+    pub(super) auth_secret: Vec<u8>,
+    pub(super) auth_seen: bool,
+    pub(super) auth_began: u64,
+
+    pub(super) body: Option<Box<Body>>,
+    /// The reply that refused a chunk: the transaction's outcome, unless a later chunk's reply says otherwise.
+    pub(super) chunk_refused: Option<Box<crate::trace::Reply>>,
+    pub(super) data_began: u64,
+    pub(super) mark: MarkState,
+    pub(super) mark_since: u64,
+    /// End-of-data has come, and its terminator waits for the mark.
+    pub(super) held_terminator: bool,
+    pub(super) hold: Option<Hold>,
+    /// Why the upstream is gone while the client still talks.
+    pub(super) gone: Option<String>,
+    pub(super) own_refusals: u32,
+    pub(super) store_failed: bool,
+    pub(super) draining: bool,
+    pub(super) ended: bool,
+    pub(super) quit: bool,
+}
+
+impl Machine {
+    /// `hosts`: places in the upstream's host list, in the order to try. `client_tls`: agreed before the first octet (implicit TLS).
+    pub fn new(options: Arc<SessionOptions>, facts: SessionFacts, hosts: Vec<usize>, client_tls: Option<Tls>) -> Self {
+        let listener = &options.listener;
+        let mut recorder =
+            Recorder::new(facts, listener.name.clone(), listener.direction, options.upstream.name.clone(), options.limits.clone());
+        let tls = client_tls.is_some();
+        if let Some(agreed) = client_tls {
+            recorder.set_tls(Leg::Client, agreed);
+        }
+        Self {
+            recorder,
+            actions: VecDeque::new(),
+            mode: Mode::Command,
+            pending: VecDeque::new(),
+            hosts: hosts.into(),
+            host: 0,
+            client_unread: Vec::new(),
+            client_gone: false,
+            client_reset: false,
+            client_half_closed: false,
+            client_tls: tls,
+            client_last: 0,
+            greeted: false,
+            introduced: false,
+            waiting_since: 0,
+            upstream_unread: Vec::new(),
+            upstream_last: 0,
+            upstream_open: false,
+            upstream_tls: false,
+            upstream_verified: false,
+            scanner: ReplyScanner::default(),
+            extensions: Extensions::default(),
+            offered_pipelining: false,
+            offered_chunking: false,
+            offered_smtputf8: false,
+            offered_auth: false,
+            negotiation: None,
+            clear_forced: false,
+            logged_in: false,
+            auth: None,
+            auth_secret: Vec::new(),
+            auth_seen: false,
+            auth_began: 0,
+            body: None,
+            chunk_refused: None,
+            data_began: 0,
+            mark: MarkState::None,
+            mark_since: 0,
+            held_terminator: false,
+            hold: None,
+            gone: None,
+            own_refusals: 0,
+            store_failed: false,
+            draining: false,
+            ended: false,
+            quit: false,
+            options,
+        }
+    }
+
+    /// Begins: the upstream is connected before the client is greeted.
+    pub fn start(&mut self, now: u64, wire: &mut dyn Wire) {
+        self.try_next_host(now, None, wire);
+    }
+
+    /// Begins with the client's TLS handshake (implicit TLS); the upstream is connected after it.
+    pub fn begin_with_tls(&mut self, now: u64, _wire: &mut dyn Wire) {
+        self.mode = Mode::Handshake;
+        self.waiting_since = now;
+        self.actions.push_back(Action::StartTls { leg: Leg::Client });
+    }
+
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Both legs are closed or being closed, and nothing is left to record.
+    pub fn finished(&self) -> bool {
+        self.ended
+    }
+
+    pub fn trace_id(&self) -> RecordId {
+        self.recorder.trace_id()
+    }
+
+    /// Whether more of the client's octets can be used. Otherwise don't read: the back-pressure is meant.
+    pub fn wants_client(&self) -> bool {
+        const EARLY: usize = 8_192;
+        !self.client_gone
+            && !self.client_half_closed
+            && match self.mode {
+                Mode::Handshake | Mode::Closed => false,
+                _ => self.client_unread.len() < EARLY,
+            }
+    }
+
+    /// Whether replies can be taken. Not while a final reply waits for its record.
+    pub fn wants_upstream(&self) -> bool {
+        self.upstream_open && self.hold.is_none() && !matches!(&self.negotiation, Some(it) if it.handshaking())
+    }
+
+    /// Says whether the store works, for `on_store_failure = "defer"`. To be called before octets are passed in.
+    pub fn set_store_failed(&mut self, failed: bool) {
+        self.store_failed = failed;
+    }
+
+    /// End-of-data waits for the mark.
+    pub fn awaits_mark(&self) -> bool {
+        self.mark == MarkState::Pending && (self.held_terminator || self.mark_since > 0)
+    }
+
+    pub fn ended_by_quit(&self) -> bool {
+        self.quit
+    }
+
+    pub(super) fn defers(&self) -> bool {
+        self.options.on_store_failure == OnStoreFailure::Defer
+    }
+
+    /// Octets of the client.
+    pub fn client_octets(&mut self, now: u64, octets: &[u8], wire: &mut dyn Wire) {
+        self.client_last = now;
+        if self.ended {
+            return;
+        }
+        if !self.greeted {
+            self.recorder.flag(Flag::EarlyTalker);
+        }
+        if self.client_unread.is_empty() {
+            let used = self.take_client(now, octets, wire);
+            self.client_unread.extend_from_slice(octets.get(used..).unwrap_or_default());
+        } else {
+            self.client_unread.extend_from_slice(octets);
+            self.resume_client(now, wire);
+        }
+    }
+
+    /// Goes on with the client's octets that had to wait.
+    pub(super) fn resume_client(&mut self, now: u64, wire: &mut dyn Wire) {
+        if self.client_unread.is_empty() || self.ended {
+            return;
+        }
+        let mut unread = std::mem::take(&mut self.client_unread);
+        let used = self.take_client(now, &unread, wire);
+        if used < unread.len() {
+            unread.drain(..used);
+            self.client_unread = unread;
+        }
+    }
+
+    /// Uses what can be used of the client's octets; returns how many.
+    fn take_client(&mut self, now: u64, octets: &[u8], wire: &mut dyn Wire) -> usize {
+        let mut used = 0;
+        while let Some(rest) = octets.get(used..).filter(|rest| !rest.is_empty()) {
+            let step = match self.mode {
+                Mode::Command => self.take_command_line(now, rest, wire),
+                Mode::SkipLine => self.skip_line(rest),
+                Mode::AuthResponse => self.take_auth_response(now, rest, wire),
+                Mode::Body => self.take_body(now, rest, wire),
+                Mode::Chunk { left, last } => self.take_chunk(now, rest, left, last, wire),
+                Mode::SwallowBody => self.swallow_body(now, rest, wire),
+                Mode::SwallowChunk { left, last } => self.swallow_chunk(now, rest, left, last, wire),
+                Mode::Handshake => 0,
+                Mode::Closed => rest.len(),
+            };
+            if step == 0 {
+                break;
+            }
+            used += step;
+        }
+        used
+    }
+
+    fn take_command_line(&mut self, now: u64, rest: &[u8], wire: &mut dyn Wire) -> usize {
+        if self.foreign_protocol(now, rest, wire) {
+            return rest.len();
+        }
+        if !self.ready_for_command() {
+            return 0;
+        }
+        let is_auth = rest.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
+        let limit = if is_auth { self.options.limits.auth_line } else { self.options.limits.command_line };
+        match next_line(rest, limit) {
+            Ok(None) => 0,
+            Ok(Some(length)) => {
+                let line = rest.get(..length).unwrap_or(rest);
+                if self.take_command(now, line, rest.len() > length, wire) { length } else { 0 }
+            }
+            Err(error) => self.refuse_line(now, rest, error, wire),
+        }
+    }
+
+    fn skip_line(&mut self, rest: &[u8]) -> usize {
+        match memchr::memchr(b'\n', rest) {
+            Some(at) => {
+                self.mode = Mode::Command;
+                at + 1
+            }
+            None => rest.len(),
+        }
+    }
+
+    /// Octets of the upstream.
+    pub fn upstream_octets(&mut self, now: u64, octets: &[u8], wire: &mut dyn Wire) {
+        if self.ended || !self.upstream_open {
+            return;
+        }
+        self.upstream_last = now;
+        if self.upstream_unread.is_empty() {
+            let used = self.take_replies(now, octets, wire);
+            self.upstream_unread.extend_from_slice(octets.get(used..).unwrap_or_default());
+        } else {
+            self.upstream_unread.extend_from_slice(octets);
+            self.resume_upstream(now, wire);
+        }
+        if !self.ends_half_closed(now, wire) {
+            self.resume_client(now, wire);
+        }
+    }
+
+    /// Goes on with the upstream's octets that had to wait.
+    pub(super) fn resume_upstream(&mut self, now: u64, wire: &mut dyn Wire) {
+        if self.upstream_unread.is_empty() || self.ended {
+            return;
+        }
+        let mut unread = std::mem::take(&mut self.upstream_unread);
+        let used = self.take_replies(now, &unread, wire);
+        if used < unread.len() && self.upstream_open {
+            unread.drain(..used);
+            self.upstream_unread = unread;
+        }
+    }
+
+    /// The record asked for with `then_reply` is durable, or could not be made so.
+    pub fn stored(&mut self, now: u64, ok: bool, wire: &mut dyn Wire) {
+        if !ok {
+            self.store_failed = true;
+        }
+        if self.hold.is_some() {
+            self.release_hold(now, wire);
+        }
+    }
+
+    /// The mark is durable, or could not be made so.
+    pub fn mark_stored(&mut self, now: u64, ok: bool, wire: &mut dyn Wire) {
+        if self.mark != MarkState::Pending {
+            return;
+        }
+        self.mark = if ok { MarkState::Stored } else { MarkState::Failed };
+        self.store_failed |= !ok;
+        self.after_mark(now, wire);
+        self.resume_client(now, wire);
+    }
+
+    pub(super) fn say(&mut self, now: u64, leg: Leg, octets: &[u8], wire: &mut dyn Wire) {
+        use crate::trace::Flow;
+        if leg == Leg::Client && self.client_gone {
+            return;
+        }
+        wire.send(leg, octets);
+        self.recorder.line(now, leg, Flow::Out, octets.trim_ascii_end());
+    }
+
+    pub(super) fn expect(&mut self, now: u64, expect: Expect) {
+        self.pending.push_back(Pending { expect, sent_at: now });
+    }
+}

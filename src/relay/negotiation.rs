@@ -1,0 +1,389 @@
+//! EHLO on the upstream leg with what the proxy has to settle there first: TLS, then its own login. All under the client's own name.
+
+use super::machine::{Action, Expect, Machine, Mode, Wire};
+use super::options::{AuthMechanism, UpstreamAuth, UpstreamTls};
+use super::recorder::{bounded, reply_of};
+use super::replies::OwnReply;
+use crate::smtp::ehlo::{OfferPolicy, offer};
+use crate::smtp::{Extensions, ReplyView, auth};
+use crate::trace::{Actor, Auth, EndHow, Flag, Flow, Hidden, Leg, Stage, Tls};
+
+/// A client's EHLO or HELO that waits until the upstream leg is ready for it.
+#[derive(Debug)]
+pub(super) struct Negotiation {
+    /// The client's line with CRLF.
+    line: Vec<u8>,
+    helo: bool,
+    step: Step,
+    began: u64,
+    /// The upstream's last reply to EHLO.
+    ehlo_reply: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Ehlo,
+    StartTls,
+    Handshake,
+    Reconnect,
+    Auth { mechanism: AuthMechanism, responses: u8 },
+}
+
+impl Negotiation {
+    pub(super) fn handshaking(&self) -> bool {
+        self.step == Step::Handshake
+    }
+}
+
+impl Machine {
+    fn tls_is_wanted(&self) -> bool {
+        !self.upstream_tls && !self.clear_forced && matches!(self.upstream_tls_policy(), UpstreamTls::Opportunistic | UpstreamTls::Required)
+    }
+
+    /// Whether mail may go up as things stand: the upstream leg has the TLS and the login that it needs.
+    pub(super) fn upstream_is_ready(&self) -> bool {
+        let tls = self.upstream_tls || !matches!(self.upstream_tls_policy(), UpstreamTls::Required | UpstreamTls::Implicit);
+        tls && (self.options.upstream.auth.is_none() || self.logged_in)
+    }
+
+    /// The client said EHLO or HELO.
+    pub(super) fn greet(&mut self, now: u64, line: &[u8], helo: bool, wire: &mut dyn Wire) {
+        self.recorder.line(now, Leg::Client, Flow::In, line.trim_ascii_end());
+        let logs_in = self.options.upstream.auth.is_some() && !self.logged_in;
+        if self.tls_is_wanted() || logs_in {
+            let negotiation = Negotiation { line: line.to_vec(), helo, step: Step::Ehlo, began: now, ehlo_reply: Vec::new() };
+            self.negotiation = Some(Box::new(negotiation));
+            self.negotiate_from_start(now, wire);
+        } else {
+            self.say(now, Leg::Upstream, line, wire);
+            self.expect(now, if helo { Expect::Helo } else { Expect::Ehlo });
+        }
+    }
+
+    /// Sends the client's name as EHLO.
+    pub(super) fn negotiate_from_start(&mut self, now: u64, wire: &mut dyn Wire) {
+        let Some(negotiation) = &mut self.negotiation else { return };
+        negotiation.step = Step::Ehlo;
+        let name = negotiation.line.get(4..).unwrap_or_default().trim_ascii();
+        let line = [b"EHLO ", name, b"\r\n"].concat();
+        self.say(now, Leg::Upstream, &line, wire);
+        self.expect(now, Expect::Negotiation);
+    }
+
+    /// A reply to what the proxy itself said. `surplus`: octets have come behind it.
+    pub(super) fn negotiation_reply(&mut self, now: u64, view: &ReplyView<'_>, surplus: bool, wire: &mut dyn Wire) {
+        let Some(step) = self.negotiation.as_ref().map(|it| it.step) else { return };
+        if !matches!(step, Step::Auth { .. }) {
+            self.recorder.line(now, Leg::Upstream, Flow::In, view.octets().trim_ascii_end());
+        }
+        match step {
+            Step::Ehlo if view.class() == 2 => {
+                self.learn(view);
+                if let Some(negotiation) = &mut self.negotiation {
+                    negotiation.ehlo_reply = view.octets().to_vec();
+                }
+                if !self.tls_is_wanted() {
+                    self.log_in_or_finish(now, wire);
+                } else if self.extensions.starttls {
+                    self.step(Step::StartTls);
+                    self.say(now, Leg::Upstream, b"STARTTLS\r\n", wire);
+                    self.expect(now, Expect::Negotiation);
+                } else {
+                    self.recorder.flag(Flag::StarttlsMissing);
+                    self.without_tls(now, "doesn't offer STARTTLS", wire);
+                }
+            }
+            Step::Ehlo if self.upstream_is_ready() && self.options.upstream.auth.is_none() => self.ehlo_refused(now, view, wire),
+            Step::Ehlo => {
+                let error = format!("refused EHLO, which TLS or AUTH need: {} {}", view.code(), first_line(view));
+                self.fail_negotiation(now, Stage::Ehlo, Actor::Upstream, &error, wire);
+            }
+            Step::StartTls if view.code() == 220 && surplus => {
+                // RFC 3207 §4.2, CVE-2021-22947: what came before the handshake can't be trusted.
+                self.recorder.flag(Flag::SurplusReply);
+                self.fail_negotiation(now, Stage::StartTls, Actor::Upstream, "sent octets behind its 220 to STARTTLS (injection?)", wire);
+            }
+            Step::StartTls if view.code() == 220 => {
+                self.step(Step::Handshake);
+                self.waiting_since = now;
+                self.actions.push_back(Action::StartTls { leg: Leg::Upstream });
+            }
+            Step::StartTls => {
+                let error = format!("refused STARTTLS: {} {}", view.code(), first_line(view));
+                self.recorder.flag(Flag::ClearAfterTlsFailure);
+                self.without_tls(now, &error, wire);
+            }
+            Step::Auth { mechanism, responses } => self.login_reply(now, view, mechanism, responses, wire),
+            Step::Handshake | Step::Reconnect => {}
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        if let Some(negotiation) = &mut self.negotiation {
+            negotiation.step = step;
+        }
+    }
+
+    /// A TLS handshake asked for with [`Action::StartTls`] succeeded.
+    pub fn tls_established(&mut self, now: u64, leg: Leg, tls: Tls, wire: &mut dyn Wire) {
+        self.recorder.line(now, leg, Flow::In, format!("({} {})", tls.version, tls.cipher).as_bytes());
+        match leg {
+            Leg::Client => {
+                // RFC 3207 §4.2: forget what was said before TLS.
+                self.recorder.set_tls(Leg::Client, tls);
+                self.client_tls = true;
+                self.introduced = false;
+                self.client_last = now;
+                self.mode = Mode::Command;
+                if !self.greeted {
+                    self.try_next_host(now, None, wire);
+                }
+            }
+            Leg::Upstream => {
+                self.recorder.phases_mut().tls_us = Some(now.saturating_sub(self.waiting_since));
+                self.upstream_tls = true;
+                self.upstream_verified = tls.verified == Some(true);
+                if !self.upstream_verified {
+                    self.recorder.flag(Flag::TlsUnverified);
+                }
+                self.recorder.set_tls(Leg::Upstream, tls);
+                self.negotiate_from_start(now, wire);
+            }
+        }
+    }
+
+    /// A TLS handshake asked for with [`Action::StartTls`] failed; that leg is dead. `facts`: what was learnt before it failed.
+    pub fn tls_failed(&mut self, now: u64, leg: Leg, error: String, facts: Option<Tls>, wire: &mut dyn Wire) {
+        self.recorder.line(now, leg, Flow::In, format!("(TLS failed: {error})").as_bytes());
+        match leg {
+            Leg::Client => {
+                self.client_gone = true;
+                self.end(
+                    now,
+                    Actor::Client,
+                    Stage::StartTls,
+                    EndHow::TlsFailure,
+                    Some(format!("TLS with the client failed: {error}")),
+                    wire,
+                );
+            }
+            Leg::Upstream => {
+                if let Some(facts) = facts {
+                    self.recorder.set_tls(Leg::Upstream, facts);
+                }
+                self.drop_upstream();
+                let policy_allows = self.upstream_tls_policy() == UpstreamTls::Opportunistic && self.options.upstream.auth.is_none();
+                if !policy_allows {
+                    return self.fail_negotiation(now, Stage::StartTls, Actor::Upstream, &format!("TLS failed: {error}"), wire);
+                }
+                self.recorder.flag(Flag::ClearAfterTlsFailure);
+                self.clear_forced = true;
+                self.step(Step::Reconnect);
+                self.waiting_since = now;
+                self.actions.push_back(Action::Connect { host: self.host });
+            }
+        }
+    }
+
+    /// TLS can't be had on this connection: go on in clear where the policy allows it.
+    fn without_tls(&mut self, now: u64, error: &str, wire: &mut dyn Wire) {
+        if self.upstream_tls_policy() == UpstreamTls::Opportunistic
+            && (self.options.upstream.auth.is_none() || self.options.upstream.allow_plaintext_auth)
+        {
+            self.clear_forced = true;
+            self.log_in_or_finish(now, wire);
+        } else if self.upstream_tls_policy() == UpstreamTls::Required {
+            self.fail_negotiation(
+                now,
+                Stage::StartTls,
+                Actor::Upstream,
+                &format!("{error}; this upstream is set to tls = \"required\""),
+                wire,
+            );
+        } else {
+            self.fail_negotiation(now, Stage::StartTls, Actor::Upstream, &format!("{error}; a password is never sent without TLS"), wire);
+        }
+    }
+
+    fn log_in_or_finish(&mut self, now: u64, wire: &mut dyn Wire) {
+        let Some(login) = self.options.upstream.auth.clone().filter(|_| !self.logged_in) else { return self.finish_negotiation(now, wire) };
+        if !(self.upstream_verified || self.options.upstream.allow_plaintext_auth) {
+            let why = match self.recorder.upstream.tls.as_ref().and_then(|tls| tls.why_not.clone()) {
+                Some(why) => format!("its certificate isn't verified ({why}); the password was not sent"),
+                None => "there is no TLS; the password was not sent".to_owned(),
+            };
+            return self.fail_negotiation(now, Stage::Auth, Actor::Proxy, &why, wire);
+        }
+        if !self.upstream_verified {
+            self.recorder.flag(Flag::PlaintextAuth);
+        }
+        let Some(mechanism) = choose(&login, &self.extensions.auth) else {
+            let offered = if self.extensions.auth.is_empty() { "no AUTH at all".to_owned() } else { self.extensions.auth.join(", ") };
+            let error = format!("no usable login mechanism: it offers {offered}");
+            return self.fail_negotiation(now, Stage::Auth, Actor::Upstream, &error, wire);
+        };
+        let line = match mechanism {
+            AuthMechanism::Plain => format!("AUTH PLAIN {}\r\n", auth::plain(&login.user, login.secret.reveal())),
+            AuthMechanism::XOAuth2 => format!("AUTH XOAUTH2 {}\r\n", auth::xoauth2(&login.user, login.secret.reveal())),
+            AuthMechanism::Login => "AUTH LOGIN\r\n".to_owned(),
+            AuthMechanism::CramMd5 => "AUTH CRAM-MD5\r\n".to_owned(),
+        };
+        self.auth_began = now;
+        self.step(Step::Auth { mechanism, responses: 0 });
+        self.send_secret(now, &line, &format!("AUTH {} [redacted]", name(mechanism)), wire);
+    }
+
+    fn send_secret(&mut self, now: u64, line: &str, shown: &str, wire: &mut dyn Wire) {
+        wire.send(Leg::Upstream, line.as_bytes());
+        self.recorder.line(now, Leg::Upstream, Flow::Out, shown.as_bytes());
+        self.expect(now, Expect::Negotiation);
+    }
+
+    fn login_reply(&mut self, now: u64, view: &ReplyView<'_>, mechanism: AuthMechanism, responses: u8, wire: &mut dyn Wire) {
+        let Some(login) = self.options.upstream.auth.clone() else { return };
+        let secrets = [login.secret.reveal().as_bytes()];
+        let reply = super::answers::without_secrets(reply_of(view), &secrets);
+        let shown = if view.code() == 334 { "334 [redacted]".to_owned() } else { format!("{} {}", reply.code, reply.lines.join(" ")) };
+        self.recorder.line(now, Leg::Upstream, Flow::In, shown.as_bytes());
+        match view.code() {
+            334 => {
+                let challenge = view.lines().next().unwrap_or_default();
+                let answer = match (mechanism, responses) {
+                    (AuthMechanism::Login, 0) => Some(auth::encode(&login.user)),
+                    (AuthMechanism::Login, 1) => Some(auth::encode(login.secret.reveal())),
+                    (AuthMechanism::CramMd5, 0) => auth::cram_md5(challenge, &login.user, login.secret.reveal()),
+                    (AuthMechanism::Plain, 0) => Some(auth::plain(&login.user, login.secret.reveal())),
+                    // A 334 here carries the reason of a failure; an empty answer brings the final reply.
+                    (AuthMechanism::XOAuth2, 0) => Some(String::new()),
+                    _ => None,
+                };
+                self.step(Step::Auth { mechanism, responses: responses.saturating_add(1) });
+                match answer {
+                    Some(answer) => self.send_secret(now, &format!("{answer}\r\n"), "[redacted]", wire),
+                    None => self.send_secret(now, "*\r\n", "*", wire),
+                }
+            }
+            235 => {
+                self.recorder.phases_mut().auth_us = Some(now.saturating_sub(self.auth_began));
+                self.logged_in = true;
+                self.record_login(mechanism, &login, "succeeded", reply);
+                self.finish_negotiation(now, wire);
+            }
+            code => {
+                self.recorder.phases_mut().auth_us = Some(now.saturating_sub(self.auth_began));
+                let error = format!("refused the proxy's login as {}: {code} {}", login.user, reply.lines.join(" "));
+                self.record_login(mechanism, &login, "failed", reply);
+                self.fail_negotiation(now, Stage::Auth, Actor::Upstream, &error, wire);
+            }
+        }
+    }
+
+    fn record_login(&mut self, mechanism: AuthMechanism, login: &UpstreamAuth, outcome: &str, reply: crate::trace::Reply) {
+        let made = Auth { mechanism: name(mechanism).into(), user: Some(login.user.clone()), outcome: outcome.into(), reply: Some(reply) };
+        self.recorder.set_auth(Leg::Upstream, made);
+    }
+
+    /// The upstream leg is ready: the client gets its answer.
+    fn finish_negotiation(&mut self, now: u64, wire: &mut dyn Wire) {
+        let Some(negotiation) = self.negotiation.take() else { return };
+        let _ = negotiation.began;
+        if negotiation.helo {
+            self.say(now, Leg::Upstream, &negotiation.line, wire);
+            self.expect(now, Expect::Helo);
+        } else {
+            self.answer_ehlo(now, &ReplyView::new(&negotiation.ehlo_reply), wire);
+        }
+    }
+
+    /// EHLO isn't understood upstream, and nothing needs it.
+    fn ehlo_refused(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        let Some(negotiation) = self.negotiation.take() else { return };
+        if negotiation.helo {
+            self.say(now, Leg::Upstream, &negotiation.line, wire);
+            self.expect(now, Expect::Helo);
+        } else {
+            self.say(now, Leg::Client, view.octets(), wire);
+        }
+    }
+
+    /// The upstream leg can't be made ready. In the place of EHLO's reply: 421, and no mail was tried.
+    pub(super) fn fail_negotiation(&mut self, now: u64, stage: Stage, by: Actor, error: &str, wire: &mut dyn Wire) {
+        self.negotiation = None;
+        let own = OwnReply::greeting(421, &self.options.host_name, self.host_words(error), self.recorder.trace_id());
+        self.say(now, Leg::Client, &own.line(), wire);
+        let how = match stage {
+            Stage::StartTls => EndHow::TlsFailure,
+            Stage::Auth => EndHow::AuthFailure,
+            _ => EndHow::ConnectFailure,
+        };
+        self.end_with(now, by, stage, how, Some(error.to_owned()), Some(own.record()), wire);
+    }
+
+    /// Takes note of what the upstream offers.
+    pub(super) fn learn(&mut self, view: &ReplyView<'_>) {
+        self.extensions = Extensions::read(view);
+        self.recorder.upstream_mut().offered = view.lines().skip(1).take(64).map(|line| bounded(line, 256)).collect();
+    }
+
+    /// Whether AUTH can be relayed on this session, or why not (DESIGN: credentials don't travel in clear).
+    pub(super) fn auth_is_carried(&self) -> Result<(), &'static str> {
+        let upstream = &self.options.upstream;
+        if upstream.auth.is_some() {
+            Err("the proxy logs in to the smart host itself")
+        } else if self.clear_forced && self.recorder.upstream.tls.is_some() {
+            Err("TLS to the smart host failed in this session")
+        } else if !(self.upstream_verified || upstream.allow_plaintext_auth) {
+            Err("credentials go upstream only over verified TLS")
+        } else if !(self.client_tls || self.recorder.client.ip.is_loopback() || self.options.listener.allow_plaintext_auth) {
+            Err("AUTH is offered only over TLS")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Relays the upstream's EHLO reply, cut down to what can be carried.
+    pub(super) fn answer_ehlo(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        let options = self.options.clone();
+        let policy = OfferPolicy {
+            starttls: self.offers_starttls(),
+            auth: self.auth_is_carried(),
+            tls_terminated: self.upstream_tls || self.client_tls,
+            requiretls: self.client_tls && self.upstream_verified,
+            size: options.limits.message_size,
+            hide: &options.upstream.hide,
+            pass: &options.upstream.pass,
+        };
+        let made = offer(view, &policy);
+        self.introduced = true;
+        self.offered_pipelining = made.pipelining;
+        self.offered_chunking = made.chunking;
+        self.offered_smtputf8 = made.smtputf8;
+        self.offered_auth = made.auth;
+        let hidden =
+            made.hidden.iter().take(64).map(|(line, why)| Hidden { keyword: bounded(line.as_bytes(), 256), why: (*why).to_owned() });
+        self.recorder.upstream_mut().hidden = hidden.collect();
+        self.say(now, Leg::Client, &made.octets, wire);
+    }
+}
+
+fn first_line(view: &ReplyView<'_>) -> String {
+    bounded(view.lines().next().unwrap_or_default(), 256)
+}
+
+fn name(mechanism: AuthMechanism) -> &'static str {
+    match mechanism {
+        AuthMechanism::Plain => "PLAIN",
+        AuthMechanism::Login => "LOGIN",
+        AuthMechanism::CramMd5 => "CRAM-MD5",
+        AuthMechanism::XOAuth2 => "XOAUTH2",
+    }
+}
+
+/// The configured mechanism if it is offered, else the strongest offered.
+fn choose(login: &UpstreamAuth, offered: &[String]) -> Option<AuthMechanism> {
+    let is_offered = |mechanism: &AuthMechanism| offered.iter().any(|it| it == name(*mechanism));
+    match login.mechanism {
+        Some(mechanism) => Some(mechanism).filter(is_offered),
+        None => [AuthMechanism::CramMd5, AuthMechanism::Plain, AuthMechanism::Login].into_iter().find(is_offered),
+    }
+}

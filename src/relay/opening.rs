@@ -1,0 +1,182 @@
+//! From the accepted client to the greeting: smart hosts in order, until one of them greets.
+
+use super::machine::{Action, Connected, Expect, Failed, Machine, Wire};
+use super::options::UpstreamTls;
+use super::recorder::bounded;
+use super::replies::OwnReply;
+use crate::smtp::ReplyView;
+use crate::trace::{Actor, EndHow, Flag, Leg, Stage, Tried};
+
+/// Why the host before was left.
+#[derive(Debug, Clone)]
+pub(super) struct LeftHost {
+    pub stage: Stage,
+    pub by: Actor,
+    pub error: String,
+    /// The greeting it refused us with, as it came.
+    pub banner: Option<Vec<u8>>,
+}
+
+impl Machine {
+    /// Connects to the next host of the list, or tells the client that there is none left.
+    pub(super) fn try_next_host(&mut self, now: u64, left: Option<LeftHost>, wire: &mut dyn Wire) {
+        self.waiting_since = now;
+        match (self.hosts.pop_front(), left) {
+            (Some(host), left) => {
+                if left.is_some() {
+                    self.recorder.flag(Flag::FailedOver);
+                }
+                self.host = host;
+                if let Some(smart_host) = self.options.upstream.hosts.get(host) {
+                    let (name, port) = (smart_host.host.clone(), smart_host.port);
+                    let upstream = self.recorder.upstream_mut();
+                    (upstream.host, upstream.port, upstream.ip) = (Some(name), Some(port), None);
+                }
+                self.actions.push_back(Action::Connect { host });
+            }
+            (None, Some(left)) => self.refuse_session(now, left, wire),
+            (None, None) => {
+                let left = LeftHost { stage: Stage::Connect, by: Actor::Proxy, error: "no smart host is configured".into(), banner: None };
+                self.refuse_session(now, left, wire);
+            }
+        }
+    }
+
+    /// The connection asked for with [`Action::Connect`] stands.
+    pub fn connected(&mut self, now: u64, connected: Connected, _wire: &mut dyn Wire) {
+        let phases = self.recorder.phases_mut();
+        phases.dns_us = connected.dns_us.or(phases.dns_us);
+        phases.connect_us = Some(connected.connect_us);
+        if let Some((_, took)) = &connected.tls {
+            phases.tls_us = Some(*took);
+        }
+        let upstream = self.recorder.upstream_mut();
+        upstream.ip = Some(connected.ip);
+        upstream.port = Some(connected.port);
+        upstream.dns = connected.dns.or(upstream.dns.take());
+        upstream.tried.extend(connected.tried);
+        self.upstream_tls = connected.tls.is_some();
+        self.upstream_verified = connected.tls.as_ref().is_some_and(|(tls, _)| tls.verified == Some(true));
+        upstream.tls = connected.tls.map(|(tls, _)| tls);
+        self.upstream_open = true;
+        self.upstream_unread = Vec::new();
+        self.scanner = Default::default();
+        self.logged_in = false;
+        self.pending.push_front(super::machine::Pending { expect: Expect::Banner, sent_at: now });
+    }
+
+    /// The connection asked for with [`Action::Connect`] could not be had.
+    pub fn connect_failed(&mut self, now: u64, failed: Failed, wire: &mut dyn Wire) {
+        let left = LeftHost { stage: failed.stage, by: failed.by, error: failed.error, banner: None };
+        self.recorder.upstream_mut().tried.extend(failed.tried);
+        if self.negotiation.is_some() {
+            // The client was greeted with this host's words: too late for another.
+            return self.fail_negotiation(now, left.stage, left.by, &left.error.clone(), wire);
+        }
+        self.try_next_host(now, Some(left), wire);
+    }
+
+    /// The upstream's greeting.
+    pub(super) fn banner(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        let first = bounded(view.lines().next().unwrap_or_default(), 512);
+        self.recorder.phases_mut().banner_us = Some(now.saturating_sub(sent_at));
+        let upstream = self.recorder.upstream_mut();
+        upstream.software = software(&first);
+        upstream.banner = Some(first.clone());
+        if is_masked(&first) {
+            self.recorder.flag(Flag::MiddleboxSuspected);
+        }
+        if view.code() == 220 {
+            if self.negotiation.is_some() {
+                // Reconnected in clear after a failed handshake; the client has its greeting.
+                self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
+                return self.negotiate_from_start(now, wire);
+            }
+            self.relay_reply(now, view, wire);
+            self.greeted = true;
+            self.client_last = now;
+            if self.draining {
+                self.end_draining(now, wire);
+            }
+            return;
+        }
+        self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
+        let error = format!("greeted with {} {first}", view.code());
+        self.leave_host(now, LeftHost { stage: Stage::Banner, by: Actor::Upstream, error, banner: Some(view.octets().to_vec()) }, wire);
+    }
+
+    /// Drops the present host before its greeting was relayed, and goes to the next.
+    pub(super) fn leave_host(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
+        self.drop_upstream();
+        self.pending.retain(|it| matches!(it.expect, Expect::Own(_)));
+        if self.negotiation.is_some() {
+            return self.fail_negotiation(now, left.stage, left.by, &left.error.clone(), wire);
+        }
+        let upstream = self.recorder.upstream_mut();
+        upstream.tried.push(Tried {
+            host: upstream.host.clone().unwrap_or_default(),
+            ip: upstream.ip,
+            port: upstream.port.unwrap_or_default(),
+            stage: left.stage,
+            error: left.error.clone(),
+            at_us: now,
+        });
+        self.try_next_host(now, Some(left), wire);
+    }
+
+    /// No smart host took the session: the client is told in the greeting's place.
+    fn refuse_session(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
+        let how = match left.stage {
+            Stage::StartTls => EndHow::TlsFailure,
+            Stage::Banner => EndHow::Refused,
+            _ => EndHow::ConnectFailure,
+        };
+        if let Some(banner) = &left.banner {
+            self.say(now, Leg::Client, banner, wire);
+            let view = ReplyView::new(banner);
+            let reply = super::recorder::reply_of(&view);
+            return self.end_with(now, left.by, left.stage, how, Some(left.error), Some(reply), wire);
+        }
+        let own = OwnReply::greeting(421, &self.options.host_name, self.host_words(&left.error), self.recorder.trace_id());
+        self.say(now, Leg::Client, &own.line(), wire);
+        self.end_with(now, left.by, left.stage, how, Some(left.error), Some(own.record()), wire);
+    }
+
+    /// "smart host smtp.example.net:587: connection refused".
+    pub(super) fn host_words(&self, error: &str) -> String {
+        match self.options.upstream.hosts.get(self.host) {
+            Some(host) => format!("smart host {}:{}: {error}", host.host, host.port),
+            None => error.to_owned(),
+        }
+    }
+
+    pub(super) fn upstream_tls_policy(&self) -> UpstreamTls {
+        self.options.upstream.hosts.get(self.host).map_or(UpstreamTls::Off, |host| host.tls)
+    }
+}
+
+/// What the greeting says the server is.
+fn software(banner: &str) -> Option<String> {
+    const KNOWN: &[(&str, &str)] = &[
+        ("Postfix", "Postfix"),
+        ("Exim", "Exim"),
+        ("Sendmail", "Sendmail"),
+        ("OpenSMTPD", "OpenSMTPD"),
+        ("Microsoft ESMTP MAIL Service", "Microsoft Exchange"),
+        ("gsmtp", "Gmail"),
+        ("amazonaws.com", "Amazon SES"),
+        ("Haraka", "Haraka"),
+        ("Courier", "Courier"),
+        ("hMailServer", "hMailServer"),
+        ("Domino", "Domino"),
+        ("MDaemon", "MDaemon"),
+        ("Stalwart", "Stalwart"),
+        ("JAMES", "James"),
+    ];
+    KNOWN.iter().find(|(word, _)| banner.contains(word)).map(|(_, name)| (*name).to_owned())
+}
+
+/// A middlebox that hides the greeting behind asterisks (Cisco's "fixup").
+fn is_masked(banner: &str) -> bool {
+    banner.len() > 8 && banner.bytes().filter(|octet| matches!(octet, b'*')).count() * 2 > banner.len()
+}

@@ -1,0 +1,363 @@
+//! Folds what the engine sees into records: the session's facts, its dialogue, and one transaction after the other.
+//!
+//! It decides nothing about the relay. Times come in as µs since the session began; the one wall-clock reading is the session's.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::options::Limits;
+use crate::smtp::ReplyView;
+use crate::trace::{
+    Actor, Auth, Client, Direction, EndHow, Ended, Envelope, Flag, Flow, Leg, Line, LineText, Mark, Message, Origin, Outcome, Phases,
+    Recipient, Record, RecordId, Reply, Session, Stage, State, Timeline, Tls, Transaction, Upstream, WallMicros,
+};
+
+/// What is known of a session before its first octet.
+#[derive(Debug, Clone)]
+pub struct SessionFacts {
+    pub id: RecordId,
+    /// 80 random bits, from which the transactions' ids are made.
+    pub random: u128,
+    pub at: WallMicros,
+    pub origin: Arc<Origin>,
+    pub client_ip: IpAddr,
+    pub client_port: u16,
+}
+
+/// How a transaction ended, as the engine tells it.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    pub state: State,
+    pub stage: Stage,
+    pub by: Actor,
+    pub reply: Option<Reply>,
+    pub detail: Option<String>,
+    pub upstream_queue_id: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Recorder {
+    facts: SessionFacts,
+    listener: String,
+    direction: Direction,
+    limits: Arc<Limits>,
+    pub client: Arc<Client>,
+    pub upstream: Arc<Upstream>,
+    /// Phases of the session: DNS, connect, banner, TLS, AUTH.
+    pub phases: Phases,
+    timeline: Timeline,
+    flags: Vec<Flag>,
+    open: Option<Box<Open>>,
+    transactions: u32,
+    pub commands: u32,
+}
+
+/// The transaction under way.
+#[derive(Debug)]
+struct Open {
+    id: RecordId,
+    number: u32,
+    began_us: u64,
+    envelope: Envelope,
+    message: Message,
+    phases: Phases,
+    flags: Vec<Flag>,
+}
+
+impl Recorder {
+    pub fn new(facts: SessionFacts, listener: String, direction: Direction, upstream_name: String, limits: Arc<Limits>) -> Self {
+        let client = Client { ip: facts.client_ip, port: facts.client_port, helo: None, tls: None, auth: None };
+        let upstream = Upstream { name: upstream_name, ..Upstream::default() };
+        Self {
+            facts,
+            listener,
+            direction,
+            limits,
+            client: Arc::new(client),
+            upstream: Arc::new(upstream),
+            phases: Phases::default(),
+            timeline: Timeline::default(),
+            flags: Vec::new(),
+            open: None,
+            transactions: 0,
+            commands: 0,
+        }
+    }
+
+    /// The id to tell the peer: the transaction's, or the session's if there is none.
+    pub fn trace_id(&self) -> RecordId {
+        self.open.as_ref().map_or(self.facts.id, |open| open.id)
+    }
+
+    pub fn client_mut(&mut self) -> &mut Client {
+        Arc::make_mut(&mut self.client)
+    }
+
+    pub fn upstream_mut(&mut self) -> &mut Upstream {
+        Arc::make_mut(&mut self.upstream)
+    }
+
+    pub fn set_tls(&mut self, leg: Leg, tls: Tls) {
+        match leg {
+            Leg::Client => self.client_mut().tls = Some(tls),
+            Leg::Upstream => self.upstream_mut().tls = Some(tls),
+        }
+    }
+
+    pub fn set_auth(&mut self, leg: Leg, auth: Auth) {
+        match leg {
+            Leg::Client => self.client_mut().auth = Some(auth),
+            Leg::Upstream => self.upstream_mut().auth = Some(auth),
+        }
+    }
+
+    pub fn flag(&mut self, flag: Flag) {
+        let flags = self.open.as_mut().map_or(&mut self.flags, |open| &mut open.flags);
+        if !flags.contains(&flag) {
+            flags.push(flag);
+        }
+    }
+
+    /// A line one leg sent or got, already redacted.
+    pub fn line(&mut self, now: u64, leg: Leg, flow: Flow, text: &[u8]) {
+        let text = bounded(text, self.limits.timeline_line);
+        self.push(Line { t_us: now, leg, flow, text: LineText::Own(text) });
+    }
+
+    /// A line that came in on one leg and went out on the other as it was.
+    pub fn relayed(&mut self, now: u64, from: Leg, text: &[u8]) {
+        let to = match from {
+            Leg::Client => Leg::Upstream,
+            Leg::Upstream => Leg::Client,
+        };
+        self.line(now, from, Flow::In, text);
+        self.push(Line { t_us: now, leg: to, flow: Flow::Out, text: LineText::SameAs(1) });
+    }
+
+    fn push(&mut self, line: Line) {
+        if self.timeline.lines.len() < self.limits.timeline_lines {
+            self.timeline.lines.push(line);
+        } else {
+            self.timeline.cut = self.timeline.cut.saturating_add(1);
+        }
+    }
+
+    pub fn in_transaction(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// MAIL FROM arrived.
+    pub fn begin(&mut self, now: u64, envelope: Envelope) {
+        self.transactions += 1;
+        let unix_ms = (self.facts.at + now) / 1000;
+        let id = RecordId::from_parts(unix_ms, self.facts.random.wrapping_add(u128::from(self.transactions)));
+        let flags = std::mem::take(&mut self.flags);
+        self.open = Some(Box::new(Open {
+            id,
+            number: self.transactions,
+            began_us: now,
+            envelope,
+            message: Message::default(),
+            phases: std::mem::take(&mut self.phases),
+            flags,
+        }));
+    }
+
+    pub fn mail_reply(&mut self, now: u64, sent_at: u64, reply: Reply) {
+        if let Some(open) = &mut self.open {
+            open.phases.mail_from_us = Some(now.saturating_sub(sent_at));
+            open.envelope.reply = Some(reply);
+        }
+    }
+
+    /// RCPT TO arrived. Returns the recipient's place, if it is kept.
+    pub fn recipient(&mut self, recipient: Recipient) -> Option<u32> {
+        let open = self.open.as_mut()?;
+        if open.envelope.recipients.len() >= self.limits.recorded_recipients {
+            open.envelope.recipients_cut = open.envelope.recipients_cut.saturating_add(1);
+            return None;
+        }
+        open.envelope.recipients.push(recipient);
+        u32::try_from(open.envelope.recipients.len() - 1).ok()
+    }
+
+    pub fn recipients(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.envelope.recipients.len() + open.envelope.recipients_cut as usize)
+    }
+
+    /// The reply to a RCPT TO; `by` is the proxy where it answered itself.
+    pub fn rcpt_reply(&mut self, now: u64, sent_at: u64, place: Option<u32>, by: Actor, reply: Reply) {
+        let Some(open) = &mut self.open else { return };
+        *open.phases.rcpt_to_us.get_or_insert(0) += now.saturating_sub(sent_at);
+        if let Some(recipient) = place.and_then(|place| open.envelope.recipients.get_mut(place as usize)) {
+            recipient.state = state_of(reply.code);
+            recipient.by = by;
+            recipient.reply = Some(reply);
+        }
+    }
+
+    pub fn phases_mut(&mut self) -> &mut Phases {
+        match &mut self.open {
+            Some(open) => &mut open.phases,
+            None => &mut self.phases,
+        }
+    }
+
+    pub fn message_mut(&mut self) -> Option<&mut Message> {
+        self.open.as_mut().map(|open| &mut open.message)
+    }
+
+    pub fn envelope(&self) -> Option<&Envelope> {
+        self.open.as_ref().map(|open| &open.envelope)
+    }
+
+    /// What goes into the journal before end-of-data goes upstream.
+    pub fn mark(&self) -> Option<Record> {
+        let open = self.open.as_ref()?;
+        Some(Record::Mark(Box::new(Mark {
+            id: open.id,
+            session_id: self.facts.id,
+            transaction_no: open.number,
+            origin: self.facts.origin.clone(),
+            at: self.facts.at + open.began_us,
+            listener: self.listener.clone(),
+            direction: self.direction,
+            client: self.client.clone(),
+            upstream: self.upstream.clone(),
+            envelope: open.envelope.clone(),
+        })))
+    }
+
+    /// Closes the transaction under way and makes its record.
+    pub fn finish(&mut self, now: u64, verdict: Verdict) -> Option<Record> {
+        let mut open = *self.open.take()?;
+        let verdict = settle(&mut open.envelope, verdict);
+        if self.timeline.cut > 0 && !open.flags.contains(&Flag::TimelineCut) {
+            open.flags.push(Flag::TimelineCut);
+        }
+        if open.envelope.recipients_cut > 0 {
+            open.flags.push(Flag::RecipientsCut);
+        }
+        Some(Record::Transaction(Box::new(Transaction {
+            id: open.id,
+            session_id: self.facts.id,
+            transaction_no: open.number,
+            origin: self.facts.origin.clone(),
+            route_rule: None,
+            at: self.facts.at + open.began_us,
+            duration_us: now.saturating_sub(open.began_us),
+            listener: self.listener.clone(),
+            direction: self.direction,
+            client: self.client.clone(),
+            upstream: self.upstream.clone(),
+            envelope: open.envelope,
+            message: open.message,
+            phases: open.phases,
+            outcome: Outcome {
+                state: verdict.state,
+                stage: verdict.stage,
+                by: verdict.by,
+                reply: verdict.reply,
+                cause: None,
+                act: None,
+                advice: None,
+                rule: None,
+                rules_version: None,
+                upstream_queue_id: verdict.upstream_queue_id,
+                detail: verdict.detail,
+            },
+            flags: open.flags,
+            timeline: std::mem::take(&mut self.timeline),
+        })))
+    }
+
+    /// The session's own record, if it deserves one: no transaction at all, or an end otherwise than by QUIT.
+    pub fn session(
+        &mut self,
+        now: u64,
+        by: Actor,
+        stage: Stage,
+        how: EndHow,
+        detail: Option<String>,
+        outcome: Option<Outcome>,
+    ) -> Option<Record> {
+        if self.transactions > 0 && how == EndHow::Quit {
+            return None;
+        }
+        Some(Record::Session(Box::new(Session {
+            id: self.facts.id,
+            origin: self.facts.origin.clone(),
+            route_rule: None,
+            at: self.facts.at,
+            duration_us: now,
+            listener: self.listener.clone(),
+            direction: self.direction,
+            client: self.client.clone(),
+            upstream: self.upstream.clone(),
+            phases: self.phases,
+            transactions: self.transactions,
+            outcome,
+            ended: Ended { by, stage, how, commands: self.commands, detail },
+            flags: std::mem::take(&mut self.flags),
+            timeline: std::mem::take(&mut self.timeline),
+        })))
+    }
+}
+
+/// Gives every recipient its fate, and the transaction the sum of them.
+fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
+    // MAIL refused: that decides, whatever the pipelined RCPTs were answered.
+    if let Some(reply) = envelope.reply.as_ref().filter(|reply| reply.code >= 400) {
+        let (state, by) = (state_of(reply.code), if verdict.stage == Stage::MailFrom { verdict.by } else { Actor::Upstream });
+        verdict =
+            Verdict { state, stage: Stage::MailFrom, by, reply: Some(reply.clone()), detail: verdict.detail, upstream_queue_id: None };
+        for recipient in &mut envelope.recipients {
+            (recipient.state, recipient.stage, recipient.by) = (state, Stage::MailFrom, by);
+        }
+        return verdict;
+    }
+    let mut last_refusal = None;
+    for recipient in &mut envelope.recipients {
+        match &recipient.reply {
+            Some(reply) if reply.code >= 400 => last_refusal = Some((recipient.state, recipient.by, reply.clone())),
+            _ => (recipient.state, recipient.stage, recipient.by) = (verdict.state, verdict.stage, verdict.by),
+        }
+    }
+    let mut states = envelope.recipients.iter().map(|recipient| recipient.state);
+    let first = states.next();
+    let all_refused = !envelope.recipients.is_empty()
+        && envelope.recipients.iter().all(|it| it.stage == Stage::RcptTo && it.reply.as_ref().is_some_and(|reply| reply.code >= 400));
+    if let (true, Some((state, by, reply))) = (all_refused, last_refusal) {
+        verdict.stage = Stage::RcptTo;
+        verdict.by = by;
+        verdict.reply = Some(reply);
+        verdict.state = state;
+        verdict.upstream_queue_id = None;
+    }
+    if first.is_some_and(|first| states.any(|state| state != first)) {
+        verdict.state = State::Partial;
+    }
+    verdict
+}
+
+/// 2xx accepted, 4xx deferred, 5xx rejected.
+pub fn state_of(code: u16) -> State {
+    match code {
+        200..=399 => State::Accepted,
+        400..=499 => State::Deferred,
+        _ => State::Rejected,
+    }
+}
+
+/// The kept form of a reply.
+pub fn reply_of(view: &ReplyView<'_>) -> Reply {
+    Reply { code: view.code(), enhanced: view.enhanced(), lines: view.lines().map(|line| bounded(line, 1024)).take(64).collect() }
+}
+
+/// Lossy UTF-8 of at most `limit` octets.
+pub fn bounded(text: &[u8], limit: usize) -> String {
+    match text.get(..limit) {
+        Some(head) if text.len() > limit => format!("{}…", String::from_utf8_lossy(head)),
+        _ => String::from_utf8_lossy(text).into_owned(),
+    }
+}

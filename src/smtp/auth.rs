@@ -1,0 +1,154 @@
+//! AUTH exchanges (RFC 4954): who logs in, as far as the mechanism shows it, and what the proxy itself sends to log in.
+//!
+//! Secrets are looked at and dropped here; nothing returned holds one, apart from the responses made for the upstream.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
+
+/// Follows one relayed exchange, to name its user.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    mechanism: String,
+    responses: usize,
+    user: Option<String>,
+}
+
+impl Exchange {
+    /// `argument` is what follows AUTH: mechanism and, perhaps, an initial response.
+    pub fn begin(argument: &[u8]) -> Self {
+        let mut words = argument.split(|octet| *octet == b' ').filter(|word| !word.is_empty());
+        let mechanism = String::from_utf8_lossy(words.next().unwrap_or_default())
+            .chars()
+            .filter(|it| it.is_ascii_graphic())
+            .take(20)
+            .collect::<String>();
+        let mut exchange = Self { mechanism: mechanism.to_ascii_uppercase(), responses: 0, user: None };
+        if let Some(initial) = words.next() {
+            exchange.response(initial);
+        }
+        exchange
+    }
+
+    pub fn mechanism(&self) -> &str {
+        &self.mechanism
+    }
+
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Looks at a response of the client, without its CRLF.
+    pub fn response(&mut self, encoded: &[u8]) {
+        let number = self.responses;
+        self.responses += 1;
+        if self.user.is_some() {
+            return;
+        }
+        let Ok(decoded) = STANDARD.decode(encoded) else { return };
+        let found = match self.mechanism.as_str() {
+            // RFC 4616: authorization identity NUL authentication identity NUL password.
+            "PLAIN" => {
+                let parts: Vec<_> = decoded.split(|octet| *octet == 0).collect();
+                match parts.as_slice() {
+                    [_, user, _] => Some(user.to_vec()),
+                    _ => None,
+                }
+            }
+            "LOGIN" if number == 0 => Some(decoded),
+            // RFC 2195: user, blank, digest.
+            "CRAM-MD5" => decoded.iter().rposition(|octet| *octet == b' ').map(|at| decoded.get(..at).unwrap_or_default().to_vec()),
+            // user=NAME ^A auth=Bearer TOKEN ^A ^A
+            "XOAUTH2" => decoded.split(|octet| *octet == 1).find_map(|part| part.strip_prefix(b"user=")).map(<[u8]>::to_vec),
+            // RFC 7628, RFC 5801: n,a=NAME, …
+            "OAUTHBEARER" => decoded.split(|octet| matches!(octet, b',' | 1)).find_map(|part| part.strip_prefix(b"a=")).map(<[u8]>::to_vec),
+            // RFC 5802: n,,n=NAME,r=…
+            mechanism if mechanism.starts_with("SCRAM-") && number == 0 => {
+                decoded.split(|octet| *octet == b',').find_map(|part| part.strip_prefix(b"n=")).map(<[u8]>::to_vec)
+            }
+            _ => None,
+        };
+        self.user = found.filter(|user| !user.is_empty() && user.len() <= 320).map(|user| String::from_utf8_lossy(&user).into_owned());
+    }
+}
+
+/// The octets that log in with PLAIN, as the argument of `AUTH PLAIN` (RFC 4616).
+pub fn plain(user: &str, password: &str) -> String {
+    STANDARD.encode(format!("\0{user}\0{password}"))
+}
+
+/// The argument of `AUTH XOAUTH2` (Google's and Microsoft's form).
+pub fn xoauth2(user: &str, token: &str) -> String {
+    STANDARD.encode(format!("user={user}\x01auth=Bearer {token}\x01\x01"))
+}
+
+pub fn encode(text: &str) -> String {
+    STANDARD.encode(text)
+}
+
+/// The answer to a CRAM-MD5 challenge (RFC 2195), or `None` if the challenge isn't base 64.
+pub fn cram_md5(challenge: &[u8], user: &str, password: &str) -> Option<String> {
+    let challenge = STANDARD.decode(challenge.trim_ascii()).ok()?;
+    let mut mac = Hmac::<Md5>::new_from_slice(password.as_bytes()).ok()?;
+    mac.update(&challenge);
+    let digest: String = mac.finalize().into_bytes().iter().map(|octet| format!("{octet:02x}")).collect();
+    Some(STANDARD.encode(format!("{user} {digest}")))
+}
+
+/// Whether a line that is no known command could be a secret that lost its way: a misspelt AUTH, or the password itself.
+pub fn suspicious(line: &[u8], auth_seen: bool) -> bool {
+    let word = line.split(|octet| *octet == b' ').next().unwrap_or_default();
+    let upper = word.to_ascii_uppercase();
+    let looks_like_auth =
+        upper.starts_with(b"AUTH") || upper.ends_with(b"AUTH") || [&b"AUHT"[..], b"ATUH", b"UATH", b"AUT"].contains(&upper.as_slice());
+    let plain_word = word.len() <= 12 && word.iter().all(|octet| octet.is_ascii_alphabetic() || *octet == b'-');
+    auth_seen || looks_like_auth || !plain_word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(argument: &str, responses: &[&str], user: Option<&str>) {
+        let mut exchange = Exchange::begin(argument.as_bytes());
+        for response in responses {
+            exchange.response(response.as_bytes());
+        }
+        assert_eq!(exchange.user(), user, "{argument}");
+        assert!(!format!("{exchange:?}").contains("secret"));
+    }
+
+    #[test]
+    fn names_the_user_where_it_shows() {
+        check(&format!("PLAIN {}", plain("ann", "secret")), &[], Some("ann"));
+        check("PLAIN", &[&plain("ann", "secret")], Some("ann"));
+        check("PLAIN =", &[], None);
+        check("LOGIN", &[&encode("ann"), &encode("secret")], Some("ann"));
+        check(&format!("login {}", encode("ann")), &[&encode("secret")], Some("ann"));
+        check("CRAM-MD5", &[&encode("ann 0123456789abcdef0123456789abcdef")], Some("ann"));
+        check(&format!("XOAUTH2 {}", xoauth2("ann@x.example", "secret")), &[], Some("ann@x.example"));
+        check(&format!("OAUTHBEARER {}", encode("n,a=ann@x.example,\x01auth=Bearer secret\x01\x01")), &[], Some("ann@x.example"));
+        check(&format!("SCRAM-SHA-256 {}", encode("n,,n=ann,r=nonce")), &[&encode("c=biws,r=nonce,p=secret")], Some("ann"));
+        check("NTLM TlRMTVNTUAABAAAA", &[], None);
+        check("LOGIN", &["!!! not base 64"], None);
+    }
+
+    #[test]
+    fn answers_cram_md5() {
+        // RFC 2195 section 2's example.
+        let answer = cram_md5(b"PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+", "tim", "tanstaaftanstaaf");
+        assert_eq!(answer.as_deref(), Some("dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw"));
+        assert_eq!(cram_md5(b"?", "a", "b"), None);
+    }
+
+    #[test]
+    fn p60_suspects_secrets() {
+        assert!(suspicious(b"AUHT PLAIN AGFubgBz", false));
+        assert!(suspicious(b"AUTHPLAIN AGFubgBz", false));
+        assert!(suspicious(b"c2VjcmV0cGFzcw==", false));
+        assert!(suspicious(b"hunter2", true));
+        assert!(!suspicious(b"XYZZY", false));
+    }
+}

@@ -1,0 +1,243 @@
+//! The EHLO extension set: what the upstream offers, cut down to what the proxy can carry, with the reason for each keyword left out.
+
+use super::reply::ReplyView;
+
+/// What the proxy needs to know of an upstream's EHLO reply.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Extensions {
+    pub pipelining: bool,
+    pub starttls: bool,
+    pub chunking: bool,
+    pub smtputf8: bool,
+    pub eight_bit_mime: bool,
+    /// Announced maximum message size; 0: no fixed maximum (RFC 1870 §4).
+    pub size: Option<u64>,
+    /// AUTH mechanisms, upper case.
+    pub auth: Vec<String>,
+}
+
+impl Extensions {
+    /// Reads a 250 reply to EHLO (RFC 5321 §4.1.1.1).
+    pub fn read(reply: &ReplyView<'_>) -> Self {
+        let mut found = Self::default();
+        for line in reply.lines().skip(1) {
+            let (keyword, parameters) = keyword(line);
+            match keyword.as_str() {
+                "PIPELINING" => found.pipelining = true,
+                "STARTTLS" => found.starttls = true,
+                "CHUNKING" => found.chunking = true,
+                "SMTPUTF8" => found.smtputf8 = true,
+                "8BITMIME" => found.eight_bit_mime = true,
+                "SIZE" => found.size = Some(parameters.trim().parse().unwrap_or(0)),
+                "AUTH" => {
+                    for mechanism in parameters.split_ascii_whitespace() {
+                        let mechanism = mechanism.to_ascii_uppercase();
+                        if !found.auth.contains(&mechanism) {
+                            found.auth.push(mechanism);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// The keyword in upper case and its parameters. `AUTH=LOGIN`, an old form still sent, counts as AUTH.
+fn keyword(line: &[u8]) -> (String, String) {
+    let text = String::from_utf8_lossy(line);
+    let end = text.find([' ', '=', '\t']).unwrap_or(text.len());
+    let (keyword, rest) = text.split_at(end);
+    (keyword.to_ascii_uppercase(), rest.get(1..).unwrap_or_default().to_owned())
+}
+
+/// What may be offered to this client.
+#[derive(Debug, Clone, Copy)]
+pub struct OfferPolicy<'a> {
+    /// Offer STARTTLS of our own on the client leg.
+    pub starttls: bool,
+    /// `Err` with the reason if AUTH can't be carried here.
+    pub auth: Result<(), &'static str>,
+    /// TLS is terminated on either leg: channel bindings can't survive.
+    pub tls_terminated: bool,
+    /// TLS to the client and verified TLS upstream (RFC 8689).
+    pub requiretls: bool,
+    /// Our own maximum message size; 0: none.
+    pub size: u64,
+    /// More keywords to hide, upper case.
+    pub hide: &'a [String],
+    /// Keywords to pass although unknown, upper case.
+    pub pass: &'a [String],
+}
+
+/// An EHLO reply made for the client, and what it leaves out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    pub octets: Vec<u8>,
+    /// Keyword line and reason.
+    pub hidden: Vec<(String, &'static str)>,
+    pub chunking: bool,
+    pub pipelining: bool,
+    pub smtputf8: bool,
+    pub auth: bool,
+}
+
+/// Keywords carried as they are: they add parameters or commands with one plain reply each.
+const CARRIED: &[&str] = &[
+    "PIPELINING",
+    "8BITMIME",
+    "SMTPUTF8",
+    "DSN",
+    "ENHANCEDSTATUSCODES",
+    "CHUNKING",
+    "LIMITS",
+    "MT-PRIORITY",
+    "DELIVERBY",
+    "FUTURERELEASE",
+    "NO-SOLICITING",
+    "RRVS",
+    "CONPERM",
+    "CONNEG",
+    "SUBMITTER",
+    "VRFY",
+    "EXPN",
+    "ETRN",
+    "HELP",
+];
+
+const EXCHANGE_OWN: &str = "an Exchange verb that can't be traced; Exchange falls back to plain SMTP";
+
+/// Makes the client's EHLO reply from the upstream's: the first line as it came, then what both sides can do.
+pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
+    let chunking = reply.lines().skip(1).any(|line| keyword(line).0 == "CHUNKING") && !policy.hide.iter().any(|it| it == "CHUNKING");
+    let mut kept: Vec<Vec<u8>> = vec![reply.lines().next().unwrap_or_default().to_vec()];
+    let mut hidden = Vec::new();
+    let mut made = Offer { octets: Vec::new(), hidden: Vec::new(), chunking, pipelining: false, smtputf8: false, auth: false };
+    let mut size_seen = false;
+    for line in reply.lines().skip(1) {
+        let (word, parameters) = keyword(line);
+        let verdict: Result<Vec<u8>, &'static str> = match word.as_str() {
+            _ if policy.hide.contains(&word) => Err("hidden by configuration"),
+            "STARTTLS" => continue, // each leg has its own
+            "SIZE" => {
+                size_seen = true;
+                Ok(smaller_size(line, &parameters, policy.size))
+            }
+            "AUTH" => carried_auth(line, &parameters, policy),
+            "BINARYMIME" if chunking => Ok(line.to_vec()),
+            "BINARYMIME" => Err("needs CHUNKING (RFC 3030 section 3)"),
+            "REQUIRETLS" if policy.requiretls => Ok(line.to_vec()),
+            "REQUIRETLS" => Err("needs TLS to the client and verified TLS upstream (RFC 8689)"),
+            word if CARRIED.contains(&word) || policy.pass.iter().any(|it| it == word) => Ok(line.to_vec()),
+            "X-EXPS" | "X-ANONYMOUSTLS" | "XEXCH50" | "XRDST" | "XSHADOW" | "XSHADOWREQUEST" | "X-EXCH50" => Err(EXCHANGE_OWN),
+            "XCLIENT" | "XFORWARD" => Err("hands over the client's identity; never relayed from a client"),
+            "BURL" | "TURN" | "ATRN" => Err("can't be carried by an inline proxy"),
+            _ => Err("not known to this proxy; `pass` in the upstream's configuration lets it through"),
+        };
+        match verdict {
+            Ok(line) => {
+                made.pipelining |= word == "PIPELINING";
+                made.smtputf8 |= word == "SMTPUTF8";
+                made.auth |= word == "AUTH";
+                kept.push(line);
+            }
+            Err(why) => hidden.push((String::from_utf8_lossy(line).into_owned(), why)),
+        }
+    }
+    if !size_seen && policy.size > 0 {
+        kept.push(format!("SIZE {}", policy.size).into_bytes());
+    }
+    if policy.starttls {
+        kept.push(b"STARTTLS".to_vec());
+    }
+    let last = kept.len().saturating_sub(1);
+    for (at, line) in kept.iter().enumerate() {
+        made.octets.extend_from_slice(if at == last { b"250 " } else { b"250-" });
+        made.octets.extend_from_slice(line);
+        made.octets.extend_from_slice(b"\r\n");
+    }
+    made.hidden = hidden;
+    made
+}
+
+/// RFC 1870: the smaller of both limits; 0 or nothing means none.
+fn smaller_size(line: &[u8], parameters: &str, own: u64) -> Vec<u8> {
+    let theirs = parameters.trim().parse().unwrap_or(0);
+    if own == 0 || (theirs != 0 && theirs <= own) { line.to_vec() } else { format!("SIZE {own}").into_bytes() }
+}
+
+fn carried_auth(line: &[u8], parameters: &str, policy: &OfferPolicy<'_>) -> Result<Vec<u8>, &'static str> {
+    policy.auth?;
+    let bound = |mechanism: &str| mechanism.to_ascii_uppercase().ends_with("-PLUS");
+    let mechanisms = || parameters.split_ascii_whitespace();
+    if !policy.tls_terminated || !mechanisms().any(bound) {
+        return Ok(line.to_vec());
+    }
+    // A client that sees SCRAM without its -PLUS sister suspects a downgrade (RFC 5802 section 6): the whole family goes.
+    let kept: Vec<_> = mechanisms().filter(|it| !bound(it) && !it.to_ascii_uppercase().starts_with("SCRAM-")).collect();
+    if kept.is_empty() {
+        Err("only mechanisms bound to the TLS channel, which ends at the proxy")
+    } else {
+        Ok(format!("AUTH {}", kept.join(" ")).into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: OfferPolicy<'_> =
+        OfferPolicy { starttls: false, auth: Ok(()), tls_terminated: false, requiretls: false, size: 0, hide: &[], pass: &[] };
+
+    #[track_caller]
+    fn check(reply: &str, policy: OfferPolicy<'_>, expected: &str) -> Offer {
+        let made = offer(&ReplyView::new(reply.as_bytes()), &policy);
+        assert_eq!(String::from_utf8_lossy(&made.octets), expected);
+        made
+    }
+
+    #[test]
+    fn p01_offers_the_intersection() {
+        let reply = "250-mx.example hi\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-XCLIENT NAME\r\n250-STARTTLS\r\n250-X-EXPS GSSAPI\r\n250-XNEW\r\n250 8BITMIME\r\n";
+        let made = check(reply, OPEN, "250-mx.example hi\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250 8BITMIME\r\n");
+        let hidden: Vec<_> = made.hidden.iter().map(|(line, _)| line.as_str()).collect();
+        assert_eq!(hidden, ["XCLIENT NAME", "X-EXPS GSSAPI", "XNEW"]);
+        assert!(made.pipelining && !made.chunking);
+        check("250-mx\r\n250 STARTTLS\r\n", OfferPolicy { starttls: true, ..OPEN }, "250-mx\r\n250 STARTTLS\r\n");
+        check("250-mx\r\n250 STARTTLS\r\n", OPEN, "250 mx\r\n");
+        check("250 mx\r\n", OfferPolicy { starttls: true, ..OPEN }, "250-mx\r\n250 STARTTLS\r\n");
+    }
+
+    #[test]
+    fn p12_offers_the_smaller_size() {
+        check("250-mx\r\n250 SIZE 1000\r\n", OfferPolicy { size: 500, ..OPEN }, "250-mx\r\n250 SIZE 500\r\n");
+        check("250-mx\r\n250 SIZE 1000\r\n", OfferPolicy { size: 5000, ..OPEN }, "250-mx\r\n250 SIZE 1000\r\n");
+        check("250-mx\r\n250 SIZE\r\n", OfferPolicy { size: 5000, ..OPEN }, "250-mx\r\n250 SIZE 5000\r\n");
+        check("250 mx\r\n", OfferPolicy { size: 5000, ..OPEN }, "250-mx\r\n250 SIZE 5000\r\n");
+    }
+
+    #[test]
+    fn p18_binarymime_only_with_chunking() {
+        check("250-mx\r\n250-BINARYMIME\r\n250 CHUNKING\r\n", OPEN, "250-mx\r\n250-BINARYMIME\r\n250 CHUNKING\r\n");
+        let hide = ["CHUNKING".to_owned()];
+        check("250-mx\r\n250-BINARYMIME\r\n250 CHUNKING\r\n", OfferPolicy { hide: &hide, ..OPEN }, "250 mx\r\n");
+    }
+
+    #[test]
+    fn p40_channel_bound_mechanisms_are_hidden() {
+        let reply = "250-mx\r\n250 AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN\r\n";
+        check(reply, OfferPolicy { tls_terminated: true, ..OPEN }, "250-mx\r\n250 AUTH PLAIN\r\n");
+        check(reply, OPEN, "250-mx\r\n250 AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN\r\n");
+        check("250-mx\r\n250 AUTH PLAIN\r\n", OfferPolicy { auth: Err("no TLS"), ..OPEN }, "250 mx\r\n");
+        check("250-mx\r\n250 AUTH=PLAIN\r\n", OPEN, "250-mx\r\n250 AUTH=PLAIN\r\n");
+    }
+
+    #[test]
+    fn reads_extensions() {
+        let read =
+            Extensions::read(&ReplyView::new(b"250-mx\r\n250-size 10\r\n250-AUTH=LOGIN\r\n250-AUTH login PLAIN\r\n250 CHUNKING\r\n"));
+        assert_eq!((read.size, read.chunking, read.pipelining), (Some(10), true, false));
+        assert_eq!(read.auth, ["LOGIN", "PLAIN"]);
+    }
+}

@@ -1,0 +1,18 @@
+//! The language of RFC 5321 and its extensions, pure: no socket, no clock, no log, no configuration.
+//!
+//! Octets come in as slices and are only looked at; what is relayed is always the slice itself, never something rebuilt.
+
+pub mod auth;
+pub mod command;
+pub mod ehlo;
+pub mod end_of_data;
+pub mod line;
+pub mod path;
+pub mod reply;
+
+pub use command::{Command, Verb};
+pub use ehlo::Extensions;
+pub use end_of_data::{BareNewlines, EndOfData, Found, TERMINATOR};
+pub use line::{LineError, next_line};
+pub use path::PathCommand;
+pub use reply::{ReplyError, ReplyScanner, ReplyView};

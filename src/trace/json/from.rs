@@ -1,0 +1,301 @@
+//! From the domain record to its public shape: references resolved, numbers named, empty things left out.
+
+use super::{
+    Amendment, Auth, Client, Dns, Ended, Enhanced, Envelope, Gap, Hidden, Id, Line, Mark, Message, Outcome, Phases, Recipient, Record,
+    Reply, Session, Time, Tls, Transaction, Tried, Upstream, Version, Word,
+};
+use crate::trace::{RecordKind, kinds::Flag, record};
+
+impl From<&record::Record> for Record {
+    fn from(record: &record::Record) -> Self {
+        match record {
+            record::Record::Transaction(it) => Self::Transaction(Box::new(it.as_ref().into())),
+            record::Record::Session(it) => Self::Session(Box::new(it.as_ref().into())),
+            record::Record::Amendment(it) => Self::Amendment(Box::new(it.as_ref().into())),
+            record::Record::Gap(it) => Self::Gap(Box::new(it.into())),
+            record::Record::Mark(it) => Self::Mark(Box::new(it.as_ref().into())),
+        }
+    }
+}
+
+impl From<&record::Transaction> for Transaction {
+    fn from(it: &record::Transaction) -> Self {
+        Self {
+            v: Version,
+            id: Id(it.id),
+            kind: Word(RecordKind::Transaction),
+            session_id: Id(it.session_id),
+            transaction_no: it.transaction_no,
+            node: it.origin.node.clone(),
+            proxy_version: it.origin.proxy_version.clone(),
+            config_digest: it.origin.config_digest.clone(),
+            route_rule: it.route_rule.clone(),
+            at: Time(it.at),
+            duration_us: it.duration_us,
+            listener: it.listener.clone(),
+            direction: Word(it.direction),
+            client: it.client.as_ref().into(),
+            upstream: it.upstream.as_ref().into(),
+            envelope: (&it.envelope).into(),
+            message: (&it.message).into(),
+            phases: (&it.phases).into(),
+            outcome: (&it.outcome).into(),
+            flags: flags(&it.flags),
+            timeline: lines(&it.timeline),
+            timeline_cut: it.timeline.cut,
+        }
+    }
+}
+
+impl From<&record::Session> for Session {
+    fn from(it: &record::Session) -> Self {
+        Self {
+            v: Version,
+            id: Id(it.id),
+            kind: Word(RecordKind::Session),
+            session_id: Id(it.id),
+            node: it.origin.node.clone(),
+            proxy_version: it.origin.proxy_version.clone(),
+            config_digest: it.origin.config_digest.clone(),
+            route_rule: it.route_rule.clone(),
+            at: Time(it.at),
+            duration_us: it.duration_us,
+            listener: it.listener.clone(),
+            direction: Word(it.direction),
+            client: it.client.as_ref().into(),
+            upstream: it.upstream.as_ref().into(),
+            phases: (&it.phases).into(),
+            transactions: it.transactions,
+            outcome: it.outcome.as_ref().map(Into::into),
+            ended: (&it.ended).into(),
+            flags: flags(&it.flags),
+            timeline: lines(&it.timeline),
+            timeline_cut: it.timeline.cut,
+        }
+    }
+}
+
+impl From<&record::Amendment> for Amendment {
+    fn from(it: &record::Amendment) -> Self {
+        Self {
+            v: Version,
+            id: Id(it.id),
+            kind: Word(RecordKind::Amendment),
+            of: Id(it.of),
+            at: Time(it.at),
+            outcome: (&it.outcome).into(),
+            flags: flags(&it.flags),
+        }
+    }
+}
+
+impl From<&record::Gap> for Gap {
+    fn from(it: &record::Gap) -> Self {
+        Self {
+            v: Version,
+            id: Id(it.id),
+            kind: Word(RecordKind::Gap),
+            at: Time(it.from),
+            until: Time(it.until),
+            records_lost: it.records_lost,
+            why: it.why.clone(),
+        }
+    }
+}
+
+impl From<&record::Mark> for Mark {
+    fn from(it: &record::Mark) -> Self {
+        Self {
+            v: Version,
+            id: Id(it.id),
+            kind: Word(RecordKind::Mark),
+            session_id: Id(it.session_id),
+            transaction_no: it.transaction_no,
+            node: it.origin.node.clone(),
+            proxy_version: it.origin.proxy_version.clone(),
+            config_digest: it.origin.config_digest.clone(),
+            at: Time(it.at),
+            listener: it.listener.clone(),
+            direction: Word(it.direction),
+            client: it.client.as_ref().into(),
+            upstream: it.upstream.as_ref().into(),
+            envelope: (&it.envelope).into(),
+        }
+    }
+}
+
+impl From<&record::Client> for Client {
+    fn from(it: &record::Client) -> Self {
+        Self {
+            ip: it.ip,
+            port: it.port,
+            helo: it.helo.clone(),
+            tls: it.tls.as_ref().map(Into::into),
+            auth: it.auth.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<&record::Upstream> for Upstream {
+    fn from(it: &record::Upstream) -> Self {
+        Self {
+            name: it.name.clone(),
+            host: it.host.clone(),
+            ip: it.ip,
+            port: it.port,
+            mx_preference: it.mx_preference,
+            banner: it.banner.clone(),
+            software: it.software.clone(),
+            offered: it.offered.clone(),
+            hidden: it.hidden.iter().map(|it| Hidden { keyword: it.keyword.clone(), why: it.why.clone() }).collect(),
+            tls: it.tls.as_ref().map(Into::into),
+            auth: it.auth.as_ref().map(Into::into),
+            tried: it.tried.iter().map(Into::into).collect(),
+            dns: it.dns.as_ref().map(|it| Dns { name: it.name.clone(), addresses: it.addresses.clone() }),
+        }
+    }
+}
+
+impl From<&record::Tried> for Tried {
+    fn from(it: &record::Tried) -> Self {
+        Self { host: it.host.clone(), ip: it.ip, port: it.port, stage: Word(it.stage), error: it.error.clone(), at_us: it.at_us }
+    }
+}
+
+impl From<&record::Tls> for Tls {
+    fn from(it: &record::Tls) -> Self {
+        Self {
+            version: it.version.clone(),
+            cipher: it.cipher.clone(),
+            sni: it.sni.clone(),
+            subject: it.subject.clone(),
+            issuer: it.issuer.clone(),
+            expires_at: it.expires_at.map(Time),
+            verified: it.verified,
+            why_not: it.why_not.clone(),
+        }
+    }
+}
+
+impl From<&record::Auth> for Auth {
+    fn from(it: &record::Auth) -> Self {
+        Self {
+            mechanism: it.mechanism.clone(),
+            user: it.user.clone(),
+            outcome: it.outcome.clone(),
+            reply: it.reply.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<&record::Envelope> for Envelope {
+    fn from(it: &record::Envelope) -> Self {
+        Self {
+            reverse_path: it.reverse_path.clone(),
+            params: it.params.clone(),
+            size_declared: it.size_declared,
+            envid: it.envid.clone(),
+            reply: it.reply.as_ref().map(Into::into),
+            recipients: it.recipients.iter().map(Into::into).collect(),
+            recipients_cut: it.recipients_cut,
+        }
+    }
+}
+
+impl From<&record::Recipient> for Recipient {
+    fn from(it: &record::Recipient) -> Self {
+        Self {
+            address: it.address.clone(),
+            domain: it.address.rsplit_once('@').map(|(_, domain)| domain.to_owned()),
+            params: it.params.clone(),
+            orcpt: it.orcpt.clone(),
+            reply: it.reply.as_ref().map(Into::into),
+            stage: Word(it.stage),
+            by: Word(it.by),
+            state: Word(it.state),
+            cause: it.cause.clone(),
+            rule: it.rule.clone(),
+        }
+    }
+}
+
+impl From<&record::Message> for Message {
+    fn from(it: &record::Message) -> Self {
+        Self {
+            message_id: it.message_id.clone(),
+            subject: it.subject.clone(),
+            from: it.from.clone(),
+            to: it.to.clone(),
+            date: it.date.clone(),
+            in_reply_to: it.in_reply_to.clone(),
+            auto_submitted: it.auto_submitted.clone(),
+            received_count: it.received_count,
+            client_queue_id: it.client_queue_id.clone(),
+            size: it.size,
+            header_digest: it.header_digest.clone(),
+            body_digest: it.body_digest.clone(),
+            bare_newlines: it.bare_newlines,
+        }
+    }
+}
+
+impl From<&record::Phases> for Phases {
+    fn from(it: &record::Phases) -> Self {
+        Self {
+            dns_us: it.dns_us,
+            connect_us: it.connect_us,
+            banner_us: it.banner_us,
+            tls_us: it.tls_us,
+            auth_us: it.auth_us,
+            mail_from_us: it.mail_from_us,
+            rcpt_to_us: it.rcpt_to_us,
+            data_us: it.data_us,
+            body_us: it.body_us,
+            end_of_data_us: it.end_of_data_us,
+        }
+    }
+}
+
+impl From<&record::Reply> for Reply {
+    fn from(it: &record::Reply) -> Self {
+        Self { code: it.code, enhanced: it.enhanced.map(Enhanced), lines: it.lines.clone() }
+    }
+}
+
+impl From<&record::Outcome> for Outcome {
+    fn from(it: &record::Outcome) -> Self {
+        Self {
+            state: Word(it.state),
+            stage: Word(it.stage),
+            by: Word(it.by),
+            reply: it.reply.as_ref().map(Into::into),
+            cause: it.cause.clone(),
+            act: it.act.map(Word),
+            advice: it.advice.clone(),
+            rule: it.rule.clone(),
+            rules_version: it.rules_version.clone(),
+            upstream_queue_id: it.upstream_queue_id.clone(),
+            detail: it.detail.clone(),
+        }
+    }
+}
+
+impl From<&record::Ended> for Ended {
+    fn from(it: &record::Ended) -> Self {
+        Self { by: Word(it.by), stage: Word(it.stage), how: Word(it.how), commands: it.commands, detail: it.detail.clone() }
+    }
+}
+
+fn flags(flags: &[Flag]) -> Vec<Word<Flag>> {
+    flags.iter().copied().map(Word).collect()
+}
+
+/// Expands references: outside the store every line stands for itself.
+pub(super) fn lines(timeline: &record::Timeline) -> Vec<Line> {
+    timeline
+        .lines
+        .iter()
+        .enumerate()
+        .map(|(index, line)| Line { t_us: line.t_us, leg: Word(line.leg), dir: Word(line.flow), text: timeline.text(index).to_owned() })
+        .collect()
+}

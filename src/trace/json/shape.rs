@@ -1,0 +1,402 @@
+//! The structs of the public JSON shape, version 1: what each field is called and when it is absent.
+//!
+//! A list that is absent is empty; any other value that is absent is unknown. Nothing is ever null.
+
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::values::{Enhanced, Id, Time, Version, Word};
+use crate::trace::kinds::{Act, Actor, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State};
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+/// One mail transaction: MAIL FROM to the reply that ended it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Transaction {
+    pub v: Version,
+    pub id: Id,
+    #[schemars(extend("const" = "transaction"))]
+    pub kind: Word<RecordKind>,
+    pub session_id: Id,
+    /// 1 for the first transaction of its session.
+    pub transaction_no: u32,
+    pub node: String,
+    pub proxy_version: String,
+    pub config_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route_rule: Option<String>,
+    /// When MAIL FROM arrived.
+    pub at: Time,
+    pub duration_us: u64,
+    pub listener: String,
+    pub direction: Word<Direction>,
+    pub client: Client,
+    pub upstream: Upstream,
+    pub envelope: Envelope,
+    pub message: Message,
+    pub phases: Phases,
+    pub outcome: Outcome,
+    pub flags: Vec<Word<Flag>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<Line>,
+    /// Lines of the timeline that did not fit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub timeline_cut: u32,
+}
+
+/// A session that ended without any transaction, or otherwise than by QUIT.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    pub v: Version,
+    /// The session's id.
+    pub id: Id,
+    #[schemars(extend("const" = "session"))]
+    pub kind: Word<RecordKind>,
+    /// The same as `id`.
+    pub session_id: Id,
+    pub node: String,
+    pub proxy_version: String,
+    pub config_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route_rule: Option<String>,
+    /// When the client's connection was accepted.
+    pub at: Time,
+    pub duration_us: u64,
+    pub listener: String,
+    pub direction: Word<Direction>,
+    pub client: Client,
+    pub upstream: Upstream,
+    pub phases: Phases,
+    /// How many transactions it had (each has a record of its own).
+    pub transactions: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    pub ended: Ended,
+    pub flags: Vec<Word<Flag>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<Line>,
+    /// Lines of the timeline that did not fit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub timeline_cut: u32,
+}
+
+/// Facts that came after a record was written; the newest amendment wins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Amendment {
+    pub v: Version,
+    pub id: Id,
+    #[schemars(extend("const" = "amendment"))]
+    pub kind: Word<RecordKind>,
+    /// The record that is amended.
+    pub of: Id,
+    pub at: Time,
+    pub outcome: Outcome,
+    pub flags: Vec<Word<Flag>>,
+}
+
+/// Records that were lost to the store: tracing had a hole here while mail flowed on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Gap {
+    pub v: Version,
+    pub id: Id,
+    #[schemars(extend("const" = "gap"))]
+    pub kind: Word<RecordKind>,
+    pub at: Time,
+    pub until: Time,
+    pub records_lost: u64,
+    pub why: String,
+}
+
+/// A transaction was about to pass end-of-data; its record follows, unless the process died.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Mark {
+    pub v: Version,
+    pub id: Id,
+    #[schemars(extend("const" = "mark"))]
+    pub kind: Word<RecordKind>,
+    pub session_id: Id,
+    pub transaction_no: u32,
+    pub node: String,
+    pub proxy_version: String,
+    pub config_digest: String,
+    pub at: Time,
+    pub listener: String,
+    pub direction: Word<Direction>,
+    pub client: Client,
+    pub upstream: Upstream,
+    pub envelope: Envelope,
+}
+
+/// The mail server (or program) that connected to the proxy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Client {
+    pub ip: IpAddr,
+    pub port: u16,
+    /// The argument of the last EHLO or HELO.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helo: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+}
+
+/// The server the proxy spoke to, as far as it got.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Upstream {
+    /// Name of the upstream in the configuration.
+    pub name: String,
+    /// Host as configured, or found by MX.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mx_preference: Option<u16>,
+    /// First line of the greeting, without its code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub banner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub software: Option<String>,
+    /// EHLO keyword lines as the upstream sent them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offered: Vec<String>,
+    /// Keywords not passed on to the client.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<Hidden>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// Set when the proxy itself logs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// Connection attempts that failed before this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Dns>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Hidden {
+    pub keyword: String,
+    pub why: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tried {
+    pub host: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
+    pub port: u16,
+    pub stage: Word<Stage>,
+    pub error: String,
+    /// Since the session began.
+    pub at_us: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Dns {
+    pub name: String,
+    pub addresses: Vec<IpAddr>,
+}
+
+/// TLS of one leg; certificate fields are the peer's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tls {
+    pub version: String,
+    /// IANA name of the cipher suite.
+    pub cipher: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// Absent where there is nothing to verify.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why_not: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Auth {
+    pub mechanism: String,
+    /// Where the mechanism shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// "succeeded", "failed", "cancelled", "refused".
+    pub outcome: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reply>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Envelope {
+    /// Without angle brackets; empty for the null sender.
+    pub reverse_path: String,
+    /// ESMTP parameters of MAIL FROM, as sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_declared: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub envid: Option<String>,
+    /// The reply to MAIL FROM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reply>,
+    pub recipients: Vec<Recipient>,
+    /// Recipients beyond the record's bound: counted, not kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recipients_cut: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Recipient {
+    /// Without angle brackets.
+    pub address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orcpt: Option<String>,
+    /// The reply to RCPT TO.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reply>,
+    /// Where this recipient's fate was decided.
+    pub stage: Word<Stage>,
+    pub by: Word<Actor>,
+    pub state: Word<State>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Message {
+    /// Without angle brackets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_submitted: Option<String>,
+    pub received_count: u32,
+    /// The client's own queue id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_queue_id: Option<String>,
+    /// Octets of the message as sent on, dot-stuffing removed, terminator excluded.
+    pub size: u64,
+    /// BLAKE3, hex, of the header section as captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_digest: Option<String>,
+    /// BLAKE3, hex, of the message octets as sent on. Absent if the message did not end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_digest: Option<String>,
+    /// How many CR or LF stood alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bare_newlines: u32,
+}
+
+/// Durations of the phases in µs; absent if the phase did not happen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Phases {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub banner_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail_from_us: Option<u64>,
+    /// Sum over the RCPT TO commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rcpt_to_us: Option<u64>,
+    /// DATA to 354.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_us: Option<u64>,
+    /// 354 to the client's end-of-data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_us: Option<u64>,
+    /// End-of-data to the final reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_of_data_us: Option<u64>,
+}
+
+/// A reply as received: every line's text without code and separator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Reply {
+    pub code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enhanced: Option<Enhanced>,
+    pub lines: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Outcome {
+    pub state: Word<State>,
+    pub stage: Word<Stage>,
+    pub by: Word<Actor>,
+    /// The reply that decided; where recipients differ, the end-of-data reply if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reply>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<Word<Act>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_queue_id: Option<String>,
+    /// Our own words where no reply says why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Ended {
+    pub by: Word<Actor>,
+    pub stage: Word<Stage>,
+    pub how: Word<EndHow>,
+    /// Commands the client sent.
+    pub commands: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// One command or reply on one leg, redacted and bounded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Line {
+    /// Since the session's start.
+    pub t_us: u64,
+    pub leg: Word<Leg>,
+    pub dir: Word<Flow>,
+    pub text: String,
+}

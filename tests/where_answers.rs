@@ -1,0 +1,120 @@
+//! `where` on a morning of stories: each answer as programs get it, held by golden files.
+//!
+//! `RELAYSCOPE_BLESS=1 cargo test --test where_answers` writes them anew; read the difference before you commit it.
+
+mod stories;
+
+use jiff::tz::TimeZone;
+use relayscope::path::{self, Answer, What};
+use stories::{Shelf, at, greylisted, morning};
+
+fn ask(shelf: &Shelf, question: &str) -> Answer {
+    let now = at("11:00:00");
+    let what = What::parse(question, jiff::Timestamp::from_microsecond(now as i64).unwrap(), &TimeZone::UTC).unwrap();
+    path::find(shelf, &what, 20, now).unwrap()
+}
+
+fn whole_morning() -> Shelf {
+    Shelf { records: morning(), running: true }
+}
+
+#[track_caller]
+fn golden(name: &str, answer: &Answer) {
+    let found = format!("{}\n", serde_json::to_string_pretty(answer).unwrap());
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/where").join(format!("{name}.json"));
+    if std::env::var_os("RELAYSCOPE_BLESS").is_some() {
+        std::fs::write(&file, &found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(found == expected, "{name}: not as in {}:\n{found}", file.display());
+    let read: Answer = serde_json::from_str(&found).unwrap();
+    assert_eq!(&read, answer, "{name}: reads back");
+}
+
+#[track_caller]
+fn verdict(shelf: &Shelf, question: &str, expected: &str) {
+    let answer = ask(shelf, question);
+    let found = answer.messages.first().map(|message| message.verdict.as_str());
+    assert_eq!(found, Some(expected), "{question}");
+}
+
+#[test]
+fn answers_are_as_in_the_golden_files() {
+    let shelf = whole_morning();
+    golden("accepted", &ask(&shelf, "<accepted.1@mail.example.com>"));
+    golden("rejected", &ask(&shelf, "nobody@example.org"));
+    golden("partly_rejected", &ask(&shelf, "5A2D33B1C8"));
+    golden("deferred_with_retries", &ask(&shelf, "to:judy@example.org"));
+    golden("dropped_by_client", &ask(&shelf, "subject:\"large plan\""));
+    golden("in_doubt", &ask(&shelf, "doubt.9"));
+    golden("never_seen", &ask(&shelf, "bob@exmaple.org"));
+}
+
+#[test]
+fn the_first_sentence_says_it() {
+    let shelf = whole_morning();
+    let show = |question: &str| ask(&shelf, question).messages.first().map(|message| message.verdict.clone()).unwrap_or_default();
+    let questions = [
+        "accepted.1@mail.example.com",
+        "nobody@example.org",
+        "partly.3@mail.example.com",
+        "Grand offer",
+        "frank@example.org",
+        "grace@example.org",
+        "twice.10@mail.example.com",
+        "judy@example.org",
+        "stage:mail_from",
+    ];
+    for question in questions {
+        println!("{question}\n    {}", show(question));
+    }
+    verdict(
+        &shelf,
+        "partly.3@mail.example.com",
+        "Stopped at smtp.example.net, RCPT TO, 2026-11-23 10:05:02 UTC: 550 5.1.1 No such user; 1 of 3 recipients (dvae@example.org); \
+         bob@example.org and carol@example.org were accepted as queue id 5A2D33B1C8.",
+    );
+}
+
+#[test]
+fn attempts_without_a_header_are_joined_to_the_one_that_passed() {
+    let shelf = Shelf { records: greylisted(3, true), running: true };
+    for question in ["judy@example.org", "<greylisted.5@mail.example.com>"] {
+        let answer = ask(&shelf, question);
+        assert_eq!(answer.messages.len(), 1, "{question}");
+        let message = &answer.messages[0];
+        assert_eq!((message.hops.len(), message.recipients[0].attempts), (3, 3), "{question}");
+        assert_eq!(message.state.0, relayscope::trace::State::Accepted, "{question}");
+    }
+}
+
+#[test]
+fn one_message_id_can_be_two_messages() {
+    let answer = ask(&whole_morning(), "<1@localhost>");
+    let subjects: Vec<_> = answer.messages.iter().map(|message| message.subject.as_deref()).collect();
+    assert_eq!(subjects, [Some("Report number B"), Some("Report A")]);
+}
+
+#[test]
+fn a_refusal_for_good_is_not_continued_by_the_next_message() {
+    let mut records = greylisted(1, false);
+    for record in &mut records {
+        if let relayscope::trace::Record::Transaction(transaction) = record {
+            transaction.outcome.state = relayscope::trace::State::Rejected;
+            transaction.envelope.recipients[0].state = relayscope::trace::State::Rejected;
+        }
+    }
+    records.extend(greylisted(3, true).split_off(2));
+    let answer = ask(&Shelf { records, running: true }, "judy@example.org");
+    assert_eq!(answer.messages.len(), 2);
+}
+
+#[test]
+fn nothing_at_all_is_still_an_answer() {
+    let answer = ask(&Shelf { records: Vec::new(), running: false }, "bob@example.org");
+    let seen = answer.never_seen.unwrap();
+    assert_eq!(
+        seen.verdict,
+        "Never seen: no message that passed Relayscope matches bob@example.org; the trace is empty. No proxy is adding to this trace now."
+    );
+}
