@@ -86,7 +86,8 @@ pub fn run(source: &Source) -> ExitCode {
 /// Our own log on standard error. `RELAYSCOPE_LOG` (as in `info,relayscope::store=debug`) goes before the configured level.
 pub fn start_log(options: LogOptions) {
     let level = tracing::Level::from(options.level);
-    let filter = EnvFilter::try_from_env("RELAYSCOPE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{level},sled=warn,hickory_resolver=error,hickory_proto=error")));
+    let filter = EnvFilter::try_from_env("RELAYSCOPE_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{level},sled=warn,hickory_resolver=error,hickory_proto=error")));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match options.format {
         LogFormat::Json => log.json().init(),
