@@ -50,6 +50,7 @@ pub struct Running {
 /// # Errors
 /// Nothing was started: the address is taken, a certificate is unusable, another process owns the store.
 pub fn start(loaded: Loaded) -> Result<Running, StartError> {
+    raise_descriptors(&loaded);
     let store = open_store(&loaded)?;
     let counters = Arc::new(Counters::default());
     let built = Built::new(&loaded)?;
@@ -66,6 +67,21 @@ pub fn start(loaded: Loaded) -> Result<Running, StartError> {
         tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
     }
     Ok(Running { loaded, store, built, workers, counters })
+}
+
+/// A session takes two descriptors; the usual soft limit of 1,024 would end at 500 of them.
+fn raise_descriptors(loaded: &Loaded) {
+    let sessions = loaded.sessions.iter().map(|it| it.limits.sessions).max().unwrap_or_default();
+    let wanted = 2 * sessions as u64 + 256;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < wanted => tracing::warn!(
+            limit,
+            wanted,
+            "fewer file descriptors than `sessions` in [limits] may need: raise LimitNOFILE (systemd) or `ulimit -n`, or lower `sessions`"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors can't be raised"),
+    }
 }
 
 fn open_store(loaded: &Loaded) -> Result<Store, StartError> {
@@ -112,6 +128,21 @@ impl Running {
         self.built.addresses(listener)
     }
 
+    /// The address of the first listener.
+    pub fn first_address(&self) -> Option<std::net::SocketAddr> {
+        self.loaded.sessions.first().and_then(|session| self.addresses(&session.listener.name).first().copied())
+    }
+
+    /// Ends as at SIGTERM.
+    ///
+    /// # Errors
+    /// The signals can't be waited for.
+    pub async fn stop(self) -> Result<(), StartError> {
+        let (terminate, interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+        self.drain(terminate, interrupt).await;
+        Ok(())
+    }
+
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -125,9 +156,8 @@ impl Running {
     /// # Errors
     /// The signals can't be waited for.
     pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>) -> Result<(), StartError> {
-        let listen = |kind| signal(kind).map_err(|source| StartError::System { what: "a signal handler", source });
         let (mut terminate, mut interrupt, mut hangup) =
-            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
+            (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?, handler(SignalKind::hangup())?);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -194,4 +224,8 @@ impl Running {
     fn present(&self) -> usize {
         self.workers.iter().map(Worker::present).sum()
     }
+}
+
+fn handler(kind: SignalKind) -> Result<Signal, StartError> {
+    signal(kind).map_err(|source| StartError::System { what: "a signal handler", source })
 }

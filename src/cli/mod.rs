@@ -1,3 +1,5 @@
 //! The commands.
 
+pub mod config;
 pub mod demo;
+pub mod run;

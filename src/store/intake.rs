@@ -13,7 +13,7 @@ use super::frame::{self, Unframeable};
 use super::health::HealthBoard;
 use super::locks::locked;
 use super::queue::{Queue, Refused, Ticket};
-use crate::trace::Record;
+use crate::trace::{Record, WallMicros};
 
 /// Shared by all appenders and the writer.
 #[derive(Debug)]
@@ -149,6 +149,15 @@ impl Appender {
     /// Whether the record is stored: two atomic loads.
     pub fn is_stored(&self, ticket: Ticket) -> bool {
         matches!(self.intake.outcome(ticket), Poll::Ready(Ok(())))
+    }
+
+    /// Neither stored nor failed yet.
+    pub(super) fn is_pending(&self, ticket: Ticket) -> bool {
+        self.intake.outcome(ticket).is_pending()
+    }
+
+    pub(super) fn now(&self) -> WallMicros {
+        self.intake.clock.now()
     }
 
     /// Whether the store can be written at present. One atomic load.

@@ -156,10 +156,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                         return Ok(Next::Close);
                     }
                     let scan = scanner.scan(&self.unread);
-                    self.size = self.size.saturating_add((scan.release.len() + scan.content) as u64);
+                    self.size = self.size.saturating_add(scan.used as u64);
                     self.unread.drain(..scan.used);
                     match scan.found {
-                        Found::More => return Ok(Next::Stay),
+                        Found::More => {
+                            self.unread.clear();
+                            return Ok(Next::Stay);
+                        }
                         Found::LooseDot => {
                             self.say("554 5.6.0 Bare newline around a dot\r\n");
                             return Ok(Next::Close);
