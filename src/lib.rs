@@ -2,7 +2,9 @@
 //!
 //! The modules stand in floors; each imports only from lower ones (held by `tests/architecture.rs`, told in ARCHITECTURE.md).
 
+pub mod cli;
 pub mod config;
+pub mod http;
 pub mod message;
 pub mod net;
 pub mod path;

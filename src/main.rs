@@ -1,3 +1,7 @@
 //! The `relayscope` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    relayscope::cli::main()
+}

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use super::Traces;
 use super::backend::Backend;
 use super::failure::{Failure, Status};
-use super::screen::{Look, Screen, Style, show_json};
+use super::screen::{Look, Screen, Style, fit, show_json};
 use super::table::{Cell, Table};
 use crate::path::answer::{Fate, Hop, JoinedBy, NeverSeen};
 use crate::path::clock::{octets, span};
 use crate::path::{Answer, MessagePath, never, next, verdict, words};
+use crate::trace::Actor;
 use crate::trace::json::Phases;
 
 /// A phase is worth a word from here on.
@@ -88,7 +89,8 @@ fn brief(screen: &mut Screen, message: &MessagePath, look: &Look) {
     let mut about = vec![format!("from {}", sender(message))];
     about.extend(message.subject.as_ref().map(|subject| format!("\"{subject}\"")));
     about.extend(message.message_id.as_ref().map(|id| format!("<{id}>")));
-    screen.pad(2).styled(Style::Faint, &format!("{id}  {}", about.join("  "))).newline();
+    let about = format!("{id}  {}", about.join("  "));
+    screen.pad(2).styled(Style::Faint, &look.width.map_or_else(|| about.clone(), |width| fit(&about, width - 2))).newline();
 }
 
 fn whole(screen: &mut Screen, message: &MessagePath, look: &Look) {
@@ -121,13 +123,16 @@ fn facts(screen: &mut Screen, message: &MessagePath, look: &Look) {
         many => format!("{many} attempts over {}", span(message.last_at.0.saturating_sub(message.first_at.0))),
     };
     fact("Seen", &format!("{}, {attempts} ({})", look.clock.precise(message.first_at), look.zone(message.first_at)));
+    if let Some(first) = message.hops.first() {
+        fact("Way", &way(first));
+    }
     if let Some(size) = message.hops.iter().map(|hop| hop.size).max().filter(|size| *size > 0) {
         fact("Size", &octets(size));
     }
 }
 
 fn recipients(screen: &mut Screen, message: &MessagePath, look: &Look) {
-    let mut table = Table::new(&[("RECIPIENT", 18), ("STATE", 8), ("DECIDED AT", 11), ("WHY", 16), ("TRIES", 5)]);
+    let mut table = Table::new(&[("RECIPIENT", 18), ("STATE", 8), ("DECIDED AT", 12), ("WHY", 16), ("TRIES", 5)]);
     for fate in &message.recipients {
         table.row([
             Cell::from(&fate.address),
@@ -157,24 +162,48 @@ fn why(fate: &Fate) -> String {
 }
 
 fn hops(screen: &mut Screen, message: &MessagePath, look: &Look) {
-    let mut table = Table::new(&[("ATTEMPT", 12), ("STATE", 8), ("CLIENT", 15), ("UPSTREAM", 12), ("TOOK", 7), ("TRACE ID", 26)]);
+    let mut table = Table::new(&[("ATTEMPT", 19), ("STATE", 8), ("WHY", 10), ("TOOK", 7), ("TRACE ID", 26)]);
     for hop in &message.hops {
         table.row([
             Cell::from(look.clock.precise(hop.at)),
             Cell::styled(Style::of(hop.state.0), hop.state.to_string()),
-            Cell::from(words::client(hop)),
-            Cell::from(server(hop)),
+            Cell::from(reason(hop)),
             Cell::from(span(hop.duration_us)),
             Cell::from(hop.id.to_string()),
         ]);
     }
     table.draw(screen, look, 2);
+    let mut note = |text: &str| {
+        screen.pad(2).paragraph(Style::Faint, text, look.width.map(|width| width - 2), 4);
+    };
     for hop in &message.hops {
-        for note in notes(hop) {
-            screen.pad(2).paragraph(Style::Faint, &format!("{}: {note}", look.clock.precise(hop.at)), look.width.map(|width| width - 2), 4);
+        for text in notes(hop, message) {
+            note(&format!("{}: {text}", look.clock.precise(hop.at)));
         }
     }
+    let probable = message.hops.iter().filter(|hop| hop.joined_by == JoinedBy::Envelope).count();
+    if probable > 0 {
+        note(&format!(
+            "{probable} of these {} attempts are joined by client, sender and recipients only, no header having been seen: probably of this message.",
+            message.hops.len()
+        ));
+    }
     screen.newline();
+}
+
+fn reason(hop: &Hop) -> String {
+    let stage = words::stage(hop.stage.0);
+    match (&hop.detail, &hop.reply) {
+        (Some(detail), _) if hop.by.0 != Actor::Upstream => format!("{stage}: {detail}"),
+        (_, Some(reply)) => format!("{stage}: {}", words::reply(reply)),
+        (Some(detail), None) => format!("{stage}: {detail}"),
+        (None, None) => stage.to_owned(),
+    }
+}
+
+/// The way of an attempt: client, this proxy, upstream.
+fn way(hop: &Hop) -> String {
+    format!("{} → Relayscope {} ({}) → {}", words::client(hop), hop.node, hop.listener, server(hop))
 }
 
 fn server(hop: &Hop) -> String {
@@ -184,10 +213,14 @@ fn server(hop: &Hop) -> String {
     }
 }
 
-/// What about an attempt isn't in the table: slow phases, flags, failed connections, how sure the join is.
-fn notes(hop: &Hop) -> Vec<String> {
+/// What about an attempt isn't in the table: another way, slow phases, flags, failed connections.
+fn notes(hop: &Hop, message: &MessagePath) -> Vec<String> {
     let mut notes = Vec::new();
-    let slow: Vec<String> = phases(&hop.phases).into_iter().filter(|(_, us)| *us >= SLOW_US).map(|(name, us)| format!("{name} {}", span(us))).collect();
+    if message.hops.first().is_some_and(|first| way(first) != way(hop)) {
+        notes.push(way(hop));
+    }
+    let slow: Vec<String> =
+        phases(&hop.phases).into_iter().filter(|(_, us)| *us >= SLOW_US).map(|(name, us)| format!("{name} {}", span(us))).collect();
     if !slow.is_empty() {
         notes.push(format!("slow: {}", slow.join(", ")));
     }
@@ -196,9 +229,6 @@ fn notes(hop: &Hop) -> Vec<String> {
     }
     if !hop.flags.is_empty() {
         notes.push(format!("flags: {}", hop.flags.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
-    }
-    if hop.joined_by == JoinedBy::Envelope {
-        notes.push("probably of this message: same client, sender and recipients; one side ended before any header".to_owned());
     }
     notes
 }
@@ -238,7 +268,7 @@ fn never_seen(screen: &mut Screen, seen: &NeverSeen, query: &str, look: &Look) {
         screen.newline();
     }
     if !seen.sessions.is_empty() {
-        let mut table = Table::new(&[("SESSIONS WITHOUT MAIL", 12), ("CLIENT", 15), ("WHY", 20), ("TRACE ID", 26)]);
+        let mut table = Table::new(&[("WITHOUT MAIL", 19), ("CLIENT", 10), ("WHY", 10), ("TRACE ID", 26)]);
         for end in &seen.sessions {
             table.row([
                 Cell::from(look.clock.precise(end.at)),

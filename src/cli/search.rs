@@ -10,6 +10,7 @@ use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, show_json};
 use super::table::{Cell, Table};
 use crate::path::{Listing, What, what, words};
+use crate::store::Cursor;
 use crate::trace::json::{Record, Time};
 
 #[derive(Debug, Args)]
@@ -30,7 +31,7 @@ impl Search {
         let now = Timestamp::now();
         let what = question(&self.query, now)?;
         let before = match &self.cursor {
-            Some(cursor) => Some(cursor.parse().map_err(|error| Failure::usage(format!("--cursor {error}")))?),
+            Some(cursor) => Some(cursor.parse::<Cursor>().map_err(|error| Failure::usage(format!("--cursor {error}")))?),
             None => None,
         };
         let listing = Backend::open(traces)?.list(&what, usize::from(self.limit), before)?;
@@ -77,16 +78,38 @@ pub fn render(listing: &Listing, look: &Look) -> Screen {
         screen.line("Nothing matches.");
         return screen;
     };
-    let mut table = Table::new(&HEAD);
-    for record in &listing.records {
-        table.row(row(record, look));
+    if look.width.is_some_and(|width| width < ROOMY) {
+        listing.records.iter().for_each(|record| stacked(&mut screen, record, look));
+    } else {
+        let mut table = Table::new(&[("TIME", 19), ("STATE", 8), ("FROM", 12), ("TO", 12), ("WHY", 14), ("TRACE ID", 26)]);
+        listing.records.iter().for_each(|record| table.row(row(record, look)));
+        table.draw(&mut screen, look, 0);
     }
-    table.draw(&mut screen, look, 0);
     screen.styled(Style::Faint, &format!("{}, {}", words::count(listing.records.len(), "record"), look.zone(newest.at()))).newline();
     screen
 }
 
-pub const HEAD: [(&str, usize); 6] = [("TIME", 12), ("STATE", 8), ("FROM", 14), ("TO", 14), ("WHY", 14), ("TRACE ID", 26)];
+/// Columns from which on a record fits a line.
+pub const ROOMY: usize = 120;
+
+/// One record in two lines, for narrow terminals.
+pub fn stacked(screen: &mut Screen, record: &Record, look: &Look) {
+    let width = look.width.unwrap_or(ROOMY);
+    let [time, state, from, to, why, id] = row(record, look);
+    let address = width.saturating_sub(19 + 2 + 8 + 2 + 3) / 2;
+    time.draw_whole(screen, 12);
+    screen.pad(2);
+    state.draw(screen, 8);
+    screen.pad(2);
+    from.draw_rest(screen, Some(address));
+    screen.put(" → ");
+    to.draw_rest(screen, Some(address));
+    screen.newline().pad(2);
+    id.draw(screen, 26);
+    screen.pad(2);
+    why.draw_rest(screen, Some(width.saturating_sub(30)));
+    screen.newline();
+}
 
 /// One record in one line.
 pub fn row(record: &Record, look: &Look) -> [Cell; 6] {
@@ -131,9 +154,18 @@ pub fn row(record: &Record, look: &Look) -> [Cell; 6] {
         }
         Record::Gap(it) => {
             let lost = format!("{} lost", words::count(it.records_lost as usize, "record"));
-            [time(it.at), Cell::styled(Style::Bad, "gap"), Cell::from(lost), Cell::from(format!("until {}", look.clock.moment(it.until))), Cell::from(&it.why), id]
+            [
+                time(it.at),
+                Cell::styled(Style::Bad, "gap"),
+                Cell::from(lost),
+                Cell::from(format!("until {}", look.clock.moment(it.until))),
+                Cell::from(&it.why),
+                id,
+            ]
         }
-        Record::Mark(it) => [time(it.at), Cell::styled(Style::Wait, "open"), Cell::from(&it.envelope.reverse_path), Cell::from("-"), Cell::from(""), id],
+        Record::Mark(it) => {
+            [time(it.at), Cell::styled(Style::Wait, "open"), Cell::from(&it.envelope.reverse_path), Cell::from("-"), Cell::from(""), id]
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::path::clock::{octets, span};
 use crate::path::words;
 use crate::trace::RecordId;
 use crate::trace::json::{Auth, Client, Message, Outcome, Phases, Record, Tls, Transaction, Upstream, Word};
-use crate::trace::{Flag, json};
+use crate::trace::{Flag, Stage, json};
 
 #[derive(Debug, Args)]
 pub struct Show {
@@ -140,7 +140,7 @@ impl Sheet<'_> {
             self.fact("Who must act", &act.to_string());
         }
         self.maybe("Advice", it.advice.as_ref());
-        self.maybe("Queue id there", it.upstream_queue_id.as_ref());
+        self.maybe("Queue id", it.upstream_queue_id.as_ref());
     }
 
     fn flags(&mut self, flags: &[Word<Flag>]) {
@@ -158,9 +158,13 @@ impl Sheet<'_> {
         }
         for recipient in &it.recipients {
             self.fact("To", &format!("{} {}", recipient.address, recipient.params.join(" ")));
-            let reply = recipient.reply.as_ref().map(|reply| format!(", RCPT TO: {}", words::reply(reply))).unwrap_or_default();
             let width = self.look.width.map(|width| width.saturating_sub(16));
-            let fate = format!("{} at {}{reply}", recipient.state, words::stage(recipient.stage.0));
+            let stage = words::stage(recipient.stage.0);
+            let fate = match &recipient.reply {
+                Some(reply) if recipient.stage.0 == Stage::RcptTo => format!("{} at {stage}: {}", recipient.state, words::reply(reply)),
+                Some(reply) => format!("{} at {stage} (RCPT TO: {})", recipient.state, words::reply(reply)),
+                None => format!("{} at {stage}", recipient.state),
+            };
             self.screen.pad(16).paragraph(Style::of(recipient.state.0), &fate, width, 16);
         }
         if it.recipients_cut > 0 {

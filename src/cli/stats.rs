@@ -9,10 +9,10 @@ use super::backend::Backend;
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, show_json};
 use super::table::{Cell, Table};
+use crate::path::By;
 use crate::path::clock::{grouped, octets, span};
 use crate::path::stats as counted;
 use crate::path::when::{self, Edge};
-use crate::path::By;
 use crate::trace::State;
 
 #[derive(Debug, Args)]
@@ -33,7 +33,8 @@ impl Stats {
         let now = Timestamp::now();
         let what = super::search::question(&self.query, now)?;
         let by = By::list(&self.by).map_err(|error| Failure::usage(format!("--by {error}")))?;
-        let since = when::parse(&self.over, Edge::Since, now, &TimeZone::system()).map_err(|error| Failure::usage(format!("--over {error}")))?;
+        let since =
+            when::parse(&self.over, Edge::Since, now, &TimeZone::system()).map_err(|error| Failure::usage(format!("--over {error}")))?;
         let until = u64::try_from(now.as_microsecond()).unwrap_or_default();
         let stats = Backend::open(traces)?.stats(&what, &by, since, until)?;
         if traces.json {
@@ -52,7 +53,9 @@ pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
     screen.styled(Style::Bold, &format!("{} messages", grouped(stats.transactions)));
     screen.line(&format!(" from {since} to {until} ({})", look.zone(stats.until)));
     if stats.cut_short {
-        screen.styled(Style::Wait, &format!("Counting took too long: only those from {since} on are counted. Name a shorter --over.")).newline();
+        screen
+            .styled(Style::Wait, &format!("Counting took too long: only those from {since} on are counted. Name a shorter --over."))
+            .newline();
     }
     screen.line(&format!(
         "{} recipients, {}; {} sessions without mail or badly ended",
@@ -64,7 +67,9 @@ pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
         screen.line(&format!("Reply to end of data: median {}, 99 % within {}", span(median), span(p99)));
     }
     if stats.records_lost > 0 {
-        screen.styled(Style::Bad, &format!("{} records were lost to the store: see relayscope search kind:gap", grouped(stats.records_lost))).newline();
+        screen
+            .styled(Style::Bad, &format!("{} records were lost to the store: see relayscope search kind:gap", grouped(stats.records_lost)))
+            .newline();
     }
     for counts in &stats.by {
         if counts.counts.is_empty() {

@@ -20,6 +20,11 @@ impl Cell {
         screen.styled(self.style, &text).pad(width.saturating_sub(columns(&text)));
     }
 
+    /// Draws the cell alone, whole, at least so wide.
+    pub fn draw_whole(&self, screen: &mut Screen, width: usize) {
+        screen.styled(self.style, &self.text).pad(width.saturating_sub(columns(&self.text)));
+    }
+
     /// Draws the last cell of a line, at most so wide.
     pub fn draw_rest(&self, screen: &mut Screen, width: Option<usize>) {
         let text = width.map_or_else(|| self.text.clone(), |width| fit(&self.text, width));
@@ -83,7 +88,9 @@ impl Table {
         // The column with the most to give gives one, until it fits or nobody can.
         while widths.iter().sum::<usize>() + gaps > room {
             let spare = |(index, width): (usize, &usize)| width.saturating_sub(self.head.get(index).map_or(0, |(_, least)| *least));
-            let Some(index) = (0..widths.len()).max_by_key(|&index| widths.get(index).map_or(0, |width| spare((index, width)))) else { break };
+            let Some(index) = (0..widths.len()).max_by_key(|&index| widths.get(index).map_or(0, |width| spare((index, width)))) else {
+                break;
+            };
             match widths.get_mut(index) {
                 Some(width) if spare((index, width)) > 0 => *width -= 1,
                 _ => break,

@@ -4,10 +4,10 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::Traces;
-use super::backend::Backend;
+use super::backend::{Backend, Live};
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, show_json};
-use super::search::row;
+use super::search::{ROOMY, row, stacked};
 use crate::trace::json::Record;
 
 #[derive(Debug, Args)]
@@ -27,10 +27,10 @@ impl Tail {
     pub fn run(self, traces: &Traces) -> Result<Status, Failure> {
         let now = Timestamp::now();
         let what = super::search::question(&self.query, now)?;
-        let backend = Backend::open(traces)?;
         let look = Look::of_stdout(now);
         // The place to follow from is taken before the past is read: what comes between is shown twice rather than never.
-        let live = backend.follow(&what)?;
+        let live = Live::follow(traces, &what)?;
+        let backend = Backend::open(traces)?;
         let mut past = match self.lines {
             0 => Vec::new(),
             lines => backend.list(&what, usize::from(lines), None)?.records,
@@ -69,13 +69,18 @@ fn show(records: &[Record], json: bool, look: &Look) -> Result<(), Failure> {
 
 /// A line that stands alone: its columns are as wide as those before it, whatever is in them.
 fn one(screen: &mut Screen, record: &Record, look: &Look) {
-    let [time, state, from, to, why, id] = row(record, look);
-    let width = look.width.unwrap_or(160);
-    let address = (width.saturating_sub(12 + 8 + 26 + 10)) / 4;
-    for (cell, columns) in [(time, 12), (state, 8), (id, 26), (from, address), (to, address)] {
-        cell.draw(screen, columns);
-        screen.pad(2);
+    let width = look.width.unwrap_or(200);
+    if width < ROOMY {
+        return stacked(screen, record, look);
     }
-    why.draw_rest(screen, look.width.map(|width| width.saturating_sub(56 + 2 * address)));
+    let [time, state, from, to, why, id] = row(record, look);
+    let address = width.saturating_sub(19 + 8 + 26 + 10) / 4;
+    time.draw_whole(screen, 12);
+    for (cell, columns) in [(state, 8), (from, address), (to, address), (id, 26)] {
+        screen.pad(2);
+        cell.draw(screen, columns);
+    }
+    screen.pad(2);
+    why.draw_rest(screen, look.width.map(|width| width.saturating_sub(19 + 8 + 26 + 10 + 2 * address)));
     screen.newline();
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -61,10 +61,8 @@ pub fn router(api: Api) -> Router {
 }
 
 /// Nothing here takes a body; answers about mail are not for caches.
-async fn within_limits(request: Request<axum::body::Body>, next: Next) -> Response {
-    let length = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let has_body = length(header::CONTENT_LENGTH).is_some_and(|length| length != "0") || request.headers().contains_key(header::TRANSFER_ENCODING);
-    if has_body {
+async fn within_limits(request: Request, next: Next) -> Response {
+    if has_body(request.headers()) {
         return ApiError::TooLarge("no request here has a body".to_owned()).into_response();
     }
     let mut response = next.run(request).await;
@@ -72,6 +70,10 @@ async fn within_limits(request: Request<axum::body::Body>, next: Next) -> Respon
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING) || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
 }
 
 #[derive(Debug, Deserialize)]
@@ -166,7 +168,7 @@ pub(super) fn question(text: &str, now: Timestamp) -> Result<What, ApiError> {
 }
 
 pub(super) fn cursor(text: Option<&str>) -> Result<Option<Cursor>, ApiError> {
-    text.map(|text| text.parse().map_err(|error: crate::store::NotACursor| ApiError::BadRequest(error.to_string()))).transpose()
+    text.map(|text| text.parse::<Cursor>().map_err(|error| ApiError::BadRequest(error.to_string()))).transpose()
 }
 
 fn limited(name: &str, asked: Option<usize>, usual: usize, most: usize) -> Result<usize, ApiError> {
@@ -192,7 +194,9 @@ pub(super) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<
     }
 }
 
-async fn answer<T: Serialize + Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<Response, ApiError> {
+async fn answer<T: Serialize + Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<Response, ApiError> {
     Ok(Json(off_thread(work).await?).into_response())
 }
 

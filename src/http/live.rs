@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::api::{Api, cursor, last_event_id, off_thread, parameters, question};
 use super::error::ApiError;
+use super::serve::ended;
 use crate::path::What;
 use crate::store::Cursor;
 use crate::trace::json;
@@ -65,7 +66,8 @@ async fn feed(api: Api, what: What, mut at: Cursor, events: mpsc::Sender<Bytes>)
         let Ok((batch, next, full)) = off_thread(move || {
             let (records, next) = traces.store().follow(Some(at), BATCH)?;
             let full = records.len() == BATCH;
-            let matching = records.into_iter().filter_map(|record| traces.follows(&question, record).transpose()).collect::<Result<Vec<_>, _>>()?;
+            let matching =
+                records.into_iter().filter_map(|record| traces.follows(&question, record).transpose()).collect::<Result<Vec<_>, _>>()?;
             Ok((matching, next, full))
         })
         .await
@@ -90,7 +92,7 @@ async fn feed(api: Api, what: What, mut at: Cursor, events: mpsc::Sender<Bytes>)
                 }
             }
             () = events.closed() => return,
-            _ = ending.wait_for(|ending| *ending) => return,
+            () = ended(&mut ending) => return,
         }
     }
 }

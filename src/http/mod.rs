@@ -13,4 +13,4 @@ mod token;
 pub use api::{Api, router};
 pub use guard::Guard;
 pub use serve::{SOCKET, ServeError, bind_tcp, bind_unix, serve_tcp, serve_unix};
-pub use token::{TOKEN_FILE, Token, TokenError};
+pub use token::{TOKEN_FILE, Token, TokenError, read_token};

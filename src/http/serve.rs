@@ -107,7 +107,7 @@ where
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let stream = tokio::select! {
             stream = accept() => stream,
-            _ = ending.wait_for(|ending| *ending) => return,
+            () = ended(&mut ending) => return,
         };
         match stream {
             Ok(stream) => {
@@ -125,13 +125,19 @@ where
     }
 }
 
+/// Returns when the process ends.
+pub(super) async fn ended(ending: &mut watch::Receiver<bool>) {
+    // An error means that whoever could say it has gone: the end as well.
+    let _ = ending.wait_for(|ending| *ending).await;
+}
+
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router, mut ending: watch::Receiver<bool>) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        _ = ending.wait_for(|ending| *ending) => {
+        () = ended(&mut ending) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -61,13 +61,13 @@ impl Token {
 /// It can't be read, others can read it, or it is too short.
 pub fn read_token(path: &Path) -> Result<String, TokenError> {
     let refuse = |error| TokenError::Io { path: path.to_owned(), error };
-    let mut file = File::open(path).map_err(refuse)?;
+    let file = File::open(path).map_err(refuse)?;
     let mode = file.metadata().map_err(refuse)?.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(TokenError::Open { path: path.to_owned(), mode });
     }
     let mut text = String::new();
-    file.by_ref().take(4_096).read_to_string(&mut text).map_err(refuse)?;
+    file.take(4_096).read_to_string(&mut text).map_err(refuse)?;
     let text = text.trim();
     if text.len() < SHORTEST { Err(TokenError::Short { path: path.to_owned() }) } else { Ok(text.to_owned()) }
 }

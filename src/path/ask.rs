@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::answer::Answer;
 use super::find::{self, Traces};
 use super::what::What;
-use crate::store::{Cursor, Page, PageRequest, Query, Store, StoreError};
-use crate::trace::json::Record;
+use crate::store::{Cursor, Health, Page, PageRequest, Query, Store, StoreError};
+use crate::trace::json::{Record, Time};
 use crate::trace::{RecordId, WallMicros};
 
 /// A store as a place to ask.
@@ -27,6 +27,36 @@ pub struct Listing {
     /// The search was broken off after some seconds: there may be more, even if `records` is empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut_short: bool,
+}
+
+/// The store in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StoreNumbers {
+    pub records: u64,
+    pub days: u64,
+    /// UTC days, `2026-11-23`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_day: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_day: Option<String>,
+    pub journal_octets: u64,
+    pub index_octets: u64,
+    pub active_files: u64,
+    pub sealed_files: u64,
+    pub runs: u64,
+    /// Written and not yet indexed: found all the same.
+    pub unindexed: u64,
+    /// Of this process: records that could not be stored.
+    pub records_lost: u64,
+    /// Why records can't be stored at present; absent while they can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Failing {
+    pub since: Time,
+    pub why: String,
 }
 
 impl StoreTraces {
@@ -64,6 +94,31 @@ impl StoreTraces {
             records: page.records.iter().map(Record::from).collect(),
             next: page.next.map(|cursor| cursor.to_string()),
             cut_short: page.cut_short,
+        })
+    }
+
+    /// The store in numbers.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn store_stats(&self) -> Result<StoreNumbers, StoreError> {
+        let stats = self.store.stats()?;
+        Ok(StoreNumbers {
+            records: stats.records,
+            days: stats.days,
+            oldest_day: stats.oldest.map(|day| day.to_string()),
+            newest_day: stats.newest.map(|day| day.to_string()),
+            journal_octets: stats.journal_octets,
+            index_octets: stats.index_octets,
+            active_files: stats.active_files,
+            sealed_files: stats.sealed_files,
+            runs: stats.runs,
+            unindexed: stats.unindexed,
+            records_lost: stats.records_lost,
+            failing: match stats.health {
+                Health::Ok => None,
+                Health::Failed { since, why, .. } => Some(Failing { since: Time(since), why }),
+            },
         })
     }
 

@@ -311,6 +311,10 @@ fn words(text: &str) -> Result<Vec<Word>, NotUnderstood> {
             word.value = format!("{field}:{}", word.value);
             word.field = None;
         }
+        if let Some(name) = word.value.strip_suffix(':').filter(|name| word.field.is_none() && !quoted && is_field(name)) {
+            let message = format!("{name}: has no value (quote it if it is a word of a subject: \"{name}:\")");
+            return Err(NotUnderstood { column: word.column, message });
+        }
         words.push(word);
     }
     Ok(words)

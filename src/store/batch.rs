@@ -36,10 +36,6 @@ impl Batch {
         self.first..self.first.saturating_add(self.slots.len() as u32)
     }
 
-    pub fn kind(&self, number: u32) -> Option<RecordKind> {
-        Some(self.slot(number)?.kind)
-    }
-
     /// Kind and octets of a record.
     pub fn raw(&self, number: u32) -> Option<(RecordKind, &[u8])> {
         let slot = self.slot(number)?;

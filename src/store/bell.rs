@@ -61,13 +61,22 @@ impl Bell {
         !state.closed
     }
 
+    /// Sleeps until there is work, so long at most; false once closed.
+    pub fn wait_at_most(&self, patience: Duration) -> bool {
+        let mut state = locked(&self.state);
+        state.sleeping = true;
+        let waited = self.wake.wait_timeout_while(state, patience, |state| !state.rung && !state.closed);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.sleeping = false;
+        state.rung = false;
+        !state.closed
+    }
+
     /// Sleeps that long, so that work gathers, unless hurried; false once closed.
     pub fn rest(&self, pause: Duration) -> bool {
         let state = locked(&self.state);
-        let mut state = self
-            .wake
-            .wait_timeout_while(state, pause, |state| !state.hurried && !state.closed)
-            .map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
+        let waited = self.wake.wait_timeout_while(state, pause, |state| !state.hurried && !state.closed);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.hurried = false;
         !state.closed
     }

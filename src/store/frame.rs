@@ -92,10 +92,10 @@ pub(super) fn parse(salt: u32, input: &[u8]) -> Result<Frame<'_>, NoFrame> {
     Ok(Frame { kind, id: RecordId::from_u128(u128::from_le_bytes(*id)), octets })
 }
 
-/// The length of the frame at the start of octets this process framed itself.
-pub(super) fn own_length(input: &[u8]) -> Option<usize> {
+/// Kind and length of the frame at the start of octets this process framed itself.
+pub(super) fn own(input: &[u8]) -> Option<(u8, usize)> {
     let length = input.first_chunk::<4>()?;
-    Some(PREFIX + u32::from_le_bytes(*length) as usize)
+    Some((*input.get(PREFIX)?, PREFIX + u32::from_le_bytes(*length) as usize))
 }
 
 fn checksum(salt: u32, length: [u8; 4], body: &[u8]) -> u32 {
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(stored::decode(stored::VERSION, frame.kind, frame.octets).unwrap(), first);
         let next = parse(7, &octets[frame.len()..]).unwrap();
         assert_eq!(stored::decode(stored::VERSION, next.kind, next.octets).unwrap(), second);
-        assert_eq!(own_length(&octets), Some(frame.len()));
+        assert_eq!(own(&octets), Some((RecordKind::Transaction as u8, frame.len())));
     }
 
     #[test]

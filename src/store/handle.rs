@@ -17,9 +17,11 @@ use super::open::OpenError;
 use super::options::Options;
 use super::query::{Page, PageRequest, Query};
 use super::recover::RecoveryReport;
+use super::run::RUN_RECORDS;
 use super::search::Search;
+use super::stats::{self, Field, StoreStats};
 use super::writer::Writer;
-use crate::trace::{Record, RecordId, RecordKind};
+use crate::trace::{Record, RecordId};
 
 /// The owner of a store directory. Clones share it; the last one to go closes it.
 #[derive(Debug, Clone)]
@@ -57,30 +59,31 @@ impl Store {
     /// # Errors
     /// Another process owns it, or the directory can't be made, read or locked.
     pub fn open(options: Options) -> Result<Opened, OpenError> {
-        Self::open_by(options, Clock::system())
+        Self::open_by(options, Clock::system(), RUN_RECORDS)
     }
 
     /// A store that could not be opened, for an application that must run all the same: it fails like a store whose disk is
     /// full, and is tried again every second.
     pub fn unavailable(options: Options, error: &OpenError) -> Self {
-        let store = Self::closed(options, Clock::system());
+        let store = Self::closed(options, Clock::system(), RUN_RECORDS);
         store.inner.intake.queue.failing();
         store.inner.intake.health.fail(store.inner.intake.clock.now(), &error.to_string());
         store.start();
         store
     }
 
-    pub(super) fn open_by(options: Options, clock: Clock) -> Result<Opened, OpenError> {
-        let store = Self::closed(options, clock);
+    /// [`Store::open`] with another clock and shorter runs.
+    pub(super) fn open_by(options: Options, clock: Clock, run_records: u32) -> Result<Opened, OpenError> {
+        let store = Self::closed(options, clock, run_records);
         let report = store.inner.opening.open(&store.inner.intake)?;
         store.start();
         Ok(Opened { store, report })
     }
 
-    fn closed(options: Options, clock: Clock) -> Self {
+    fn closed(options: Options, clock: Clock, run_records: u32) -> Self {
         let intake = Intake::new(options.queue_octets, clock, clock::random() as u32);
         let news = watch::Sender::new(0);
-        let opening = Opening::new(options, news.clone());
+        let opening = Opening::new(options, run_records, news.clone());
         Self { inner: Arc::new(Inner { intake, opening, news, writer: Mutex::default() }) }
     }
 
@@ -127,7 +130,7 @@ impl Store {
         Ok(Search::new(&*self.live()?).fetch(id)?)
     }
 
-    /// Records in the order of the journal from `cursor` on (from the oldest without one), marks left out; and where to go on.
+    /// Records in the order of the journal from `cursor` on (from the oldest without one); and where to go on.
     ///
     /// # Errors
     /// The store isn't open, or its files can't be read.
@@ -142,9 +145,7 @@ impl Store {
             let numbers = batch.numbers();
             for number in numbers.start.max(from)..numbers.end {
                 at = Some(Cursor { day, number }.next());
-                if batch.kind(number) != Some(RecordKind::Mark) {
-                    records.extend(batch.record(number));
-                }
+                records.extend(batch.record(number));
                 if records.len() == limit {
                     break;
                 }
@@ -160,6 +161,22 @@ impl Store {
     /// The store isn't open.
     pub fn end(&self) -> Result<Cursor, StoreError> {
         Ok(self.live()?.end().unwrap_or_else(|| self.beginning()))
+    }
+
+    /// The store in numbers.
+    ///
+    /// # Errors
+    /// The store isn't open.
+    pub fn stats(&self) -> Result<StoreStats, StoreError> {
+        Ok(stats::stats(&*self.live()?, self.health(), self.inner.intake.health.records_lost()))
+    }
+
+    /// Counts the records that answer a query by a field, the most frequent value first.
+    ///
+    /// # Errors
+    /// The store isn't open, or its files can't be read.
+    pub fn count(&self, query: &Query, by: Field) -> Result<Vec<(String, u64)>, StoreError> {
+        Ok(stats::count(&*self.live()?, query, by)?)
     }
 
     /// Changes when new records can be read.

@@ -1,21 +1,33 @@
-//! The index as a reader sees it: per day, runs that lie side by side; the newest of them still in memory.
+//! The index as a reader sees it: per day, runs that lie side by side; stored ones, and the newest still in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
+use super::bloom::Blooms;
 use super::cursor::Cursor;
 use super::day::Day;
 use super::keys::Key;
-use super::locks::{locked, reading};
+use super::locks::{locked, reading, writing};
 use super::run::{Run, Times};
+use super::stored::{self, DayIndex, IndexError, RunMeta};
 use crate::trace::WallMicros;
 
-#[derive(Debug, Default)]
+/// Days whose index may be open at a time: sled keeps buffers for each.
+const OPEN_DAYS: usize = 8;
+
+#[derive(Debug)]
 pub(super) struct Index {
+    store_dir: PathBuf,
+    sled_octets: u64,
+    blooms: Arc<Blooms>,
     /// Runs that are not stored yet, in order; the last of all is still growing.
-    pub memory: RwLock<BTreeMap<Day, Vec<SharedRun>>>,
-    /// Records before this are in some run.
+    memory: RwLock<BTreeMap<Day, Vec<SharedRun>>>,
+    /// Open indexes, the one used last at the end.
+    stored: Mutex<Vec<(Day, Arc<DayIndex>)>>,
+    /// Days that the indexer must see to before they can be opened again.
+    broken: Mutex<BTreeSet<Day>>,
     indexed: Mutex<Option<Cursor>>,
     caught_up: Condvar,
 }
@@ -26,12 +38,129 @@ pub(super) type SharedRun = Arc<RwLock<Run>>;
 #[derive(Debug, Clone)]
 pub(super) enum RunView {
     Memory(SharedRun),
+    Stored(Arc<DayIndex>, Arc<RunMeta>),
+}
+
+pub(super) fn index_dir(store_dir: &Path, day: Day) -> PathBuf {
+    store_dir.join(day.to_string()).join("index")
 }
 
 impl Index {
-    /// The runs of a day, oldest first.
+    pub fn new(store_dir: &Path, cache_octets: u64) -> Self {
+        Self {
+            store_dir: store_dir.to_owned(),
+            sled_octets: (cache_octets / 2 / OPEN_DAYS as u64).max(1 << 20),
+            blooms: Arc::new(Blooms::new(cache_octets / 2)),
+            memory: RwLock::default(),
+            stored: Mutex::default(),
+            broken: Mutex::default(),
+            indexed: Mutex::default(),
+            caught_up: Condvar::new(),
+        }
+    }
+
+    /// The runs of a day, oldest first. What none of them covers must be looked for in the journal.
     pub fn runs(&self, day: Day) -> Vec<RunView> {
-        reading(&self.memory).get(&day).into_iter().flatten().cloned().map(RunView::Memory).collect()
+        // Memory first: a run that is being stored meanwhile is then seen twice rather than not at all.
+        let memory: Vec<_> = reading(&self.memory).get(&day).into_iter().flatten().cloned().collect();
+        let mut runs: BTreeMap<u32, RunView> = BTreeMap::new();
+        if let Some(index) = self.stored(day) {
+            runs.extend(index.runs().into_iter().map(|run| (run.first, RunView::Stored(index.clone(), run))));
+        }
+        for run in memory {
+            let first = reading(&run).first;
+            runs.entry(first).or_insert(RunView::Memory(run));
+        }
+        runs.into_values().collect()
+    }
+
+    /// The stored index of a day, if it is in order.
+    fn stored(&self, day: Day) -> Option<Arc<DayIndex>> {
+        if locked(&self.broken).contains(&day) || !index_dir(&self.store_dir, day).is_dir() {
+            return None;
+        }
+        match self.open(day) {
+            Ok(index) => Some(index),
+            Err(error) => {
+                self.report_broken(day, &error);
+                None
+            }
+        }
+    }
+
+    /// Opens a day's index, or makes an empty one.
+    pub fn open(&self, day: Day) -> Result<Arc<DayIndex>, IndexError> {
+        let mut stored = locked(&self.stored);
+        if let Some(at) = stored.iter().position(|(of, _)| *of == day) {
+            let entry = stored.remove(at);
+            let index = entry.1.clone();
+            stored.push(entry);
+            return Ok(index);
+        }
+        // The newest day stays: it is being written.
+        let newest = stored.iter().map(|(of, _)| *of).max();
+        if stored.len() >= OPEN_DAYS
+            && let Some(idle) = stored.iter().position(|(of, index)| Some(*of) != newest && Arc::strong_count(index) == 1)
+        {
+            stored.remove(idle);
+        }
+        let index = Arc::new(DayIndex::open(day, &index_dir(&self.store_dir, day), self.sled_octets, self.blooms.clone())?);
+        stored.push((day, index.clone()));
+        Ok(index)
+    }
+
+    pub fn close(&self, day: Day) {
+        locked(&self.stored).retain(|(of, _)| *of != day);
+    }
+
+    /// Keeps everyone away from a day's index until the indexer has made it anew.
+    pub fn report_broken(&self, day: Day, error: &IndexError) {
+        if locked(&self.broken).insert(day) {
+            tracing::error!(%day, %error, "the index of a day is broken: it is answered from the journal until the index is made anew");
+        }
+        self.close(day);
+    }
+
+    pub fn broken_days(&self) -> BTreeSet<Day> {
+        locked(&self.broken).clone()
+    }
+
+    /// Moves a broken index away, so that the next opening starts with an empty one.
+    pub fn set_aside(&self, day: Day) {
+        self.close(day);
+        writing(&self.memory).remove(&day);
+        self.blooms.forget(day);
+        let dir = index_dir(&self.store_dir, day);
+        if dir.is_dir() {
+            match stored::move_aside(&dir) {
+                Ok(aside) => tracing::warn!(%day, aside = %aside.display(), "the index was moved aside and is made anew from the journal"),
+                Err(error) => tracing::error!(%day, %error, "the broken index could not be moved aside"),
+            }
+        }
+        locked(&self.broken).remove(&day);
+    }
+
+    pub fn forget(&self, day: Day) {
+        self.close(day);
+        writing(&self.memory).remove(&day);
+        locked(&self.broken).remove(&day);
+        self.blooms.forget(day);
+    }
+
+    /// Adds a run that begins to grow.
+    pub fn begin(&self, day: Day, run: SharedRun) {
+        writing(&self.memory).entry(day).or_default().push(run);
+    }
+
+    /// Lets go of a run that has been stored.
+    pub fn was_stored(&self, day: Day, first: u32) {
+        let mut memory = writing(&self.memory);
+        if let Some(runs) = memory.get_mut(&day) {
+            runs.retain(|run| reading(run).first != first);
+            if runs.is_empty() {
+                memory.remove(&day);
+            }
+        }
     }
 
     /// Records before this are in some run.
@@ -63,24 +192,28 @@ impl RunView {
     pub fn first(&self) -> u32 {
         match self {
             Self::Memory(run) => reading(run).first,
+            Self::Stored(_, run) => run.first,
         }
     }
 
     pub fn end(&self) -> u32 {
         match self {
             Self::Memory(run) => reading(run).end(),
+            Self::Stored(_, run) => run.first.saturating_add(run.span),
         }
     }
 
     pub fn times(&self) -> Times {
         match self {
             Self::Memory(run) => reading(run).times.clone(),
+            Self::Stored(_, run) => run.times.clone(),
         }
     }
 
     pub fn may_hold(&self, since: Option<WallMicros>, until: Option<WallMicros>) -> bool {
         match self {
             Self::Memory(run) => reading(run).times.any_may_hold(since, until),
+            Self::Stored(_, run) => run.times.any_may_hold(since, until),
         }
     }
 
@@ -88,30 +221,35 @@ impl RunView {
     pub fn amendments(&self) -> u32 {
         match self {
             Self::Memory(run) => reading(run).amendments,
+            Self::Stored(_, run) => run.amendments,
         }
     }
 
-    pub fn places(&self, key: Key) -> Vec<u16> {
+    pub fn places(&self, key: Key) -> Result<Vec<u16>, IndexError> {
         match self {
-            Self::Memory(run) => reading(run).places(key),
+            Self::Memory(run) => Ok(reading(run).places(key)),
+            Self::Stored(index, run) => index.places(run, key),
         }
     }
 
     /// Places that have a key of each clause; `None` if nothing is asked.
-    pub fn places_of_all(&self, clauses: &[Vec<Key>]) -> Option<Vec<u16>> {
+    pub fn places_of_all(&self, clauses: &[Vec<Key>]) -> Result<Option<Vec<u16>>, IndexError> {
         let mut lists = Vec::with_capacity(clauses.len());
         for clause in clauses {
-            let mut places: Vec<u16> = clause.iter().flat_map(|&key| self.places(key)).collect();
+            let mut places = Vec::new();
+            for &key in clause {
+                places.extend(self.places(key)?);
+            }
             if clause.len() > 1 {
                 places.sort_unstable();
                 places.dedup();
             }
             if places.is_empty() {
-                return Some(places);
+                return Ok(Some(places));
             }
             lists.push(places);
         }
         lists.sort_by_key(Vec::len);
-        lists.into_iter().reduce(|rarer, other| rarer.into_iter().filter(|place| other.binary_search(place).is_ok()).collect())
+        Ok(lists.into_iter().reduce(|rarer, other| rarer.into_iter().filter(|place| other.binary_search(place).is_ok()).collect()))
     }
 }

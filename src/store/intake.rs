@@ -13,7 +13,7 @@ use super::frame::{self, Unframeable};
 use super::health::HealthBoard;
 use super::locks::locked;
 use super::queue::{Queue, Refused, Ticket};
-use crate::trace::Record;
+use crate::trace::{Record, WallMicros};
 
 /// Shared by all appenders and the writer.
 #[derive(Debug)]
@@ -154,6 +154,15 @@ impl Appender {
     /// Whether the store can be written at present. One atomic load.
     pub fn is_healthy(&self) -> bool {
         self.intake.health.health().is_ok()
+    }
+
+    /// Neither stored nor failed yet.
+    pub(super) fn is_pending(&self, ticket: Ticket) -> bool {
+        self.intake.outcome(ticket).is_pending()
+    }
+
+    pub(super) fn now(&self) -> WallMicros {
+        self.intake.clock.now()
     }
 
     fn push(&self, record: &Record, quietly: bool) -> Result<Ticket, AppendError> {

@@ -129,6 +129,23 @@ impl DayJournal {
         reading(&self.files).clone()
     }
 
+    /// Where the hash chain of that file begins: at the end of the file before.
+    pub fn chain_before(&self, file: u32) -> [u8; 32] {
+        let before = reading(&self.files).iter().rev().find(|before| before.file < file).map(|before| before.form());
+        match before {
+            Some(Form::Sealed(segment)) => segment.chain,
+            _ => [0; 32],
+        }
+    }
+
+    /// Stands for the damage known in its files; it changes when numbers may have shifted.
+    pub fn damage(&self) -> u64 {
+        reading(&self.files).iter().fold(0, |sum, file| match file.form() {
+            Form::Log(log) if log.damage != 0 => sum * 31 + u64::from(file.file) + log.damage,
+            _ => sum,
+        })
+    }
+
     pub fn add(&self, file: Arc<JournalFile>) {
         writing(&self.files).push(file);
     }
@@ -194,8 +211,8 @@ impl JournalFile {
         reading(&self.form).clone()
     }
 
-    pub fn sealed(&self, segment: Arc<Segment>) {
-        *writing(&self.form) = Form::Sealed(segment);
+    pub fn become_form(&self, form: Form) {
+        *writing(&self.form) = form;
     }
 
     /// The numbers of its records.

@@ -13,12 +13,18 @@ use super::index::Index;
 use super::indexer::Indexer;
 use super::intake::{Appender, Intake};
 use super::journal::Journal;
+use super::keeper::Keeper;
 use super::lock::StoreLock;
 use super::locks::locked;
 use super::log::Log;
 use super::open::OpenError;
 use super::options::Options;
-use super::recover::{self, RecoveryReport};
+use super::recover::{self, Loaded, Recovery, RecoveryReport};
+use super::retention;
+use crate::trace::Mark;
+
+/// How long opening waits for the index to catch up; mail must not wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Live {
@@ -28,6 +34,9 @@ pub(super) struct Live {
     pub indexer: Bell,
     pub keeper: Bell,
     pub written: Written,
+    pub recovery: Recovery,
+    /// Records of a full run; fewer only in tests.
+    pub run_records: u32,
     /// Bumped when new records can be read and found.
     pub news: watch::Sender<u64>,
     syncer: Bell,
@@ -49,12 +58,13 @@ pub(super) struct Written {
 pub(super) struct Opening {
     options: Options,
     news: watch::Sender<u64>,
+    run_records: u32,
     live: Arc<OnceLock<Arc<Live>>>,
 }
 
 impl Opening {
-    pub fn new(options: Options, news: watch::Sender<u64>) -> Self {
-        Self { options, news, live: Arc::default() }
+    pub fn new(options: Options, run_records: u32, news: watch::Sender<u64>) -> Self {
+        Self { options, news, run_records, live: Arc::default() }
     }
 
     pub fn live(&self) -> Option<Arc<Live>> {
@@ -66,10 +76,10 @@ impl Opening {
         if self.live.get().is_some() {
             return Ok(RecoveryReport::default());
         }
-        let (live, report) = Live::open(self.options.clone(), self.news.clone())?;
-        live.start(intake.appender());
-        let _ = self.live.set(live);
-        Ok(report)
+        let (live, marks) = Live::open(self.options.clone(), self.run_records, self.news.clone())?;
+        live.start(intake.appender(), marks);
+        let _ = self.live.set(live.clone());
+        Ok(live.recovery.wait(PATIENCE))
     }
 
     pub fn close(&self) {
@@ -80,27 +90,32 @@ impl Opening {
 }
 
 impl Live {
-    fn open(options: Options, news: watch::Sender<u64>) -> Result<(Arc<Self>, RecoveryReport), OpenError> {
+    fn open(options: Options, run_records: u32, news: watch::Sender<u64>) -> Result<(Arc<Self>, Vec<Mark>), OpenError> {
         let lock = super::open::take_lock(&options.dir)?;
-        let (journal, report) = recover::load(&options.dir)?;
+        retention::sweep(&options.dir);
+        let Loaded { journal, marks, report } = recover::load(&options.dir)?;
         let live = Self {
+            index: Index::new(&options.dir, options.cache_octets),
             options,
             journal,
-            index: Index::default(),
             indexer: Bell::default(),
             keeper: Bell::default(),
             written: Written::default(),
+            recovery: Recovery::begin(report),
+            run_records,
             news,
             syncer: Bell::default(),
             unsynced: Mutex::default(),
             threads: Mutex::default(),
             _lock: lock,
         };
-        Ok((Arc::new(live), report))
+        Ok((Arc::new(live), marks))
     }
 
-    fn start(self: &Arc<Self>, appender: Appender) {
-        let indexer = Indexer::new(self.clone(), appender);
+    fn start(self: &Arc<Self>, appender: Appender, marks: Vec<Mark>) {
+        let keeper = Keeper::new(self.clone(), appender.clone());
+        self.spawn("store-keep", move |_| keeper.run());
+        let indexer = Indexer::new(self.clone(), appender, marks);
         self.spawn("store-index", move |_| indexer.run());
         self.spawn("store-sync", |live| live.sync_now_and_then());
     }

@@ -3,17 +3,20 @@
 //! The writer appends at the end it knows and publishes the new end; readers never look beyond it. What a dead process left
 //! behind is scanned once at start: a torn tail is cut off; damage with whole frames after it is stepped over and kept.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::batch::{Batch, Slot};
-use super::frame::{self, NoFrame};
+use super::frame::{self, Frame, NoFrame};
 use super::locks::{reading, writing};
-use crate::trace::{RecordKind, stored};
+use super::marks::OpenMarks;
+use crate::trace::{RecordId, RecordKind, stored};
 
 const MAGIC: &[u8; 8] = b"rscopelg";
 /// Version of the file format, apart from that of the records in it.
@@ -61,6 +64,8 @@ pub(super) struct Log {
     pub header: LogHeader,
     file: File,
     extent: RwLock<Extent>,
+    /// Stands for the damage found in it; 0: none.
+    pub damage: u64,
     /// Nothing will be appended any more.
     finished: AtomicBool,
     /// Found to have lost its name: writes to a removed file succeed, and are lost.
@@ -71,7 +76,7 @@ pub(super) struct Log {
 
 #[derive(Debug, Default)]
 struct Extent {
-    /// Where each frame begins.
+    /// Where each record's frame begins. Marks have no number: they are of use only until their record comes.
     starts: Vec<u32>,
     /// Where the last whole frame ends.
     end: u64,
@@ -86,7 +91,10 @@ pub(super) struct Scan {
     /// Octets after the last whole frame.
     pub torn: u64,
     pub torn_why: Option<NoFrame>,
-    pub records: [u64; RecordKind::ALL.len()],
+    pub kinds: [u64; RecordKind::ALL.len()],
+    /// Transactions, and marks that none of them follows: id and where the mark's octets are.
+    pub transactions: HashSet<RecordId>,
+    pub open_marks: BTreeMap<RecordId, Range<usize>>,
 }
 
 impl LogHeader {
@@ -131,26 +139,28 @@ impl Log {
             File::open(dir)?.sync_all()?;
         }
         let extent = Extent { starts: Vec::new(), end: HEADER as u64 };
-        Ok(Self::with(path, header, handle, extent, false))
+        Ok(Self::with(path, header, handle, extent, 0, false))
     }
 
     /// Opens what another process left, and finds its frames. Changes nothing.
-    pub fn open(path: PathBuf) -> Result<(Self, Scan), NoLog> {
+    pub fn open(path: PathBuf, marks: &mut OpenMarks) -> Result<(Self, Scan), NoLog> {
         let octets = std::fs::read(&path)?;
         let header = LogHeader::decode(&octets)?;
         let mut scan = scan(&path, header.salt, &octets);
+        marks.note(header.version, &octets, &scan);
         drop(octets);
         let file = match OpenOptions::new().read(true).write(true).open(&path) {
             Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => File::open(&path)?,
             opened => opened?,
         };
         let extent = Extent { starts: std::mem::take(&mut scan.starts), end: scan.end };
-        Ok((Self::with(path, header, file, extent, true), scan))
+        let damage = scan.damage.iter().fold(0, |sum, damage| sum * 31 + damage.offset * 7 + damage.octets);
+        Ok((Self::with(path, header, file, extent, damage, true), scan))
     }
 
-    fn with(path: PathBuf, header: LogHeader, file: File, extent: Extent, finished: bool) -> Self {
+    fn with(path: PathBuf, header: LogHeader, file: File, extent: Extent, damage: u64, finished: bool) -> Self {
         let flag = AtomicBool::new;
-        Self { path, header, file, extent: RwLock::new(extent), finished: flag(finished), gone: flag(false), unsynced: flag(false) }
+        Self { path, header, file, extent: RwLock::new(extent), damage, finished: flag(finished), gone: flag(false), unsynced: flag(false) }
     }
 
     /// Writes whole frames at the end. Nobody reads them before [`Log::publish`].
@@ -162,9 +172,11 @@ impl Log {
     pub fn publish(&self, frames: &[u8]) {
         let mut extent = writing(&self.extent);
         let mut at = 0;
-        while let Some(length) = frames.get(at..).and_then(frame::own_length) {
+        while let Some((kind, length)) = frames.get(at..).and_then(frame::own) {
             let start = extent.end + at as u64;
-            extent.starts.push(start as u32);
+            if kind != RecordKind::Mark as u8 {
+                extent.starts.push(start as u32);
+            }
             at += length;
         }
         extent.end += frames.len() as u64;
@@ -234,6 +246,35 @@ impl Log {
         Ok(Batch::new(self.header.version, number, octets, slots))
     }
 
+    /// Shows every frame in order, marks as well.
+    pub fn each_frame(&self, mut see: impl FnMut(Frame<'_>) -> io::Result<()>) -> io::Result<()> {
+        let end = self.end();
+        let mut octets = Vec::new();
+        let mut at = HEADER as u64;
+        while at < end {
+            // Enough for many frames, or for the one that did not fit.
+            let wanted = (octets.len() * 2).clamp(READ_OCTETS, frame::LONGEST * 2).min((end - at) as usize);
+            octets.resize(wanted, 0);
+            self.file.read_exact_at(&mut octets, at)?;
+            let mut done = 0;
+            while done < octets.len() {
+                match frame::parse(self.header.salt, &octets[done..]) {
+                    Ok(frame) => {
+                        done += frame.len();
+                        see(frame)?;
+                    }
+                    Err(NoFrame::Cut) if done > 0 || (at + octets.len() as u64) < end => break,
+                    Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, format!("at octet {}: {error}", at + done as u64))),
+                }
+            }
+            at += done as u64;
+            if done > 0 {
+                octets.truncate(READ_OCTETS);
+            }
+        }
+        Ok(())
+    }
+
     fn slot(&self, octets: &[u8], at: usize) -> Option<Slot> {
         match frame::parse(self.header.salt, octets.get(at..)?) {
             Ok(frame) => Some(Slot { kind: frame.kind, octets: at + frame.len() - frame.octets.len()..at + frame.len() }),
@@ -252,8 +293,18 @@ pub(super) fn scan(path: &Path, salt: u32, octets: &[u8]) -> Scan {
     while at < octets.len() {
         match frame::parse(salt, &octets[at..]) {
             Ok(frame) => {
-                scan.starts.push(at as u32);
-                scan.records[frame.kind as usize] += 1;
+                scan.kinds[frame.kind as usize] += 1;
+                match frame.kind {
+                    RecordKind::Mark => drop(scan.open_marks.insert(frame.id, at + frame.len() - frame.octets.len()..at + frame.len())),
+                    RecordKind::Transaction => {
+                        scan.open_marks.remove(&frame.id);
+                        scan.transactions.insert(frame.id);
+                    }
+                    _ => {}
+                }
+                if frame.kind != RecordKind::Mark {
+                    scan.starts.push(at as u32);
+                }
                 at += frame.len();
                 scan.end = at as u64;
             }
@@ -285,16 +336,13 @@ fn next_frame(salt: u32, octets: &[u8], from: usize) -> Option<usize> {
     let mut budget = SEARCH_OCTETS;
     for at in from..octets.len() {
         let rest = &octets[at..];
-        let plausible = frame::own_length(rest).is_some_and(|length| length <= rest.len())
-            && rest.get(frame::PREFIX).is_some_and(|&kind| frame::kind_of(kind).is_some());
-        if !plausible {
+        let Some((_, length)) = frame::own(rest).filter(|&(kind, length)| length <= rest.len() && frame::kind_of(kind).is_some()) else {
             continue;
-        }
-        if let Ok(frame) = frame::parse(salt, rest) {
-            let _ = frame;
+        };
+        if frame::parse(salt, rest).is_ok() {
             return Some(at);
         }
-        budget = budget.checked_sub(frame::own_length(rest)?)?;
+        budget = budget.checked_sub(length)?;
     }
     None
 }

@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::day::Day;
 use super::journal::{Form, Journal, JournalFile};
+use super::locks::locked;
 use super::log::{Damage, HEADER, Log, NoLog};
+use super::marks::OpenMarks;
 use super::open::OpenError;
 use super::segment::{NoSegment, Segment};
+use crate::trace::Mark;
 
 /// What recovery found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,20 +43,30 @@ struct Found {
     path: PathBuf,
 }
 
-pub(super) fn load(dir: &Path) -> Result<(Journal, RecoveryReport), OpenError> {
+/// A journal as a dead process left it, put in order.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub journal: Journal,
+    /// Marks without a record: their transactions are in doubt.
+    pub marks: Vec<Mark>,
+    pub report: RecoveryReport,
+}
+
+pub(super) fn load(dir: &Path) -> Result<Loaded, OpenError> {
     let journal = Journal::new(dir.to_owned());
+    let mut marks = OpenMarks::default();
     let mut report = RecoveryReport::default();
     for day in days(dir)? {
         let files = files(&dir.join(day.to_string()).join("journal"), &mut report)?;
         let day = journal.day_or_new(day);
         for found in files {
-            if let Some(file) = open_file(&found, &mut report) {
+            if let Some(file) = open_file(&found, &mut marks, &mut report) {
                 report.records += u64::from(file.numbers().end - file.numbers().start);
                 day.add(Arc::new(file));
             }
         }
     }
-    Ok((journal, report))
+    Ok(Loaded { journal, marks: marks.decoded(), report })
 }
 
 /// The days of a store, oldest first.
@@ -103,8 +117,8 @@ fn files(dir: &Path, report: &mut RecoveryReport) -> Result<Vec<Found>, OpenErro
     Ok(kept)
 }
 
-fn open_file(found: &Found, report: &mut RecoveryReport) -> Option<JournalFile> {
-    let opened = if found.sealed { open_sealed(found) } else { open_log(found, report) };
+fn open_file(found: &Found, marks: &mut OpenMarks, report: &mut RecoveryReport) -> Option<JournalFile> {
+    let opened = if found.sealed { open_sealed(found) } else { open_log(found, marks, report) };
     match opened {
         Ok(file) => file,
         Err(why) => {
@@ -119,8 +133,8 @@ fn open_sealed(found: &Found) -> Result<Option<JournalFile>, String> {
     Ok(Some(JournalFile::new(found.file, segment.header.first, Form::Sealed(Arc::new(segment)))))
 }
 
-fn open_log(found: &Found, report: &mut RecoveryReport) -> Result<Option<JournalFile>, String> {
-    let (log, scan) = match Log::open(found.path.clone()) {
+fn open_log(found: &Found, marks: &mut OpenMarks, report: &mut RecoveryReport) -> Result<Option<JournalFile>, String> {
+    let (log, scan) = match Log::open(found.path.clone(), marks) {
         // The process died before the header was whole: there was never a record in it.
         Err(NoLog::Short) => {
             let octets = fs::metadata(&found.path).map_or(0, |metadata| metadata.len());
@@ -142,4 +156,40 @@ fn open_log(found: &Found, report: &mut RecoveryReport) -> Result<Option<Journal
     }
     report.damage.extend(scan.damage);
     Ok(Some(JournalFile::new(found.file, log.header.first, Form::Log(Arc::new(log)))))
+}
+
+/// What recovery has done so far: it goes on in the index thread.
+#[derive(Debug, Default)]
+pub(super) struct Recovery {
+    report: Mutex<RecoveryReport>,
+    finished: Condvar,
+}
+
+impl Recovery {
+    pub fn begin(report: RecoveryReport) -> Self {
+        Self { report: Mutex::new(RecoveryReport { unfinished: true, ..report }), finished: Condvar::new() }
+    }
+
+    pub fn replayed(&self, records: u64) {
+        locked(&self.report).replayed += records;
+    }
+
+    pub fn rebuilt(&self, day: Day) {
+        locked(&self.report).rebuilt.push(day);
+    }
+
+    pub fn in_doubt(&self) {
+        locked(&self.report).in_doubt += 1;
+    }
+
+    pub fn finish(&self) {
+        locked(&self.report).unfinished = false;
+        self.finished.notify_all();
+    }
+
+    /// Waits for the end of recovery, so long at most.
+    pub fn wait(&self, patience: Duration) -> RecoveryReport {
+        let waited = self.finished.wait_timeout_while(locked(&self.report), patience, |report| report.unfinished);
+        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
 }

@@ -90,7 +90,7 @@ impl Run {
         if let Some(at) = at {
             self.times.note(place, at);
         }
-        let sorted = self.sorted();
+        let sorted = self.sorted_until();
         if self.entries.len() - sorted >= PIECE {
             self.entries[sorted..].sort_unstable();
             self.pieces.push(self.entries.len());
@@ -108,18 +108,19 @@ impl Run {
             places.extend(piece[from..].iter().take_while(|&&entry| entry <= high).map(|entry| entry.place()));
             start = end;
         }
-        places.extend(self.entries[self.sorted()..].iter().filter(|entry| entry.key() == key).map(|entry| entry.place()));
+        places.extend(self.entries[self.sorted_until()..].iter().filter(|entry| entry.key() == key).map(|entry| entry.place()));
         places
     }
 
-    fn sorted(&self) -> usize {
+    fn sorted_until(&self) -> usize {
         self.pieces.last().copied().unwrap_or_default()
     }
 
     /// All entries in order, for packing.
-    pub fn into_sorted(mut self) -> Vec<Entry> {
+    pub fn sorted(&self) -> Vec<Entry> {
+        let mut entries = self.entries.clone();
         // A stable sort finds the sorted pieces and merges them.
-        self.entries.sort();
-        self.entries
+        entries.sort();
+        entries
     }
 }

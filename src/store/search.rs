@@ -12,6 +12,7 @@ use super::index::RunView;
 use super::keys::{Key, KeyKind};
 use super::live::Live;
 use super::query::{Page, PageRequest, Query};
+use super::stored::IndexError;
 use crate::trace::{Amendment, Record, RecordId, WallMicros};
 
 /// A search is broken off after this time; its page says so.
@@ -68,14 +69,19 @@ impl<'a> Search<'a> {
             }
             let end = before.filter(|before| before.day == day.day).map_or(day.end(), |before| before.number);
             for part in parts(&self.live.index.runs(day.day), end) {
-                let places: Box<dyn Iterator<Item = u32>> = match &part.run {
+                let candidates = match &part.run {
                     Some(run) if !run.may_hold(query.since, query.until) => continue,
-                    Some(run) => Box::new(self.candidates(run, &clauses, query, &part.numbers).into_iter().rev()),
+                    Some(run) => self.unless_broken(day.day, self.candidates(run, &clauses, query, &part.numbers)),
+                    None => None,
+                };
+                let scanning = clauses.is_empty() || candidates.is_none();
+                let numbers: Box<dyn Iterator<Item = u32>> = match candidates {
+                    Some(candidates) => Box::new(candidates.into_iter().rev()),
                     None => Box::new(part.numbers.clone().rev()),
                 };
-                for number in places {
+                for number in numbers {
                     let place = Cursor { day: day.day, number };
-                    let record = self.verified(place, query, clauses.is_empty() || part.run.is_none())?;
+                    let record = self.verified(place, query, scanning)?;
                     if (record.is_some() || number % 256 == 0) && !see(place, record) {
                         return Ok(true);
                     }
@@ -95,9 +101,8 @@ impl<'a> Search<'a> {
         let mut base = None;
         for place in self.places_by_id(KeyKind::Id, id) {
             match self.record(place, false)? {
-                Some(Record::Mark(_)) | None => {}
                 Some(record) if record.id() == id => base = Some(record),
-                Some(_) => {}
+                Some(_) | None => {}
             }
         }
         match base {
@@ -149,10 +154,13 @@ impl<'a> Search<'a> {
             for part in parts(&self.live.index.runs(day.day), day.end()).into_iter().rev() {
                 match &part.run {
                     Some(run) if kind == KeyKind::Amends && run.amendments() == 0 => {}
-                    Some(run) => {
-                        let first = run.first();
-                        places.extend(run.places(key).into_iter().map(|place| Cursor { day: day.day, number: first + u32::from(place) }));
-                    }
+                    Some(run) => match self.unless_broken(day.day, run.places(key)) {
+                        Some(found) => {
+                            let first = run.first();
+                            places.extend(found.into_iter().map(|place| Cursor { day: day.day, number: first + u32::from(place) }));
+                        }
+                        None => places.extend(part.numbers.map(|number| Cursor { day: day.day, number })),
+                    },
                     None => places.extend(part.numbers.map(|number| Cursor { day: day.day, number })),
                 }
             }
@@ -160,24 +168,33 @@ impl<'a> Search<'a> {
         places
     }
 
+    /// What the index says, or `None` if it is broken: then the journal is asked.
+    fn unless_broken<T>(&self, day: Day, said: Result<T, IndexError>) -> Option<T> {
+        said.inspect_err(|error| {
+            self.live.index.report_broken(day, error);
+            self.live.indexer.hurry();
+        })
+        .ok()
+    }
+
     /// Numbers in a run that have all the keys, ascending.
-    fn candidates(&self, run: &RunView, clauses: &[Vec<Key>], query: &Query, within: &Range<u32>) -> Vec<u32> {
+    fn candidates(&self, run: &RunView, clauses: &[Vec<Key>], query: &Query, within: &Range<u32>) -> Result<Vec<u32>, IndexError> {
         let first = run.first();
         let timed = query.since.is_some() || query.until.is_some();
         let times = timed.then(|| run.times());
         let in_time = |place: u16| times.as_ref().is_none_or(|times| times.may_hold(place, query.since, query.until));
-        let places = match run.places_of_all(clauses) {
+        let places = match run.places_of_all(clauses)? {
             Some(places) => places,
             None => (0..=u16::MAX).collect(),
         };
         let numbers = places.into_iter().filter(|&place| in_time(place)).map(|place| first + u32::from(place));
-        numbers.filter(|number| within.contains(number)).collect()
+        Ok(numbers.filter(|number| within.contains(number)).collect())
     }
 
     /// The record at that place, folded, if it answers the query.
     fn verified(&mut self, place: Cursor, query: &Query, scanning: bool) -> io::Result<Option<Record>> {
         match self.record(place, scanning)? {
-            Some(Record::Mark(_)) | None => Ok(None),
+            None => Ok(None),
             // The newest word about a record stands for it: it is shown in one place only.
             Some(Record::Amendment(amendment)) => match self.amendments_of(amendment.of)?.last() {
                 Some(&newest) if newest == place => Ok(self.folded(amendment.of)?.filter(|record| query.matches(record))),

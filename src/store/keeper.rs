@@ -1,0 +1,107 @@
+//! The keeper thread: seals finished files and removes old days, in its own time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::intake::Appender;
+use super::journal::{DayJournal, Form, JournalFile};
+use super::live::Live;
+use super::log::Log;
+use super::marks;
+use super::queue::Ticket;
+use super::retention;
+use super::seal::{self, LeftOpen};
+use super::search::Search;
+use crate::trace::{Record, RecordKind, WallMicros, stored};
+
+/// Days end even when nothing is written.
+const ROUND: Duration = Duration::from_secs(600);
+/// Before a file that could not be sealed is tried again.
+const RETRY: Duration = Duration::from_secs(60);
+/// A mark that old will have no record any more: it was lost.
+const OPEN_FOR_EVER: WallMicros = 2 * 3_600_000_000;
+const LOST: &str = "no record of the reply to end-of-data could be stored";
+
+pub(super) struct Keeper {
+    live: Arc<Live>,
+    appender: Appender,
+    retry_at: Option<Instant>,
+}
+
+impl Keeper {
+    pub fn new(live: Arc<Live>, appender: Appender) -> Self {
+        Self { live, appender, retry_at: None }
+    }
+
+    pub fn run(mut self) {
+        loop {
+            self.round();
+            if !self.live.keeper.wait_at_most(ROUND) {
+                return;
+            }
+        }
+    }
+
+    fn round(&mut self) {
+        if self.retry_at.is_none_or(|at| at <= Instant::now()) {
+            self.retry_at = None;
+            self.seal_finished();
+        }
+        retention::apply(&self.live, self.appender.now());
+    }
+
+    fn seal_finished(&mut self) {
+        for day in self.live.journal.days() {
+            for file in day.files() {
+                let Form::Log(log) = file.form() else { continue };
+                // What is left of a damaged file is for people to look at.
+                if log.damage != 0 || !log.is_finished() {
+                    continue;
+                }
+                if self.live.keeper.is_closed() {
+                    return;
+                }
+                self.seal(&day, &file, &log);
+            }
+        }
+    }
+
+    fn seal(&mut self, day: &DayJournal, file: &JournalFile, log: &Arc<Log>) {
+        let version = log.header.version;
+        if let Err(error) = seal::seal(day, file, log, |left_open| self.keep_open(version, left_open)) {
+            tracing::error!(file = %log.path.display(), %error, "a journal file could not be sealed; it is tried again");
+            self.retry_at = Some(Instant::now() + RETRY);
+        }
+    }
+
+    /// Marks whose record has not come are written once more, into the file that is active now; whether that succeeded.
+    fn keep_open(&self, version: u16, left_open: LeftOpen) -> bool {
+        let now = self.appender.now();
+        let mut tickets = Vec::new();
+        for (id, octets) in left_open {
+            let Ok(Record::Mark(mark)) = stored::decode(version, RecordKind::Mark, &octets) else { continue };
+            match Search::new(&self.live).fetch(id) {
+                Ok(Some(_)) => continue,
+                Ok(None) => {}
+                Err(_) => return false,
+            }
+            let lost = now.saturating_sub(mark.at) > OPEN_FOR_EVER;
+            let kept = if lost { self.appender.append(&marks::in_doubt(&mark, LOST)) } else { self.appender.append(&Record::Mark(mark)) };
+            match kept {
+                Ok(ticket) => tickets.push(ticket),
+                Err(_) => return false,
+            }
+        }
+        self.are_stored(&tickets)
+    }
+
+    fn are_stored(&self, tickets: &[Ticket]) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        tickets.iter().all(|&ticket| {
+            while self.appender.is_pending(ticket) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.appender.is_stored(ticket)
+        })
+    }
+}

@@ -1,0 +1,78 @@
+//! Marks that no record followed: transactions that had passed end-of-data when the journal was last heard of.
+//!
+//! A mark lives in an active file only. When that is sealed, its marks are left out, and those still open written once more.
+
+use std::collections::BTreeMap;
+
+use super::log::Scan;
+use crate::trace::{
+    Actor, Flag, Mark, Message, Outcome, Phases, Record, RecordId, RecordKind, Stage, State, Timeline, Transaction, stored,
+};
+
+/// What a record made from a mark says.
+pub(super) const DIED: &str = "relayscope ended before the reply to end-of-data came";
+
+/// Marks without a record so far, in their stored form.
+#[derive(Debug, Default)]
+pub(super) struct OpenMarks(BTreeMap<RecordId, (u16, Vec<u8>)>);
+
+impl OpenMarks {
+    /// Takes in what the scan of the next file found.
+    pub fn note(&mut self, version: u16, octets: &[u8], scan: &Scan) {
+        self.0.retain(|id, _| !scan.transactions.contains(id));
+        for (&id, range) in &scan.open_marks {
+            self.0.insert(id, (version, octets.get(range.clone()).unwrap_or_default().to_vec()));
+        }
+    }
+
+    pub fn decoded(self) -> Vec<Mark> {
+        let decode = |(_, (version, octets)): (_, (u16, Vec<u8>))| match stored::decode(version, RecordKind::Mark, &octets) {
+            Ok(Record::Mark(mark)) => Some(*mark),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, "a mark does not decode");
+                None
+            }
+        };
+        self.0.into_iter().filter_map(decode).collect()
+    }
+}
+
+/// The record of a transaction of which only the mark is known.
+pub(super) fn in_doubt(mark: &Mark, why: &str) -> Record {
+    let mut envelope = mark.envelope.clone();
+    for recipient in envelope.recipients.iter_mut().filter(|recipient| recipient.state == State::Accepted) {
+        (recipient.state, recipient.stage, recipient.by) = (State::Unknown, Stage::EndOfData, Actor::Proxy);
+    }
+    Record::Transaction(Box::new(Transaction {
+        id: mark.id,
+        session_id: mark.session_id,
+        transaction_no: mark.transaction_no,
+        origin: mark.origin.clone(),
+        route_rule: None,
+        at: mark.at,
+        duration_us: 0,
+        listener: mark.listener.clone(),
+        direction: mark.direction,
+        client: mark.client.clone(),
+        upstream: mark.upstream.clone(),
+        envelope,
+        message: Message::default(),
+        phases: Phases::default(),
+        outcome: Outcome {
+            state: State::Unknown,
+            stage: Stage::EndOfData,
+            by: Actor::Proxy,
+            reply: None,
+            cause: None,
+            act: None,
+            advice: None,
+            rule: None,
+            rules_version: None,
+            upstream_queue_id: None,
+            detail: Some(why.to_owned()),
+        },
+        flags: vec![Flag::InDoubt],
+        timeline: Timeline::default(),
+    }))
+}

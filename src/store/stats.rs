@@ -1,0 +1,145 @@
+//! The store in numbers, and records counted by what they have in common.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::sync::atomic::Ordering;
+
+use super::day::Day;
+use super::facts::Facts;
+use super::health::Health;
+use super::index::index_dir;
+use super::journal::Form;
+use super::live::Live;
+use super::query::{Query, time_of};
+use super::retention::octets_in;
+use super::search::Search;
+use super::text;
+use crate::trace::Record;
+
+/// The store in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Records that can be read, marks apart.
+    pub records: u64,
+    pub days: u64,
+    pub oldest: Option<Day>,
+    pub newest: Option<Day>,
+    pub journal_octets: u64,
+    pub index_octets: u64,
+    pub active_files: u64,
+    pub sealed_files: u64,
+    /// Stored runs of the days that are open, and runs in memory.
+    pub runs: u64,
+    /// Records that are written and not indexed yet.
+    pub unindexed: u64,
+    /// Since the start: records that could not be stored, and what was written.
+    pub records_lost: u64,
+    pub octets_written: u64,
+    pub batches: u64,
+    pub syncs: u64,
+    pub health: Health,
+}
+
+/// What records can be counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    Kind,
+    State,
+    Stage,
+    By,
+    Cause,
+    /// The deciding reply's.
+    Code,
+    /// Of the recipients.
+    Domain,
+    Upstream,
+    Listener,
+    ClientIp,
+    /// UTC.
+    Day,
+}
+
+pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStats {
+    let days = live.journal.days();
+    let mut stats = StoreStats {
+        records: 0,
+        days: days.len() as u64,
+        oldest: days.first().map(|day| day.day),
+        newest: days.last().map(|day| day.day),
+        journal_octets: 0,
+        index_octets: 0,
+        active_files: 0,
+        sealed_files: 0,
+        runs: 0,
+        unindexed: 0,
+        records_lost,
+        octets_written: live.written.octets.load(Ordering::Relaxed),
+        batches: live.written.batches.load(Ordering::Relaxed),
+        syncs: live.written.syncs.load(Ordering::Relaxed),
+        health,
+    };
+    for day in &days {
+        for file in day.files() {
+            stats.records += u64::from(file.numbers().end - file.numbers().start);
+            match file.form() {
+                Form::Log(log) => {
+                    stats.active_files += 1;
+                    stats.journal_octets += log.end();
+                }
+                Form::Sealed(segment) => {
+                    stats.sealed_files += 1;
+                    stats.journal_octets += fs::metadata(&segment.path).map_or(0, |metadata| metadata.len());
+                }
+            }
+        }
+        stats.index_octets += octets_in(&index_dir(&live.options.dir, day.day));
+        stats.runs += live.index.runs(day.day).len() as u64;
+    }
+    if let (Some(end), indexed) = (live.end(), live.index.indexed()) {
+        let from = indexed.filter(|indexed| indexed.day == end.day).map_or(0, |indexed| indexed.number);
+        stats.unindexed = u64::from(end.number.saturating_sub(from));
+    }
+    stats
+}
+
+/// Counts the records that answer the query by a field, the most frequent first. A record with several values counts for each.
+pub(super) fn count(live: &Live, query: &Query, by: Field) -> io::Result<Vec<(String, u64)>> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    Search::new(live).each(query, None, &mut |_, record| {
+        if let Some(record) = record {
+            for value in values(&record, by) {
+                *counts.entry(value).or_default() += 1;
+            }
+        }
+        true
+    })?;
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    Ok(counts)
+}
+
+fn values(record: &Record, by: Field) -> Vec<String> {
+    let facts = Facts::of(record);
+    let one = |value: Option<&str>| value.map(str::to_owned).into_iter().collect();
+    let outcome = facts.outcome;
+    match by {
+        Field::Kind => one(Some(record.kind().word())),
+        Field::State => one(outcome.map(|outcome| outcome.state.word())),
+        Field::Stage => one(outcome.map(|outcome| outcome.stage.word())),
+        Field::By => one(outcome.map(|outcome| outcome.by.word())),
+        Field::Cause => one(outcome.and_then(|outcome| outcome.cause.as_deref())),
+        Field::Code => outcome.and_then(|outcome| outcome.reply.as_ref()).map(|reply| reply.code.to_string()).into_iter().collect(),
+        Field::Domain => {
+            let mut domains: Vec<_> =
+                facts.recipients().filter_map(|address| text::split_address(address).1).map(str::to_lowercase).collect();
+            domains.sort_unstable();
+            domains.dedup();
+            domains
+        }
+        Field::Upstream => one(facts.upstream.map(|upstream| upstream.name.as_str())),
+        Field::Listener => one(facts.listener),
+        Field::ClientIp => facts.client.map(|client| client.ip.to_canonical().to_string()).into_iter().collect(),
+        Field::Day => vec![Day::of(time_of(record)).to_string()],
+    }
+}
