@@ -2,6 +2,7 @@
 //!
 //! `build` makes what sessions need, `worker` is one thread with its share of them, this file is the life of the process.
 
+mod api;
 mod build;
 mod worker;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::Loaded;
 use crate::net::listen::BindError;
@@ -139,7 +141,7 @@ impl Running {
     /// The signals can't be waited for.
     pub async fn stop(self) -> Result<(), StartError> {
         let (terminate, interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
-        self.drain(terminate, interrupt).await;
+        self.drain(terminate, interrupt, &watch::Sender::new(false)).await;
         Ok(())
     }
 
@@ -158,6 +160,8 @@ impl Running {
     pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>) -> Result<(), StartError> {
         let (mut terminate, mut interrupt, mut hangup) =
             (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?, handler(SignalKind::hangup())?);
+        let ending = watch::Sender::new(false);
+        api::serve(&self.store, self.loaded.store.dir.clone(), self.loaded.http.listen, ending.subscribe());
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -169,7 +173,7 @@ impl Running {
                 }
             }
         }
-        self.drain(terminate, interrupt).await;
+        self.drain(terminate, interrupt, &ending).await;
         Ok(())
     }
 
@@ -191,7 +195,7 @@ impl Running {
         }
     }
 
-    async fn drain(self, mut terminate: Signal, mut interrupt: Signal) {
+    async fn drain(self, mut terminate: Signal, mut interrupt: Signal, ending: &watch::Sender<bool>) {
         let limit = self.loaded.sessions.iter().map(|it| it.limits.timeouts.drain).max().unwrap_or_default();
         tracing::info!(limit_s = limit.as_secs(), "draining: no new sessions, transactions under way may finish");
         self.announce(Phase::Drain);
@@ -212,6 +216,7 @@ impl Running {
             }
         }
         let Self { workers, store, .. } = self;
+        ending.send_replace(true);
         workers.into_iter().for_each(Worker::join);
         store.close();
         tracing::info!("stopped");
