@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::config::Loaded;
 use crate::net::listen::BindError;
 use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
-use crate::proxy::{Counters, Phase, Roster};
+use crate::proxy::{Counters, Desk, Phase, Roster};
 use crate::store::{OpenError, RecoveryReport, Store};
 use build::Built;
 use worker::Worker;
@@ -59,7 +59,7 @@ pub fn start(loaded: Loaded) -> Result<Running, StartError> {
     let sockets = built.bind(loaded.workers)?;
     let mut workers = Vec::new();
     for (number, listeners) in sockets.into_iter().enumerate() {
-        let contexts = built.contexts(&loaded, &store.appender(), &counters, &Arc::new(Roster::default()));
+        let contexts = built.contexts(&loaded, &Arc::new(Desk::new(store.appender())), &counters, &Arc::new(Roster::default()));
         let worker =
             Worker::start(number, listeners, contexts).map_err(|source| StartError::System { what: "to start a worker thread", source })?;
         workers.push(worker);
@@ -74,8 +74,8 @@ pub fn start(loaded: Loaded) -> Result<Running, StartError> {
 /// A session takes two descriptors; the usual soft limit of 1,024 would end at 500 of them.
 fn raise_descriptors(loaded: &Loaded) {
     let sessions = loaded.sessions.iter().map(|it| it.limits.sessions).max().unwrap_or_default();
-    let wanted = 2 * sessions as u64 + 256;
-    match rlimit::increase_nofile_limit(wanted) {
+    let wanted = 2 * sessions as u64;
+    match rlimit::increase_nofile_limit(wanted + 256) {
         Ok(limit) if limit < wanted => tracing::warn!(
             limit,
             wanted,
@@ -183,7 +183,7 @@ impl Running {
             Ok(built) => {
                 self.built = built;
                 for worker in &self.workers {
-                    self.built.refresh(&loaded, &self.store.appender(), &self.counters, worker);
+                    self.built.refresh(&loaded, &self.counters, worker);
                 }
                 if loaded.store != self.loaded.store || loaded.workers != self.loaded.workers {
                     tracing::warn!("[store] and `workers` change only with a restart");
