@@ -377,9 +377,12 @@ impl Session {
             if leg.stream.is_none() && leg.after_flush == AfterFlush::Close {
                 leg.after_flush = AfterFlush::Nothing;
             }
+            let had_octets = !leg.is_clear();
             let flushed = if leg.failed { Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())) } else { leg.poll_flush(cx) };
             match flushed {
                 Poll::Ready(Ok(())) => {
+                    // The other leg was not read, nor its waker left there, while this one had octets to send.
+                    moved |= had_octets;
                     let after = leg.after_flush;
                     match after {
                         AfterFlush::Nothing => {}
