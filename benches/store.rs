@@ -38,7 +38,11 @@ fn plan() -> Plan {
             "--bench" => {}
             number => {
                 let number = number.parse().expect("a number");
-                if numbers == 0 { plan.records = number } else { plan.sessions = number }
+                if numbers == 0 {
+                    plan.records = number
+                } else {
+                    plan.sessions = number
+                }
                 numbers += 1;
             }
         }
@@ -67,15 +71,27 @@ fn main() {
     let used = self::cpu() - cpu;
     let stats = store.stats().unwrap();
     let per = |value: f64| value / plan.records as f64;
-    println!("records            {:>12}  ({} sessions on {WORKERS} workers, {:?}, marks: {})", plan.records, plan.sessions, plan.durability, plan.marks);
+    println!(
+        "records            {:>12}  ({} sessions on {WORKERS} workers, {:?}, marks: {})",
+        plan.records, plan.sessions, plan.durability, plan.marks
+    );
     println!("written            {:>12.0}  records/s", plan.records as f64 / written.as_secs_f64());
     println!("written, indexed   {:>12.0}  records/s", plan.records as f64 / indexed.as_secs_f64());
     println!("sealed after       {:>12.1}  s", begun.elapsed().as_secs_f64());
     println!("cpu                {:>12.1}  µs a record, of which {:.1} to make it", per(used.as_secs_f64() * 1e6), making);
-    println!("batches            {:>12}  ({:.1} records each), {} syncs", stats.batches, plan.records as f64 / stats.batches as f64, stats.syncs);
+    println!(
+        "batches            {:>12}  ({:.1} records each), {} syncs",
+        stats.batches,
+        plan.records as f64 / stats.batches as f64,
+        stats.syncs
+    );
     println!("wait for stored    {}", percentiles(waits));
     println!("journal on disk    {:>12.0}  octets a record ({} sealed files)", per(stats.journal_octets as f64), stats.sealed_files);
-    println!("index on disk      {:>12.0}  octets a record ({} runs)", per(octets_in(&dir) as f64 - stats.journal_octets as f64), stats.runs);
+    println!(
+        "index on disk      {:>12.0}  octets a record ({} runs)",
+        per(octets_in(&dir) as f64 - stats.journal_octets as f64),
+        stats.runs
+    );
     println!("memory, peak       {:>12.0}  MiB", status("VmHWM") as f64 / 1024.0);
     println!("memory, now        {:>12.0}  MiB", status("VmRSS") as f64 / 1024.0);
 
@@ -153,10 +169,13 @@ fn searches(store: &Store, records: u64) {
     time("queue id", &mut some(999_983).map(|no| Query::of(Term::QueueId(samples::plain(no).message.client_queue_id.unwrap()))));
     time("recipient", &mut some(500_009).map(|no| Query::of(Term::To(samples::plain(no).message.to.unwrap()))));
     time("sender", &mut some(500_009).map(|no| Query::of(Term::From(samples::plain(no).envelope.reverse_path))));
-    time("domain, rejected", &mut some(17).take(100).map(|no| Query {
-        all: vec![Term::Domain(format!("d{}.example", no % 97)), Term::State(trace::State::Rejected)],
-        ..Query::default()
-    }));
+    time(
+        "domain, rejected",
+        &mut some(17).take(100).map(|no| Query {
+            all: vec![Term::Domain(format!("d{}.example", no % 97)), Term::State(trace::State::Rejected)],
+            ..Query::default()
+        }),
+    );
     time("newest", &mut some(1).take(100).map(|_| Query::default()));
     let times = some(7_919_993).map(|no| {
         let begun = Instant::now();
@@ -199,5 +218,9 @@ fn status(field: &str) -> u64 {
 }
 
 fn octets_in(dir: &Path) -> u64 {
-    std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()).map(|entry| if entry.path().is_dir() { octets_in(&entry.path()) } else { entry.metadata().unwrap().len() }).sum()
+    std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| if entry.path().is_dir() { octets_in(&entry.path()) } else { entry.metadata().unwrap().len() })
+        .sum()
 }
