@@ -62,11 +62,13 @@ impl Want {
     }
 }
 
-/// Blank-separated words; double quotes keep blanks together.
+/// Blank-separated words; double quotes keep blanks together, a backslash takes the next character as it is.
 fn words(text: &str) -> Result<Vec<String>, String> {
     let (mut all, mut word, mut quoted) = (Vec::new(), String::new(), false);
-    for it in text.chars() {
+    let mut rest = text.chars();
+    while let Some(it) = rest.next() {
         match it {
+            '\\' => word.extend(rest.next()),
             '"' => quoted = !quoted,
             ' ' if !quoted => all.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty())),
             other => word.push(other),
@@ -116,7 +118,7 @@ fn value(record: &Value, key: &str) -> String {
         Some(value) if key == "flags" => {
             value.as_array().map(|all| all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")).unwrap_or_default()
         }
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => String::from_utf8_lossy(&super::show::without_ids(text.as_bytes())).into_owned(),
         Some(other) => other.to_string(),
     }
 }
@@ -137,23 +139,26 @@ fn recipients(record: &Value) -> Vec<String> {
 pub fn line_of(record: &Record) -> String {
     let made = public(record);
     let keys: &[&str] = match record.kind().word() {
-        "transaction" => &["state", "stage", "by", "code", "queue", "from", "flags", "detail"],
+        "transaction" => &["state", "stage", "by", "code", "queue", "from", "message_id", "flags", "detail"],
         "session" => &["by", "stage", "how", "code", "flags", "detail"],
         _ => &[],
     };
     let mut line = format!("= {}", record.kind());
     for key in keys {
         let found = value(&made, key);
-        if found == "absent" || (*key == "flags" && found.is_empty()) {
-            continue;
+        if found != "absent" && (*key != "flags" || !found.is_empty()) {
+            line += &format!(" {key}={}", quoted(&found));
         }
-        let found = super::show::escape(&super::show::without_ids(found.as_bytes()));
-        let found = if found.contains('"') { found.split('"').next().unwrap_or_default().to_owned() } else { found };
-        let sign = if *key == "detail" { '~' } else { '=' };
-        line += &if found.contains(' ') || found.is_empty() { format!(" {key}{sign}\"{found}\"") } else { format!(" {key}{sign}{found}") };
     }
     for recipient in recipients(&made) {
-        line += &format!(" to={recipient}");
+        line += &format!(" to={}", quoted(&recipient));
     }
     line
+}
+
+/// The reverse of [`words`] for one word.
+fn quoted(value: &str) -> String {
+    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
+    let shown = String::from_utf8_lossy(&super::show::without_ids(escaped.as_bytes())).into_owned();
+    if shown.contains(' ') || shown.is_empty() { format!("\"{shown}\"") } else { shown }
 }
