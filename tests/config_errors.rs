@@ -3,6 +3,8 @@
 //! A case is a title, flags if any, the file, and what is said of it. `$DIR` is a directory with the files made below.
 //! `UPDATE_GOLDEN=1 cargo test --test config_errors` writes what is said now into the file: read the difference before committing.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says where")]
+
 use std::fs;
 use std::path::Path;
 

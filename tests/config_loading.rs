@@ -1,5 +1,7 @@
 //! What comes out of a good configuration: options, origins, digest, and no secret anywhere.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says where")]
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -195,6 +197,39 @@ fn the_schema_takes_the_file_and_refuses_what_the_program_refuses() {
         assert!(!validator.is_valid(&json(bad)), "{bad}");
     }
     assert!(!schema.to_string().contains("$ref"), "everything in its place");
+}
+
+#[test]
+fn the_store_is_found_whatever_else_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("relayscope.toml");
+    let found = |text: &str| {
+        fs::write(&path, text).unwrap();
+        config::store_dir(Some(&path), &Overrides::default())
+            .map_err(|errors| errors.to_string().replace(&path.display().to_string(), "FILE"))
+    };
+    assert_eq!(found("[store]\ndir = \"/srv/traces\"\n[limits]\nsesions = 5\n"), Ok("/srv/traces".into()));
+    assert_eq!(found("[store]\nkeep_days = -5\n"), Ok("relayscope-store".into()));
+    assert_eq!(found("[store]\ndir = 5\n"), Err("FILE:2:7: [store]: dir = 5 must be text in quotes".to_owned()));
+    assert_eq!(found("[store]\ndri = \"x\"\n"), Err("FILE:2:1: [store]: unknown key \"dri\": did you mean \"dir\"?".to_owned()));
+    assert_eq!(found("[stroe]\ndir = \"x\"\n"), Err("FILE:1:2: unknown key \"stroe\": did you mean \"store\"?".to_owned()));
+    assert!(found("[store\n").is_err());
+    let flag = Overrides { store: Some("/elsewhere".into()), ..Overrides::default() };
+    assert_eq!(config::store_dir(Some(&path), &flag), Ok("/elsewhere".into()));
+}
+
+proptest::proptest! {
+    /// Whatever is done to the file, it loads or is refused in words, and nothing panics.
+    #[test]
+    fn a_mangled_file_is_loaded_or_refused(at in 0.0..1.0f64, length in 0usize..40, instead in "[\\PC\n\"\\[\\]=#.]{0,12}") {
+        let whole = config::TEMPLATE.replace("\n#", "\n");
+        let boundary = |offset: usize| (0..=offset.min(whole.len())).rev().find(|&at| whole.is_char_boundary(at)).unwrap_or(0);
+        let start = boundary((at * whole.len() as f64) as usize);
+        let mangled = format!("{}{instead}{}", &whole[..start], &whole[boundary(start + length)..]);
+        if let Err(errors) = config::load_text(Path::new("relayscope.toml"), &mangled, &Overrides::default()) {
+            proptest::prop_assert!(!errors.problems.is_empty());
+        }
+    }
 }
 
 fn set_mode(path: &Path, mode: u32) {

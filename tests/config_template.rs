@@ -1,5 +1,7 @@
 //! `config/relayscope.toml` names every option there is, none that isn't, and the true default of each.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says where")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -15,7 +15,7 @@ use crate::config::Loaded;
 use crate::net::listen::BindError;
 use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
 use crate::proxy::{Counters, Phase, Roster};
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, RecoveryReport, Store};
 use build::Built;
 use worker::Worker;
 
@@ -50,6 +50,7 @@ pub struct Running {
 /// # Errors
 /// Nothing was started: the address is taken, a certificate is unusable, another process owns the store.
 pub fn start(loaded: Loaded) -> Result<Running, StartError> {
+    raise_descriptors(&loaded);
     let store = open_store(&loaded)?;
     let counters = Arc::new(Counters::default());
     let built = Built::new(&loaded)?;
@@ -68,12 +69,25 @@ pub fn start(loaded: Loaded) -> Result<Running, StartError> {
     Ok(Running { loaded, store, built, workers, counters })
 }
 
+/// A session takes two descriptors; the usual soft limit of 1,024 would end at 500 of them.
+fn raise_descriptors(loaded: &Loaded) {
+    let sessions = loaded.sessions.iter().map(|it| it.limits.sessions).max().unwrap_or_default();
+    let wanted = 2 * sessions as u64 + 256;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < wanted => tracing::warn!(
+            limit,
+            wanted,
+            "fewer file descriptors than `sessions` in [limits] may need: raise LimitNOFILE (systemd) or `ulimit -n`, or lower `sessions`"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors can't be raised"),
+    }
+}
+
 fn open_store(loaded: &Loaded) -> Result<Store, StartError> {
     match Store::open(loaded.store.clone()) {
         Ok(opened) => {
-            if let Some(said) = opened.report.summary() {
-                tracing::warn!(store = %loaded.store.dir.display(), "{said}");
-            }
+            report(&opened.report);
             Ok(opened.store)
         }
         // Promise 2: tracing never fails mail. What can't be opened is tried again, loudly.
@@ -85,10 +99,48 @@ fn open_store(loaded: &Loaded) -> Result<Store, StartError> {
     }
 }
 
+/// Says what recovery found, if there is anything to say.
+fn report(found: &RecoveryReport) {
+    for (path, octets) in &found.torn {
+        tracing::warn!(file = %path.display(), octets, "the last frame of a journal file was torn and has been cut off");
+    }
+    for damage in &found.damage {
+        tracing::error!(?damage, "a journal file is damaged; `relayscope store check` tells more");
+    }
+    for (path, why) in &found.unreadable {
+        tracing::error!(file = %path.display(), why, "a file of the store can't be read and is left alone");
+    }
+    for day in &found.rebuilt {
+        tracing::warn!(%day, "the index of a day was lost or broken and is made anew from the journal");
+    }
+    if found.in_doubt > 0 {
+        tracing::warn!(
+            transactions = found.in_doubt,
+            "relayscope had ended between end-of-data and its reply: recorded as `unknown` (`relayscope search state:unknown`)"
+        );
+    }
+    tracing::info!(records = found.records, replayed = found.replayed, "trace store open");
+}
+
 impl Running {
     /// Addresses a listener is bound to, in the order of its configuration.
     pub fn addresses(&self, listener: &str) -> Vec<std::net::SocketAddr> {
         self.built.addresses(listener)
+    }
+
+    /// The address of the first listener.
+    pub fn first_address(&self) -> Option<std::net::SocketAddr> {
+        self.loaded.sessions.first().and_then(|session| self.addresses(&session.listener.name).first().copied())
+    }
+
+    /// Ends as at SIGTERM.
+    ///
+    /// # Errors
+    /// The signals can't be waited for.
+    pub async fn stop(self) -> Result<(), StartError> {
+        let (terminate, interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+        self.drain(terminate, interrupt).await;
+        Ok(())
     }
 
     pub fn store(&self) -> &Store {
@@ -104,9 +156,8 @@ impl Running {
     /// # Errors
     /// The signals can't be waited for.
     pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>) -> Result<(), StartError> {
-        let listen = |kind| signal(kind).map_err(|source| StartError::System { what: "a signal handler", source });
         let (mut terminate, mut interrupt, mut hangup) =
-            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
+            (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?, handler(SignalKind::hangup())?);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -173,4 +224,8 @@ impl Running {
     fn present(&self) -> usize {
         self.workers.iter().map(Worker::present).sum()
     }
+}
+
+fn handler(kind: SignalKind) -> Result<Signal, StartError> {
+    signal(kind).map_err(|source| StartError::System { what: "a signal handler", source })
 }

@@ -28,11 +28,15 @@ impl Worker {
         let roster = contexts.first().map(|context| context.roster.clone()).unwrap_or_default();
         let contexts: Vec<Current> = contexts.into_iter().map(|context| Arc::new(ArcSwap::from_pointee(context))).collect();
         let (stop, stopped) = watch::channel(false);
-        let pairs: Vec<(TcpListener, Current)> =
-            listeners.into_iter().zip(&contexts).flat_map(|(sockets, current)| sockets.into_iter().map(|socket| (socket, current.clone()))).collect();
+        let pairs: Vec<(TcpListener, Current)> = listeners
+            .into_iter()
+            .zip(&contexts)
+            .flat_map(|(sockets, current)| sockets.into_iter().map(|socket| (socket, current.clone())))
+            .collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let present = roster.clone();
-        let thread = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || runtime.block_on(work(pairs, stopped, present)))?;
+        let thread =
+            std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || runtime.block_on(work(pairs, stopped, present)))?;
         Ok(Self { contexts, roster, stop, thread })
     }
 

@@ -3,6 +3,7 @@
 //! `shape` reads the file into `raw`, `overrides` lays the flags over it, then `listeners`, `upstreams` and `limits` turn it
 //! into options and refuse what can't be meant. All of them report into one `Findings`, so that everything wrong is told at once.
 
+mod addresses;
 mod init;
 mod limits;
 mod listeners;
@@ -15,6 +16,7 @@ mod shape;
 mod show;
 mod units;
 mod upstreams;
+mod written;
 
 use std::fs;
 use std::io;
@@ -108,11 +110,7 @@ impl Loaded {
 
 /// Loads the named file, or else the first of [`DEFAULT_PATHS`] that exists, or else the defaults; flags count before either.
 pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Loaded, ConfigErrors> {
-    let wanted = match path {
-        Some(path) => Some(path),
-        None => DEFAULT_PATHS.iter().map(Path::new).find(|path| path.exists()),
-    };
-    match wanted {
+    match existing(path) {
         Some(path) => load_text(path, &read(path)?, overrides),
         None => build(None, Raw::default(), Findings::default(), overrides),
     }
@@ -125,9 +123,28 @@ pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Loade
     build(Some(path), raw, findings, overrides)
 }
 
+/// Where the traces are, for commands that only read them: whatever else is wrong with the file doesn't keep them from it.
+pub fn store_dir(path: Option<&Path>, overrides: &Overrides) -> Result<PathBuf, ConfigErrors> {
+    if let Some(dir) = &overrides.store {
+        return Ok(dir.clone());
+    }
+    let Some(path) = existing(path) else { return Ok(Raw::default().store.dir) };
+    let mut findings = Findings::default();
+    let raw = shape::read(path, &read(path)?, &mut findings);
+    if findings.is_broken("store.dir") || findings.is_lost("store") {
+        findings.into_result()?;
+    }
+    Ok(raw.store.dir)
+}
+
 /// The JSON Schema of the file.
 pub fn schema() -> serde_json::Value {
     shape::SCHEMA.clone()
+}
+
+/// The file that was named, there or not, or the first of the usual ones that is there.
+fn existing(path: Option<&Path>) -> Option<&Path> {
+    path.or_else(|| DEFAULT_PATHS.iter().map(Path::new).find(|path| path.exists()))
 }
 
 fn read(path: &Path) -> Result<String, ConfigErrors> {
@@ -183,7 +200,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
 
 /// Puts in what the machine knows where the file says nothing.
 fn fill(raw: &mut Raw, findings: &mut Findings) {
-    if let Some(name) = raw.host_name.as_deref().filter(|name| !units::is_host(name)) {
+    if let Some(name) = raw.host_name.as_deref().filter(|name| !addresses::is_host(name)) {
         findings.refuse("host_name", format!("host_name = {name:?} is not a host name: write for example \"relay.example.org\""));
     }
     let machine = machine_name();
@@ -195,6 +212,6 @@ fn fill(raw: &mut Raw, findings: &mut Findings) {
 }
 
 fn machine_name() -> String {
-    let read = |path: &str| fs::read_to_string(path).ok().map(|name| name.trim().to_owned()).filter(|name| units::is_host(name));
+    let read = |path: &str| fs::read_to_string(path).ok().map(|name| name.trim().to_owned()).filter(|name| addresses::is_host(name));
     ["/proc/sys/kernel/hostname", "/etc/hostname"].into_iter().find_map(read).unwrap_or_else(|| "localhost".to_owned())
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::addresses::{HostPort, Listen, ListenOrOff};
 use super::problem::{Findings, Location, Problem};
 use super::raw::{Raw, Upstream};
-use super::units::{HostPort, Listen, ListenOrOff, Written};
+use super::written::Written;
 
 /// Flags of `run`, as they were typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -136,9 +136,12 @@ impl Findings {
     /// Whether this option, something in it, or all of the file could not be read.
     pub(super) fn is_broken(&self, path: &str) -> bool {
         let inside = format!("{path}.");
-        self.broken.contains("")
-            || self.broken.contains(path)
-            || self.broken.range(inside.clone()..).next().is_some_and(|next| next.starts_with(&inside))
+        self.is_lost(path) || self.broken.range(inside.clone()..).next().is_some_and(|next| next.starts_with(&inside))
+    }
+
+    /// Whether all of this option, or of the file, could not be read.
+    pub(super) fn is_lost(&self, path: &str) -> bool {
+        self.broken.contains("") || self.broken.contains(path)
     }
 
     pub(super) fn refuse(&mut self, path: &str, text: impl Into<String>) {

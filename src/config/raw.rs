@@ -6,7 +6,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{HostPort, Interval, Listen, ListenOrOff, Network, Octets};
+use super::addresses::{HostPort, Listen, ListenOrOff, Network};
+use super::units::{Interval, Octets};
 use crate::relay::options as relay;
 use crate::store::options as store;
 use crate::trace;

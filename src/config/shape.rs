@@ -14,7 +14,8 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::nearest::nearest;
 use super::problem::{Findings, Places};
 use super::raw::Raw;
-use super::units::{self, Interval, Octets, Written};
+use super::units::{Interval, Octets};
+use super::written::{self, Written};
 
 /// Longer values are not repeated in errors.
 const VALUE_SHOWN: usize = 60;
@@ -176,7 +177,7 @@ impl Walk<'_> {
         }
         let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
         let longest = schema.get("maxLength").and_then(Value::as_u64).unwrap_or(4096);
-        let wrong = match units::check(format, text) {
+        let wrong = match written::check(format, text) {
             Some(outcome) => outcome.err().or_else(|| out_of_range(text, schema)),
             None if text.is_empty() => Some("is empty: give it a value, or remove the line for the default".to_owned()),
             None if text.chars().any(char::is_control) => Some("has a control character in it".to_owned()),

@@ -1,73 +1,54 @@
 //! Shows the effective configuration as a file, with where each value comes from. Holds no secret: they are never in it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
-
-use super::problem::{Location, Places};
+use super::problem::Places;
 use super::raw::Raw;
 
 /// The column at which origins stand, where values are short enough.
 const ORIGIN_COLUMN: usize = 44;
 
-pub(super) fn render(effective: &Raw, places: &Places) -> String {
-    let mut out = String::new();
-    if let Ok(Value::Object(root)) = serde_json::to_value(effective) {
-        table(&root, "", "", places, &mut out);
-    }
-    out
+/// The effective configuration in TOML, one line an option, in the order of the template.
+fn canonical(effective: &Raw) -> String {
+    toml::to_string(effective).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
 }
 
 /// First 16 hex digits of the BLAKE3 of what is effective.
 pub(super) fn digest(effective: &Raw) -> String {
-    let canonical = serde_json::to_vec(effective).unwrap_or_default();
-    blake3::hash(&canonical).to_hex().chars().take(16).collect()
+    blake3::hash(canonical(effective).as_bytes()).to_hex().chars().take(16).collect()
 }
 
-/// Options first, then the tables in it: TOML has no way back to an outer table.
-fn table(table: &Map<String, Value>, path: &str, header: &str, places: &Places, out: &mut String) {
-    let is_table = |value: &Value| value.is_object() || value.as_array().is_some_and(|items| items.iter().any(Value::is_object));
-    for (key, value) in table.iter().filter(|(_, value)| !is_table(value)) {
-        let path = join(path, key);
-        match value {
-            Value::Null => {}
-            value => line(key, value, &places.of_value(&path), out),
-        }
-        if key.starts_with("password_") && !value.is_null() {
-            out.push_str("# the password it gives: [redacted]\n");
-        }
-    }
-    for (key, value) in table.iter().filter(|(_, value)| is_table(value)) {
-        let (path, header) = (join(path, key), join(header, key));
-        match value {
-            Value::Object(inner) => {
-                let _ = writeln!(out, "\n[{header}]");
-                self::table(inner, &path, &header, places, out);
+pub(super) fn render(effective: &Raw, places: &Places) -> String {
+    let mut out = String::new();
+    let mut table = String::new();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for line in canonical(effective).lines() {
+        if let Some(header) = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
+            let count = seen.entry(header.to_owned()).or_default();
+            table = format!("{header}.{count}.");
+            *count += 1;
+        } else if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            table = format!("{}.", numbered(header, &seen));
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            let _ = writeln!(out, "{line:<ORIGIN_COLUMN$}# {}", places.of_value(&format!("{table}{key}")));
+            if key.starts_with("password_") {
+                out.push_str("# the password it gives: [redacted]\n");
             }
-            Value::Array(items) => {
-                for (number, inner) in items.iter().enumerate().filter_map(|(number, item)| Some((number, item.as_object()?))) {
-                    let _ = writeln!(out, "\n[[{header}]]");
-                    self::table(inner, &join(&path, &number.to_string()), &header, places, out);
-                }
-            }
-            _ => {}
+            continue;
         }
+        let _ = writeln!(out, "{line}");
     }
+    out
 }
 
-fn line(key: &str, value: &Value, origin: &Location, out: &mut String) {
-    let text = format!("{key} = {}", toml(value));
-    let _ = writeln!(out, "{text:<ORIGIN_COLUMN$}# {origin}");
-}
-
-fn toml(value: &Value) -> String {
-    match value {
-        Value::String(text) => toml::Value::String(text.clone()).to_string(),
-        Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
-        other => other.to_string(),
+/// `upstream.auth` belongs to the last `[[upstream]]` before it: `upstream.0.auth`.
+fn numbered(header: &str, seen: &BTreeMap<String, usize>) -> String {
+    match header.split_once('.') {
+        Some((outer, inner)) => match seen.get(outer) {
+            Some(count) => format!("{outer}.{}.{inner}", count.saturating_sub(1)),
+            None => header.to_owned(),
+        },
+        None => header.to_owned(),
     }
-}
-
-fn join(outer: &str, key: &str) -> String {
-    if outer.is_empty() { key.to_owned() } else { format!("{outer}.{key}") }
 }

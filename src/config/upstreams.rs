@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::addresses::HostPort;
 use super::problem::Findings;
 use super::raw::{self, Raw};
 use super::secret;
-use super::units::HostPort;
 use crate::net::tls::ClientTls;
 use crate::relay::options::{SmartHost, UpstreamAuth, UpstreamOptions, UpstreamTls};
 

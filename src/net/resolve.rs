@@ -213,6 +213,12 @@ mod tests {
         resolver.addresses("mx.example", LONG).await.unwrap_err().to_string()
     }
 
+    #[test]
+    fn it_can_be_made_before_any_runtime() {
+        let _ = Resolver::from_system();
+        let _ = Resolver::from_server("127.0.0.1:53".parse().unwrap());
+    }
+
     #[tokio::test]
     async fn literals_need_no_server() {
         let resolver = Resolver { hosts: Arc::default(), dns: Err("none".into()) };

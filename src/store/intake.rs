@@ -151,11 +151,6 @@ impl Appender {
         matches!(self.intake.outcome(ticket), Poll::Ready(Ok(())))
     }
 
-    /// Whether the store can be written at present. One atomic load.
-    pub fn is_healthy(&self) -> bool {
-        self.intake.health.health().is_ok()
-    }
-
     /// Neither stored nor failed yet.
     pub(super) fn is_pending(&self, ticket: Ticket) -> bool {
         self.intake.outcome(ticket).is_pending()
@@ -163,6 +158,11 @@ impl Appender {
 
     pub(super) fn now(&self) -> WallMicros {
         self.intake.clock.now()
+    }
+
+    /// Whether the store can be written at present. One atomic load.
+    pub fn is_healthy(&self) -> bool {
+        self.intake.health.health().is_ok()
     }
 
     fn push(&self, record: &Record, quietly: bool) -> Result<Ticket, AppendError> {

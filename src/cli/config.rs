@@ -1,0 +1,70 @@
+//! `relayscope config`: is the configuration right, and what does it come to.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::run::Source;
+use crate::config;
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the configuration: every error at once, with file and line
+    Check(#[command(flatten)] Box<Source>),
+    /// Show the effective configuration, with the origin of each value; secrets are never shown
+    Show(#[command(flatten)] Box<Source>),
+    /// Print the JSON Schema of the configuration file
+    Schema,
+    /// Write the default configuration file with every option explained
+    Init {
+        /// Where to
+        #[arg(default_value = "config/relayscope.toml")]
+        file: PathBuf,
+    },
+}
+
+pub fn run(command: &ConfigCommand) -> ExitCode {
+    match command {
+        ConfigCommand::Check(source) => check(source),
+        ConfigCommand::Show(source) => match source.load() {
+            Ok(loaded) => print(&loaded.show()),
+            Err(exit) => exit,
+        },
+        ConfigCommand::Schema => match serde_json::to_string_pretty(&config::schema()) {
+            Ok(text) => print(&text),
+            Err(_) => ExitCode::from(3),
+        },
+        ConfigCommand::Init { file } => init(file),
+    }
+}
+
+fn check(source: &Source) -> ExitCode {
+    let loaded = match source.load() {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let from = loaded.source.as_ref().map_or_else(|| "flags and defaults".to_owned(), |path| path.display().to_string());
+    let routes: Vec<String> = loaded.sessions.iter().map(|it| format!("{} -> {}", it.listener.name, it.upstream.name)).collect();
+    print(&format!("{from}: good. Listeners and upstreams: {}. Digest {}.", routes.join(", "), loaded.digest))
+}
+
+fn init(file: &Path) -> ExitCode {
+    match config::init(file) {
+        Ok(()) => print(&format!("{} written: name your smart host under [[upstream]], then `relayscope run`", file.display())),
+        Err(error) => {
+            eprintln!("relayscope: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Prints to standard output; a reader that has gone away is no error.
+fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    ExitCode::SUCCESS
+}

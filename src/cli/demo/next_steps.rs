@@ -1,0 +1,82 @@
+//! What to try next, made from what was sent: commands that can be copied as they stand.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use super::script::{RECIPIENTS, SENDERS};
+use super::traffic::Sent;
+
+/// The text that `demo` ends with. `ask` are the flags that lead the query commands to the demo's traces ("--store DIR"), or nothing.
+pub fn next_steps(sent: &[Sent], listen: SocketAddr, ask: &str) -> String {
+    let mut text = String::new();
+    // Writing to a String doesn't fail.
+    let _ = write_steps(&mut text, sent, listen, ask);
+    text
+}
+
+fn write_steps(text: &mut String, sent: &[Sent], listen: SocketAddr, ask: &str) -> std::fmt::Result {
+    let command = if ask.is_empty() { "relayscope".to_owned() } else { format!("relayscope {ask}") };
+    writeln!(text, "{} sample messages went through {listen}. Where did each of them stop, and why?\n", sent.len())?;
+    let width = sent.iter().map(|sent| sent.message_id.len()).max().unwrap_or(0);
+    for sent in sent {
+        writeln!(text, "  {command} where {:width$}  # {}", sent.message_id, sent.shows)?;
+    }
+    writeln!(text, "\nBy what people know when they ask:\n")?;
+    if let Some(some) = sent.iter().find(|sent| sent.to.len() > 1) {
+        let last = some.to.last().copied().unwrap_or_default();
+        writeln!(text, "  {command} where {last}  # all that was sent to an address")?;
+        writeln!(text, "  {command} where {}  # the queue id in the sending server's log", some.client_queue_id)?;
+        let words: Vec<&str> = some.subject.split(' ').take(2).collect();
+        writeln!(text, "  {command} where '{}'  # words of the subject", words.join(" "))?;
+    }
+    writeln!(text, "  {command} where nobody@demo.example  # what never came through here")?;
+    writeln!(text, "\nAnd what all of it looks like:\n")?;
+    for (what, why) in [
+        ("search state:deferred", "what waits for another attempt"),
+        ("stats", "counts by outcome and cause"),
+        ("tail", "what comes through from now on"),
+    ] {
+        writeln!(text, "  {command} {what}  # {why}")?;
+    }
+    writeln!(text, "\nSend mail of your own (what stands before the @ decides, any other address is accepted):\n")?;
+    writeln!(text, "  swaks --server {listen} --from you@shop.example --to full@demo.example\n")?;
+    for scripted in RECIPIENTS {
+        writeln!(text, "  --to   {:20}  {}", format!("{}@demo.example", scripted.local_part), scripted.does)?;
+    }
+    for scripted in SENDERS {
+        writeln!(text, "  --from {:20}  {}", format!("{}@shop.example", scripted.local_part), scripted.does)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_carry_what_was_sent() {
+        let sent = [Sent {
+            shows: "partly rejected",
+            message_id: "invoice-4711.1795428131@shop.example".into(),
+            client_queue_id: "4F1A2BC001".into(),
+            from: "accounts@shop.example",
+            to: &["alice@demo.example", "full@demo.example"],
+            subject: "Rechnung 4711 für November",
+            attempts: 1,
+            answer: "250 2.0.0 Ok".into(),
+        }];
+        let text = next_steps(&sent, SocketAddr::from(([127, 0, 0, 1], 2525)), "--store /tmp/demo");
+        for wanted in [
+            "1 sample messages went through 127.0.0.1:2525.",
+            "relayscope --store /tmp/demo where invoice-4711.1795428131@shop.example  # partly rejected",
+            "where full@demo.example",
+            "where 4F1A2BC001",
+            "where 'Rechnung 4711'",
+            "swaks --server 127.0.0.1:2525",
+            "--to   drop@demo.example",
+            "--from busy@shop.example",
+        ] {
+            assert!(text.contains(wanted), "{wanted:?} is missing in:\n{text}");
+        }
+    }
+}

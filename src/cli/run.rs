@@ -1,0 +1,99 @@
+//! `relayscope run`: the proxy itself.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use crate::app::{self, StartError};
+use crate::config::{self, Loaded, LogFormat, LogOptions, Overrides};
+
+/// Which configuration to run with.
+#[derive(Debug, Clone, Args)]
+pub struct Source {
+    /// Configuration file [default: config/relayscope.toml, then /etc/relayscope/relayscope.toml, if there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Listen here instead of what the file says [default: 127.0.0.1:2525]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Relay to this smart host instead of what the file says; enough to start without a file
+    #[arg(long, value_name = "HOST:PORT")]
+    pub smart_host: Option<String>,
+    /// Keep the traces in this directory [default: ./relayscope-store]
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Serve the HTTP API on this loopback address, or `off` [default: 127.0.0.1:8025]
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+}
+
+impl Source {
+    /// Loads it; what is wrong is printed, all at once.
+    pub fn load(&self) -> Result<Loaded, ExitCode> {
+        let overrides = Overrides {
+            listen: self.listen.clone(),
+            smart_host: self.smart_host.clone(),
+            store: self.store.clone(),
+            http: self.http.clone(),
+        };
+        config::load(self.config.as_deref(), &overrides).map_err(|errors| {
+            eprintln!("{errors}");
+            ExitCode::from(2)
+        })
+    }
+}
+
+/// Runs the proxy until it is told to stop.
+pub fn run(source: &Source) -> ExitCode {
+    let loaded = match source.load() {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    start_log(loaded.log);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let running = match app::start(loaded) {
+        Ok(running) => running,
+        Err(error) => {
+            eprintln!("relayscope: {error}");
+            return ExitCode::from(match error {
+                StartError::Store(_) | StartError::System { .. } => 3,
+                _ => 2,
+            });
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("relayscope: the operating system refuses a runtime: {error}");
+            return ExitCode::from(3);
+        }
+    };
+    let reload = || source.load().ok();
+    match runtime.block_on(running.wait(reload)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("relayscope: {error}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// Our own log on standard error. `RELAYSCOPE_LOG` (as in `info,relayscope::store=debug`) goes before the configured level.
+pub fn start_log(options: LogOptions) {
+    let level = tracing::Level::from(options.level);
+    let filter = EnvFilter::try_from_env("RELAYSCOPE_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{level},sled=warn,hickory_resolver=error,hickory_proto=error")));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match options.format {
+        LogFormat::Json => log.json().init(),
+        LogFormat::Text => {
+            let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+            log.with_ansi(colour).with_target(false).init();
+        }
+    }
+}
