@@ -5,10 +5,8 @@ mod stories;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use relayscope::http::{self, Api, Guard, Token};
-use relayscope::path::StoreTraces;
+use relayscope::http::{self, Server, Tcp};
 use relayscope::store::{Options, Store};
-use tokio::sync::watch;
 
 fn fill(dir: &Path) -> Store {
     let mut options = Options::new(dir);
@@ -46,40 +44,26 @@ fn status(output: &Output, expected: i32) {
     assert_eq!(output.status.code(), Some(expected), "{}\n{}", out(output), err(output));
 }
 
-/// A store served as a running proxy does it, on a thread of its own.
+/// A store served as a running proxy does it.
 struct Proxy {
-    ending: watch::Sender<bool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-    tcp: std::net::SocketAddr,
+    server: Server,
     store: Store,
 }
 
 impl Proxy {
-    fn start(dir: &Path, token: Option<Token>) -> Self {
+    fn start(dir: &Path, token: bool) -> Self {
         let store = fill(dir);
-        let (ending, ends) = watch::channel(false);
-        let (say, told) = std::sync::mpsc::channel();
-        let (dir, served) = (dir.to_owned(), store.clone());
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let router = http::router(Api::new(StoreTraces::new(served, true), ends.clone()));
-                let unix = http::bind_unix(&dir).await.unwrap();
-                let tcp = http::bind_tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
-                say.send(tcp.local_addr().unwrap()).unwrap();
-                tokio::join!(
-                    http::serve_unix(unix, router.clone(), ends.clone()),
-                    http::serve_tcp(tcp, router, Guard::new(token), ends.clone()),
-                );
-            });
-        });
-        let tcp = told.recv().unwrap();
-        Self { ending, thread: Some(thread), tcp, store }
+        let tcp = Tcp { address: "127.0.0.1:0".parse().unwrap(), token };
+        let server = Server::start(dir, store.clone(), Some(tcp)).unwrap();
+        Self { server, store }
     }
 
-    fn stop(mut self) {
-        self.ending.send(true).unwrap();
-        self.thread.take().unwrap().join().unwrap();
+    fn url(&self) -> String {
+        format!("http://{}", self.server.tcp_address().unwrap())
+    }
+
+    fn stop(self) {
+        drop(self.server);
         self.store.close();
     }
 }
@@ -107,10 +91,10 @@ const QUESTIONS: &[(&[&str], i32)] = &[
 fn a_stopped_store_and_a_running_proxy_answer_alike() {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().to_str().unwrap();
-    let proxy = Proxy::start(dir.path(), None);
+    let proxy = Proxy::start(dir.path(), false);
     let ask = |(arguments, _): &(&[&str], i32)| relayscope(&[arguments, ["--store", store].as_slice()].concat());
     let running: Vec<Output> = QUESTIONS.iter().map(ask).collect();
-    let tcp = format!("http://{}", proxy.tcp);
+    let tcp = proxy.url();
     let over_tcp: Vec<Output> =
         QUESTIONS.iter().map(|(arguments, _)| relayscope(&[arguments, ["--api", &tcp].as_slice()].concat())).collect();
     proxy.stop();
@@ -130,7 +114,7 @@ fn a_stopped_store_and_a_running_proxy_answer_alike() {
 #[test]
 fn tail_shows_the_past_and_then_follows() {
     let dir = tempfile::tempdir().unwrap();
-    let proxy = Proxy::start(dir.path(), None);
+    let proxy = Proxy::start(dir.path(), false);
     let mut tail = Command::new(env!("CARGO_BIN_EXE_relayscope"))
         .args(["tail", "judy@example.org", "-n", "2", "--count", "1", "--json", "--store", dir.path().to_str().unwrap()])
         .stdout(std::process::Stdio::piped())
@@ -153,9 +137,8 @@ fn tail_shows_the_past_and_then_follows() {
 #[test]
 fn tcp_asks_for_the_token() {
     let dir = tempfile::tempdir().unwrap();
-    let token = Token::of_store(dir.path()).unwrap();
-    let proxy = Proxy::start(dir.path(), Some(token));
-    let url = format!("http://{}", proxy.tcp);
+    let proxy = Proxy::start(dir.path(), true);
+    let url = proxy.url();
     let refused = relayscope(&["where", "bob@example.org", "--api", &url]);
     status(&refused, 3);
     assert!(err(&refused).contains("token"), "{}", err(&refused));
