@@ -105,7 +105,7 @@ fn kin(group: &Group) -> Vec<Query> {
     } else if let Some(digest) = attempts().find_map(|it| it.message.body_digest.as_deref()) {
         queries.push(Query::of(Term::BodyDigest(digest.to_owned())));
     }
-    let (Some(first), Some(last)) = (attempts().next(), attempts().last()) else { return queries };
+    let (Some(first), Some(last)) = (attempts().next(), attempts().next_back()) else { return queries };
     for recipient in first.envelope.recipients.iter().take(KIN_RECIPIENTS) {
         queries.push(Query {
             all: vec![
