@@ -6,7 +6,10 @@
 #[path = "../support/e2e/mod.rs"]
 mod support;
 
+mod bad_input;
+mod broken_host;
 mod crash;
 mod exact;
 mod open_relay;
 mod postfix;
+mod startup;

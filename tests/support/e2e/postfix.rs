@@ -65,12 +65,9 @@ impl Postfix {
         Self::start(place, "behind", &extra, None)
     }
 
-    /// The same server on the same port, with its queue as it was left.
-    pub fn restart(self, place: &Place) -> Self {
-        let (name, port) = (self.dir.file_name().unwrap().to_str().unwrap().to_owned(), self.address.port());
-        let extra = fs::read_to_string(self.dir.join("conf/extra.cf")).unwrap();
-        drop(self);
-        Self::start(place, &name, &extra, Some(port))
+    /// Ends the server; it can be started again on the same port, with its queue as it was left.
+    pub fn stop(self) -> Stopped {
+        Stopped { dir: self.dir.clone(), port: self.address.port() }
     }
 
     fn start(place: &Place, name: &str, extra: &str, port: Option<u16>) -> Self {
@@ -129,6 +126,20 @@ impl Postfix {
         let new = self.dir.join("mail").join(user).join("new");
         let files = fs::read_dir(new).into_iter().flatten().flatten();
         files.map(|file| String::from_utf8_lossy(&fs::read(file.path()).unwrap()).into_owned()).collect()
+    }
+}
+
+/// A Postfix that is not running.
+pub struct Stopped {
+    dir: PathBuf,
+    port: u16,
+}
+
+impl Stopped {
+    pub fn start(self, place: &Place) -> Postfix {
+        let extra = fs::read_to_string(self.dir.join("conf/extra.cf")).unwrap();
+        let name = self.dir.file_name().unwrap().to_str().unwrap();
+        Postfix::start(place, name, &extra, Some(self.port))
     }
 }
 
