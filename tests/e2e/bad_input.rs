@@ -38,8 +38,8 @@ fn bad_commands() {
         ("HTTP", b"GET / HTTP/1.1\r\nHost: relay.example\r\n\r\n".to_vec(), Close),
         ("HTTP with mail in it", b"POST / HTTP/1.1\r\n\r\nEHLO x\r\nMAIL FROM:<a@b>\r\n".to_vec(), Close),
         ("octets behind STARTTLS", b"STARTTLS\r\nMAIL FROM:<a@from.example>\r\n".to_vec(), Last("421 4.7.0 ")),
-        ("a chunk of no size", b"BDAT all LAST\r\n".to_vec(), Reply("501 ")),
-        ("a chunk beyond all sizes", b"BDAT 99999999999999999999999999 LAST\r\n".to_vec(), Reply("501 ")),
+        ("a chunk of no size", b"BDAT all LAST\r\n".to_vec(), Last("421 4.5.4 ")),
+        ("a chunk beyond all sizes", b"BDAT 99999999999999999999999999 LAST\r\n".to_vec(), Last("421 4.5.4 ")),
     ];
     let place = Place::new();
     let sink = Sink::start(Manner::Take);

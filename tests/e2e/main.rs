@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod broken_host;
+mod broken_store;
 mod crash;
 mod exact;
 mod open_relay;

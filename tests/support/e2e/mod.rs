@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod client;
 pub mod message;
+pub mod mount;
 pub mod place;
 pub mod ports;
 pub mod postfix;
