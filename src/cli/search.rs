@@ -15,8 +15,6 @@ use crate::trace::json::{Record, Time};
 
 #[derive(Debug, Args)]
 pub struct Search {
-    #[command(flatten)]
-    traces: Traces,
     /// Free words and field:value terms; nothing at all lists the newest records
     #[arg(value_name = "QUERY")]
     query: Vec<String>,
@@ -29,8 +27,7 @@ pub struct Search {
 }
 
 impl Search {
-    pub fn run(self) -> Result<Status, Failure> {
-        let traces = &self.traces;
+    pub fn run(self, traces: &Traces) -> Result<Status, Failure> {
         let now = Timestamp::now();
         let what = question(&self.query, now)?;
         let before = match &self.cursor {

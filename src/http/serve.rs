@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -83,16 +84,17 @@ pub async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ServeError> {
 
 /// Serves `api.sock` until `ending` turns true. Who may open it is a matter of its mode.
 pub async fn serve_unix(listener: UnixListener, router: Router, ending: watch::Receiver<bool>) {
-    let accept = async || listener.accept().await.map(|(stream, _)| stream);
-    serve(accept, router, ending).await;
+    serve(|cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| stream), router, ending).await;
 }
 
 /// Serves a loopback address behind a guard until `ending` turns true.
 pub async fn serve_tcp(listener: TcpListener, router: Router, guard: Guard, ending: watch::Receiver<bool>) {
-    let accept = async || {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    let accept = |cx: &mut Context<'_>| {
+        listener.poll_accept(cx).map(|accepted| {
+            let (stream, _) = accepted?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        })
     };
     serve(accept, guard.before(router), ending).await;
 }
@@ -100,13 +102,13 @@ pub async fn serve_tcp(listener: TcpListener, router: Router, guard: Guard, endi
 async fn serve<S, A>(accept: A, router: Router, mut ending: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A: AsyncFn() -> io::Result<S>,
+    A: Fn(&mut Context<'_>) -> Poll<io::Result<S>>,
 {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let stream = tokio::select! {
-            stream = accept() => stream,
+            stream = std::future::poll_fn(&accept) => stream,
             () = ended(&mut ending) => return,
         };
         match stream {

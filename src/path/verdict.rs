@@ -124,7 +124,8 @@ impl Subject<'_> {
         let hop = self.hop;
         let stage = words::stage(hop.stage.0);
         let what = match (&hop.detail, hop.by.0, &hop.reply) {
-            (Some(detail), ..) => detail.trim_end_matches('.').to_owned(),
+            // What follows from it is said below in our own words.
+            (Some(detail), ..) => detail.split(';').next().unwrap_or(detail).trim_end_matches('.').to_owned(),
             (None, _, Some(reply)) => format!("{stage}: {}", words::reply(reply)),
             (None, Actor::Client, None) => format!("the client {} gave up at {stage}", words::client(hop)),
             (None, Actor::Proxy, None) => format!("Relayscope gave up at {stage}"),

@@ -22,7 +22,7 @@ use super::leg::{AfterFlush, Leg, Stream};
 use crate::net::connect::ready_accepted;
 use crate::relay::options::{ClientTls, OnStoreFailure, UpstreamTls};
 use crate::relay::{Action, Connected, Failed, Machine, SessionFacts, Wire};
-use crate::store::Ticket;
+use crate::store::{AppendError, Ticket};
 use crate::trace::{self, RecordId, Tls};
 
 /// Octets read at once. Large enough that a big message costs few calls; one buffer per worker.
@@ -227,17 +227,17 @@ impl Session {
     fn poll_store(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let mut moved = false;
         if let Some(ticket) = self.held
-            && let Poll::Ready(outcome) = self.context.appender.poll_stored(ticket, cx)
+            && let Poll::Ready(stored) = self.context.desk.poll_stored(ticket, cx)
         {
             self.held = None;
             moved = true;
             let now = self.now();
-            self.machine.stored(now, outcome.is_ok(), &mut self.legs);
+            self.machine.stored(now, stored, &mut self.legs);
         }
         if let Some(ticket) = self.mark {
             let outcome = if self.machine.awaits_mark() {
-                self.context.appender.poll_stored(ticket, cx).map(|outcome| outcome.is_ok())
-            } else if self.context.appender.is_stored(ticket) {
+                self.context.desk.poll_stored(ticket, cx)
+            } else if self.context.desk.is_stored(ticket) {
                 Poll::Ready(true)
             } else {
                 Poll::Pending
@@ -284,10 +284,10 @@ impl Session {
             let Poll::Ready(outcome) = stream.poll_read(cx, &mut read) else { return false };
             let now = micros(self.began);
             if self.context.options.on_store_failure == OnStoreFailure::Defer {
-                self.machine.set_store_failed(!self.context.appender.is_healthy());
+                self.machine.set_store_failed(!self.context.desk.is_healthy());
             }
             if let Some(ticket) = self.mark
-                && self.context.appender.is_stored(ticket)
+                && self.context.desk.is_stored(ticket)
             {
                 self.mark = None;
                 self.machine.mark_stored(now, true, &mut self.legs);
@@ -323,7 +323,7 @@ impl Session {
                             self.context.health.succeeded(self.dialled);
                         }
                     }
-                    let outcome = self.context.appender.append(&record);
+                    let outcome = self.context.desk.append(&record);
                     if then_reply {
                         match outcome {
                             Ok(ticket) => self.held = Some(ticket),
@@ -334,7 +334,7 @@ impl Session {
                         }
                     }
                 }
-                Action::AppendMark { record } => match self.context.appender.append(&record) {
+                Action::AppendMark { record } => match self.append_mark(&record) {
                     Ok(ticket) => self.mark = Some(ticket),
                     Err(_) => {
                         let now = self.now();
@@ -358,6 +358,16 @@ impl Session {
         moved
     }
 
+    /// With few sessions the mark is written while the client sends its message. With many it goes along with others' records.
+    fn append_mark(&self, record: &trace::Record) -> Result<Ticket, AppendError> {
+        const FEW: usize = 4;
+        if self.context.counters.sessions_open.load(Ordering::Relaxed) <= FEW {
+            self.context.desk.append(record)
+        } else {
+            self.context.desk.append_quietly(record)
+        }
+    }
+
     /// Sends what is gathered for both legs, and does what was to follow.
     fn flush(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let mut moved = false;
@@ -367,9 +377,12 @@ impl Session {
             if leg.stream.is_none() && leg.after_flush == AfterFlush::Close {
                 leg.after_flush = AfterFlush::Nothing;
             }
+            let had_octets = !leg.is_clear();
             let flushed = if leg.failed { Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into())) } else { leg.poll_flush(cx) };
             match flushed {
                 Poll::Ready(Ok(())) => {
+                    // The other leg was not read, nor its waker left there, while this one had octets to send.
+                    moved |= had_octets;
                     let after = leg.after_flush;
                     match after {
                         AfterFlush::Nothing => {}

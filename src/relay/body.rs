@@ -168,6 +168,7 @@ impl Machine {
         match (whole_end, scan.found) {
             // The usual case: content and terminator in one piece, in one write.
             (Some(octets), _) if !sent_already && self.mark_allows() => {
+                wire.send(Leg::Upstream, scan.release);
                 wire.send(Leg::Upstream, octets);
                 self.body_sent(now);
             }

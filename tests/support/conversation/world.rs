@@ -1,0 +1,405 @@
+//! The world around one machine: two connections, a store and a clock, all on paper. It does with actions what `proxy::session` does.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use relayscope::relay::options::{OnStoreFailure, SessionOptions, UpstreamTls};
+use relayscope::relay::{Action, Connected, Failed, Machine, SessionFacts, Wire};
+use relayscope::trace::{Actor, Leg, Origin, Record, RecordId, Stage, Tls};
+
+/// What came out on one leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sign {
+    Octets(Vec<u8>),
+    /// Closed in an orderly way, after all that was sent.
+    Closed,
+    /// Closed at once.
+    Dropped,
+    /// A TLS handshake begins.
+    Tls,
+    /// A connection to this host of the list is asked for.
+    Connect(usize),
+}
+
+/// Who answers the machine's requests.
+#[derive(Debug, Clone, Copy)]
+pub struct ByHand {
+    pub connect: bool,
+    pub store: bool,
+    pub mark: bool,
+}
+
+/// What a leg brings, in the order in which it would be read.
+#[derive(Debug, Clone)]
+pub enum Input {
+    Octets(Vec<u8>),
+    Fin,
+    Reset,
+}
+
+/// Octets of one input, gathered until its actions are known.
+#[derive(Default)]
+struct Gathered {
+    client: Vec<u8>,
+    upstream: Vec<u8>,
+}
+
+impl Wire for Gathered {
+    fn send(&mut self, leg: Leg, octets: &[u8]) {
+        match leg {
+            Leg::Client => self.client.extend_from_slice(octets),
+            Leg::Upstream => self.upstream.extend_from_slice(octets),
+        }
+    }
+}
+
+pub struct World {
+    pub machine: Machine,
+    pub now: u64,
+    options: Arc<SessionOptions>,
+    by_hand: ByHand,
+    gathered: Gathered,
+    client_in: VecDeque<Input>,
+    upstream_in: VecDeque<Input>,
+    client_open: bool,
+    upstream_open: bool,
+    connect_due: Option<usize>,
+    stored_due: bool,
+    mark_due: bool,
+    store_down: bool,
+    /// What came out since it was last taken.
+    pub client_out: Vec<Sign>,
+    pub upstream_out: Vec<Sign>,
+    pub records: Vec<Record>,
+    pub marks: Vec<Record>,
+    /// What no machine may do, whatever comes in.
+    pub violations: Vec<String>,
+}
+
+/// Facts of a session that are the same in every replay.
+pub fn session_facts(client_ip: IpAddr) -> SessionFacts {
+    let at = 1_795_000_000_000_000;
+    SessionFacts {
+        id: RecordId::from_parts(at / 1000, 7),
+        random: 7,
+        at,
+        origin: Arc::new(Origin { node: "proxy.example".into(), proxy_version: "0".into(), config_digest: "0".into() }),
+        client_ip,
+        client_port: 40_000,
+    }
+}
+
+impl World {
+    pub fn new(options: Arc<SessionOptions>, client_ip: IpAddr, by_hand: ByHand) -> Self {
+        let hosts = (0..options.upstream.hosts.len()).collect();
+        Self {
+            machine: Machine::new(options.clone(), session_facts(client_ip), hosts, None),
+            now: 0,
+            options,
+            by_hand,
+            gathered: Gathered::default(),
+            client_in: VecDeque::new(),
+            upstream_in: VecDeque::new(),
+            client_open: true,
+            upstream_open: false,
+            connect_due: None,
+            stored_due: false,
+            mark_due: false,
+            store_down: false,
+            client_out: Vec::new(),
+            upstream_out: Vec::new(),
+            records: Vec::new(),
+            marks: Vec::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    pub fn start(&mut self) {
+        self.machine.start(self.now, &mut self.gathered);
+        self.settle();
+    }
+
+    pub fn begin_with_tls(&mut self) {
+        self.machine.begin_with_tls(self.now, &mut self.gathered);
+        self.settle();
+    }
+
+    pub fn refuse_client(&mut self, code: u16, words: &str) {
+        self.machine.refuse_client(self.now, code, words, &mut self.gathered);
+        self.settle();
+    }
+
+    /// Octets or an end on a leg, read as soon as the machine wants them.
+    pub fn input(&mut self, leg: Leg, input: Input) {
+        match leg {
+            Leg::Client if self.client_open => self.client_in.push_back(input),
+            Leg::Upstream if self.upstream_open => self.upstream_in.push_back(input),
+            _ => {}
+        }
+        self.pump();
+    }
+
+    pub fn client_lost(&mut self) {
+        self.client_open = false;
+        self.machine.client_lost(self.now, &mut self.gathered);
+        self.settle();
+    }
+
+    pub fn connected(&mut self, tls: Option<Tls>) {
+        self.open_upstream(tls);
+        self.settle();
+    }
+
+    fn open_upstream(&mut self, tls: Option<Tls>) {
+        let connected = Connected {
+            ip: IpAddr::from([192, 0, 2, 25]),
+            port: 25,
+            dns: None,
+            dns_us: Some(2_000),
+            connect_us: 3_000,
+            tls: tls.map(|tls| (tls, 4_000)),
+            tried: Vec::new(),
+        };
+        self.upstream_open = true;
+        self.machine.connected(self.now, connected, &mut self.gathered);
+    }
+
+    pub fn connect_failed(&mut self, stage: Stage, by: Actor, error: &str) {
+        let failed = Failed { stage, by, error: error.to_owned(), tried: Vec::new() };
+        self.machine.connect_failed(self.now, failed, &mut self.gathered);
+        self.settle();
+    }
+
+    pub fn tls_established(&mut self, leg: Leg, tls: Tls) {
+        self.machine.tls_established(self.now, leg, tls, &mut self.gathered);
+        self.settle();
+    }
+
+    pub fn tls_failed(&mut self, leg: Leg, error: &str, facts: Option<Tls>) {
+        match leg {
+            Leg::Client => self.client_open = false,
+            Leg::Upstream => self.upstream_in.clear(),
+        }
+        self.machine.tls_failed(self.now, leg, error.to_owned(), facts, &mut self.gathered);
+        self.settle();
+    }
+
+    pub fn stored(&mut self, ok: bool) {
+        self.stored_due = false;
+        self.machine.stored(self.now, ok, &mut self.gathered);
+        self.settle();
+    }
+
+    pub fn mark_stored(&mut self, ok: bool) {
+        self.mark_due = false;
+        self.machine.mark_stored(self.now, ok, &mut self.gathered);
+        self.settle();
+    }
+
+    pub fn store_down(&mut self, down: bool) {
+        self.store_down = down;
+    }
+
+    pub fn drain(&mut self) {
+        self.machine.drain(self.now, &mut self.gathered);
+        self.settle();
+    }
+
+    pub fn shut_down(&mut self) {
+        self.machine.shut_down(self.now, &mut self.gathered);
+        self.settle();
+    }
+
+    /// Lets time pass; every deadline on the way is met when it is due.
+    pub fn pass(&mut self, micros: u64) {
+        let until = self.now.saturating_add(micros);
+        for round in 0.. {
+            let Some(due) = self.machine.deadline().filter(|due| *due <= until) else { break };
+            if round > 1_000 {
+                self.violations.push(format!("the deadline at {due} µs doesn't move"));
+                break;
+            }
+            self.now = self.now.max(due);
+            self.machine.tick(self.now, &mut self.gathered);
+            self.settle();
+        }
+        self.now = until;
+    }
+
+    /// Whether a final reply, or end-of-data, still waits for the store.
+    pub fn waits_for_store(&self) -> bool {
+        self.stored_due || self.mark_due
+    }
+
+    pub fn client_is_open(&self) -> bool {
+        self.client_open
+    }
+
+    pub fn upstream_is_open(&self) -> bool {
+        self.upstream_open
+    }
+
+    /// Reads what waits, as long as the machine wants it.
+    fn pump(&mut self) {
+        loop {
+            let input = if self.machine.wants_upstream() && !self.upstream_in.is_empty() {
+                self.upstream_in.pop_front().map(|input| (Leg::Upstream, input))
+            } else if self.machine.wants_client() && self.client_open && !self.client_in.is_empty() {
+                self.client_in.pop_front().map(|input| (Leg::Client, input))
+            } else {
+                None
+            };
+            let Some((leg, input)) = input else { break };
+            let now = self.now;
+            match (leg, input) {
+                (Leg::Client, input) => {
+                    if self.options.on_store_failure == OnStoreFailure::Defer {
+                        self.machine.set_store_failed(self.store_down);
+                    }
+                    match input {
+                        Input::Octets(octets) => self.machine.client_octets(now, &octets, &mut self.gathered),
+                        Input::Fin => self.machine.client_closed(now, false, &mut self.gathered),
+                        Input::Reset => {
+                            self.client_open = false;
+                            self.machine.client_closed(now, true, &mut self.gathered);
+                        }
+                    }
+                }
+                (Leg::Upstream, Input::Octets(octets)) => self.machine.upstream_octets(now, &octets, &mut self.gathered),
+                (Leg::Upstream, Input::Fin) => self.machine.upstream_closed(now, false, &mut self.gathered),
+                (Leg::Upstream, Input::Reset) => self.machine.upstream_closed(now, true, &mut self.gathered),
+            }
+            self.settle_actions();
+        }
+    }
+
+    fn settle(&mut self) {
+        self.settle_actions();
+        self.pump();
+    }
+
+    /// Does what the machine asks for, then answers what is answered by itself.
+    fn settle_actions(&mut self) {
+        loop {
+            self.act();
+            self.flush();
+            if let Some(host) = self.connect_due.take() {
+                let implicit = self.options.upstream.hosts.get(host).is_some_and(|host| host.tls == UpstreamTls::Implicit);
+                self.open_upstream(implicit.then(|| tls(true)));
+            } else if self.stored_due && !self.by_hand.store {
+                self.stored_due = false;
+                self.machine.stored(self.now, true, &mut self.gathered);
+            } else if self.mark_due && !self.by_hand.mark {
+                self.mark_due = false;
+                self.machine.mark_stored(self.now, true, &mut self.gathered);
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        let mut after = Vec::new();
+        while let Some(action) = self.machine.next_action() {
+            match action {
+                Action::Connect { host } => {
+                    self.drop_leg(Leg::Upstream);
+                    if self.by_hand.connect {
+                        self.upstream_out.push(Sign::Connect(host));
+                    } else {
+                        self.connect_due = Some(host);
+                    }
+                }
+                Action::StartTls { leg } => after.push((leg, Sign::Tls)),
+                Action::Append { record, then_reply } => {
+                    self.records.push(*record);
+                    self.stored_due |= then_reply;
+                }
+                Action::AppendMark { record } => {
+                    self.marks.push(*record);
+                    self.mark_due = true;
+                }
+                Action::Close { leg } => after.push((leg, Sign::Closed)),
+                Action::Abort { leg } => {
+                    if self.drop_leg(leg) {
+                        self.out(leg).push(Sign::Dropped);
+                    }
+                }
+            }
+        }
+        if !after.is_empty() {
+            self.flush();
+        }
+        for (leg, sign) in after {
+            if sign == Sign::Closed {
+                let open = match leg {
+                    Leg::Client => std::mem::take(&mut self.client_open),
+                    Leg::Upstream => std::mem::take(&mut self.upstream_open),
+                };
+                if open {
+                    self.out(leg).push(sign);
+                }
+            } else {
+                self.out(leg).push(sign);
+            }
+        }
+        if self.machine.finished() {
+            self.stored_due = false;
+        }
+    }
+
+    fn drop_leg(&mut self, leg: Leg) -> bool {
+        match leg {
+            Leg::Client => {
+                self.gathered.client.clear();
+                std::mem::take(&mut self.client_open)
+            }
+            Leg::Upstream => {
+                self.gathered.upstream.clear();
+                self.upstream_in.clear();
+                std::mem::take(&mut self.upstream_open)
+            }
+        }
+    }
+
+    fn out(&mut self, leg: Leg) -> &mut Vec<Sign> {
+        match leg {
+            Leg::Client => &mut self.client_out,
+            Leg::Upstream => &mut self.upstream_out,
+        }
+    }
+
+    fn flush(&mut self) {
+        for leg in [Leg::Client, Leg::Upstream] {
+            let (octets, open) = match leg {
+                Leg::Client => (std::mem::take(&mut self.gathered.client), self.client_open),
+                Leg::Upstream => (std::mem::take(&mut self.gathered.upstream), self.upstream_open),
+            };
+            if octets.is_empty() {
+                continue;
+            }
+            if !open {
+                self.violations.push(format!("octets for the {leg}, which is closed: {}", super::show::escape(&octets)));
+            }
+            match self.out(leg).last_mut() {
+                Some(Sign::Octets(before)) => before.extend_from_slice(&octets),
+                _ => self.out(leg).push(Sign::Octets(octets)),
+            }
+        }
+    }
+}
+
+/// What a handshake agreed on.
+pub fn tls(verified: bool) -> Tls {
+    Tls {
+        version: "TLSv1.3".into(),
+        cipher: "TLS13_AES_256_GCM_SHA384".into(),
+        sni: None,
+        subject: Some("CN=mx.example".into()),
+        issuer: Some("CN=Test CA".into()),
+        expires_at: None,
+        verified: Some(verified),
+        why_not: (!verified).then(|| "self-signed".into()),
+    }
+}
