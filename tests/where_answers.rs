@@ -64,6 +64,7 @@ fn answers_are_as_in_the_golden_files() {
     golden("dropped_by_client", &ask(&shelf, "subject:\"large plan\""));
     golden("in_doubt", &ask(&shelf, "doubt.9"));
     golden("many", &ask(&shelf, "alice@example.com"));
+    golden("never_seen_message_id", &ask(&shelf, "<lost.77@mail.example.com>"));
     golden("never_seen", &ask(&shelf, "bob@exmaple.org"));
 }
 
