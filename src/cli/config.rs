@@ -24,18 +24,6 @@ pub enum ConfigCommand {
     },
 }
 
-impl ConfigCommand {
-    /// The same with the store that `--store` names.
-    pub fn with_store(self, store: Option<PathBuf>) -> Self {
-        let given = |source: Box<Source>| Box::new(source.with_store(store));
-        match self {
-            Self::Check(source) => Self::Check(given(source)),
-            Self::Show(source) => Self::Show(given(source)),
-            other => other,
-        }
-    }
-}
-
 pub fn run(command: &ConfigCommand) -> ExitCode {
     match command {
         ConfigCommand::Check(source) => check(source),

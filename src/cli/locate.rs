@@ -19,6 +19,8 @@ const SLOW_US: u64 = 1_000_000;
 
 #[derive(Debug, Args)]
 pub struct Locate {
+    #[command(flatten)]
+    traces: Traces,
     /// A Message-ID, queue id, address, words of a subject, or field:value terms
     #[arg(required = true, value_name = "WHAT")]
     what: Vec<String>,
@@ -31,7 +33,8 @@ pub struct Locate {
 }
 
 impl Locate {
-    pub fn run(self, traces: &Traces) -> Result<Status, Failure> {
+    pub fn run(self) -> Result<Status, Failure> {
+        let traces = &self.traces;
         let now = Timestamp::now();
         let what = super::search::question(&self.what, now)?;
         let answer = Backend::open(traces)?.locate(&what, usize::from(self.limit), now)?;

@@ -24,14 +24,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use failure::{Failure, Status};
+use failure::Status;
 
 /// Traces every mail transaction between a mail server and its smart host, and says where a message stopped.
 #[derive(Debug, Parser)]
 #[command(name = "relayscope", version, max_term_width = 110)]
 pub struct Cli {
-    #[command(flatten)]
-    traces: Traces,
     #[command(subcommand)]
     command: Command,
 }
@@ -40,24 +38,24 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Traces {
     /// Directory of the store [default: ./relayscope-store, or /var/lib/relayscope]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
     /// Ask a running proxy at this address: http://127.0.0.1:8025, or unix:/path/to/api.sock
-    #[arg(long, global = true, value_name = "URL", conflicts_with = "store")]
+    #[arg(long, value_name = "URL", conflicts_with = "store")]
     pub api: Option<String>,
     /// File with the token for --api over TCP [default: $RELAYSCOPE_TOKEN]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Answer in JSON; lists as one object a line
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the proxy
-    Run(run::Source),
-    /// Try it with nothing else: a scripted smart host that misbehaves, sample messages, and what to ask
+    /// Relay mail and trace it
+    Run(Box<run::Source>),
+    /// Try it all without a mail server: a smart host that misbehaves, sample traffic, and what to ask next
     Demo(demo::DemoArgs),
     /// Say where a message stopped, why, and what to do next
     #[command(after_help = crate::path::what::GRAMMAR)]
@@ -73,7 +71,7 @@ pub enum Command {
     /// Count messages by state, stage, upstream and domain
     #[command(after_help = crate::path::what::GRAMMAR)]
     Stats(stats::Stats),
-    /// Check, show or write the configuration
+    /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Look after the store itself
@@ -91,24 +89,20 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Status::Usage.into() } else { Status::Done.into() };
         }
     };
-    match dispatch(cli) {
-        Ok(exit) => exit,
-        Err(failure) => failure.report(),
-    }
-}
-
-fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
-    let status = match cli.command {
-        Command::Run(source) => return Ok(run::run(&source.with_store(cli.traces.store))),
-        Command::Demo(demo) => return Ok(demo::run(&demo, cli.traces.store)),
-        Command::Config(command) => return Ok(config::run(&command.with_store(cli.traces.store))),
-        Command::Where(command) => command.run(&cli.traces),
-        Command::Search(command) => command.run(&cli.traces),
-        Command::Show(command) => command.run(&cli.traces),
-        Command::Tail(command) => command.run(&cli.traces),
-        Command::Stats(command) => command.run(&cli.traces),
-        Command::Store(command) => command.run(&cli.traces),
+    let done = match cli.command {
+        Command::Run(source) => return run::run(&source),
+        Command::Demo(arguments) => return demo::run(&arguments),
+        Command::Config(command) => return config::run(&command),
+        Command::Where(command) => command.run(),
+        Command::Search(command) => command.run(),
+        Command::Show(command) => command.run(),
+        Command::Tail(command) => command.run(),
+        Command::Stats(command) => command.run(),
+        Command::Store(command) => command.run(),
         Command::Completions(command) => command.run(),
     };
-    status.map(ExitCode::from)
+    match done {
+        Ok(status) => status.into(),
+        Err(failure) => failure.report(),
+    }
 }

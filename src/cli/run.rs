@@ -22,8 +22,8 @@ pub struct Source {
     /// Relay to this smart host instead of what the file says; enough to start without a file
     #[arg(long, value_name = "HOST:PORT")]
     pub smart_host: Option<String>,
-    /// Keep the traces in this directory: `--store DIR`, which all commands share
-    #[arg(skip)]
+    /// Keep the traces in this directory [default: ./relayscope-store]
+    #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
     /// Serve the HTTP API on this loopback address, or `off` [default: 127.0.0.1:8025]
     #[arg(long, value_name = "ADDR")]
@@ -31,11 +31,6 @@ pub struct Source {
 }
 
 impl Source {
-    /// The same with the store that `--store` names.
-    pub fn with_store(self, store: Option<PathBuf>) -> Self {
-        Self { store, ..self }
-    }
-
     /// Loads it; what is wrong is printed, all at once.
     pub fn load(&self) -> Result<Loaded, ExitCode> {
         let overrides = Overrides {

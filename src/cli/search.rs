@@ -15,6 +15,8 @@ use crate::trace::json::{Record, Time};
 
 #[derive(Debug, Args)]
 pub struct Search {
+    #[command(flatten)]
+    traces: Traces,
     /// Free words and field:value terms; nothing at all lists the newest records
     #[arg(value_name = "QUERY")]
     query: Vec<String>,
@@ -27,7 +29,8 @@ pub struct Search {
 }
 
 impl Search {
-    pub fn run(self, traces: &Traces) -> Result<Status, Failure> {
+    pub fn run(self) -> Result<Status, Failure> {
+        let traces = &self.traces;
         let now = Timestamp::now();
         let what = question(&self.query, now)?;
         let before = match &self.cursor {

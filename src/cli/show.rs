@@ -16,13 +16,16 @@ use crate::trace::{Flag, Stage, json};
 
 #[derive(Debug, Args)]
 pub struct Show {
+    #[command(flatten)]
+    traces: Traces,
     /// Trace id, as in `where`, `search` and the proxy's own replies
     #[arg(value_name = "ID")]
     id: String,
 }
 
 impl Show {
-    pub fn run(self, traces: &Traces) -> Result<Status, Failure> {
+    pub fn run(self) -> Result<Status, Failure> {
+        let traces = &self.traces;
         let id: RecordId = self.id.trim().parse().map_err(|error: crate::trace::id::NotAnId| {
             Failure::usage(error.to_string()).advise("to find a message by anything else: relayscope where WHAT")
         })?;

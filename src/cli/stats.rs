@@ -17,6 +17,8 @@ use crate::trace::State;
 
 #[derive(Debug, Args)]
 pub struct Stats {
+    #[command(flatten)]
+    traces: Traces,
     /// Count only what matches: free words and field:value terms
     #[arg(value_name = "QUERY")]
     query: Vec<String>,
@@ -29,7 +31,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub fn run(self, traces: &Traces) -> Result<Status, Failure> {
+    pub fn run(self) -> Result<Status, Failure> {
+        let traces = &self.traces;
         let now = Timestamp::now();
         let what = super::search::question(&self.query, now)?;
         let by = By::list(&self.by).map_err(|error| Failure::usage(format!("--by {error}")))?;

@@ -19,14 +19,14 @@ pub struct StoreCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Records, days and octets
-    Stats,
+    Stats(#[command(flatten)] Traces),
 }
 
 impl StoreCommand {
-    pub fn run(self, traces: &Traces) -> Result<Status, Failure> {
+    pub fn run(self) -> Result<Status, Failure> {
         match self.action {
-            Action::Stats => {
-                let numbers = Backend::open(traces)?.store_stats()?;
+            Action::Stats(traces) => {
+                let numbers = Backend::open(&traces)?.store_stats()?;
                 if traces.json {
                     show_json(&numbers)?;
                 } else {

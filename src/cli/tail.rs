@@ -12,6 +12,8 @@ use crate::trace::json::Record;
 
 #[derive(Debug, Args)]
 pub struct Tail {
+    #[command(flatten)]
+    traces: Traces,
     /// Follow only what matches: free words and field:value terms
     #[arg(value_name = "QUERY")]
     query: Vec<String>,
@@ -24,7 +26,8 @@ pub struct Tail {
 }
 
 impl Tail {
-    pub fn run(self, traces: &Traces) -> Result<Status, Failure> {
+    pub fn run(self) -> Result<Status, Failure> {
+        let traces = &self.traces;
         let now = Timestamp::now();
         let what = super::search::question(&self.query, now)?;
         let look = Look::of_stdout(now);

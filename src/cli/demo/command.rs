@@ -16,17 +16,16 @@ pub struct DemoArgs {
     /// Where the proxy listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2525")]
     pub listen: String,
-    /// Where the demo's traces are kept: `--store DIR` [default: relayscope-demo]
-    #[arg(skip)]
-    store: PathBuf,
+    /// Where the demo's traces are kept
+    #[arg(long, value_name = "DIR", default_value = "relayscope-demo")]
+    pub store: PathBuf,
     /// Send the sample messages, then end
     #[arg(long)]
     pub once: bool,
 }
 
 /// Runs the demo until it is interrupted.
-pub fn run(args: &DemoArgs, store: Option<PathBuf>) -> ExitCode {
-    let args = &DemoArgs { store: store.unwrap_or_else(|| "relayscope-demo".into()), ..args.clone() };
+pub fn run(args: &DemoArgs) -> ExitCode {
     start_log(LogOptions { level: LogLevel::Warn, format: LogFormat::Text });
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
