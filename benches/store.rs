@@ -38,7 +38,11 @@ fn plan() -> Plan {
             "--bench" => {}
             number => {
                 let number = number.parse().expect("a number");
-                if numbers == 0 { plan.records = number } else { plan.sessions = number }
+                if numbers == 0 {
+                    plan.records = number
+                } else {
+                    plan.sessions = number
+                }
                 numbers += 1;
             }
         }
@@ -67,15 +71,27 @@ fn main() {
     let used = self::cpu() - cpu;
     let stats = store.stats().unwrap();
     let per = |value: f64| value / plan.records as f64;
-    println!("records            {:>12}  ({} sessions on {WORKERS} workers, {:?}, marks: {})", plan.records, plan.sessions, plan.durability, plan.marks);
+    println!(
+        "records            {:>12}  ({} sessions on {WORKERS} workers, {:?}, marks: {})",
+        plan.records, plan.sessions, plan.durability, plan.marks
+    );
     println!("written            {:>12.0}  records/s", plan.records as f64 / written.as_secs_f64());
     println!("written, indexed   {:>12.0}  records/s", plan.records as f64 / indexed.as_secs_f64());
     println!("sealed after       {:>12.1}  s", begun.elapsed().as_secs_f64());
     println!("cpu                {:>12.1}  µs a record, of which {:.1} to make it", per(used.as_secs_f64() * 1e6), making);
-    println!("batches            {:>12}  ({:.1} records each), {} syncs", stats.batches, plan.records as f64 / stats.batches as f64, stats.syncs);
+    println!(
+        "batches            {:>12}  ({:.1} records each), {} syncs",
+        stats.batches,
+        plan.records as f64 / stats.batches as f64,
+        stats.syncs
+    );
     println!("wait for stored    {}", percentiles(waits));
     println!("journal on disk    {:>12.0}  octets a record ({} sealed files)", per(stats.journal_octets as f64), stats.sealed_files);
-    println!("index on disk      {:>12.0}  octets a record ({} runs)", per(octets_in(&dir) as f64 - stats.journal_octets as f64), stats.runs);
+    println!(
+        "index on disk      {:>12.0}  octets a record ({} runs)",
+        per(octets_in(&dir) as f64 - stats.journal_octets as f64),
+        stats.runs
+    );
     println!("memory, peak       {:>12.0}  MiB", status("VmHWM") as f64 / 1024.0);
     println!("memory, now        {:>12.0}  MiB", status("VmRSS") as f64 / 1024.0);
 
@@ -92,7 +108,7 @@ fn main() {
 
 /// Each session appends a mark, then its record, and waits until that is stored, as a proxy does.
 fn ingest(store: &Store, plan: &Plan) -> Vec<Duration> {
-    let lanes = plan.sessions / WORKERS;
+    let (lanes, records, marks) = (plan.sessions / WORKERS, plan.records, plan.marks);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS)
             .map(|worker| {
@@ -106,8 +122,8 @@ fn ingest(store: &Store, plan: &Plan) -> Vec<Duration> {
                             local.spawn_local(async move {
                                 let mut waits = Vec::new();
                                 let mut no = worker * lanes + lane;
-                                while no < plan.records {
-                                    if plan.marks {
+                                while no < records {
+                                    if marks {
                                         appender.append_quietly(&samples::mark(no)).unwrap();
                                     }
                                     let record = samples::transaction(no);
@@ -153,10 +169,13 @@ fn searches(store: &Store, records: u64) {
     time("queue id", &mut some(999_983).map(|no| Query::of(Term::QueueId(samples::plain(no).message.client_queue_id.unwrap()))));
     time("recipient", &mut some(500_009).map(|no| Query::of(Term::To(samples::plain(no).message.to.unwrap()))));
     time("sender", &mut some(500_009).map(|no| Query::of(Term::From(samples::plain(no).envelope.reverse_path))));
-    time("domain, rejected", &mut some(17).take(100).map(|no| Query {
-        all: vec![Term::Domain(format!("d{}.example", no % 97)), Term::State(trace::State::Rejected)],
-        ..Query::default()
-    }));
+    time(
+        "domain, rejected",
+        &mut some(17).take(100).map(|no| Query {
+            all: vec![Term::Domain(format!("d{}.example", no % 97)), Term::State(trace::State::Rejected)],
+            ..Query::default()
+        }),
+    );
     time("newest", &mut some(1).take(100).map(|_| Query::default()));
     let times = some(7_919_993).map(|no| {
         let begun = Instant::now();
@@ -192,6 +211,18 @@ fn cpu() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// Of the threads that are alive.
+fn threads() -> Vec<(String, Duration)> {
+    let ticks = |stat: String| {
+        let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
+        let fields: Vec<_> = rest.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        (name.to_owned(), Duration::from_millis(ticks * 10))
+    };
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks.map(|task| ticks(std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap())).collect()
+}
+
 fn status(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
@@ -199,5 +230,9 @@ fn status(field: &str) -> u64 {
 }
 
 fn octets_in(dir: &Path) -> u64 {
-    std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()).map(|entry| if entry.path().is_dir() { octets_in(&entry.path()) } else { entry.metadata().unwrap().len() }).sum()
+    std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| if entry.path().is_dir() { octets_in(&entry.path()) } else { entry.metadata().unwrap().len() })
+        .sum()
 }
