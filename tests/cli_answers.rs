@@ -1,25 +1,13 @@
 //! The binary against a store full of stories: the same answers from a stopped store and through a running proxy's `api.sock`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that can't go on should stop where it is
+
 mod stories;
 
-use std::path::Path;
 use std::process::{Command, Output};
 
-use relayscope::http::{self, Server, Tcp};
-use relayscope::store::{Options, Store};
-
-fn fill(dir: &Path) -> Store {
-    let mut options = Options::new(dir);
-    options.keep_days = 0;
-    let store = Store::open(options).unwrap().store;
-    let appender = store.appender();
-    let tickets: Vec<_> = stories::morning().iter().map(|record| appender.append(record).unwrap()).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for ticket in tickets {
-        runtime.block_on(std::future::poll_fn(|cx| appender.poll_stored(ticket, cx))).unwrap();
-    }
-    store
-}
+use relayscope::http;
+use stories::Proxy;
 
 fn relayscope(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_relayscope"))
@@ -42,30 +30,6 @@ fn err(output: &Output) -> String {
 #[track_caller]
 fn status(output: &Output, expected: i32) {
     assert_eq!(output.status.code(), Some(expected), "{}\n{}", out(output), err(output));
-}
-
-/// A store served as a running proxy does it.
-struct Proxy {
-    server: Server,
-    store: Store,
-}
-
-impl Proxy {
-    fn start(dir: &Path, token: bool) -> Self {
-        let store = fill(dir);
-        let tcp = Tcp { address: "127.0.0.1:0".parse().unwrap(), token };
-        let server = Server::start(dir, store.clone(), Some(tcp)).unwrap();
-        Self { server, store }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.server.tcp_address().unwrap())
-    }
-
-    fn stop(self) {
-        drop(self.server);
-        self.store.close();
-    }
 }
 
 const QUESTIONS: &[(&[&str], i32)] = &[
@@ -175,7 +139,7 @@ fn usage_and_failures_have_their_status_and_advice() {
 #[test]
 fn a_store_that_is_held_by_a_silent_process_is_not_touched() {
     let dir = tempfile::tempdir().unwrap();
-    let store = fill(dir.path());
+    let store = stories::store(dir.path());
     let output = relayscope(&["where", "bob@example.org", "--store", dir.path().to_str().unwrap()]);
     status(&output, 3);
     assert!(err(&output).contains("in use by process"), "{}", err(&output));

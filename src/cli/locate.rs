@@ -11,8 +11,8 @@ use super::table::{Cell, Table};
 use crate::path::answer::{Fate, Hop, JoinedBy, NeverSeen};
 use crate::path::clock::{octets, span};
 use crate::path::{Answer, MessagePath, never, next, verdict, words};
-use crate::trace::Actor;
-use crate::trace::json::Phases;
+use crate::trace::json::{Phases, Word};
+use crate::trace::{Actor, Flag};
 
 /// A phase is worth a word from here on.
 const SLOW_US: u64 = 1_000_000;
@@ -184,10 +184,15 @@ fn hops(screen: &mut Screen, message: &MessagePath, look: &Look) {
             note(&format!("{}: {text}", look.clock.precise(hop.at)));
         }
     }
+    let shared = shared(message);
+    if !shared.is_empty() {
+        note(&format!("flags: {}", shared.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
+    }
     let probable = message.hops.iter().filter(|hop| hop.joined_by == JoinedBy::Envelope).count();
     if probable > 0 {
+        let are = if probable == 1 { "is" } else { "are" };
         note(&format!(
-            "{probable} of these {} attempts are joined by client, sender and recipients only, no header having been seen: probably of this message.",
+            "{probable} of these {} attempts {are} joined by client, sender and recipients only, no header having been seen: probably of this message.",
             message.hops.len()
         ));
     }
@@ -230,10 +235,17 @@ fn notes(hop: &Hop, message: &MessagePath) -> Vec<String> {
     for tried in &hop.upstream.tried {
         notes.push(format!("{}:{} was tried before: {}, {}", tried.host, tried.port, words::stage(tried.stage.0), tried.error));
     }
-    if !hop.flags.is_empty() {
-        notes.push(format!("flags: {}", hop.flags.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
+    let own: Vec<String> = hop.flags.iter().filter(|flag| !shared(message).contains(flag)).map(ToString::to_string).collect();
+    if !own.is_empty() {
+        notes.push(format!("flags: {}", own.join(" ")));
     }
     notes
+}
+
+/// Flags of every attempt: said once.
+fn shared(message: &MessagePath) -> Vec<Word<Flag>> {
+    let Some((first, others)) = message.hops.split_first() else { return Vec::new() };
+    first.flags.iter().copied().filter(|flag| others.iter().all(|hop| hop.flags.contains(flag))).collect()
 }
 
 /// The phases that happened, as the admin knows them.
@@ -266,6 +278,25 @@ fn never_seen(screen: &mut Screen, seen: &NeverSeen, query: &str, look: &Look) {
         let mut table = Table::new(&[("ADDRESSES LIKE IT", 18), ("LAST SEEN", 8), ("TRACE ID", 26)]);
         for near in &seen.nearest {
             table.row([Cell::from(&near.address), Cell::from(look.clock.moment(near.last_at)), Cell::from(near.id.to_string())]);
+        }
+        table.draw(screen, look, 2);
+        screen.newline();
+    }
+    if !seen.without_header.is_empty() {
+        let mut table = Table::new(&[("BEFORE THE TEXT", 19), ("FROM", 8), ("TO", 8), ("WHY", 10), ("TRACE ID", 26)]);
+        for attempt in &seen.without_header {
+            let from = if attempt.from.is_empty() { "<>" } else { &attempt.from };
+            let why = match &attempt.reply {
+                Some(reply) => format!("{}: {}", words::stage(attempt.stage.0), words::reply(reply)),
+                None => words::stage(attempt.stage.0).to_owned(),
+            };
+            table.row([
+                Cell::from(look.clock.precise(attempt.at)),
+                Cell::from(from),
+                Cell::from(words::list(&attempt.recipients)),
+                Cell::styled(Style::of(attempt.state.0), why),
+                Cell::from(attempt.id.to_string()),
+            ]);
         }
         table.draw(screen, look, 2);
         screen.newline();

@@ -248,6 +248,20 @@ impl What {
         of_fields.chain(of_words).filter(|word| word.find('@').is_some_and(|at| at > 0)).collect()
     }
 
+    /// Whether the question is for what only a header tells (a Message-ID, a subject), and the domain of the Message-ID.
+    pub fn needs_header(&self) -> Option<Option<&str>> {
+        let of_fields = self.fields.iter().find_map(|term| match term {
+            Term::MessageId(id) => Some(id.as_str()),
+            Term::Subject(_) => Some(""),
+            _ => None,
+        });
+        let asked = of_fields.or(self.free.first().map(String::as_str))?;
+        if std::net::IpAddr::from_str(asked).is_ok() || RecordId::from_str(asked).is_ok() {
+            return None;
+        }
+        Some(asked.trim_end_matches('>').rsplit_once('@').map(|(_, domain)| domain))
+    }
+
     /// The sender asked for, if one was.
     pub fn sender(&self) -> Option<&str> {
         self.fields.iter().find_map(|term| match term {
