@@ -6,6 +6,7 @@
 #[path = "../support/e2e/mod.rs"]
 mod support;
 
+mod auth;
 mod bad_input;
 mod broken_host;
 mod broken_store;
@@ -13,4 +14,6 @@ mod crash;
 mod exact;
 mod open_relay;
 mod postfix;
+mod postfix_tools;
+mod secrecy;
 mod startup;

@@ -12,6 +12,7 @@ pub mod programs;
 pub mod records;
 pub mod relayscope;
 pub mod sink;
+pub mod swaks;
 
 use std::time::Duration;
 

@@ -1,11 +1,13 @@
 //! A real Postfix with everything of its own: configuration, queue, ports, log.
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use super::certificates::Certificates;
 use super::client::Client;
 use super::place::Place;
 use super::ports;
@@ -63,6 +65,45 @@ impl Postfix {
             place.path("behind/mail").display(),
         );
         Self::start(place, "behind", &extra, None)
+    }
+
+    /// As [`Postfix::behind`], for users who have logged in over TLS, and nobody else. `users`: name and password.
+    pub fn submission(place: &Place, certificates: &Certificates, users: &[(&str, &str)]) -> Self {
+        let sasl = place.dir("sasl");
+        let database = sasl.join("users.db");
+        let options = format!(
+            "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\nmech_list: PLAIN LOGIN CRAM-MD5\n",
+            database.display()
+        );
+        fs::write(sasl.join("smtpd.conf"), options).unwrap();
+        for (user, password) in users {
+            let mut command = Command::new(path_of("saslpasswd2"));
+            command.args(["-p", "-c", "-f"]).arg(&database).args(["-u", "submission.example", user]);
+            feed(&mut command, password);
+        }
+        fs::set_permissions(&database, fs::Permissions::from_mode(0o644)).unwrap();
+        let extra = format!(
+            "virtual_mailbox_domains = to.example\n\
+             virtual_mailbox_base = {mail}\n\
+             virtual_mailbox_maps = inline:{{{{bob@to.example=bob/}}}}\n\
+             virtual_uid_maps = static:65534\n\
+             virtual_gid_maps = static:65534\n\
+             smtpd_tls_security_level = may\n\
+             smtpd_tls_cert_file = {certificate}\n\
+             smtpd_tls_key_file = {key}\n\
+             smtpd_tls_auth_only = yes\n\
+             smtpd_sasl_auth_enable = yes\n\
+             smtpd_sasl_type = cyrus\n\
+             smtpd_sasl_path = smtpd\n\
+             cyrus_sasl_config_path = {sasl}\n\
+             smtpd_sasl_local_domain = submission.example\n\
+             smtpd_client_restrictions = permit_sasl_authenticated, reject\n",
+            mail = place.path("submission/mail").display(),
+            certificate = certificates.certificate.display(),
+            key = certificates.key.display(),
+            sasl = sasl.display(),
+        );
+        Self::start(place, "submission", &extra, None)
     }
 
     /// Ends the server; it can be started again on the same port, with its queue as it was left.
@@ -129,6 +170,13 @@ impl Postfix {
     }
 }
 
+/// Runs a program that reads a secret from its standard input.
+fn feed(command: &mut Command, secret: &str) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(secret.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{command:?}");
+}
+
 /// A Postfix that is not running.
 pub struct Stopped {
     dir: PathBuf,
@@ -169,7 +217,6 @@ fn prepare(dir: &Path, name: &str, extra: &str, port: u16) {
          alias_maps =\n\
          alias_database =\n\
          smtp_dns_support_level = disabled\n\
-         smtp_tls_security_level = none\n\
          smtpd_peername_lookup = no\n\
          smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject\n\
          message_size_limit = 0\n\
