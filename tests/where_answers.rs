@@ -2,10 +2,14 @@
 //!
 //! `RELAYSCOPE_BLESS=1 cargo test --test where_answers` writes them anew; read the difference before you commit it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that can't go on should stop where it is
+
 mod stories;
 
 use jiff::tz::TimeZone;
-use relayscope::path::{self, Answer, What};
+use relayscope::cli::locate;
+use relayscope::cli::screen::{Look, columns};
+use relayscope::path::{self, Answer, Clock, What};
 use stories::{Shelf, at, greylisted, morning};
 
 fn ask(shelf: &Shelf, question: &str) -> Answer {
@@ -19,16 +23,28 @@ fn whole_morning() -> Shelf {
 }
 
 #[track_caller]
-fn golden(name: &str, answer: &Answer) {
-    let found = format!("{}\n", serde_json::to_string_pretty(answer).unwrap());
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/where").join(format!("{name}.json"));
+fn held(name: &str, found: &str) {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/where").join(name);
     if std::env::var_os("RELAYSCOPE_BLESS").is_some() {
-        std::fs::write(&file, &found).unwrap();
+        std::fs::write(&file, found).unwrap();
     }
     let expected = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(found == expected, "{name}: not as in {}:\n{found}", file.display());
+}
+
+#[track_caller]
+fn golden(name: &str, answer: &Answer) {
+    let found = format!("{}\n", serde_json::to_string_pretty(answer).unwrap());
+    held(&format!("{name}.json"), &found);
     let read: Answer = serde_json::from_str(&found).unwrap();
     assert_eq!(&read, answer, "{name}: reads back");
+    held(&format!("{name}.txt"), locate::render(answer, false, &look(Some(100))).as_str());
+}
+
+/// A terminal of that width, an hour east of UTC, at 12:00 on its wall.
+fn look(width: Option<usize>) -> Look {
+    let now = jiff::Timestamp::from_microsecond(at("11:00:00") as i64).unwrap();
+    Look { colours: false, width, clock: Clock::local(TimeZone::fixed(jiff::tz::offset(1)), now) }
 }
 
 #[track_caller]
@@ -47,6 +63,8 @@ fn answers_are_as_in_the_golden_files() {
     golden("deferred_with_retries", &ask(&shelf, "to:judy@example.org"));
     golden("dropped_by_client", &ask(&shelf, "subject:\"large plan\""));
     golden("in_doubt", &ask(&shelf, "doubt.9"));
+    golden("many", &ask(&shelf, "alice@example.com"));
+    golden("never_seen_message_id", &ask(&shelf, "<lost.77@mail.example.com>"));
     golden("never_seen", &ask(&shelf, "bob@exmaple.org"));
 }
 
@@ -117,4 +135,49 @@ fn nothing_at_all_is_still_an_answer() {
         seen.verdict,
         "Never seen: no message that passed Relayscope matches bob@example.org; the trace is empty. No proxy is adding to this trace now."
     );
+}
+
+#[test]
+fn every_answer_fits_its_terminal() {
+    let shelf = whole_morning();
+    for question in ["nobody@example.org", "judy@example.org", "bob@exmaple.org", "alice@example.com", "5A2D33B1C8", "doubt.9"] {
+        for width in 80..=200 {
+            for full in [false, true] {
+                let screen = locate::render(&ask(&shelf, question), full, &look(Some(width)));
+                for line in screen.as_str().lines() {
+                    // A word that is longer than the line (a trace id in a command) is left whole, to be copied.
+                    assert!(columns(line) <= width || line.contains("relayscope "), "{question} at {width}: {line}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_text_is_shown_and_not_obeyed() {
+    let mut records = morning();
+    for record in &mut records {
+        if let relayscope::trace::Record::Transaction(transaction) = record {
+            let evil = "\u{1b}]0;owned\u{7}\u{202e}\r\n250 Accepted\u{9b}31m";
+            transaction.message.subject = Some(evil.into());
+            transaction.outcome.detail = Some(evil.into());
+            transaction.outcome.upstream_queue_id = Some(evil.into());
+            std::sync::Arc::make_mut(&mut transaction.client).helo = Some(evil.into());
+            std::sync::Arc::make_mut(&mut transaction.upstream).host = Some(evil.into());
+            for recipient in &mut transaction.envelope.recipients {
+                recipient.reply.iter_mut().for_each(|reply| reply.lines = vec![evil.into()]);
+            }
+        }
+    }
+    let shelf = Shelf { records, running: true };
+    for question in ["alice@example.com", "judy@example.org", "bob@exmaple.org"] {
+        for width in [None, Some(80)] {
+            let answer = ask(&shelf, question);
+            let screen = locate::render(&answer, true, &look(width));
+            for c in screen.as_str().chars() {
+                assert!(c == '\n' || !(c.is_control() || c == '\u{202e}'), "{question}: {c:?}");
+            }
+            assert!(!screen.as_str().lines().any(|line| line.trim_start().starts_with("250 Accepted")));
+        }
+    }
 }

@@ -100,11 +100,10 @@ impl Load {
     fn ready(options: &LoadOptions) -> Result<Self> {
         let arguments: Vec<String> = std::iter::once("load".to_owned()).chain(options.flags()).collect();
         let mut process = Process::role(&arguments)?;
-        let line = process.line()?;
-        if line != "READY" {
-            bail!("the load generator said {line:?}");
+        match process.line()?.as_str() {
+            "READY" => Ok(Self { process }),
+            line => bail!("{}", Measured::parse(line)?.error.unwrap_or_default()),
         }
-        Ok(Self { process })
     }
 
     fn go(&mut self) -> Result<()> {

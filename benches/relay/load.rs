@@ -33,16 +33,29 @@ pub fn run(options: LoadOptions) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let options = Rc::new(options);
     LocalSet::new().block_on(&runtime, async move {
-        let opened = tokio::time::timeout(PATIENCE, open(&options)).await.context("opening the sessions took too long")??;
+        let opened = match tokio::time::timeout(PATIENCE, open(&options)).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => return give_up(&format!("{error:#}")),
+            Err(_) => return give_up("the sessions aren't open and warm after a minute"),
+        };
         println!("READY");
         io::stdin().lock().read_line(&mut String::new())?;
         let limit = PATIENCE + Duration::from_secs_f64(options.seconds);
-        let (measured, _sessions) = tokio::time::timeout(limit, send(opened)).await.context("no end in time")??;
+        let Ok(sent) = tokio::time::timeout(limit, send(opened)).await else {
+            return give_up("messages without a reply a minute after the end");
+        };
+        let (measured, _sessions) = sent?;
         println!("{}", serde_json::to_string(&measured)?);
         // The sessions stay open until the orchestrator has looked.
         io::stdin().lock().read_line(&mut String::new())?;
         Ok(())
     })
+}
+
+/// In the place of READY or of the figures.
+fn give_up(error: &str) -> Result<()> {
+    println!("{}", serde_json::to_string(&Measured { error: Some(error.to_owned()), ..Measured::default() })?);
+    Ok(())
 }
 
 async fn open(options: &Rc<LoadOptions>) -> Result<Vec<Session>> {

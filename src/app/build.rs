@@ -10,9 +10,8 @@ use crate::config::Loaded;
 use crate::net::listen::bind_workers;
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls, self_signed};
-use crate::proxy::{Context, Counters, HostHealth, Roster};
+use crate::proxy::{Context, Counters, Desk, HostHealth, Roster};
 use crate::relay::options::{self, SessionOptions};
-use crate::store::Appender;
 use crate::trace::Origin;
 
 /// What all workers share.
@@ -84,15 +83,15 @@ impl Built {
     }
 
     /// One context a listener, for one worker.
-    pub fn contexts(&self, loaded: &Loaded, appender: &Appender, counters: &Arc<Counters>, roster: &Arc<Roster>) -> Vec<Context> {
-        self.sessions.iter().filter_map(|session| self.context(loaded, session, appender, counters, roster)).collect()
+    pub fn contexts(&self, loaded: &Loaded, desk: &Arc<Desk>, counters: &Arc<Counters>, roster: &Arc<Roster>) -> Vec<Context> {
+        self.sessions.iter().filter_map(|session| self.context(loaded, session, desk, counters, roster)).collect()
     }
 
     fn context(
         &self,
         loaded: &Loaded,
         session: &Arc<SessionOptions>,
-        appender: &Appender,
+        desk: &Arc<Desk>,
         counters: &Arc<Counters>,
         roster: &Arc<Roster>,
     ) -> Option<Context> {
@@ -108,19 +107,19 @@ impl Built {
             client_tls: self.client_tls.get(upstream)?.clone(),
             resolver: self.resolver.clone(),
             health: self.health.get(upstream)?.clone(),
-            appender: appender.clone(),
+            desk: desk.clone(),
             counters: counters.clone(),
             roster: roster.clone(),
         })
     }
 
     /// Gives a running worker the contexts of a changed configuration, listener by listener's name.
-    pub fn refresh(&self, loaded: &Loaded, appender: &Appender, counters: &Arc<Counters>, worker: &Worker) {
+    pub fn refresh(&self, loaded: &Loaded, counters: &Arc<Counters>, worker: &Worker) {
         for current in &worker.contexts {
             let before = current.load();
             let name = &before.options.listener.name;
             let changed = self.sessions.iter().find(|session| session.listener.name == *name);
-            match changed.and_then(|session| self.context(loaded, session, appender, counters, &before.roster)) {
+            match changed.and_then(|session| self.context(loaded, session, &before.desk, counters, &before.roster)) {
                 Some(context) => {
                     if context.options.listener.listen != before.options.listener.listen {
                         tracing::warn!(listener = name, "addresses change only with a restart");

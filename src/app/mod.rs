@@ -2,6 +2,7 @@
 //!
 //! `build` makes what sessions need, `worker` is one thread with its share of them, this file is the life of the process.
 
+mod api;
 mod build;
 mod worker;
 
@@ -10,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::Loaded;
 use crate::net::listen::BindError;
 use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
-use crate::proxy::{Counters, Phase, Roster};
+use crate::proxy::{Counters, Desk, Phase, Roster};
 use crate::store::{OpenError, RecoveryReport, Store};
 use build::Built;
 use worker::Worker;
@@ -57,7 +59,7 @@ pub fn start(loaded: Loaded) -> Result<Running, StartError> {
     let sockets = built.bind(loaded.workers)?;
     let mut workers = Vec::new();
     for (number, listeners) in sockets.into_iter().enumerate() {
-        let contexts = built.contexts(&loaded, &store.appender(), &counters, &Arc::new(Roster::default()));
+        let contexts = built.contexts(&loaded, &Arc::new(Desk::new(store.appender())), &counters, &Arc::new(Roster::default()));
         let worker =
             Worker::start(number, listeners, contexts).map_err(|source| StartError::System { what: "to start a worker thread", source })?;
         workers.push(worker);
@@ -72,8 +74,8 @@ pub fn start(loaded: Loaded) -> Result<Running, StartError> {
 /// A session takes two descriptors; the usual soft limit of 1,024 would end at 500 of them.
 fn raise_descriptors(loaded: &Loaded) {
     let sessions = loaded.sessions.iter().map(|it| it.limits.sessions).max().unwrap_or_default();
-    let wanted = 2 * sessions as u64 + 256;
-    match rlimit::increase_nofile_limit(wanted) {
+    let wanted = 2 * sessions as u64;
+    match rlimit::increase_nofile_limit(wanted + 256) {
         Ok(limit) if limit < wanted => tracing::warn!(
             limit,
             wanted,
@@ -139,7 +141,7 @@ impl Running {
     /// The signals can't be waited for.
     pub async fn stop(self) -> Result<(), StartError> {
         let (terminate, interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
-        self.drain(terminate, interrupt).await;
+        self.drain(terminate, interrupt, &watch::Sender::new(false)).await;
         Ok(())
     }
 
@@ -158,6 +160,8 @@ impl Running {
     pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>) -> Result<(), StartError> {
         let (mut terminate, mut interrupt, mut hangup) =
             (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?, handler(SignalKind::hangup())?);
+        let ending = watch::Sender::new(false);
+        api::serve(&self.store, self.loaded.store.dir.clone(), self.loaded.http.listen, ending.subscribe());
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -169,7 +173,7 @@ impl Running {
                 }
             }
         }
-        self.drain(terminate, interrupt).await;
+        self.drain(terminate, interrupt, &ending).await;
         Ok(())
     }
 
@@ -179,7 +183,7 @@ impl Running {
             Ok(built) => {
                 self.built = built;
                 for worker in &self.workers {
-                    self.built.refresh(&loaded, &self.store.appender(), &self.counters, worker);
+                    self.built.refresh(&loaded, &self.counters, worker);
                 }
                 if loaded.store != self.loaded.store || loaded.workers != self.loaded.workers {
                     tracing::warn!("[store] and `workers` change only with a restart");
@@ -191,7 +195,7 @@ impl Running {
         }
     }
 
-    async fn drain(self, mut terminate: Signal, mut interrupt: Signal) {
+    async fn drain(self, mut terminate: Signal, mut interrupt: Signal, ending: &watch::Sender<bool>) {
         let limit = self.loaded.sessions.iter().map(|it| it.limits.timeouts.drain).max().unwrap_or_default();
         tracing::info!(limit_s = limit.as_secs(), "draining: no new sessions, transactions under way may finish");
         self.announce(Phase::Drain);
@@ -212,6 +216,7 @@ impl Running {
             }
         }
         let Self { workers, store, .. } = self;
+        ending.send_replace(true);
         workers.into_iter().for_each(Worker::join);
         store.close();
         tracing::info!("stopped");

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::proxy::{Context, Phase, Roster, serve};
+use crate::proxy::{Context, Desk, Phase, Roster, serve};
 
 /// A listener's context on one worker, exchanged at reload.
 pub(super) type Current = Arc<ArcSwap<Context>>;
@@ -26,6 +26,7 @@ impl Worker {
     /// `listeners` and `contexts` stand for each other: one context a listener, as many sockets as it has addresses.
     pub fn start(number: usize, listeners: Vec<Vec<TcpListener>>, contexts: Vec<Context>) -> io::Result<Self> {
         let roster = contexts.first().map(|context| context.roster.clone()).unwrap_or_default();
+        let desk = contexts.first().map(|context| context.desk.clone());
         let contexts: Vec<Current> = contexts.into_iter().map(|context| Arc::new(ArcSwap::from_pointee(context))).collect();
         let (stop, stopped) = watch::channel(false);
         let pairs: Vec<(TcpListener, Current)> = listeners
@@ -35,8 +36,9 @@ impl Worker {
             .collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let present = roster.clone();
-        let thread =
-            std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || runtime.block_on(work(pairs, stopped, present)))?;
+        let thread = std::thread::Builder::new()
+            .name(format!("relay-{number}"))
+            .spawn(move || runtime.block_on(work(pairs, desk, stopped, present)))?;
         Ok(Self { contexts, roster, stop, thread })
     }
 
@@ -56,7 +58,10 @@ impl Worker {
     }
 }
 
-async fn work(pairs: Vec<(TcpListener, Current)>, mut stopped: watch::Receiver<bool>, roster: Arc<Roster>) {
+async fn work(pairs: Vec<(TcpListener, Current)>, desk: Option<Arc<Desk>>, mut stopped: watch::Receiver<bool>, roster: Arc<Roster>) {
+    if let Some(desk) = desk {
+        tokio::spawn(async move { desk.serve().await });
+    }
     let mut accepting = JoinSet::new();
     for (socket, current) in pairs {
         match tokio::net::TcpListener::from_std(socket) {

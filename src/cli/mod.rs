@@ -1,5 +1,108 @@
-//! The commands.
+//! The command line: what can be typed, and the exit status that it ends with.
+//!
+//! 0 done or found, 1 not found or a check found trouble, 2 usage, 3 store or network failure.
 
+mod backend;
+mod client;
+mod completions;
 pub mod config;
 pub mod demo;
+mod failure;
+mod ladder;
+pub mod locate;
 pub mod run;
+pub mod screen;
+mod search;
+mod show;
+mod stats;
+mod store;
+mod table;
+mod tail;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use failure::Status;
+
+/// Traces every mail transaction between a mail server and its smart host, and says where a message stopped.
+#[derive(Debug, Parser)]
+#[command(name = "relayscope", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which traces are asked, and in which form the answer comes.
+#[derive(Debug, Clone, Args)]
+pub struct Traces {
+    /// Directory of the store [default: ./relayscope-store, or /var/lib/relayscope]
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Ask a running proxy at this address: http://127.0.0.1:8025, or unix:/path/to/api.sock
+    #[arg(long, value_name = "URL", conflicts_with = "store")]
+    pub api: Option<String>,
+    /// File with the token for --api over TCP [default: $RELAYSCOPE_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Answer in JSON; lists as one object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Relay mail and trace it
+    Run(Box<run::Source>),
+    /// Try it all without a mail server: a smart host that misbehaves, sample traffic, and what to ask next
+    Demo(demo::DemoArgs),
+    /// Say where a message stopped, why, and what to do next
+    #[command(after_help = crate::path::what::GRAMMAR)]
+    Where(locate::Locate),
+    /// List the records that match, newest first
+    #[command(after_help = crate::path::what::GRAMMAR)]
+    Search(search::Search),
+    /// Show one record whole, with the dialogue of both legs
+    Show(show::Show),
+    /// Follow what passes, as it passes
+    #[command(after_help = crate::path::what::GRAMMAR)]
+    Tail(tail::Tail),
+    /// Count messages by state, stage, upstream and domain
+    #[command(after_help = crate::path::what::GRAMMAR)]
+    Stats(stats::Stats),
+    /// Check, show or explain the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Look after the store itself
+    Store(store::StoreCommand),
+    /// Print the completion script for a shell
+    Completions(completions::Completions),
+}
+
+/// Runs what was typed.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Status::Usage.into() } else { Status::Done.into() };
+        }
+    };
+    let done = match cli.command {
+        Command::Run(source) => return run::run(&source),
+        Command::Demo(arguments) => return demo::run(&arguments),
+        Command::Config(command) => return config::run(&command),
+        Command::Where(command) => command.run(),
+        Command::Search(command) => command.run(),
+        Command::Show(command) => command.run(),
+        Command::Tail(command) => command.run(),
+        Command::Stats(command) => command.run(),
+        Command::Store(command) => command.run(),
+        Command::Completions(command) => command.run(),
+    };
+    match done {
+        Ok(status) => status.into(),
+        Err(failure) => failure.report(),
+    }
+}

@@ -168,6 +168,9 @@ pub struct NeverSeen {
     pub verdict: String,
     /// Addresses in the trace that look like the one asked for, nearest first.
     pub nearest: Vec<Nearest>,
+    /// Attempts that ended before the message text, where a Message-ID or subject was asked for: it may be one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_header: Vec<Headerless>,
     /// Sessions that ended before MAIL FROM: they could have carried the message.
     pub sessions: Vec<EarlyEnd>,
     pub tracing: Tracing,
@@ -182,6 +185,20 @@ pub struct Nearest {
     pub last_at: Time,
     /// The newest record with it.
     pub id: Id,
+}
+
+/// A transaction of which nothing but the envelope was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Headerless {
+    pub id: Id,
+    pub at: Time,
+    /// The reverse-path; empty for the null sender.
+    pub from: String,
+    pub recipients: Vec<String>,
+    pub state: Word<State>,
+    pub stage: Word<Stage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reply>,
 }
 
 /// A session that ended before any transaction.

@@ -35,12 +35,12 @@ impl Clock {
         }
     }
 
-    /// The same with milliseconds.
+    /// With milliseconds where there is no date: `10:02:11.100` today, `2026-11-22 10:02:11` on other days.
     pub fn precise(&self, at: Time) -> String {
         let zoned = at.timestamp().to_zoned_datetime(self.zone.clone());
         match self.today {
-            None => zoned.strftime("%F %T%.3f UTC").to_string(),
-            Some(_) => zoned.strftime("%F %T%.3f").to_string(),
+            Some(today) if today == zoned.date() => zoned.strftime("%T%.3f").to_string(),
+            _ => self.moment(at),
         }
     }
 
@@ -91,7 +91,6 @@ mod tests {
     #[test]
     fn utc_names_day_and_zone() {
         assert_eq!(Clock::utc().moment(AT), "2025-11-23 10:02:11 UTC");
-        assert_eq!(Clock::utc().precise(AT), "2025-11-23 10:02:11.000 UTC");
     }
 
     #[test]
@@ -99,9 +98,11 @@ mod tests {
         let zone = TimeZone::fixed(jiff::tz::offset(1));
         let same_day = Clock::local(zone.clone(), AT.timestamp());
         assert_eq!(same_day.moment(AT), "11:02:11");
+        assert_eq!(same_day.precise(AT), "11:02:11.000");
         assert_eq!(same_day.zone_name(AT), "+01");
         let next_day = Clock::local(zone, Time(AT.0 + 86_400_000_000).timestamp());
         assert_eq!(next_day.moment(AT), "2025-11-23 11:02:11");
+        assert_eq!(next_day.precise(AT), "2025-11-23 11:02:11");
     }
 
     #[test]

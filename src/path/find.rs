@@ -12,6 +12,8 @@ use crate::trace::{Record, RecordId, Transaction, WallMicros};
 
 /// Matching records looked at for one answer; further ones only set `more`.
 const MATCHES: usize = 200;
+/// Pages that were cut short without a match, after which a search is given up.
+const PATIENCE: usize = 5;
 /// Attempts fetched for one message.
 const ATTEMPTS: usize = 100;
 /// Recipients by which attempts without a header are looked for.
@@ -45,7 +47,7 @@ pub trait Traces {
 /// What the traces' own reading fails with.
 pub fn find<T: Traces>(traces: &T, what: &What, limit: usize, now: WallMicros) -> Result<Answer, T::Error> {
     for reading in what.readings() {
-        let page = traces.query(&reading.query, &PageRequest::newest(MATCHES))?;
+        let page = first_matches(traces, &reading.query)?;
         let more = page.next.is_some();
         let matched: Vec<Transaction> = page.records.into_iter().filter_map(transaction).collect();
         if matched.is_empty() {
@@ -59,6 +61,18 @@ pub fn find<T: Traces>(traces: &T, what: &What, limit: usize, now: WallMicros) -
     }
     let never_seen = never::never_seen(traces, what, now)?;
     Ok(Answer { query: what.text.clone(), messages: Vec::new(), more: false, never_seen: Some(never_seen) })
+}
+
+/// A page that was cut short and is empty says nothing yet: the search goes on a few times.
+fn first_matches<T: Traces>(traces: &T, query: &Query) -> Result<Page, T::Error> {
+    let mut page = traces.query(query, &PageRequest::newest(MATCHES))?;
+    for _ in 0..PATIENCE {
+        if !page.records.is_empty() || page.next.is_none() {
+            break;
+        }
+        page = traces.query(query, &PageRequest { limit: MATCHES, before: page.next })?;
+    }
+    Ok(page)
 }
 
 fn transaction(record: Record) -> Option<Transaction> {
@@ -105,7 +119,7 @@ fn kin(group: &Group) -> Vec<Query> {
     } else if let Some(digest) = attempts().find_map(|it| it.message.body_digest.as_deref()) {
         queries.push(Query::of(Term::BodyDigest(digest.to_owned())));
     }
-    let (Some(first), Some(last)) = (attempts().next(), attempts().last()) else { return queries };
+    let (Some(first), Some(last)) = (attempts().next(), attempts().next_back()) else { return queries };
     for recipient in first.envelope.recipients.iter().take(KIN_RECIPIENTS) {
         queries.push(Query {
             all: vec![

@@ -2,9 +2,11 @@
 //!
 //! Reading order: [`what`] (what was asked), [`find`] (records fetched and completed), [`join`] (records → messages),
 //! [`fate`] (each recipient's latest truth), [`verdict`] and [`next`] (the words), [`never`] (no match is an answer too);
-//! [`answer`] is the public JSON of it all. Nothing here prints or opens a store.
+//! [`answer`] is the public JSON of it all; [`ask`] is where the command line and the API put their questions. Nothing here
+//! prints or opens a store.
 
 pub mod answer;
+pub mod ask;
 pub mod clock;
 pub mod fate;
 pub mod find;
@@ -12,12 +14,15 @@ pub mod join;
 pub mod nearest;
 pub mod never;
 pub mod next;
+pub mod stats;
 pub mod verdict;
 pub mod what;
 pub mod when;
 pub mod words;
 
 pub use answer::{Answer, Fate, Hop, MessagePath};
+pub use ask::{Listing, StoreTraces};
 pub use clock::Clock;
 pub use find::{Traces, find};
+pub use stats::{By, Stats};
 pub use what::{NotUnderstood, What};

@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 
-use super::answer::{EarlyEnd, Hole, Nearest, NeverSeen, Tracing};
+use super::answer::{EarlyEnd, Headerless, Hole, Nearest, NeverSeen, Tracing};
 use super::clock::Clock;
 use super::fate::{hop_client, hop_upstream};
 use super::find::Traces;
-use super::join::key;
+use super::join::{is_headerless, key};
 use super::nearest::address_distance;
 use super::what::What;
 use super::words;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::{Id, Reply, Time, Word};
-use crate::trace::{EndHow, Record, RecordKind, Session, Transaction, WallMicros};
+use crate::trace::{EndHow, Record, RecordKind, Session, Stage, Transaction, WallMicros};
 
 /// Where the question names no time, sessions of this span before now are shown.
 const RECENT_US: u64 = 86_400_000_000;
@@ -20,6 +20,7 @@ const RECENT_US: u64 = 86_400_000_000;
 const LOOKED_THROUGH: usize = 1_000;
 const NEAREST: usize = 5;
 const SESSIONS: usize = 10;
+const HEADERLESS: usize = 10;
 const GAPS: usize = 10;
 /// Client addresses that one sender is taken to have.
 const HOSTS: usize = 4;
@@ -33,6 +34,7 @@ pub fn never_seen<T: Traces>(traces: &T, what: &What, now: WallMicros) -> Result
     let mut seen = NeverSeen {
         verdict: String::new(),
         nearest: nearest(traces, what)?,
+        without_header: without_header(traces, what, now)?,
         sessions: sessions(traces, what, now)?,
         tracing: Tracing {
             since: what.since.map(Time),
@@ -95,6 +97,51 @@ fn addresses(transaction: &Transaction) -> impl Iterator<Item = &str> {
     std::iter::once(transaction.envelope.reverse_path.as_str()).chain(recipients)
 }
 
+/// Refused at MAIL FROM or RCPT TO, a message leaves neither Message-ID nor subject. By a Message-ID's domain they can be
+/// told apart from others'; without one the newest are shown.
+fn without_header<T: Traces>(traces: &T, what: &What, now: WallMicros) -> Result<Vec<Headerless>, T::Error> {
+    let Some(domain) = what.needs_header() else { return Ok(Vec::new()) };
+    let mut found: Vec<Headerless> = Vec::new();
+    for stage in [Stage::MailFrom, Stage::RcptTo] {
+        let query =
+            Query { all: vec![Term::Kind(RecordKind::Transaction), Term::Stage(stage)], since: recent(what, now), until: what.until };
+        for record in traces.query(&query, &PageRequest::newest(HEADERLESS * 20))?.records {
+            let Record::Transaction(it) = record else { continue };
+            let known = found.iter().any(|other| other.id.0 == it.id);
+            if !known && is_headerless(&it) && domain.is_none_or(|domain| is_of_domain(&it, domain)) {
+                found.push(Headerless {
+                    id: Id(it.id),
+                    at: Time(it.at),
+                    from: it.envelope.reverse_path.clone(),
+                    recipients: it.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect(),
+                    state: Word(it.outcome.state),
+                    stage: Word(it.outcome.stage),
+                    reply: it.outcome.reply.as_ref().map(Reply::from),
+                });
+            }
+        }
+    }
+    found.sort_by_key(|it| std::cmp::Reverse((it.at, it.id)));
+    found.truncate(HEADERLESS);
+    Ok(found)
+}
+
+/// Message-IDs bear the sender's domain, or the name of the host that made them.
+fn is_of_domain(transaction: &Transaction, domain: &str) -> bool {
+    let within = |name: &str, domain: &str| {
+        let (name, domain) = (name.to_ascii_lowercase(), domain.to_ascii_lowercase());
+        name == domain || name.strip_suffix(&domain).is_some_and(|rest| rest.ends_with('.'))
+    };
+    let sender = transaction.envelope.reverse_path.rsplit_once('@').map(|(_, domain)| domain);
+    let names = sender.into_iter().chain(transaction.client.helo.as_deref());
+    names.into_iter().any(|name| within(name, domain) || within(domain, name))
+}
+
+/// From when on it is looked for what surrounds a message that wasn't found.
+fn recent(what: &What, now: WallMicros) -> Option<WallMicros> {
+    what.since.or_else(|| Some(what.until.unwrap_or(now).saturating_sub(RECENT_US)))
+}
+
 /// Sessions that never came to MAIL FROM, of the sender's hosts if those are known.
 fn sessions<T: Traces>(traces: &T, what: &What, now: WallMicros) -> Result<Vec<EarlyEnd>, T::Error> {
     let mut hosts = Vec::new();
@@ -109,7 +156,7 @@ fn sessions<T: Traces>(traces: &T, what: &What, now: WallMicros) -> Result<Vec<E
             }
         }
     }
-    let since = what.since.or_else(|| Some(what.until.unwrap_or(now).saturating_sub(RECENT_US)));
+    let since = recent(what, now);
     let in_span = |terms: Vec<Term>| {
         let all = std::iter::once(Term::Kind(RecordKind::Session)).chain(terms).collect();
         Query { all, since, until: what.until }
@@ -180,6 +227,13 @@ pub fn verdict(seen: &NeverSeen, query: &str, clock: &Clock) -> String {
     if let Some(near) = seen.nearest.first() {
         text.push_str(&format!(" Did you mean {} (last seen {})?", near.address, clock.moment(near.last_at)));
     }
+    match seen.without_header.len() {
+        0 => {}
+        1 => text.push_str(" A message that is refused before its text leaves no Message-ID or subject here: one such attempt is listed."),
+        many => text.push_str(&format!(
+            " A message that is refused before its text leaves no Message-ID or subject here: {many} such attempts are listed."
+        )),
+    }
     if let Some(last) = seen.sessions.first() {
         let why = early_end_words(last);
         let who = words::client_of(&last.client);
@@ -222,6 +276,9 @@ pub fn next(seen: &NeverSeen, clock: &Clock) -> Vec<String> {
     let mut steps = Vec::new();
     if let Some(near) = seen.nearest.first() {
         steps.push(format!("If {} was meant: relayscope where {}", near.address, near.address));
+    }
+    if !seen.without_header.is_empty() {
+        steps.push("Ask by recipient or sender: those are seen before the message text.".to_owned());
     }
     if let Some(last) = seen.sessions.first() {
         steps.push(format!("What became of the last of those sessions: relayscope show {}", last.id));

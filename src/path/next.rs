@@ -19,7 +19,8 @@ pub fn next(path: &MessagePath, clock: &Clock) -> Vec<String> {
             steps.push(step(path, hop, state, clock));
         }
     }
-    let decisive = path.hops.iter().rev().find(|hop| hop.state.0 != State::Accepted).or(path.hops.last());
+    let stopped = path.hops.iter().rev().find(|hop| hop.state.0 != State::Accepted);
+    let decisive = if path.state.0 == State::Accepted { path.hops.last() } else { stopped.or(path.hops.last()) };
     if let Some(hop) = decisive {
         steps.push(format!("The whole dialogue: relayscope show {}", hop.id));
     }

@@ -3,7 +3,8 @@
 use super::answer::{Fate, Hop, MessagePath};
 use super::clock::{Clock, octets};
 use super::words;
-use crate::trace::{Actor, Stage, State};
+use crate::trace::json::Word;
+use crate::trace::{Actor, Flag, Stage, State};
 
 /// The verdict on a path. The worst fate leads; the other recipients follow in the same sentence.
 pub fn verdict(path: &MessagePath, clock: &Clock) -> String {
@@ -124,7 +125,8 @@ impl Subject<'_> {
         let hop = self.hop;
         let stage = words::stage(hop.stage.0);
         let what = match (&hop.detail, hop.by.0, &hop.reply) {
-            (Some(detail), ..) => detail.trim_end_matches('.').to_owned(),
+            // What follows from it is said below in our own words.
+            (Some(detail), ..) => detail.split(';').next().unwrap_or(detail).trim_end_matches('.').to_owned(),
             (None, _, Some(reply)) => format!("{stage}: {}", words::reply(reply)),
             (None, Actor::Client, None) => format!("the client {} gave up at {stage}", words::client(hop)),
             (None, Actor::Proxy, None) => format!("Relayscope gave up at {stage}"),
@@ -161,7 +163,7 @@ impl Subject<'_> {
         let stage = fate.map_or(hop.stage.0, |fate| fate.stage.0);
         let reply = fate.map_or(hop.reply.as_ref(), |fate| fate.reply.as_ref());
         let detail = fate.map_or(hop.detail.as_ref(), |fate| fate.detail.as_ref());
-        let place = words::place(&Hop { by: crate::trace::json::Word(by), ..hop.clone() });
+        let place = words::place(&Hop { by: Word(by), ..hop.clone() });
         let why = match (reply, detail) {
             // What the client got in our own words says less than why we said it.
             (Some(reply), Some(detail)) if by != Actor::Upstream => {
@@ -203,6 +205,12 @@ impl Subject<'_> {
         match state {
             State::Accepted => {
                 let mut text = " Relayscope's part ended there: ask that server for what came after.".to_owned();
+                if self.hop.flags.contains(&Word(Flag::LateReply)) {
+                    let client = words::client(self.hop);
+                    text.push_str(&format!(
+                        " {client} had gone before that reply came and may send it again: {upstream} would have it twice."
+                    ));
+                }
                 if let Some(doubt) = earlier_doubt {
                     let moment = self.clock.moment(doubt.at);
                     text.push_str(&format!(" An earlier attempt, {moment}, ended in doubt: {} may have it twice.", words::upstream(doubt)));

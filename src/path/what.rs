@@ -11,7 +11,7 @@ use super::nearest::nearest_word;
 use super::when::{self, Edge};
 use crate::store::{Query, Term};
 use crate::trace::json::Time;
-use crate::trace::{Flag, RecordId, RecordKind, Stage, State, WallMicros};
+use crate::trace::{Flag, Record, RecordId, RecordKind, Stage, State, WallMicros};
 
 /// The grammar, for `--help` and errors.
 pub const GRAMMAR: &str = "\
@@ -61,6 +61,11 @@ const FIELDS: &[&str] = &[
     "since",
     "until",
 ];
+
+/// Whether something can be asked for by that name.
+pub fn is_field(name: &str) -> bool {
+    FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name))
+}
 
 /// Where and why a question can't be understood.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -228,6 +233,11 @@ impl What {
         readings
     }
 
+    /// Whether a record answers the question in any of its readings: for those who follow, and can't wait which one is meant.
+    pub fn may_mean(&self, record: &Record) -> bool {
+        self.readings().iter().any(|reading| reading.query.matches(record))
+    }
+
     /// Whole addresses in the question: what a misspelling can be in.
     pub fn addresses(&self) -> Vec<&str> {
         let of_fields = self.fields.iter().filter_map(|term| match term {
@@ -236,6 +246,20 @@ impl What {
         });
         let of_words = self.free.iter().map(|word| word.trim_start_matches('<').trim_end_matches('>'));
         of_fields.chain(of_words).filter(|word| word.find('@').is_some_and(|at| at > 0)).collect()
+    }
+
+    /// Whether the question is for what only a header tells (a Message-ID, a subject), and the domain of the Message-ID.
+    pub fn needs_header(&self) -> Option<Option<&str>> {
+        let of_fields = self.fields.iter().find_map(|term| match term {
+            Term::MessageId(id) => Some(id.as_str()),
+            Term::Subject(_) => Some(""),
+            _ => None,
+        });
+        let asked = of_fields.or(self.free.first().map(String::as_str))?;
+        if std::net::IpAddr::from_str(asked).is_ok() || RecordId::from_str(asked).is_ok() {
+            return None;
+        }
+        Some(asked.trim_end_matches('>').rsplit_once('@').map(|(_, domain)| domain))
     }
 
     /// The sender asked for, if one was.
@@ -300,6 +324,10 @@ fn words(text: &str) -> Result<Vec<Word>, NotUnderstood> {
         {
             word.value = format!("{field}:{}", word.value);
             word.field = None;
+        }
+        if let Some(name) = word.value.strip_suffix(':').filter(|name| word.field.is_none() && !quoted && is_field(name)) {
+            let message = format!("{name}: has no value (quote it if it is a word of a subject: \"{name}:\")");
+            return Err(NotUnderstood { column: word.column, message });
         }
         words.push(word);
     }

@@ -91,6 +91,7 @@ fn errors_point_at_the_column() {
     refuses("since:soon", 7, "not a time");
     refuses("since:1h until:2h", 1, "nothing can match");
     refuses("http://x", 1, "quote it");
+    refuses("bob since:", 5, "has no value");
 }
 
 #[test]

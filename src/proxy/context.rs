@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
+use super::desk::Desk;
 use super::health::HostHealth;
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls};
 use crate::relay::options::SessionOptions;
-use crate::store::Appender;
 use crate::trace::Origin;
 
 /// Shared by all sessions of one listener on one worker.
@@ -22,7 +22,7 @@ pub struct Context {
     pub client_tls: Arc<ClientTls>,
     pub resolver: Arc<Resolver>,
     pub health: Arc<HostHealth>,
-    pub appender: Appender,
+    pub desk: Arc<Desk>,
     pub counters: Arc<Counters>,
     pub roster: Arc<Roster>,
 }

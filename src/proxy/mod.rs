@@ -4,6 +4,7 @@
 
 mod accept;
 mod context;
+mod desk;
 mod dial;
 mod health;
 mod leg;
@@ -11,4 +12,5 @@ mod session;
 
 pub use accept::serve;
 pub use context::{Context, Counters, Phase, Roster};
+pub use desk::Desk;
 pub use health::HostHealth;

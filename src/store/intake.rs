@@ -151,6 +151,14 @@ impl Appender {
         matches!(self.intake.outcome(ticket), Poll::Ready(Ok(())))
     }
 
+    /// Whether the record was stored (true) or could not be (false); `None`: not decided yet.
+    pub fn outcome(&self, ticket: Ticket) -> Option<bool> {
+        match self.intake.outcome(ticket) {
+            Poll::Ready(outcome) => Some(outcome.is_ok()),
+            Poll::Pending => None,
+        }
+    }
+
     /// Neither stored nor failed yet.
     pub(super) fn is_pending(&self, ticket: Ticket) -> bool {
         self.intake.outcome(ticket).is_pending()

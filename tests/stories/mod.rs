@@ -4,8 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use relayscope::store::{Page, PageRequest, Query};
+use relayscope::http::{self, Api, Guard, Token};
+use relayscope::path::StoreTraces;
+use relayscope::store::{Options, Page, PageRequest, Query, Store};
 use relayscope::trace::*;
+use tokio::sync::watch;
 
 /// 2026-11-23T00:00:00Z.
 pub const MIDNIGHT: WallMicros = 1_795_392_000_000_000;
@@ -436,5 +439,66 @@ impl relayscope::path::Traces for Shelf {
 
     fn is_running(&self) -> bool {
         self.running
+    }
+}
+
+/// A store in `dir` that holds the whole morning, written.
+pub fn store(dir: &std::path::Path) -> Store {
+    let mut options = Options::new(dir);
+    options.keep_days = 0;
+    let store = Store::open(options).unwrap().store;
+    let appender = store.appender();
+    let tickets: Vec<_> = morning().iter().map(|record| appender.append(record).unwrap()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for ticket in tickets {
+        runtime.block_on(std::future::poll_fn(|cx| appender.poll_stored(ticket, cx))).unwrap();
+    }
+    store
+}
+
+/// A store served as a running proxy does it, on a thread of its own.
+pub struct Proxy {
+    pub store: Store,
+    pub tcp: std::net::SocketAddr,
+    ending: watch::Sender<bool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Proxy {
+    pub fn start(dir: &std::path::Path, token: bool) -> Self {
+        let store = store(dir);
+        let token = token.then(|| Token::of_store(dir).unwrap());
+        let (ending, ends) = watch::channel(false);
+        let (say, told) = std::sync::mpsc::channel();
+        let (dir, served) = (dir.to_owned(), store.clone());
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let router = http::router(Api::new(StoreTraces::new(served, true), ends.clone()));
+                let unix = http::bind_unix(&dir).await.unwrap();
+                let tcp = http::bind_tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+                say.send(tcp.local_addr().unwrap()).unwrap();
+                let over_tcp = http::serve_tcp(tcp, router.clone(), Guard::new(token), ends.clone());
+                tokio::join!(http::serve_unix(unix, router, ends.clone()), over_tcp);
+            });
+        });
+        Self { store, tcp: told.recv().unwrap(), ending, thread: Some(thread) }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.tcp)
+    }
+
+    /// Ends the serving; the store stays open.
+    pub fn end(&mut self) {
+        self.ending.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+
+    pub fn stop(mut self) {
+        self.end();
+        self.store.close();
     }
 }

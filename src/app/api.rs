@@ -1,0 +1,48 @@
+//! Serves the API on `api.sock` and, if configured, on a loopback address, for as long as the process lives.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::http::{Api, Guard, Token, bind_tcp, bind_unix, router, serve_tcp, serve_unix};
+use crate::path::StoreTraces;
+use crate::store::Store;
+
+/// How long to wait before a socket that can't be bound is tried again: a store's disk may come back.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Starts both; what can't be had is said and tried again, and never keeps mail waiting.
+pub(super) fn serve(store: &Store, dir: PathBuf, address: Option<SocketAddr>, ending: watch::Receiver<bool>) {
+    let router = router(Api::new(StoreTraces::new(store.clone(), true), ending.clone()));
+    {
+        let (router, dir, mut ending) = (router.clone(), dir.clone(), ending.clone());
+        tokio::spawn(async move {
+            let mut said = false;
+            loop {
+                match bind_unix(&dir).await {
+                    Ok(listener) => return serve_unix(listener, router, ending).await,
+                    Err(error) if !said => tracing::error!(%error, "the commands can't reach this process until its socket can be made"),
+                    Err(_) => {}
+                }
+                said = true;
+                tokio::select! {
+                    () = tokio::time::sleep(RETRY) => {}
+                    _ = ending.wait_for(|ending| *ending) => return,
+                }
+            }
+        });
+    }
+    let Some(address) = address else { return };
+    tokio::spawn(async move {
+        let token = match Token::of_store(&dir) {
+            Ok(token) => token,
+            Err(error) => return tracing::error!(%error, "no HTTP API over TCP without its token"),
+        };
+        match bind_tcp(address).await {
+            Ok(listener) => serve_tcp(listener, router, Guard::new(Some(token)), ending).await,
+            Err(error) => tracing::error!(%error, "no HTTP API over TCP"),
+        }
+    });
+}

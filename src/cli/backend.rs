@@ -1,0 +1,177 @@
+//! Where answers come from: a running proxy's API, or the store of a stopped one. Both answer alike.
+
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::Traces;
+use super::client::{Client, Events, Place};
+use super::failure::Failure;
+use crate::http::SOCKET;
+use crate::path::ask::StoreNumbers;
+use crate::path::{Answer, By, Clock, Listing, Stats, StoreTraces, What, never, stats};
+use crate::store::{Cursor, OpenError, Options, Store};
+use crate::trace::json::{Record, Time};
+use crate::trace::{RecordId, WallMicros};
+
+/// Where a store is looked for if none is named.
+const USUAL: [&str; 2] = ["./relayscope-store", "/var/lib/relayscope"];
+
+#[derive(Debug)]
+pub enum Backend {
+    Api(Client),
+    Store(StoreTraces),
+}
+
+impl Backend {
+    /// The API that is named, the one of the store's running proxy, or the store itself.
+    pub fn open(traces: &Traces) -> Result<Self, Failure> {
+        if let Some(url) = &traces.api {
+            let place = Place::parse(url).map_err(|error| Failure::usage(format!("--api {error}")))?;
+            return Ok(Self::Api(Client::new(place, token(traces)?)?));
+        }
+        let dir = store_dir(traces)?;
+        match running(&dir)? {
+            Some(socket) => Ok(Self::Api(Client::new(Place::Unix(socket), None)?)),
+            None => Ok(Self::Store(StoreTraces::new(open_store(&dir)?, false))),
+        }
+    }
+
+    pub fn locate(&self, what: &What, limit: usize, now: Timestamp) -> Result<Answer, Failure> {
+        let mut answer = match self {
+            Self::Store(store) => store.locate(what, limit, micros(now)).map_err(Failure::failed)?,
+            Self::Api(client) => found(client.get("/api/v1/where", &[("q", &what.canonical()), ("limit", &limit.to_string())])?)?,
+        };
+        // The API was asked with absolute times; the answer is to what was typed.
+        answer.query.clone_from(&what.text);
+        if let Some(seen) = &mut answer.never_seen {
+            seen.verdict = never::verdict(seen, &what.text, &Clock::utc());
+        }
+        Ok(answer)
+    }
+
+    pub fn list(&self, what: &What, limit: usize, before: Option<Cursor>) -> Result<Listing, Failure> {
+        match self {
+            Self::Store(store) => store.list(what, limit, before).map_err(Failure::failed),
+            Self::Api(client) => {
+                let (question, limit) = (what.canonical(), limit.to_string());
+                let cursor = before.map(|cursor| cursor.to_string());
+                let mut query = vec![("q", question.as_str()), ("limit", limit.as_str())];
+                query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+                found(client.get("/api/v1/transactions", &query)?)
+            }
+        }
+    }
+
+    pub fn record(&self, id: RecordId) -> Result<Option<Record>, Failure> {
+        match self {
+            Self::Store(store) => store.record(id).map_err(Failure::failed),
+            Self::Api(client) => Ok(client.get(&format!("/api/v1/transactions/{id}"), &[])?),
+        }
+    }
+
+    pub fn stats(&self, what: &What, by: &[By], since: WallMicros, until: WallMicros) -> Result<Stats, Failure> {
+        match self {
+            Self::Store(store) => stats::stats(store, what, by, since, until).map_err(Failure::failed),
+            Self::Api(client) => {
+                let by = by.iter().map(|by| by.word()).collect::<Vec<_>>().join(",");
+                let over = Time(since).to_string();
+                found(client.get("/api/v1/stats", &[("q", &what.canonical()), ("by", &by), ("over", &over)])?)
+            }
+        }
+    }
+
+    pub fn store_stats(&self) -> Result<StoreNumbers, Failure> {
+        match self {
+            Self::Store(store) => store.store_stats().map_err(Failure::failed),
+            Self::Api(client) => found(client.get("/api/v1/store/stats", &[])?),
+        }
+    }
+}
+
+/// Records as they are stored.
+#[derive(Debug)]
+pub struct Live(Events);
+
+impl Live {
+    /// Follows what comes; `None` if no proxy is running.
+    pub fn follow(traces: &Traces, what: &What) -> Result<Option<Self>, Failure> {
+        match Backend::open(traces)? {
+            Backend::Store(_) => Ok(None),
+            Backend::Api(client) => Ok(Some(Self(client.follow("/api/v1/live", &[("q", &what.canonical())])?))),
+        }
+    }
+
+    /// The next record, or `None` if the proxy has gone.
+    pub fn next(&mut self) -> Result<Option<Record>, Failure> {
+        match self.0.next_data()? {
+            Some(data) => Ok(Some(serde_json::from_str(&data).map_err(Failure::failed)?)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The API has no answer for a path that it must know.
+fn found<T>(answer: Option<T>) -> Result<T, Failure> {
+    answer.ok_or_else(|| Failure::failed(anyhow::anyhow!("the API does not know this question: is it another version?")))
+}
+
+fn micros(now: Timestamp) -> WallMicros {
+    u64::try_from(now.as_microsecond()).unwrap_or_default()
+}
+
+fn token(traces: &Traces) -> Result<Option<String>, Failure> {
+    match &traces.token_file {
+        Some(path) => crate::http::read_token(path).map(Some).map_err(|error| Failure::usage(error.to_string())),
+        None => Ok(std::env::var("RELAYSCOPE_TOKEN").ok().filter(|token| !token.is_empty())),
+    }
+}
+
+/// The store that is named, or the first of the usual ones that is there.
+pub fn store_dir(traces: &Traces) -> Result<PathBuf, Failure> {
+    let advice = "name the store of your proxy with --store DIR, or a running proxy with --api URL";
+    match &traces.store {
+        // Never made here: a mistyped name must not look like an empty store.
+        Some(dir) if dir.is_dir() => Ok(dir.clone()),
+        Some(dir) => Err(Failure::failed(anyhow::anyhow!("{}: there is no such directory", dir.display())).advise(advice)),
+        None => match USUAL.iter().map(Path::new).find(|dir| dir.is_dir()) {
+            Some(dir) => Ok(dir.to_owned()),
+            None => Err(Failure::failed(anyhow::anyhow!("no store at {}", USUAL.join(" or "))).advise(advice)),
+        },
+    }
+}
+
+/// The socket of a proxy that answers there now.
+pub fn running(dir: &Path) -> Result<Option<PathBuf>, Failure> {
+    let socket = dir.join(SOCKET);
+    match UnixStream::connect(&socket) {
+        Ok(_) => Ok(Some(socket)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => {
+            let failure = Failure::failed(anyhow::anyhow!("{}: {error}", socket.display()));
+            Err(match error.kind() {
+                ErrorKind::PermissionDenied => failure.advise("become the proxy's user, or join its group: the socket has mode 0660"),
+                _ => failure,
+            })
+        }
+    }
+}
+
+/// Takes the lock of a stopped proxy's store.
+pub fn open_store(dir: &Path) -> Result<Store, Failure> {
+    let mut options = Options::new(dir);
+    // How long traces are kept is the proxy's to decide, not a reader's.
+    (options.keep_days, options.keep_octets) = (0, 0);
+    let opened = Store::open(options).map_err(|error| {
+        let advice = match &error {
+            OpenError::InUse { .. } | OpenError::InUseBySomebody { .. } => {
+                "it holds the store but does not answer on its api.sock: see its log"
+            }
+            OpenError::Io { .. } => "run it as the proxy's user, or repair the directory's permissions",
+        };
+        Failure::failed(error).advise(advice)
+    })?;
+    Ok(opened.store)
+}

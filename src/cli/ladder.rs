@@ -1,0 +1,102 @@
+//! The dialogue of both legs on one clock: who said what to whom, and how long the proxy held it.
+
+use super::screen::{Look, Screen, Style};
+use crate::path::clock::grouped;
+use crate::trace::json::Line;
+use crate::trace::{Flow, Leg};
+
+/// Lines further on in which the other side of a relayed line is looked for.
+const NEAR: usize = 256;
+
+/// One rung: a line that was relayed, or that one leg alone saw.
+#[derive(Debug, PartialEq, Eq)]
+struct Rung<'a> {
+    t_us: u64,
+    from: Leg,
+    flow: Flow,
+    /// How long after it came it was passed on; `None` if it stayed on its leg.
+    held_us: Option<u64>,
+    text: &'a str,
+}
+
+fn rungs(timeline: &[Line]) -> Vec<Rung<'_>> {
+    let mut passed = vec![false; timeline.len()];
+    let mut rungs = Vec::new();
+    for (index, line) in timeline.iter().enumerate() {
+        if passed.get(index).copied().unwrap_or(false) {
+            continue;
+        }
+        let other_side = |(_, later): &(usize, &Line)| later.leg != line.leg && later.dir.0 == Flow::Out && later.text == line.text;
+        let open = |(index, _): &(usize, &Line)| !passed.get(*index).copied().unwrap_or(true);
+        let relayed = match line.dir.0 {
+            Flow::In => timeline.iter().enumerate().skip(index + 1).take(NEAR).filter(open).find(other_side),
+            Flow::Out => None,
+        };
+        let held_us = relayed.map(|(_, later)| later.t_us.saturating_sub(line.t_us));
+        if let Some(flag) = relayed.map(|(later, _)| later).and_then(|later| passed.get_mut(later)) {
+            *flag = true;
+        }
+        rungs.push(Rung { t_us: line.t_us, from: line.leg.0, flow: line.dir.0, held_us, text: &line.text });
+    }
+    rungs
+}
+
+/// Draws the timeline, one rung a line.
+pub fn draw(screen: &mut Screen, timeline: &[Line], cut: u32, look: &Look) {
+    screen.styled(Style::Faint, "          µs  client  relay  upstream   held µs").newline();
+    for rung in rungs(timeline) {
+        let held = rung.held_us.map(|us| format!("+{}", grouped(us))).unwrap_or_default();
+        let arrows = match (rung.from, rung.flow, rung.held_us.is_some()) {
+            (Leg::Client, Flow::In, true) => "  C ──────▶ R ──────▶ U",
+            (Leg::Client, Flow::In, false) => "  C ──────▶ R          ",
+            (Leg::Client, Flow::Out, _) => "  C ◀────── R          ",
+            (Leg::Upstream, Flow::In, true) => "  C ◀────── R ◀────── U",
+            (Leg::Upstream, Flow::In, false) => "            R ◀────── U",
+            (Leg::Upstream, Flow::Out, _) => "            R ──────▶ U",
+        };
+        let style = match (rung.from, rung.flow) {
+            (Leg::Upstream, Flow::In) | (Leg::Client, Flow::Out) => reply_style(rung.text),
+            _ => Style::Plain,
+        };
+        screen.put(&format!("{:>12}{arrows} {held:>9}  ", grouped(rung.t_us)));
+        screen.paragraph(style, rung.text, look.width.map(|width| width.saturating_sub(48)), 48);
+    }
+    if cut > 0 {
+        screen.styled(Style::Faint, &format!("              … {cut} lines more did not fit the record")).newline();
+    }
+}
+
+fn reply_style(text: &str) -> Style {
+    match text.as_bytes().first() {
+        Some(b'4') => Style::Wait,
+        Some(b'5') => Style::Bad,
+        _ => Style::Plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::json::Word;
+
+    fn line(t_us: u64, leg: Leg, dir: Flow, text: &str) -> Line {
+        Line { t_us, leg: Word(leg), dir: Word(dir), text: text.to_owned() }
+    }
+
+    #[test]
+    fn relayed_lines_become_one_rung_even_in_groups() {
+        let timeline = [
+            line(0, Leg::Client, Flow::In, "MAIL"),
+            line(0, Leg::Client, Flow::In, "RCPT"),
+            line(5, Leg::Upstream, Flow::Out, "MAIL"),
+            line(5, Leg::Upstream, Flow::Out, "RCPT"),
+            line(9, Leg::Upstream, Flow::In, "250 ok"),
+            line(9, Leg::Upstream, Flow::In, "250 ok"),
+            line(11, Leg::Client, Flow::Out, "250 ok"),
+            line(12, Leg::Client, Flow::Out, "250 ok"),
+            line(20, Leg::Client, Flow::Out, "421 own"),
+        ];
+        let held: Vec<_> = rungs(&timeline).iter().map(|rung| (rung.text, rung.held_us)).collect();
+        assert_eq!(held, [("MAIL", Some(5)), ("RCPT", Some(5)), ("250 ok", Some(2)), ("250 ok", Some(3)), ("421 own", None)]);
+    }
+}

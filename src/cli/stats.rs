@@ -1,0 +1,100 @@
+//! `relayscope stats`: how many messages passed, and how they fared.
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::Traces;
+use super::backend::Backend;
+use super::failure::{Failure, Status};
+use super::screen::{Look, Screen, Style, show_json};
+use super::table::{Cell, Table};
+use crate::path::By;
+use crate::path::clock::{grouped, octets, span};
+use crate::path::stats as counted;
+use crate::path::when::{self, Edge};
+use crate::trace::State;
+
+#[derive(Debug, Args)]
+pub struct Stats {
+    #[command(flatten)]
+    traces: Traces,
+    /// Count only what matches: free words and field:value terms
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
+    /// Over which time: 24h, 7d, today, 2026-11-23, …
+    #[arg(long, default_value = "24h", value_name = "TIME")]
+    over: String,
+    /// What to count by: state, stage, upstream, domain, code, client, listener
+    #[arg(long, value_name = "FIELD,…", default_value = "state,stage,upstream,domain")]
+    by: String,
+}
+
+impl Stats {
+    pub fn run(self) -> Result<Status, Failure> {
+        let traces = &self.traces;
+        let now = Timestamp::now();
+        let what = super::search::question(&self.query, now)?;
+        let by = By::list(&self.by).map_err(|error| Failure::usage(format!("--by {error}")))?;
+        let since =
+            when::parse(&self.over, Edge::Since, now, &TimeZone::system()).map_err(|error| Failure::usage(format!("--over {error}")))?;
+        let until = u64::try_from(now.as_microsecond()).unwrap_or_default();
+        let stats = Backend::open(traces)?.stats(&what, &by, since, until)?;
+        if traces.json {
+            show_json(&stats)?;
+        } else {
+            render(&stats, &Look::of_stdout(now)).show()?;
+        }
+        let nothing = stats.transactions == 0 && stats.sessions == 0;
+        Ok(if nothing { Status::NotFound } else { Status::Done })
+    }
+}
+
+pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
+    let mut screen = Screen::new(look);
+    let (since, until) = (look.clock.moment(stats.since), look.clock.moment(stats.until));
+    screen.styled(Style::Bold, &format!("{} messages", grouped(stats.transactions)));
+    screen.line(&format!(" from {since} to {until} ({})", look.zone(stats.until)));
+    if stats.cut_short {
+        screen
+            .styled(Style::Wait, &format!("Counting took too long: only those from {since} on are counted. Name a shorter --over."))
+            .newline();
+    }
+    screen.line(&format!(
+        "{} recipients, {}; {} sessions without mail or badly ended",
+        grouped(stats.recipients),
+        octets(stats.octets),
+        grouped(stats.sessions)
+    ));
+    if let (Some(median), Some(p99)) = (stats.end_of_data_median_us, stats.end_of_data_p99_us) {
+        screen.line(&format!("Reply to end of data: median {}, 99 % within {}", span(median), span(p99)));
+    }
+    if stats.records_lost > 0 {
+        screen
+            .styled(Style::Bad, &format!("{} records were lost to the store: see relayscope search kind:gap", grouped(stats.records_lost)))
+            .newline();
+    }
+    for counts in &stats.by {
+        if counts.counts.is_empty() {
+            continue;
+        }
+        screen.newline();
+        let head = counts.by.word().to_uppercase();
+        let mut table = Table::new(&[("", 16), ("MESSAGES", 8), ("SHARE", 6)]);
+        for count in &counts.counts {
+            let style = match (counts.by, State::from_word(&count.key)) {
+                (By::State, Some(state)) => Style::of(state),
+                _ => Style::Plain,
+            };
+            let share = count.transactions as f64 * 100.0 / stats.transactions.max(1) as f64;
+            let messages = grouped(count.transactions);
+            table.row([Cell::styled(style, &count.key), Cell::from(format!("{messages:>8}")), Cell::from(format!("{share:>4.1} %"))]);
+        }
+        screen.styled(Style::Bold, &format!("By {head}")).newline();
+        table.draw(&mut screen, look, 2);
+        if counts.others > 0 {
+            screen.pad(2).styled(Style::Faint, &format!("and {} others", grouped(counts.others))).newline();
+        }
+    }
+    screen
+}

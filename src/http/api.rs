@@ -1,0 +1,206 @@
+//! What can be asked: the routes, their parameters and their limits.
+
+use std::time::Duration;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::error::ApiError;
+use super::live;
+use crate::path::when::{self, Edge};
+use crate::path::{By, StoreTraces, What, stats};
+use crate::store::{Cursor, Health, StoreError};
+use crate::trace::RecordId;
+use crate::trace::json::Time;
+
+/// Longest question, in octets.
+const QUESTION: usize = 2_000;
+/// Most messages of one `where`, and records of one page.
+const MESSAGES: usize = 200;
+const RECORDS: usize = 1_000;
+
+/// What the routes stand on. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub(super) traces: StoreTraces,
+    /// Turns true when the process ends: those who follow are let go.
+    pub(super) ending: watch::Receiver<bool>,
+    pub(super) ping: Duration,
+}
+
+impl Api {
+    pub fn new(traces: StoreTraces, ending: watch::Receiver<bool>) -> Self {
+        Self { traces, ending, ping: Duration::from_secs(15) }
+    }
+}
+
+/// Every route.
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/api/v1/where", get(locate))
+        .route("/api/v1/transactions", get(list))
+        .route("/api/v1/transactions/{id}", get(record))
+        .route("/api/v1/stats", get(count))
+        .route("/api/v1/live", get(live::follow))
+        .route("/api/v1/store/stats", get(store_stats))
+        .route("/healthz", get(health))
+        .fallback(|| async { ApiError::NotFound("nothing is here; the API is under /api/v1/".to_owned()) })
+        .method_not_allowed_fallback(|| async { ApiError::Method })
+        .layer(middleware::from_fn(within_limits))
+        .with_state(api)
+}
+
+/// Nothing here takes a body; answers about mail are not for caches.
+async fn within_limits(request: Request, next: Next) -> Response {
+    if has_body(request.headers()) {
+        return ApiError::TooLarge("no request here has a body".to_owned()).into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING) || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Locate {
+    q: String,
+    limit: Option<usize>,
+}
+
+async fn locate(State(api): State<Api>, query: Result<Query<Locate>, QueryRejection>) -> Result<Response, ApiError> {
+    let Query(asked) = query.map_err(parameters)?;
+    let now = Timestamp::now();
+    let what = question(&asked.q, now)?;
+    if what.is_empty() {
+        return Err(ApiError::BadRequest("q is empty: what is looked for?".to_owned()));
+    }
+    let limit = limited("limit", asked.limit, 20, MESSAGES)?;
+    answer(move || api.traces.locate(&what, limit, micros(now))).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    #[serde(default)]
+    q: String,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+async fn list(State(api): State<Api>, query: Result<Query<List>, QueryRejection>) -> Result<Response, ApiError> {
+    let Query(asked) = query.map_err(parameters)?;
+    let what = question(&asked.q, Timestamp::now())?;
+    let limit = limited("limit", asked.limit, 50, RECORDS)?;
+    let before = cursor(asked.cursor.as_deref())?;
+    answer(move || api.traces.list(&what, limit, before)).await
+}
+
+async fn record(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id: RecordId = id.parse().map_err(|error: crate::trace::id::NotAnId| ApiError::BadRequest(error.to_string()))?;
+    match off_thread(move || api.traces.record(id)).await? {
+        Some(record) => Ok(Json(record).into_response()),
+        None => Err(ApiError::NotFound(format!("no record {id}"))),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Count {
+    #[serde(default)]
+    q: String,
+    by: Option<String>,
+    over: Option<String>,
+}
+
+async fn count(State(api): State<Api>, query: Result<Query<Count>, QueryRejection>) -> Result<Response, ApiError> {
+    let Query(asked) = query.map_err(parameters)?;
+    let now = Timestamp::now();
+    let what = question(&asked.q, now)?;
+    let by = match &asked.by {
+        Some(by) => By::list(by).map_err(ApiError::BadRequest)?,
+        None => By::USUAL.to_vec(),
+    };
+    let over = asked.over.as_deref().unwrap_or("24h");
+    let since = when::parse(over, Edge::Since, now, &TimeZone::UTC).map_err(|error| ApiError::BadRequest(format!("over: {error}")))?;
+    answer(move || stats::stats(&api.traces, &what, &by, since, micros(now))).await
+}
+
+async fn store_stats(State(api): State<Api>) -> Result<Response, ApiError> {
+    answer(move || api.traces.store_stats()).await
+}
+
+/// 200 while records are stored, 503 while they are lost.
+async fn health(State(api): State<Api>) -> Response {
+    match api.traces.store().health() {
+        Health::Ok => Json(json!({"status": "ok"})).into_response(),
+        Health::Failed { since, why, records_lost } => {
+            let body = json!({"status": "failed", "what": "store", "since": Time(since), "why": why, "records_lost": records_lost});
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
+    }
+}
+
+pub(super) fn parameters(rejection: QueryRejection) -> ApiError {
+    ApiError::BadRequest(rejection.body_text())
+}
+
+pub(super) fn question(text: &str, now: Timestamp) -> Result<What, ApiError> {
+    if text.len() > QUESTION {
+        return Err(ApiError::TooLarge(format!("q is longer than {QUESTION} octets")));
+    }
+    Ok(What::parse(text, now, &TimeZone::UTC)?)
+}
+
+pub(super) fn cursor(text: Option<&str>) -> Result<Option<Cursor>, ApiError> {
+    text.map(|text| text.parse::<Cursor>().map_err(|error| ApiError::BadRequest(error.to_string()))).transpose()
+}
+
+fn limited(name: &str, asked: Option<usize>, usual: usize, most: usize) -> Result<usize, ApiError> {
+    match asked {
+        None => Ok(usual),
+        Some(limit) if (1..=most).contains(&limit) => Ok(limit),
+        Some(_) => Err(ApiError::BadRequest(format!("{name} is 1 to {most}"))),
+    }
+}
+
+fn micros(now: Timestamp) -> u64 {
+    u64::try_from(now.as_microsecond()).unwrap_or_default()
+}
+
+/// The store reads files: never on a thread that serves sockets.
+pub(super) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(error) => {
+            tracing::error!(%error, "an API request failed");
+            Err(ApiError::Broken)
+        }
+    }
+}
+
+async fn answer<T: Serialize + Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    Ok(Json(off_thread(work).await?).into_response())
+}
+
+/// The header in which a follower that was cut off says where.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get("last-event-id").and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty())
+}

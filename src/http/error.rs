@@ -1,0 +1,57 @@
+//! Why a request gets no answer: as JSON, `{"error": "..."}`.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use thiserror::Error;
+
+use crate::path::NotUnderstood;
+use crate::store::StoreError;
+
+#[derive(Debug, Error)]
+pub enum ApiError {
+    #[error("{0}")]
+    Question(#[from] NotUnderstood),
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("a bearer token is needed: the one in the store's api.token")]
+    NoToken,
+    #[error("the Host header must name a loopback address")]
+    WrongHost,
+    #[error("{0}")]
+    TooLarge(String),
+    #[error("only GET is answered here")]
+    Method,
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("the answer could not be made")]
+    Broken,
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Question(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NoToken => StatusCode::UNAUTHORIZED,
+            Self::WrongHost => StatusCode::FORBIDDEN,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = json!({"error": self.to_string()});
+        if let (Self::Question(error), Some(body)) = (&self, body.as_object_mut()) {
+            body.insert("column".to_owned(), error.column.into());
+        }
+        (self.status(), Json(body)).into_response()
+    }
+}

@@ -1,0 +1,98 @@
+//! The local token: who can read the store's directory can ask over TCP.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// In the store's directory.
+pub const TOKEN_FILE: &str = "api.token";
+/// Shorter ones are guessed, not read.
+const SHORTEST: usize = 16;
+
+/// Only its digest is kept: nothing can print it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token(blake3::Hash);
+
+#[derive(Debug, Error)]
+pub enum TokenError {
+    #[error("{path}: {error}")]
+    Io { path: PathBuf, error: io::Error },
+    #[error("{path}: others can read it (mode {mode:03o}): chmod 600 {path}")]
+    Open { path: PathBuf, mode: u32 },
+    #[error("{path}: the token is shorter than {SHORTEST} characters: remove the file, a new one is made at the next start")]
+    Short { path: PathBuf },
+}
+
+impl Token {
+    pub fn new(text: &str) -> Self {
+        Self(blake3::hash(text.as_bytes()))
+    }
+
+    /// Whether that is the token; the comparison takes the same time for all that aren't.
+    pub fn is(&self, text: &str) -> bool {
+        self.0 == blake3::hash(text.as_bytes())
+    }
+
+    /// Reads the store's token, or makes one.
+    ///
+    /// # Errors
+    /// The file can't be read or made, or others can read it.
+    pub fn of_store(dir: &Path) -> Result<Self, TokenError> {
+        let path = dir.join(TOKEN_FILE);
+        let refuse = |error| TokenError::Io { path: path.clone(), error };
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(mut file) => {
+                let text = random().map_err(refuse)?;
+                file.write_all(format!("{text}\n").as_bytes()).map_err(refuse)?;
+                Ok(Self::new(&text))
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => read_token(&path).map(|text| Self::new(&text)),
+            Err(error) => Err(refuse(error)),
+        }
+    }
+}
+
+/// The text of a token file that nobody else can read.
+///
+/// # Errors
+/// It can't be read, others can read it, or it is too short.
+pub fn read_token(path: &Path) -> Result<String, TokenError> {
+    let refuse = |error| TokenError::Io { path: path.to_owned(), error };
+    let file = File::open(path).map_err(refuse)?;
+    let mode = file.metadata().map_err(refuse)?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(TokenError::Open { path: path.to_owned(), mode });
+    }
+    let mut text = String::new();
+    file.take(4_096).read_to_string(&mut text).map_err(refuse)?;
+    let text = text.trim();
+    if text.len() < SHORTEST { Err(TokenError::Short { path: path.to_owned() }) } else { Ok(text.to_owned()) }
+}
+
+fn random() -> io::Result<String> {
+    let mut octets = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut octets)?;
+    Ok(octets.iter().map(|octet| format!("{octet:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_made_once_and_kept_from_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Token::of_store(dir.path()).unwrap();
+        assert_eq!(Token::of_store(dir.path()).unwrap(), made);
+        let path = dir.path().join(TOKEN_FILE);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let text = read_token(&path).unwrap();
+        assert!(made.is(&text) && !made.is("x") && !format!("{made:?}").contains(&text));
+
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        assert!(matches!(Token::of_store(dir.path()), Err(TokenError::Open { mode: 0o644, .. })));
+    }
+}

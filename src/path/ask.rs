@@ -1,0 +1,193 @@
+//! The questions that the command line and the API both ask of a store, and their answers as programs read them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::answer::Answer;
+use super::find::{self, Traces};
+use super::what::What;
+use crate::store::{Cursor, Health, Page, PageRequest, Query, Store, StoreError};
+use crate::trace::json::{Record, Time};
+use crate::trace::{RecordId, WallMicros};
+
+/// A store as a place to ask.
+#[derive(Debug, Clone)]
+pub struct StoreTraces {
+    store: Store,
+    running: bool,
+}
+
+/// Records that match, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Listing {
+    pub records: Vec<Record>,
+    /// Where the next page begins; absent if this was the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The search was broken off after some seconds: there may be more, even if `records` is empty.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_short: bool,
+}
+
+/// The store in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StoreNumbers {
+    pub records: u64,
+    pub days: u64,
+    /// UTC days, `2026-11-23`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_day: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_day: Option<String>,
+    pub journal_octets: u64,
+    pub index_octets: u64,
+    pub active_files: u64,
+    pub sealed_files: u64,
+    pub runs: u64,
+    /// Written and not yet indexed: found all the same.
+    pub unindexed: u64,
+    /// Of this process: records that could not be stored.
+    pub records_lost: u64,
+    /// Why records can't be stored at present; absent while they can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Failing {
+    pub since: Time,
+    pub why: String,
+}
+
+impl StoreTraces {
+    /// `running`: a proxy in this process is adding to the store.
+    pub fn new(store: Store, running: bool) -> Self {
+        Self { store, running }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Where a message stopped.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn locate(&self, what: &What, limit: usize, now: WallMicros) -> Result<Answer, StoreError> {
+        find::find(self, what, limit, now)
+    }
+
+    /// A page of the records that match.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn list(&self, what: &What, limit: usize, before: Option<Cursor>) -> Result<Listing, StoreError> {
+        let page = match before {
+            // The reading that found the first page goes on; it must not change in the middle of a listing.
+            Some(_) => {
+                let meant = meant(self, what)?;
+                self.query(&meant, &PageRequest { limit, before })?
+            }
+            None => first_page(self, what, limit)?,
+        };
+        Ok(Listing {
+            records: page.records.iter().map(Record::from).collect(),
+            next: page.next.map(|cursor| cursor.to_string()),
+            cut_short: page.cut_short,
+        })
+    }
+
+    /// The store in numbers.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn store_stats(&self) -> Result<StoreNumbers, StoreError> {
+        let stats = self.store.stats()?;
+        Ok(StoreNumbers {
+            records: stats.records,
+            days: stats.days,
+            oldest_day: stats.oldest.map(|day| day.to_string()),
+            newest_day: stats.newest.map(|day| day.to_string()),
+            journal_octets: stats.journal_octets,
+            index_octets: stats.index_octets,
+            active_files: stats.active_files,
+            sealed_files: stats.sealed_files,
+            runs: stats.runs,
+            unindexed: stats.unindexed,
+            records_lost: stats.records_lost,
+            failing: match stats.health {
+                Health::Ok => None,
+                Health::Failed { since, why, .. } => Some(Failing { since: Time(since), why }),
+            },
+        })
+    }
+
+    /// The record as a follower of the question sees it, if it is for them. A later word counts by what it amends.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn follows(&self, what: &What, record: crate::trace::Record) -> Result<Option<Record>, StoreError> {
+        let matches = match &record {
+            _ if what.is_empty() => true,
+            crate::trace::Record::Amendment(amendment) => self.store.fetch(amendment.of)?.is_some_and(|amended| what.may_mean(&amended)),
+            record => what.may_mean(record),
+        };
+        Ok(matches.then(|| Record::from(&record)))
+    }
+
+    /// One record whole, with what became known later.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn record(&self, id: RecordId) -> Result<Option<Record>, StoreError> {
+        Ok(self.store.fetch(id)?.as_ref().map(Record::from))
+    }
+}
+
+impl Traces for StoreTraces {
+    type Error = StoreError;
+
+    fn query(&self, query: &Query, page: &PageRequest) -> Result<Page, StoreError> {
+        self.store.query(query, page)
+    }
+
+    fn reach(&self) -> Result<Option<(WallMicros, WallMicros)>, StoreError> {
+        let (oldest, _) = self.store.follow(None, 1)?;
+        let newest = self.store.query(&Query::default(), &PageRequest::newest(1))?.records;
+        let time = |record: &crate::trace::Record| Record::from(record).at().0;
+        Ok(oldest.first().map(time).zip(newest.first().map(time)))
+    }
+
+    fn is_running(&self) -> bool {
+        self.running
+    }
+}
+
+/// The first page of the first reading that finds anything.
+fn first_page<T: Traces>(traces: &T, what: &What, limit: usize) -> Result<Page, T::Error> {
+    let mut last = Page::default();
+    for reading in what.readings() {
+        last = traces.query(&reading.query, &PageRequest::newest(limit))?;
+        if !last.records.is_empty() {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// The first reading that finds anything.
+///
+/// # Errors
+/// What the traces' own reading fails with.
+pub fn meant<T: Traces>(traces: &T, what: &What) -> Result<Query, T::Error> {
+    let readings = what.readings();
+    let only = readings.len() == 1;
+    let mut last = Query::default();
+    for reading in readings {
+        if only || !traces.query(&reading.query, &PageRequest::newest(1))?.records.is_empty() {
+            return Ok(reading.query);
+        }
+        last = reading.query;
+    }
+    Ok(last)
+}

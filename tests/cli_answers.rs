@@ -1,0 +1,147 @@
+//! The binary against a store full of stories: the same answers from a stopped store and through a running proxy's `api.sock`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that can't go on should stop where it is
+
+mod stories;
+
+use std::process::{Command, Output};
+
+use relayscope::http;
+use stories::Proxy;
+
+fn relayscope(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_relayscope"))
+        .args(arguments)
+        .env("TZ", "UTC")
+        .env_remove("RELAYSCOPE_TOKEN")
+        .current_dir(std::env::temp_dir())
+        .output()
+        .unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[track_caller]
+fn status(output: &Output, expected: i32) {
+    assert_eq!(output.status.code(), Some(expected), "{}\n{}", out(output), err(output));
+}
+
+const QUESTIONS: &[(&[&str], i32)] = &[
+    (&["where", "<accepted.1@mail.example.com>"], 0),
+    (&["where", "nobody@example.org", "--json"], 0),
+    (&["where", "5A2D33B1C8"], 0),
+    (&["where", "subject:large plan"], 0),
+    (&["where", "Grand offer"], 0),
+    (&["where", "alice@example.com", "since:2026-11-23T10:04:00Z", "until:2026-11-23T10:30:00Z", "--json"], 0),
+    (&["search", "state:rejected"], 0),
+    (&["search", "--json", "-n", "3"], 0),
+    (&["search", "kind:gap", "--json"], 0),
+    (&["search", "state:rejected", "to:bob@nowhere.example"], 1),
+    (&["stats", "--over", "2026-11-23T00:00:00Z", "since:2026-11-23T00:00:00Z", "until:2026-11-23T23:00:00Z", "--json"], 0),
+    (&["where", "since:"], 2),
+    (&["where", "bob@exmaple.org", "since:2026-11-22"], 1),
+    (&["show", "01M83XVF5G000DN9KD5HYXYX1Z"], 0),
+    (&["show", "01M83XVF5G000DN9KD5HYXYX1Z", "--json"], 0),
+    (&["show", "01M83XVF5G000DN9KD5HYXYX1X"], 1),
+];
+
+#[test]
+fn a_stopped_store_and_a_running_proxy_answer_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    let proxy = Proxy::start(dir.path(), false);
+    let ask = |(arguments, _): &(&[&str], i32)| relayscope(&[arguments, ["--store", store].as_slice()].concat());
+    let running: Vec<Output> = QUESTIONS.iter().map(ask).collect();
+    let tcp = proxy.url();
+    let over_tcp: Vec<Output> =
+        QUESTIONS.iter().map(|(arguments, _)| relayscope(&[arguments, ["--api", &tcp].as_slice()].concat())).collect();
+    proxy.stop();
+    let stopped: Vec<Output> = QUESTIONS.iter().map(ask).collect();
+    for (index, (arguments, expected)) in QUESTIONS.iter().enumerate() {
+        println!("--- {arguments:?}\n{}{}", out(&stopped[index]), err(&stopped[index]));
+        status(&stopped[index], *expected);
+        let untold = |text: String| text.replace(r#""running":true"#, r#""running":false"#);
+        if !out(&stopped[index]).contains("No proxy is adding") {
+            assert_eq!(untold(out(&running[index])), out(&stopped[index]), "{arguments:?}");
+            assert_eq!(untold(out(&over_tcp[index])), out(&stopped[index]), "{arguments:?}");
+        }
+        assert_eq!((err(&running[index]), running[index].status), (err(&stopped[index]), stopped[index].status), "{arguments:?}");
+    }
+}
+
+#[test]
+fn tail_shows_the_past_and_then_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start(dir.path(), false);
+    let mut tail = Command::new(env!("CARGO_BIN_EXE_relayscope"))
+        .args(["tail", "judy@example.org", "-n", "2", "--count", "1", "--json", "--store", dir.path().to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(tail.stdout.take().unwrap()));
+    let past: Vec<String> = lines.by_ref().take(2).map(Result::unwrap).collect();
+    assert!(past.iter().all(|line| line.contains("judy@example.org")));
+    // What was asked for follows; what was not, doesn't.
+    let appender = proxy.store.appender();
+    appender.append(&stories::Tale::new(900, "12:00:00", "alice@example.com").to("bob@example.org", "250 Ok").record()).unwrap();
+    appender.append(&stories::Tale::new(901, "12:00:01", "alice@example.com").to("judy@example.org", "250 Ok").record()).unwrap();
+    let live = lines.next().unwrap().unwrap();
+    assert!(live.contains("judy@example.org") && live.contains("2026-11-23T12:00:01"), "{live}");
+    assert!(tail.wait().unwrap().success());
+    drop(appender);
+    proxy.stop();
+}
+
+#[test]
+fn tcp_asks_for_the_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start(dir.path(), true);
+    let url = proxy.url();
+    let refused = relayscope(&["where", "bob@example.org", "--api", &url]);
+    status(&refused, 3);
+    assert!(err(&refused).contains("token"), "{}", err(&refused));
+    let file = dir.path().join(http::TOKEN_FILE);
+    let admitted = relayscope(&["where", "bob@example.org", "--api", &url, "--token-file", file.to_str().unwrap()]);
+    status(&admitted, 0);
+    proxy.stop();
+}
+
+#[test]
+fn usage_and_failures_have_their_status_and_advice() {
+    let nowhere = relayscope(&["where", "bob", "--store", "/nonexistent/store"]);
+    status(&nowhere, 3);
+    assert!(err(&nowhere).contains("--store DIR") && out(&nowhere).is_empty(), "{}", err(&nowhere));
+
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    let unknown = relayscope(&["search", "subjct:x", "--store", store]);
+    status(&unknown, 2);
+    assert_eq!(
+        err(&unknown),
+        "relayscope: column 1: no field is called \"subjct\"; did you mean subject:? (quote it if it is a word of a subject: \"subjct:x\")\n  \
+         subjct:x\n  ^\n  `relayscope where --help` lists the fields\n"
+    );
+    status(&relayscope(&["show", "nonsense", "--store", store]), 2);
+    status(&relayscope(&["where", "--store", store]), 2);
+    status(&relayscope(&["no-such-command"]), 2);
+    status(&relayscope(&["where", "bob", "--api", "gopher://x"]), 2);
+    status(&relayscope(&["where", "bob", "--api", "http://127.0.0.1:1"]), 3);
+    status(&relayscope(&["--help"]), 0);
+    assert!(out(&relayscope(&["completions", "bash"])).contains("relayscope"));
+}
+
+#[test]
+fn a_store_that_is_held_by_a_silent_process_is_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = stories::store(dir.path());
+    let output = relayscope(&["where", "bob@example.org", "--store", dir.path().to_str().unwrap()]);
+    status(&output, 3);
+    assert!(err(&output).contains("in use by process"), "{}", err(&output));
+    store.close();
+}

@@ -1,0 +1,12 @@
+//! End to end: the true binary between real mail servers, in directories and on ports of its own.
+//!
+//! What a test needs and the machine lacks is said in a line that begins with SKIPPED; `tests/run` installs it all.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that can't go on should stop where it is
+
+#[path = "../support/e2e/mod.rs"]
+mod support;
+
+mod crash;
+mod exact;
+mod open_relay;
+mod postfix;

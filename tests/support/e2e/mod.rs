@@ -1,0 +1,18 @@
+//! What the end-to-end tests stand on: the true binary, real mail servers, and own peers where octets must be exact.
+
+pub mod certificates;
+pub mod client;
+pub mod message;
+pub mod place;
+pub mod ports;
+pub mod postfix;
+pub mod process;
+pub mod programs;
+pub mod records;
+pub mod relayscope;
+pub mod sink;
+
+use std::time::Duration;
+
+/// How long anything is waited for before the test fails. Nothing is ever waited for without a reason to end earlier.
+pub const PATIENCE: Duration = Duration::from_secs(90);

@@ -1,0 +1,176 @@
+//! A real Postfix with everything of its own: configuration, queue, ports, log.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::client::Client;
+use super::place::Place;
+use super::ports;
+use super::process::{Output, Process, run};
+use super::programs::path_of;
+
+/// As Debian's own file, nothing in a chroot, no local delivery.
+const SERVICES: &str = "\
+pickup     unix       n - n 60   1 pickup
+cleanup    unix       n - n -    0 cleanup
+qmgr       unix       n - n 300  1 qmgr
+tlsmgr     unix       - - n 1000? 1 tlsmgr
+rewrite    unix       - - n -    - trivial-rewrite
+bounce     unix       - - n -    0 bounce
+defer      unix       - - n -    0 bounce
+trace      unix       - - n -    0 bounce
+verify     unix       - - n -    1 verify
+flush      unix       n - n 1000? 0 flush
+proxymap   unix       - - n -    - proxymap
+proxywrite unix       - - n -    1 proxymap
+smtp       unix       - - n -    - smtp
+relay      unix       - - n -    - smtp
+showq      unix       n - n -    - showq
+error      unix       - - n -    - error
+retry      unix       - - n -    - error
+discard    unix       - - n -    - discard
+virtual    unix       - n n -    - virtual
+anvil      unix       - - n -    1 anvil
+scache     unix       - - n -    1 scache
+postlog    unix-dgram n - n -    1 postlogd
+";
+
+pub struct Postfix {
+    process: Process,
+    pub address: SocketAddr,
+    dir: PathBuf,
+}
+
+impl Postfix {
+    /// A mail server that sends everything to `relay_host`; `extra` goes into its main.cf.
+    pub fn front(place: &Place, relay_host: SocketAddr, extra: &str) -> Self {
+        let extra = format!("relayhost = [{}]:{}\n{extra}", relay_host.ip(), relay_host.port());
+        Self::start(place, "front", &extra, None)
+    }
+
+    /// A mail server that keeps what comes for `good@to.example`, `bob@to.example` and others named so, and knows nobody else.
+    pub fn behind(place: &Place, extra: &str) -> Self {
+        let extra = format!(
+            "virtual_mailbox_domains = to.example\n\
+             virtual_mailbox_base = {0}\n\
+             virtual_mailbox_maps = inline:{{{{bob@to.example=bob/}}, {{carol@to.example=carol/}}, {{dave@to.example=dave/}}}}\n\
+             virtual_uid_maps = static:65534\n\
+             virtual_gid_maps = static:65534\n\
+             {extra}",
+            place.path("behind/mail").display(),
+        );
+        Self::start(place, "behind", &extra, None)
+    }
+
+    /// The same server on the same port, with its queue as it was left.
+    pub fn restart(self, place: &Place) -> Self {
+        let (name, port) = (self.dir.file_name().unwrap().to_str().unwrap().to_owned(), self.address.port());
+        let extra = fs::read_to_string(self.dir.join("conf/extra.cf")).unwrap();
+        drop(self);
+        Self::start(place, &name, &extra, Some(port))
+    }
+
+    fn start(place: &Place, name: &str, extra: &str, port: Option<u16>) -> Self {
+        loop {
+            let chosen = port.unwrap_or_else(ports::unused);
+            if let Some(started) = Self::try_start(place, name, extra, chosen) {
+                return started;
+            }
+            assert!(port.is_none(), "port {chosen} is taken");
+        }
+    }
+
+    /// `None` if the port is taken.
+    fn try_start(place: &Place, name: &str, extra: &str, port: u16) -> Option<Self> {
+        let dir = place.dir(name);
+        prepare(&dir, name, extra, port);
+        let conf = dir.join("conf");
+        let (code, text) = run(Command::new(path_of("postfix")).arg("-c").arg(&conf).arg("check"));
+        assert_eq!(code, 0, "postfix check: {text}");
+        let mut command = Command::new(path_of("master"));
+        command.arg("-c").arg(&conf).arg("-s").current_dir(&dir);
+        let process = Process::start(command, true);
+        let ready = process.output.wait_for("start of Postfix", |line| {
+            if line.contains("daemon started") { Some(true) } else { line.contains("Address already in use").then_some(false) }
+        });
+        match ready {
+            Some(true) => Some(Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)), dir }),
+            Some(false) => None,
+            None => panic!("Postfix did not start:\n{}", process.output.text()),
+        }
+    }
+
+    pub fn log(&self) -> &Output {
+        &self.process.output
+    }
+
+    pub fn client(&self) -> Client {
+        Client::ready(self.address)
+    }
+
+    /// Queue as `postqueue -j` shows it: one JSON object a message.
+    pub fn queue(&self) -> Vec<serde_json::Value> {
+        let (code, text) = run(Command::new(path_of("postqueue")).arg("-c").arg(self.dir.join("conf")).arg("-j"));
+        assert_eq!(code, 0, "postqueue: {text}");
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Tries all deferred mail again now.
+    pub fn flush(&self) {
+        let (code, text) = run(Command::new(path_of("postqueue")).arg("-c").arg(self.dir.join("conf")).arg("-f"));
+        assert_eq!(code, 0, "postqueue: {text}");
+    }
+
+    /// Messages delivered to a mailbox of `to.example`.
+    pub fn mailbox(&self, user: &str) -> Vec<String> {
+        let new = self.dir.join("mail").join(user).join("new");
+        let files = fs::read_dir(new).into_iter().flatten().flatten();
+        files.map(|file| String::from_utf8_lossy(&fs::read(file.path()).unwrap()).into_owned()).collect()
+    }
+}
+
+fn prepare(dir: &Path, name: &str, extra: &str, port: u16) {
+    let at = |sub: &str| {
+        let path = dir.join(sub);
+        fs::create_dir_all(&path).unwrap();
+        path
+    };
+    let (conf, spool, data, mail) = (at("conf"), at("spool"), at("data"), at("mail"));
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+    let owner = fs::metadata("/var/lib/postfix").map(|it| it.uid()).unwrap_or_default();
+    chown(&data, Some(owner), None).unwrap();
+    chown(&mail, Some(65534), Some(65534)).unwrap();
+    let main = format!(
+        "compatibility_level = 3.6\n\
+         queue_directory = {spool}\n\
+         data_directory = {data}\n\
+         maillog_file = /dev/stdout\n\
+         inet_interfaces = 127.0.0.1\n\
+         inet_protocols = ipv4\n\
+         mynetworks = 127.0.0.0/8\n\
+         myhostname = {name}.example\n\
+         myorigin = {name}.example\n\
+         mydestination =\n\
+         local_transport = error:nobody lives here\n\
+         alias_maps =\n\
+         alias_database =\n\
+         smtp_dns_support_level = disabled\n\
+         smtp_tls_security_level = none\n\
+         smtpd_peername_lookup = no\n\
+         smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject\n\
+         message_size_limit = 0\n\
+         mailbox_size_limit = 0\n\
+         virtual_mailbox_limit = 0\n\
+         minimal_backoff_time = 1h\n\
+         queue_run_delay = 1h\n\
+         {extra}",
+        spool = spool.display(),
+        data = data.display(),
+    );
+    fs::write(conf.join("main.cf"), main).unwrap();
+    fs::write(conf.join("extra.cf"), extra).unwrap();
+    fs::write(conf.join("master.cf"), format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}")).unwrap();
+}
