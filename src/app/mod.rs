@@ -27,7 +27,7 @@ pub enum StartError {
     #[error("listener \"{listener}\": {source}")]
     Bind { listener: String, source: BindError },
     #[error("listener \"{listener}\": {source}")]
-    Certificate { listener: String, source: ServerTlsError },
+    Certificate { listener: String, source: Box<ServerTlsError> },
     #[error("listener \"{listener}\": {source}")]
     SelfSigned { listener: String, source: SelfSignedError },
     #[error("upstream \"{upstream}\": {source}")]
@@ -45,13 +45,34 @@ pub struct Running {
     built: Built,
     workers: Vec<Worker>,
     counters: Arc<Counters>,
+    signals: Signals,
 }
 
-/// Opens the store, binds the listeners, starts the workers.
+/// What the process is told from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, StartError> {
+        let handler = |kind| signal(kind).map_err(|source| StartError::System { what: "a signal handler", source });
+        Ok(Self {
+            terminate: handler(SignalKind::terminate())?,
+            interrupt: handler(SignalKind::interrupt())?,
+            hangup: handler(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Opens the store, binds the listeners, starts the workers. To be called within the runtime that [`Running::wait`] runs on.
 ///
 /// # Errors
 /// Nothing was started: the address is taken, a certificate is unusable, another process owns the store.
 pub fn start(loaded: Loaded) -> Result<Running, StartError> {
+    // Before the first client: a signal that came earlier would end the process on the spot, and sessions with it.
+    let signals = Signals::new()?;
     raise_descriptors(&loaded);
     let store = open_store(&loaded)?;
     let counters = Arc::new(Counters::default());
@@ -68,7 +89,7 @@ pub fn start(loaded: Loaded) -> Result<Running, StartError> {
         let addresses = built.addresses(&session.listener.name);
         tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
     }
-    Ok(Running { loaded, store, built, workers, counters })
+    Ok(Running { loaded, store, built, workers, counters, signals })
 }
 
 /// A session takes two descriptors; the usual soft limit of 1,024 would end at 500 of them.
@@ -136,13 +157,8 @@ impl Running {
     }
 
     /// Ends as at SIGTERM.
-    ///
-    /// # Errors
-    /// The signals can't be waited for.
-    pub async fn stop(self) -> Result<(), StartError> {
-        let (terminate, interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
-        self.drain(terminate, interrupt, &watch::Sender::new(false)).await;
-        Ok(())
+    pub async fn stop(self) {
+        self.drain(&watch::Sender::new(false)).await;
     }
 
     pub fn store(&self) -> &Store {
@@ -154,27 +170,21 @@ impl Running {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`.
-    ///
-    /// # Errors
-    /// The signals can't be waited for.
-    pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>) -> Result<(), StartError> {
-        let (mut terminate, mut interrupt, mut hangup) =
-            (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?, handler(SignalKind::hangup())?);
+    pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>) {
         let ending = watch::Sender::new(false);
         api::serve(&self.store, self.loaded.store.dir.clone(), self.loaded.http.listen, ending.subscribe());
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => {
+                _ = self.signals.terminate.recv() => break,
+                _ = self.signals.interrupt.recv() => break,
+                _ = self.signals.hangup.recv() => {
                     if let Some(loaded) = reload() {
                         self.reload(loaded);
                     }
                 }
             }
         }
-        self.drain(terminate, interrupt, &ending).await;
-        Ok(())
+        self.drain(&ending).await;
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
@@ -195,7 +205,7 @@ impl Running {
         }
     }
 
-    async fn drain(self, mut terminate: Signal, mut interrupt: Signal, ending: &watch::Sender<bool>) {
+    async fn drain(mut self, ending: &watch::Sender<bool>) {
         let limit = self.loaded.sessions.iter().map(|it| it.limits.timeouts.drain).max().unwrap_or_default();
         tracing::info!(limit_s = limit.as_secs(), "draining: no new sessions, transactions under way may finish");
         self.announce(Phase::Drain);
@@ -203,8 +213,8 @@ impl Running {
         while self.present() > 0 && Instant::now() < until {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = self.signals.terminate.recv() => break,
+                _ = self.signals.interrupt.recv() => break,
             }
         }
         if self.present() > 0 {
@@ -229,8 +239,4 @@ impl Running {
     fn present(&self) -> usize {
         self.workers.iter().map(Worker::present).sum()
     }
-}
-
-fn handler(kind: SignalKind) -> Result<Signal, StartError> {
-    signal(kind).map_err(|source| StartError::System { what: "a signal handler", source })
 }

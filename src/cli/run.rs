@@ -56,6 +56,14 @@ pub fn run(source: &Source) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("relayscope: the operating system refuses a runtime: {error}");
+            return ExitCode::from(3);
+        }
+    };
+    let _entered = runtime.enter();
     let running = match app::start(loaded) {
         Ok(running) => running,
         Err(error) => {
@@ -66,21 +74,8 @@ pub fn run(source: &Source) -> ExitCode {
             });
         }
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("relayscope: the operating system refuses a runtime: {error}");
-            return ExitCode::from(3);
-        }
-    };
-    let reload = || source.load().ok();
-    match runtime.block_on(running.wait(reload)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("relayscope: {error}");
-            ExitCode::from(3)
-        }
-    }
+    runtime.block_on(running.wait(|| source.load().ok()));
+    ExitCode::SUCCESS
 }
 
 /// Our own log on standard error. `RELAYSCOPE_LOG` (as in `info,relayscope::store=debug`) goes before the configured level.

@@ -189,6 +189,19 @@ fn sigterm_lets_a_transaction_past_the_dot_finish() {
     assert_eq!(transaction.outcome.state, State::Accepted);
 }
 
+/// Who says that it listens must also be ready to be told to stop.
+#[test]
+fn sigterm_in_the_first_moment_is_heard() {
+    let sink = Sink::start(Manner::Take);
+    for _ in 0..10 {
+        let place = Place::new();
+        let relayscope = Relayscope::simple(&place, sink.address);
+        let output = relayscope.output().clone();
+        relayscope.stop();
+        assert!(output.whole().contains("stopped"), "{}", output.text());
+    }
+}
+
 #[test]
 fn the_late_reply_is_recorded_when_the_client_has_gone() {
     let place = Place::new();
