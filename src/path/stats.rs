@@ -184,7 +184,8 @@ impl Tally {
     fn stats(mut self, since: Time, until: Time, cut_short: bool) -> Stats {
         self.end_of_data.sort_unstable();
         let end_of_data = self.end_of_data;
-        let quantile = |percent: usize| end_of_data.get((end_of_data.len().saturating_sub(1)) * percent / 100).copied();
+        // Nearest rank: of few values, the 99th percentile is the greatest.
+        let quantile = |percent: usize| end_of_data.get((end_of_data.len() * percent).div_ceil(100).saturating_sub(1)).copied();
         let by = self.counts.into_iter().map(|(by, counts)| ranked(by, counts)).collect();
         Stats {
             since,
