@@ -108,7 +108,7 @@ fn main() {
 
 /// Each session appends a mark, then its record, and waits until that is stored, as a proxy does.
 fn ingest(store: &Store, plan: &Plan) -> Vec<Duration> {
-    let lanes = plan.sessions / WORKERS;
+    let (lanes, records, marks) = (plan.sessions / WORKERS, plan.records, plan.marks);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS)
             .map(|worker| {
@@ -122,8 +122,8 @@ fn ingest(store: &Store, plan: &Plan) -> Vec<Duration> {
                             local.spawn_local(async move {
                                 let mut waits = Vec::new();
                                 let mut no = worker * lanes + lane;
-                                while no < plan.records {
-                                    if plan.marks {
+                                while no < records {
+                                    if marks {
                                         appender.append_quietly(&samples::mark(no)).unwrap();
                                     }
                                     let record = samples::transaction(no);
@@ -209,6 +209,18 @@ fn cpu() -> Duration {
     let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     Duration::from_millis(ticks * 10)
+}
+
+/// Of the threads that are alive.
+fn threads() -> Vec<(String, Duration)> {
+    let ticks = |stat: String| {
+        let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
+        let fields: Vec<_> = rest.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        (name.to_owned(), Duration::from_millis(ticks * 10))
+    };
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks.map(|task| ticks(std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap())).collect()
 }
 
 fn status(field: &str) -> u64 {

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use super::clock::{self, Clock};
 use super::cursor::Cursor;
 use super::health::Health;
 use super::intake::{Appender, Intake};
-use super::live::{Live, Opening};
+use super::live::{Live, Opening, Use};
 use super::locks::locked;
 use super::open::OpenError;
 use super::options::Options;
@@ -22,6 +23,11 @@ use super::search::Search;
 use super::stats::{self, Field, StoreStats};
 use super::writer::Writer;
 use crate::trace::{Record, RecordId};
+
+/// How long opening waits for the index to catch up; mail must not wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A command on a stopped store waits so long for the index; then it answers from the journal.
+const OFFLINE_PATIENCE: Duration = Duration::from_secs(600);
 
 /// The owner of a store directory. Clones share it; the last one to go closes it.
 #[derive(Debug, Clone)]
@@ -62,6 +68,19 @@ impl Store {
         Self::open_by(options, Clock::system(), RUN_RECORDS)
     }
 
+    /// Opens the store of a stopped proxy to ask it: as [`Store::open`], but waits until all is indexed, and leaves the files as they are
+    /// (what a dead process left half done is put in order all the same).
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_offline(options: Options) -> Result<Opened, OpenError> {
+        let store = Self::closed(options, Clock::system(), RUN_RECORDS);
+        store.inner.opening.open(&store.inner.intake, Use::Offline)?;
+        store.start();
+        let report = store.recovery(OFFLINE_PATIENCE);
+        Ok(Opened { report, store })
+    }
+
     /// A store that could not be opened, for an application that must run all the same: it fails like a store whose disk is
     /// full, and is tried again every second.
     pub fn unavailable(options: Options, error: &OpenError) -> Self {
@@ -75,8 +94,9 @@ impl Store {
     /// [`Store::open`] with another clock and shorter runs.
     pub(super) fn open_by(options: Options, clock: Clock, run_records: u32) -> Result<Opened, OpenError> {
         let store = Self::closed(options, clock, run_records);
-        let report = store.inner.opening.open(&store.inner.intake)?;
+        store.inner.opening.open(&store.inner.intake, Use::Serving)?;
         store.start();
+        let report = store.recovery(PATIENCE);
         Ok(Opened { store, report })
     }
 
@@ -177,6 +197,11 @@ impl Store {
     /// The store isn't open, or its files can't be read.
     pub fn count(&self, query: &Query, by: Field) -> Result<Vec<(String, u64)>, StoreError> {
         Ok(stats::count(&*self.live()?, query, by)?)
+    }
+
+    /// What recovery found, or has found so far; waits for its end so long at most.
+    fn recovery(&self, patience: Duration) -> RecoveryReport {
+        self.inner.opening.live().map(|live| live.recovery.wait(patience)).unwrap_or_default()
     }
 
     /// Changes when new records can be read.

@@ -10,8 +10,9 @@ use super::cursor::Cursor;
 use super::day::Day;
 use super::keys::Key;
 use super::locks::{locked, reading, writing};
-use super::run::{Run, Times};
-use super::stored::{self, DayIndex, IndexError, RunMeta};
+use super::places::Places;
+use super::run::{Run, Times, overlaps};
+use super::stored::{self, Checkpoint, Complete, DayIndex, IndexError, RunMeta};
 use crate::trace::WallMicros;
 
 /// Days whose index may be open at a time: sled keeps buffers for each.
@@ -24,8 +25,12 @@ pub(super) struct Index {
     blooms: Arc<Blooms>,
     /// Runs that are not stored yet, in order; the last of all is still growing.
     memory: RwLock<BTreeMap<Day, Vec<SharedRun>>>,
+    /// The stored runs of each day that was asked for: with these and the filters most look-ups end before sled.
+    known: Mutex<BTreeMap<Day, Vec<Arc<RunMeta>>>>,
     /// Open indexes, the one used last at the end.
-    stored: Mutex<Vec<(Day, Arc<DayIndex>)>>,
+    open: Mutex<Vec<(Day, Arc<DayIndex>)>>,
+    /// Earliest and latest time of days that are over.
+    spans: Mutex<BTreeMap<Day, (WallMicros, WallMicros)>>,
     /// Days that the indexer must see to before they can be opened again.
     broken: Mutex<BTreeSet<Day>>,
     indexed: Mutex<Option<Cursor>>,
@@ -38,7 +43,7 @@ pub(super) type SharedRun = Arc<RwLock<Run>>;
 #[derive(Debug, Clone)]
 pub(super) enum RunView {
     Memory(SharedRun),
-    Stored(Arc<DayIndex>, Arc<RunMeta>),
+    Stored(Day, Arc<RunMeta>),
 }
 
 pub(super) fn index_dir(store_dir: &Path, day: Day) -> PathBuf {
@@ -52,7 +57,9 @@ impl Index {
             sled_octets: (cache_octets / 2 / OPEN_DAYS as u64).max(1 << 20),
             blooms: Arc::new(Blooms::new(cache_octets / 2)),
             memory: RwLock::default(),
-            stored: Mutex::default(),
+            known: Mutex::default(),
+            open: Mutex::default(),
+            spans: Mutex::default(),
             broken: Mutex::default(),
             indexed: Mutex::default(),
             caught_up: Condvar::new(),
@@ -63,10 +70,8 @@ impl Index {
     pub fn runs(&self, day: Day) -> Vec<RunView> {
         // Memory first: a run that is being stored meanwhile is then seen twice rather than not at all.
         let memory: Vec<_> = reading(&self.memory).get(&day).into_iter().flatten().cloned().collect();
-        let mut runs: BTreeMap<u32, RunView> = BTreeMap::new();
-        if let Some(index) = self.stored(day) {
-            runs.extend(index.runs().into_iter().map(|run| (run.first, RunView::Stored(index.clone(), run))));
-        }
+        let stored = self.known(day);
+        let mut runs: BTreeMap<u32, RunView> = stored.into_iter().map(|run| (run.first, RunView::Stored(day, run))).collect();
         for run in memory {
             let first = reading(&run).first;
             runs.entry(first).or_insert(RunView::Memory(run));
@@ -74,43 +79,70 @@ impl Index {
         runs.into_values().collect()
     }
 
-    /// The stored index of a day, if it is in order.
-    fn stored(&self, day: Day) -> Option<Arc<DayIndex>> {
+    /// The stored runs of a day, or none if its index isn't in order.
+    fn known(&self, day: Day) -> Vec<Arc<RunMeta>> {
+        if let Some(runs) = locked(&self.known).get(&day) {
+            return runs.clone();
+        }
         if locked(&self.broken).contains(&day) || !index_dir(&self.store_dir, day).is_dir() {
-            return None;
+            return Vec::new();
         }
         match self.open(day) {
-            Ok(index) => Some(index),
+            Ok(index) => index.runs(),
             Err(error) => {
                 self.report_broken(day, &error);
-                None
+                Vec::new()
             }
         }
     }
 
+    /// What is known of a day that is over and indexed to its end.
+    pub fn completed(&self, day: Day) -> Option<Complete> {
+        stored::completed(&index_dir(&self.store_dir, day))
+    }
+
+    /// Notes that a day is over; what is found there from now on is found without opening it.
+    pub fn is_over(&self, day: Day, span: (WallMicros, WallMicros)) {
+        locked(&self.spans).insert(day, span);
+    }
+
+    /// Whether a day may hold a time in `since..until`.
+    pub fn may_hold(&self, day: Day, since: Option<WallMicros>, until: Option<WallMicros>) -> bool {
+        locked(&self.spans).get(&day).is_none_or(|&span| overlaps(span, since, until))
+    }
+
+    /// Stores a run of a day, whose index then reaches to the checkpoint.
+    pub fn store(&self, day: Day, run: &Run, checkpoint: Checkpoint) -> Result<(), IndexError> {
+        let index = self.open(day)?;
+        index.commit(run, checkpoint)?;
+        locked(&self.known).insert(day, index.runs());
+        Ok(())
+    }
+
     /// Opens a day's index, or makes an empty one.
     pub fn open(&self, day: Day) -> Result<Arc<DayIndex>, IndexError> {
-        let mut stored = locked(&self.stored);
-        if let Some(at) = stored.iter().position(|(of, _)| *of == day) {
-            let entry = stored.remove(at);
+        let mut open = locked(&self.open);
+        if let Some(at) = open.iter().position(|(of, _)| *of == day) {
+            let entry = open.remove(at);
             let index = entry.1.clone();
-            stored.push(entry);
+            open.push(entry);
             return Ok(index);
         }
         // The newest day stays: it is being written.
-        let newest = stored.iter().map(|(of, _)| *of).max();
-        if stored.len() >= OPEN_DAYS
-            && let Some(idle) = stored.iter().position(|(of, index)| Some(*of) != newest && Arc::strong_count(index) == 1)
+        let newest = open.iter().map(|(of, _)| *of).max();
+        if open.len() >= OPEN_DAYS
+            && let Some(idle) = open.iter().position(|(of, index)| Some(*of) != newest && Arc::strong_count(index) == 1)
         {
-            stored.remove(idle);
+            open.remove(idle);
         }
         let index = Arc::new(DayIndex::open(day, &index_dir(&self.store_dir, day), self.sled_octets, self.blooms.clone())?);
-        stored.push((day, index.clone()));
+        locked(&self.known).insert(day, index.runs());
+        open.push((day, index.clone()));
         Ok(index)
     }
 
     pub fn close(&self, day: Day) {
-        locked(&self.stored).retain(|(of, _)| *of != day);
+        locked(&self.open).retain(|(of, _)| *of != day);
     }
 
     /// Keeps everyone away from a day's index until the indexer has made it anew.
@@ -119,6 +151,7 @@ impl Index {
             tracing::error!(%day, %error, "the index of a day is broken: it is answered from the journal until the index is made anew");
         }
         self.close(day);
+        locked(&self.known).remove(&day);
     }
 
     pub fn broken_days(&self) -> BTreeSet<Day> {
@@ -128,6 +161,8 @@ impl Index {
     /// Moves a broken index away, so that the next opening starts with an empty one.
     pub fn set_aside(&self, day: Day) {
         self.close(day);
+        locked(&self.known).remove(&day);
+        locked(&self.spans).remove(&day);
         writing(&self.memory).remove(&day);
         self.blooms.forget(day);
         let dir = index_dir(&self.store_dir, day);
@@ -142,6 +177,8 @@ impl Index {
 
     pub fn forget(&self, day: Day) {
         self.close(day);
+        locked(&self.known).remove(&day);
+        locked(&self.spans).remove(&day);
         writing(&self.memory).remove(&day);
         locked(&self.broken).remove(&day);
         self.blooms.forget(day);
@@ -149,6 +186,8 @@ impl Index {
 
     /// Adds a run that begins to grow.
     pub fn begin(&self, day: Day, run: SharedRun) {
+        // A clock that was set back reopens a day.
+        locked(&self.spans).remove(&day);
         writing(&self.memory).entry(day).or_default().push(run);
     }
 
@@ -224,32 +263,39 @@ impl RunView {
             Self::Stored(_, run) => run.amendments,
         }
     }
+}
 
-    pub fn places(&self, key: Key) -> Result<Vec<u16>, IndexError> {
-        match self {
-            Self::Memory(run) => Ok(reading(run).places(key)),
-            Self::Stored(index, run) => index.places(run, key),
+impl Index {
+    /// The places, within a run, of records that have the key.
+    pub fn places(&self, run: &RunView, key: Key) -> Result<Places, IndexError> {
+        match run {
+            RunView::Memory(run) => Ok(reading(run).places(key)),
+            RunView::Stored(day, run) => match self.blooms.find(*day, run.first) {
+                Some(bloom) if !bloom.may_have(key) => Ok(Places::default()),
+                _ => self.open(*day)?.places(run, key),
+            },
         }
     }
 
     /// Places that have a key of each clause; `None` if nothing is asked.
-    pub fn places_of_all(&self, clauses: &[Vec<Key>]) -> Result<Option<Vec<u16>>, IndexError> {
+    pub fn places_of_all(&self, run: &RunView, clauses: &[Vec<Key>]) -> Result<Option<Vec<u16>>, IndexError> {
         let mut lists = Vec::with_capacity(clauses.len());
         for clause in clauses {
-            let mut places = Vec::new();
+            let mut any = Places::default();
             for &key in clause {
-                places.extend(self.places(key)?);
+                any = any.or(self.places(run, key)?);
             }
-            if clause.len() > 1 {
-                places.sort_unstable();
-                places.dedup();
+            if any.is_empty() {
+                return Ok(Some(Vec::new()));
             }
-            if places.is_empty() {
-                return Ok(Some(places));
-            }
-            lists.push(places);
+            lists.push(any);
         }
-        lists.sort_by_key(Vec::len);
-        Ok(lists.into_iter().reduce(|rarer, other| rarer.into_iter().filter(|place| other.binary_search(place).is_ok()).collect()))
+        lists.sort_by_key(Places::len);
+        let mut lists = lists.into_iter();
+        Ok(lists.next().map(|rarest| {
+            let mut places = rarest.into_vec();
+            lists.for_each(|list| places.retain(|&place| list.contains(place)));
+            places
+        }))
     }
 }

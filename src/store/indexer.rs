@@ -17,9 +17,10 @@ use super::live::Live;
 use super::locks::{reading, writing};
 use super::marks;
 use super::query::time_of;
+use super::queue::Ticket;
 use super::run::Run;
 use super::search::Search;
-use super::stored::{self, Checkpoint};
+use super::stored::Checkpoint;
 use crate::trace::{Mark, Record};
 
 /// Between two looks at the journal while records come in: they are indexed in bunches.
@@ -36,6 +37,7 @@ pub(super) struct Indexer {
     appender: Appender,
     /// Marks that the process before left open.
     marks: Vec<Mark>,
+    last_told: Option<Ticket>,
     /// Where the journal ended when this process began.
     began: Option<Cursor>,
     recovering: bool,
@@ -53,6 +55,7 @@ impl Indexer {
             live,
             appender,
             marks,
+            last_told: None,
             began,
             recovering: true,
             reached: BTreeMap::new(),
@@ -81,9 +84,16 @@ impl Indexer {
                 }
             };
             if !goes_on {
+                self.finish();
                 return;
             }
         }
+    }
+
+    /// At the end: indexes what is left if that doesn't take long, so that the next start needn't.
+    fn finish(&mut self) {
+        let deadline = Instant::now() + RETRY;
+        while Instant::now() < deadline && self.step().is_ok_and(|any| any) {}
     }
 
     /// Indexes some of the records that aren't yet; whether there were any.
@@ -106,20 +116,26 @@ impl Indexer {
         for number in numbers.start.max(from)..numbers.end {
             found.clear();
             let record = batch.record(number);
+            let mut at = record.as_ref().map(time_of);
             match &record {
                 Some(Record::Amendment(amendment)) => {
                     let folded = Search::new(&self.live).folded_for(amendment)?;
                     keys::keys_of_amended(amendment, folded.as_ref(), &mut found);
+                    at = folded.as_ref().map(time_of).or(at);
                 }
                 Some(record) => keys::keys_of(record, &mut found),
                 None => {}
             }
             let run = self.run_for(&day, number);
             let mut run = writing(&run);
-            run.add(number, record.as_ref().map(time_of), &found);
+            run.add(number, at, &found);
             run.amendments += u32::from(matches!(record, Some(Record::Amendment(_))));
+            let full = run.span >= self.live.run_records;
             drop(run);
             self.reached.insert(day.day, number + 1);
+            if full {
+                self.finish_run(Some(day.day));
+            }
         }
         if self.recovering {
             self.live.recovery.replayed(u64::from(numbers.end - numbers.start.max(from)));
@@ -146,8 +162,9 @@ impl Indexer {
     fn look_at(&mut self, day: &DayJournal) -> bool {
         let dir = index_dir(&self.live.options.dir, day.day);
         let fits = |checkpoint: &Checkpoint| checkpoint.until <= day.end() && checkpoint.damage == day.damage();
-        if let Some(checkpoint) = stored::completed(&dir).filter(|checkpoint| checkpoint.until == day.end()).filter(fits) {
-            self.reached.insert(day.day, checkpoint.until);
+        if let Some(complete) = self.live.index.completed(day.day).filter(|it| it.checkpoint.until == day.end() && fits(&it.checkpoint)) {
+            self.live.index.is_over(day.day, complete.span);
+            self.reached.insert(day.day, complete.checkpoint.until);
             return true;
         }
         let missing = !dir.is_dir();
@@ -162,7 +179,9 @@ impl Indexer {
                 None
             }
         };
-        if self.recovering && (missing || until.is_none()) {
+        // Full runs are stored at once: a day that has had some, and has none, has lost them.
+        let empty = until == Some(0) && day.end() >= self.live.run_records;
+        if self.recovering && (missing || empty || until.is_none()) {
             self.live.recovery.rebuilt(day.day);
         }
         match until {
@@ -210,16 +229,16 @@ impl Indexer {
         self.waiting.push((day.day, run, checkpoint));
         self.store_waiting();
         if next != Some(day.day) && checkpoint.until == day.end() && self.waiting.is_empty() {
-            let noted = self.live.index.open(day.day).and_then(|index| index.complete(checkpoint));
-            if let Err(error) = noted {
-                tracing::warn!(day = %day.day, %error, "the end of a day could not be noted in its index");
+            match self.live.index.open(day.day).and_then(|index| index.complete()) {
+                Ok(complete) => self.live.index.is_over(day.day, complete.span),
+                Err(error) => tracing::warn!(day = %day.day, %error, "the end of a day could not be noted in its index"),
             }
         }
     }
 
     fn store_waiting(&mut self) {
         while let Some((day, run, checkpoint)) = self.waiting.first().cloned() {
-            let stored = self.live.index.open(day).and_then(|index| index.commit(&reading(&run), checkpoint));
+            let stored = self.live.index.store(day, &reading(&run), checkpoint);
             match stored {
                 Ok(()) => {
                     let first = reading(&run).first;
@@ -240,7 +259,7 @@ impl Indexer {
         }
     }
 
-    /// Once all that the process before wrote is indexed: what it left open is in doubt.
+    /// Once all that the process before wrote is indexed: what it left open is in doubt, and a record says so.
     fn end_recovery(&mut self) {
         if !self.recovering || self.live.index.indexed() < self.began {
             return;
@@ -248,13 +267,22 @@ impl Indexer {
         while let Some(mark) = self.marks.last() {
             match Search::new(&self.live).fetch(mark.id) {
                 Ok(Some(_)) => {}
-                Ok(None) if self.appender.append(&marks::in_doubt(mark, marks::DIED)).is_ok() => self.live.recovery.in_doubt(),
-                // The store can't be written: later.
-                Ok(None) | Err(_) => return,
+                Ok(None) => match self.appender.append(&marks::in_doubt(mark, marks::DIED)) {
+                    Ok(ticket) => {
+                        self.last_told = Some(ticket);
+                        self.live.recovery.in_doubt();
+                    }
+                    // The store can't be written: later.
+                    Err(_) => return,
+                },
+                Err(_) => return,
             }
             self.marks.pop();
         }
-        self.recovering = false;
-        self.live.recovery.finish();
+        // The writer rings once it has written them, which leads here again.
+        if self.last_told.is_none_or(|ticket| !self.appender.is_pending(ticket)) {
+            self.recovering = false;
+            self.live.recovery.finish();
+        }
     }
 }

@@ -19,12 +19,17 @@ use super::locks::locked;
 use super::log::Log;
 use super::open::OpenError;
 use super::options::Options;
-use super::recover::{self, Loaded, Recovery, RecoveryReport};
+use super::recover::{self, Loaded, Recovery};
 use super::retention;
 use crate::trace::Mark;
 
-/// How long opening waits for the index to catch up; mail must not wait for it.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Serving,
+    /// To be asked a few questions: nothing is sealed or removed.
+    Offline,
+}
 
 #[derive(Debug)]
 pub(super) struct Live {
@@ -72,14 +77,14 @@ impl Opening {
     }
 
     /// Opens the directory, recovers what is in it and starts the threads that serve it; nothing if that is done already.
-    pub fn open(&self, intake: &Arc<Intake>) -> Result<RecoveryReport, OpenError> {
+    pub fn open(&self, intake: &Arc<Intake>, purpose: Use) -> Result<(), OpenError> {
         if self.live.get().is_some() {
-            return Ok(RecoveryReport::default());
+            return Ok(());
         }
         let (live, marks) = Live::open(self.options.clone(), self.run_records, self.news.clone())?;
-        live.start(intake.appender(), marks);
-        let _ = self.live.set(live.clone());
-        Ok(live.recovery.wait(PATIENCE))
+        live.start(intake.appender(), marks, purpose);
+        let _ = self.live.set(live);
+        Ok(())
     }
 
     pub fn close(&self) {
@@ -112,9 +117,11 @@ impl Live {
         Ok((Arc::new(live), marks))
     }
 
-    fn start(self: &Arc<Self>, appender: Appender, marks: Vec<Mark>) {
+    fn start(self: &Arc<Self>, appender: Appender, marks: Vec<Mark>, purpose: Use) {
         let keeper = Keeper::new(self.clone(), appender.clone());
-        self.spawn("store-keep", move |_| keeper.run());
+        if purpose == Use::Serving {
+            self.spawn("store-keep", move |_| keeper.run());
+        }
         let indexer = Indexer::new(self.clone(), appender, marks);
         self.spawn("store-index", move |_| indexer.run());
         self.spawn("store-sync", |live| live.sync_now_and_then());

@@ -17,17 +17,35 @@ pub(super) enum NoLock {
     Io(io::Error),
 }
 
+/// A process that holds a store's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// As it wrote it itself.
+    pub pid: Option<u32>,
+}
+
+/// Who holds the lock, if anybody does.
+pub(super) fn owner(dir: &Path) -> Option<Owner> {
+    let mut file = File::open(dir.join("lock")).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(Owner { pid: pid_in(&mut file) }),
+        _ => None,
+    }
+}
+
+fn pid_in(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    let _ = file.take(32).read_to_string(&mut text);
+    text.trim().parse().ok()
+}
+
 impl StoreLock {
     pub fn take(dir: &Path) -> Result<Self, NoLock> {
         let path = dir.join("lock");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(NoLock::Io)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = (&mut file).take(32).read_to_string(&mut text);
-                return Err(NoLock::Held(text.trim().parse().ok()));
-            }
+            Err(TryLockError::WouldBlock) => return Err(NoLock::Held(pid_in(&mut file))),
             Err(TryLockError::Error(error)) => return Err(NoLock::Io(error)),
         }
         // A full disk must not keep a store from being read: the lock holds without its text.

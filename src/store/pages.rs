@@ -4,10 +4,10 @@
 //! distances; where that would be longer than a bitmap of the whole run, count 0 stands before the bitmap.
 
 use super::keys::Key;
-use super::run::{Entry, RUN_RECORDS};
+use super::places::{self, BITMAP_OCTETS, Places};
+use super::run::Entry;
 
 const PAGE_OCTETS: usize = 16 << 10;
-const BITMAP_OCTETS: usize = RUN_RECORDS as usize / 8;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
@@ -37,11 +37,11 @@ pub(super) fn pack(entries: &[Entry]) -> Vec<Page> {
 }
 
 /// The places of a key in its page; none if the page is damaged.
-pub(super) fn places(first: Key, octets: &[u8], wanted: Key) -> Vec<u16> {
+pub(super) fn places(first: Key, octets: &[u8], wanted: Key) -> Places {
     find(first, octets, wanted).unwrap_or_default()
 }
 
-fn find(first: Key, octets: &[u8], wanted: Key) -> Option<Vec<u16>> {
+fn find(first: Key, octets: &[u8], wanted: Key) -> Option<Places> {
     let mut input = Input(octets);
     let mut key = first.0;
     while !input.0.is_empty() {
@@ -77,7 +77,7 @@ fn pack_places(group: &[Entry], out: &mut Vec<u8>) {
         let bitmap = out.len();
         out.resize(bitmap + BITMAP_OCTETS, 0);
         for entry in group {
-            out[bitmap + usize::from(entry.place() >> 3)] |= 1 << (entry.place() & 7);
+            places::set(&mut out[bitmap..], entry.place());
         }
     }
 }
@@ -120,33 +120,20 @@ impl Input<'_> {
         }
     }
 
-    fn places(&mut self, count: u64) -> Option<Vec<u16>> {
+    fn places(&mut self, count: u64) -> Option<Places> {
         match count {
-            0 => Some(set_bits(self.take(BITMAP_OCTETS)?)),
-            1 => Some(vec![u16::from_le_bytes(*self.take(2)?.first_chunk()?)]),
+            0 => Some(Places::Bitmap(self.take(BITMAP_OCTETS)?.to_vec())),
+            1 => Some(Places::List(vec![u16::from_le_bytes(*self.take(2)?.first_chunk()?)])),
             _ => {
                 let mut last = 0u64;
-                (0..count)
-                    .map(|_| {
-                        last = last.checked_add(self.varint()?)?;
-                        u16::try_from(last).ok()
-                    })
-                    .collect()
+                let place = |_| {
+                    last = last.checked_add(self.varint()?)?;
+                    u16::try_from(last).ok()
+                };
+                (0..count).map(place).collect::<Option<_>>().map(Places::List)
             }
         }
     }
-}
-
-fn set_bits(bitmap: &[u8]) -> Vec<u16> {
-    let mut places = Vec::new();
-    for (index, &octet) in bitmap.iter().enumerate() {
-        let mut octet = octet;
-        while octet != 0 {
-            places.push((index * 8) as u16 + octet.trailing_zeros() as u16);
-            octet &= octet - 1;
-        }
-    }
-    places
 }
 
 #[cfg(test)]
@@ -159,7 +146,7 @@ mod tests {
 
     fn look_up(pages: &[Page], key: Key) -> Vec<u16> {
         let at = pages.partition_point(|page| page.first <= key);
-        at.checked_sub(1).map_or(Vec::new(), |at| places(pages[at].first, &pages[at].octets, key))
+        at.checked_sub(1).map_or(Vec::new(), |at| places(pages[at].first, &pages[at].octets, key).into_vec())
     }
 
     fn check(keys: &BTreeMap<u64, Vec<u16>>) {

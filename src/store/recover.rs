@@ -11,7 +11,7 @@ use super::locks::locked;
 use super::log::{Damage, HEADER, Log, NoLog};
 use super::marks::OpenMarks;
 use super::open::OpenError;
-use super::segment::{NoSegment, Segment};
+use super::segment::{NoSegment, Segment, unfinished};
 use crate::trace::Mark;
 
 /// What recovery found and did.
@@ -37,10 +37,10 @@ pub struct RecoveryReport {
 
 /// One file of a day as it is named.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Found {
-    file: u32,
-    sealed: bool,
-    path: PathBuf,
+pub(super) struct Found {
+    pub file: u32,
+    pub sealed: bool,
+    pub path: PathBuf,
 }
 
 /// A journal as a dead process left it, put in order.
@@ -80,19 +80,16 @@ pub(super) fn days(dir: &Path) -> Result<Vec<Day>, OpenError> {
     Ok(days)
 }
 
-/// The journal files of a day in order. Of a file that is there in both forms, the sealed one counts if it is whole.
-fn files(dir: &Path, report: &mut RecoveryReport) -> Result<Vec<Found>, OpenError> {
+/// The journal files of a day as they lie there, in order; the active form of a file before the sealed one.
+pub(super) fn files_of(dir: &Path) -> Result<Vec<Found>, OpenError> {
     if !dir.is_dir() {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(OpenError::io(dir))? {
         let path = entry.map_err(OpenError::io(dir))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if name.ends_with(".unfinished") {
-            // The process died while sealing; the active form is still there.
-            let _ = fs::remove_file(&path);
-        } else if let Some((file, extension)) = name.split_once('.')
+        if let Some(name) = path.file_name().and_then(|name| name.to_str())
+            && let Some((file, extension)) = name.split_once('.')
             && let Ok(file) = file.parse()
             && matches!(extension, "log" | "seg")
         {
@@ -100,8 +97,15 @@ fn files(dir: &Path, report: &mut RecoveryReport) -> Result<Vec<Found>, OpenErro
         }
     }
     found.sort_unstable();
+    Ok(found)
+}
+
+/// The journal files of a day that count: of one that is there in both forms, the sealed one if it is whole.
+fn files(dir: &Path, report: &mut RecoveryReport) -> Result<Vec<Found>, OpenError> {
     let mut kept: Vec<Found> = Vec::new();
-    for next in found {
+    for next in files_of(dir)? {
+        // The process died while sealing; the active form is still there.
+        let _ = fs::remove_file(unfinished(&next.path.with_extension("seg")));
         match kept.last() {
             Some(log) if log.file == next.file => match Segment::open(next.path.clone()) {
                 Ok(_) => {

@@ -1,6 +1,7 @@
 //! A run in memory: the keys of up to 65,536 neighbouring records, exact, until they are packed and stored.
 
 use super::keys::Key;
+use super::places::Places;
 use crate::trace::WallMicros;
 
 /// Most records of a run: a record's place in it takes 16 bits.
@@ -62,13 +63,18 @@ impl Times {
         self.0.get((u32::from(place) / STRIDE) as usize).is_some_and(|stride| overlaps(*stride, since, until))
     }
 
+    /// The earliest and the latest of all.
+    pub fn span(&self) -> (WallMicros, WallMicros) {
+        self.0.iter().fold((WallMicros::MAX, 0), |(earliest, latest), &(from, until)| (earliest.min(from), latest.max(until)))
+    }
+
     /// Whether any stride may.
     pub fn any_may_hold(&self, since: Option<WallMicros>, until: Option<WallMicros>) -> bool {
         self.0.iter().any(|&stride| overlaps(stride, since, until))
     }
 }
 
-fn overlaps((earliest, latest): (WallMicros, WallMicros), since: Option<WallMicros>, until: Option<WallMicros>) -> bool {
+pub(super) fn overlaps((earliest, latest): (WallMicros, WallMicros), since: Option<WallMicros>, until: Option<WallMicros>) -> bool {
     since.is_none_or(|since| since <= latest) && until.is_none_or(|until| earliest < until)
 }
 
@@ -97,19 +103,21 @@ impl Run {
         }
     }
 
-    /// The places of the records that have the key, ascending.
-    pub fn places(&self, key: Key) -> Vec<u16> {
-        let mut places = Vec::new();
+    /// The places of the records that have the key.
+    pub fn places(&self, key: Key) -> Places {
         let (low, high) = (Entry::new(key, 0), Entry::new(key, u16::MAX));
         let mut start = 0;
-        for &end in &self.pieces {
+        let sorted = self.pieces.iter().map(|&end| {
             let piece = &self.entries[start..end];
-            let from = piece.partition_point(|&entry| entry < low);
-            places.extend(piece[from..].iter().take_while(|&&entry| entry <= high).map(|entry| entry.place()));
             start = end;
-        }
-        places.extend(self.entries[self.sorted_until()..].iter().filter(|entry| entry.key() == key).map(|entry| entry.place()));
-        places
+            let from = piece.partition_point(|&entry| entry < low);
+            let until = from + piece[from..].partition_point(|&entry| entry <= high);
+            &piece[from..until]
+        });
+        let sorted: Vec<_> = sorted.collect();
+        let rest = self.entries[self.sorted_until()..].iter().filter(|entry| entry.key() == key);
+        let found = sorted.into_iter().flatten().chain(rest).map(|entry| entry.place());
+        Places::List(found.collect())
     }
 
     fn sorted_until(&self) -> usize {

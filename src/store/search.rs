@@ -13,17 +13,12 @@ use super::keys::{Key, KeyKind};
 use super::live::Live;
 use super::query::{Page, PageRequest, Query};
 use super::stored::IndexError;
-use crate::trace::{Amendment, Record, RecordId, WallMicros};
+use crate::trace::{Amendment, Record, RecordId};
 
 /// A search is broken off after this time; its page says so.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a search waits for records that are written but not indexed yet.
 const CATCH_UP: Duration = Duration::from_secs(1);
-/// A record is written at most so long after the time it bears: an end-of-data may take 20 minutes.
-const LONGEST_TRANSACTION: WallMicros = 86_400_000_000;
-/// A clock may have been set while a day was written.
-const CLOCK_SLACK: WallMicros = 3_600_000_000;
-
 pub(super) struct Search<'a> {
     live: &'a Live,
     /// The neighbourhood read last.
@@ -64,7 +59,7 @@ impl<'a> Search<'a> {
         self.catch_up();
         let clauses = query.clauses();
         for day in self.live.journal.days().into_iter().rev() {
-            if before.is_some_and(|before| day.day > before.day) || !may_hold(day.day, query) {
+            if before.is_some_and(|before| day.day > before.day) || !self.live.index.may_hold(day.day, query.since, query.until) {
                 continue;
             }
             let end = before.filter(|before| before.day == day.day).map_or(day.end(), |before| before.number);
@@ -154,10 +149,12 @@ impl<'a> Search<'a> {
             for part in parts(&self.live.index.runs(day.day), day.end()).into_iter().rev() {
                 match &part.run {
                     Some(run) if kind == KeyKind::Amends && run.amendments() == 0 => {}
-                    Some(run) => match self.unless_broken(day.day, run.places(key)) {
+                    Some(run) => match self.unless_broken(day.day, self.live.index.places(run, key)) {
                         Some(found) => {
                             let first = run.first();
-                            places.extend(found.into_iter().map(|place| Cursor { day: day.day, number: first + u32::from(place) }));
+                            places.extend(
+                                found.into_vec().into_iter().map(|place| Cursor { day: day.day, number: first + u32::from(place) }),
+                            );
                         }
                         None => places.extend(part.numbers.map(|number| Cursor { day: day.day, number })),
                     },
@@ -183,7 +180,7 @@ impl<'a> Search<'a> {
         let timed = query.since.is_some() || query.until.is_some();
         let times = timed.then(|| run.times());
         let in_time = |place: u16| times.as_ref().is_none_or(|times| times.may_hold(place, query.since, query.until));
-        let places = match run.places_of_all(clauses)? {
+        let places = match self.live.index.places_of_all(run, clauses)? {
             Some(places) => places,
             None => (0..=u16::MAX).collect(),
         };
@@ -245,10 +242,4 @@ fn parts(runs: &[RunView], end: u32) -> Vec<Part> {
     }
     parts.reverse();
     parts
-}
-
-/// Whether a record in that day's files may bear a time in the query's span.
-fn may_hold(day: Day, query: &Query) -> bool {
-    query.since.is_none_or(|since| since < day.end().saturating_add(CLOCK_SLACK))
-        && query.until.is_none_or(|until| until.saturating_add(LONGEST_TRANSACTION) > day.start())
 }

@@ -135,12 +135,6 @@ pub(super) fn pack(kind: RecordKind, octets: &[u8], block: &mut Vec<u8>) {
     block.extend_from_slice(octets);
 }
 
-/// Appends the place of a record that could not be read: numbers must not shift.
-pub(super) fn pack_hole(block: &mut Vec<u8>) {
-    block.extend_from_slice(&0u32.to_le_bytes());
-    block.push(u8::MAX);
-}
-
 impl Segment {
     pub fn open(path: PathBuf) -> Result<Self, NoSegment> {
         let file = File::open(&path)?;

@@ -16,11 +16,13 @@ use super::day::Day;
 use super::keys::Key;
 use super::locks::{locked, reading, writing};
 use super::pages;
+use super::places::Places;
 use super::run::{Run, Times};
+use crate::trace::WallMicros;
 
 /// Of the trees, the keys in them and their hashes.
 const VERSION: u32 = 1;
-/// Beside sled's own files: a copy of the checkpoint of a day that is over, so that it needn't be opened at start.
+/// Beside sled's own files: what must be known of a day that is over, so that it needn't be opened at start.
 const COMPLETE: &str = "complete";
 
 #[derive(Debug, Error)]
@@ -81,6 +83,14 @@ pub(super) struct Checkpoint {
     pub until: u32,
     /// Stands for the damage known in the day's files: numbers shift when it changes.
     pub damage: u64,
+}
+
+/// What is known of a day that is over without opening its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Complete {
+    pub checkpoint: Checkpoint,
+    /// The earliest and the latest time in it, amended records included.
+    pub span: (WallMicros, WallMicros),
 }
 
 /// Lets a panic of sled's not be ours.
@@ -171,21 +181,25 @@ impl DayIndex {
     }
 
     /// Notes that the day is over and the index reaches to its end.
-    pub fn complete(&self, checkpoint: Checkpoint) -> Result<(), IndexError> {
-        guarded(|| self.note(checkpoint))?;
-        let octets = postcard::to_allocvec(&(VERSION, checkpoint)).map_err(|_| IndexError::Notes)?;
+    pub fn complete(&self) -> Result<Complete, IndexError> {
+        let widen = |(earliest, latest): (WallMicros, WallMicros), run: &Arc<RunMeta>| {
+            let (from, until) = run.times.span();
+            (earliest.min(from), latest.max(until))
+        };
+        let complete = Complete { checkpoint: self.checkpoint(), span: self.runs().iter().fold((WallMicros::MAX, 0), widen) };
+        let octets = postcard::to_allocvec(&(VERSION, complete)).map_err(|_| IndexError::Notes)?;
         fs::write(self.dir.join(COMPLETE), octets)?;
-        Ok(())
+        Ok(complete)
     }
 
     /// The places, within a run, of records that have the key.
-    pub fn places(&self, run: &RunMeta, key: Key) -> Result<Vec<u16>, IndexError> {
+    pub fn places(&self, run: &RunMeta, key: Key) -> Result<Places, IndexError> {
         guarded(|| {
             if self.bloom(run.first)?.is_some_and(|bloom| !bloom.may_have(key)) {
-                return Ok(Vec::new());
+                return Ok(Places::default());
             }
             let range = page_key(run.first, Key(0))..=page_key(run.first, key);
-            let Some(page) = self.pages.range(range).next_back() else { return Ok(Vec::new()) };
+            let Some(page) = self.pages.range(range).next_back() else { return Ok(Places::default()) };
             let (at, octets) = page?;
             let first = at.get(4..12).and_then(|key| key.first_chunk()).ok_or(IndexError::Notes)?;
             Ok(pages::places(Key(u64::from_be_bytes(*first)), &octets, key))
@@ -204,17 +218,13 @@ impl DayIndex {
         self.filters.keep(self.day, run, bloom.clone());
         Ok(Some(bloom))
     }
-
-    pub fn size_on_disk(&self) -> u64 {
-        guarded(|| Ok(self.db.size_on_disk()?)).unwrap_or(0)
-    }
 }
 
-/// The checkpoint of a day that is over, without opening its index.
-pub(super) fn completed(index_dir: &Path) -> Option<Checkpoint> {
+/// What is known of a day that is over, without opening its index.
+pub(super) fn completed(index_dir: &Path) -> Option<Complete> {
     let octets = fs::read(index_dir.join(COMPLETE)).ok()?;
-    let (version, checkpoint): (u32, Checkpoint) = postcard::from_bytes(&octets).ok()?;
-    (version == VERSION).then_some(checkpoint)
+    let (version, complete): (u32, Complete) = postcard::from_bytes(&octets).ok()?;
+    (version == VERSION).then_some(complete)
 }
 
 /// Moves an index aside that is of no use any more; the one moved aside before makes room.

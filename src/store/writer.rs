@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::day::Day;
 use super::frame;
 use super::intake::Intake;
-use super::live::{Live, Opening};
+use super::live::{Live, Opening, Use};
 use super::log::Log;
 use super::options::Durability;
 use super::queue::Loss;
@@ -175,7 +175,7 @@ impl Writer {
     }
 
     fn attempt(&mut self) -> Result<(), String> {
-        self.opening.open(&self.intake).map_err(|error| error.to_string())?;
+        self.opening.open(&self.intake, Use::Serving).map_err(|error| error.to_string())?;
         let now = self.intake.clock.now();
         // A failure without a single loss (the disk failed at a sync) leaves no gap, but is tried with something.
         let loss =

@@ -1,57 +1,73 @@
-//! Records go in, survive, and are found.
+//! Records go in and are found.
 
-use std::future::poll_fn;
-
-use crate::store::samples::{self, NOON};
-use crate::store::*;
-use crate::trace::*;
-
-fn open(dir: &std::path::Path) -> Store {
-    Store::open(Options::new(dir)).unwrap().store
-}
-
-fn rt() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-/// Appends and waits until stored.
-fn put(store: &Store, records: &[Record]) {
-    let appender = store.appender();
-    let tickets: Vec<_> = records.iter().map(|record| appender.append(record).unwrap()).collect();
-    rt().block_on(async {
-        for ticket in tickets {
-            poll_fn(|cx| appender.poll_stored(ticket, cx)).await.unwrap();
-            assert!(appender.is_stored(ticket));
-        }
-    });
-}
-
-fn found(store: &Store, term: Term) -> Vec<Record> {
-    store.query(&Query::of(term), &PageRequest::newest(100)).unwrap().records
-}
+use super::*;
 
 #[test]
 fn what_was_appended_is_found_at_once_and_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let records: Vec<_> = (0..200).map(samples::transaction).collect();
-    let store = open(dir.path());
-    put(&store, &records);
-    let like = samples::plain(77);
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(0..200));
     let check = |store: &Store| {
-        assert_eq!(found(store, Term::MessageId(like.message.message_id.clone().unwrap())), [records[77].clone()]);
-        assert_eq!(store.fetch(like.id).unwrap(), Some(records[77].clone()));
+        assert_eq!(find(store, message_id(77)), transactions(77..78));
+        assert_eq!(store.fetch(samples::id(77)).unwrap(), Some(samples::transaction(77)));
+        assert_eq!(store.fetch(samples::id(777)).unwrap(), None);
         assert_eq!(store.query(&Query::default(), &PageRequest::newest(3)).unwrap().records, [199, 198, 197].map(samples::transaction));
     };
     check(&store);
     store.close();
-    check(&open(dir.path()));
+    check(&room.store());
+}
+
+#[test]
+fn every_kind_of_term_finds_its_record_in_memory_and_on_disk() {
+    let room = Room::with_runs_of(64);
+    let store = room.store();
+    put(&store, &transactions(0..100));
+    let like = samples::plain(33);
+    let recipient = like.envelope.recipients[0].address.clone();
+    let terms = [
+        Term::MessageId(format!("<{}>", like.message.message_id.clone().unwrap().to_uppercase())),
+        Term::MessageId(like.message.message_id.clone().unwrap().rsplit_once('.').unwrap().0.split_once('.').unwrap().1.to_owned()),
+        Term::QueueId(like.outcome.upstream_queue_id.clone().unwrap_or_else(|| like.message.client_queue_id.clone().unwrap())),
+        Term::QueueId(like.message.client_queue_id.clone().unwrap()),
+        Term::Address(like.envelope.reverse_path.to_uppercase()),
+        Term::From(format!("<{}>", like.envelope.reverse_path)),
+        Term::From(like.envelope.reverse_path.split('@').next().unwrap().to_owned()),
+        Term::From("@sender.example".to_owned()),
+        Term::To(recipient.clone()),
+        Term::To(recipient.split('@').next().unwrap().to_owned()),
+        Term::Domain(recipient.split('@').nth(1).unwrap().to_uppercase()),
+        Term::ClientIp("::ffff:192.0.2.33".parse().unwrap()),
+        Term::State(like.outcome.state),
+        Term::Stage(like.outcome.stage),
+        Term::Kind(RecordKind::Transaction),
+        Term::Upstream("smtp.EXAMPLE.net".to_owned()),
+        Term::Listener("submission".to_owned()),
+        Term::Code(like.outcome.reply.as_ref().unwrap().code),
+        Term::Subject("INVOICE 33".to_owned()),
+        Term::Session(like.session_id),
+        Term::Id(like.id),
+        Term::Helo("mail.sender.example".to_owned()),
+        Term::BodyDigest(like.message.body_digest.clone().unwrap()),
+    ];
+    for term in terms {
+        let found = find(&store, term.clone());
+        assert!(found.contains(&samples::transaction(33)), "{term:?}");
+        let expected: Vec<_> = (0..100).rev().map(samples::transaction).filter(|record| Query::of(term.clone()).matches(record)).collect();
+        assert_eq!(found, expected, "{term:?}");
+    }
+    for nothing in
+        [Term::MessageId("<mail>".to_owned()), Term::MessageId(String::new()), Term::AuthUser("bob".to_owned()), Term::Flag(Flag::InDoubt)]
+    {
+        assert_eq!(find(&store, nothing.clone()), [], "{nothing:?}");
+    }
 }
 
 #[test]
 fn pages_follow_one_another_without_overlap_while_records_come_in() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    put(&store, &(0..50).map(samples::transaction).collect::<Vec<_>>());
+    let room = Room::with_runs_of(16);
+    let store = room.store();
+    put(&store, &transactions(0..50));
     let query = Query { until: Some(NOON + 45_000), ..Query::default() };
     let mut seen = Vec::new();
     let mut before = None;
@@ -69,9 +85,35 @@ fn pages_follow_one_another_without_overlap_while_records_come_in() {
 }
 
 #[test]
+fn a_cursor_holds_through_sealing_and_a_restart() {
+    let mut room = Room::new();
+    room.options.segment_octets = 20_000;
+    let store = room.store();
+    put(&store, &transactions(0..5));
+    let (first, cursor) = store.follow(None, 3).unwrap();
+    assert_eq!(first, transactions(0..3));
+    let page = store.query(&Query::default(), &PageRequest::newest(2)).unwrap();
+    for no in 5..60 {
+        put(&store, &transactions(no..no + 1));
+    }
+    sealed(&store);
+    assert!(store.stats().unwrap().sealed_files > 2);
+    let check = |store: &Store| {
+        let cursor = cursor.to_string().parse().unwrap();
+        assert_eq!(store.follow(Some(cursor), 1000).unwrap().0, transactions(3..60));
+        let next = store.query(&Query::default(), &PageRequest { limit: 10, before: page.next }).unwrap();
+        assert_eq!(next.records, [2, 1, 0].map(samples::transaction));
+        assert_eq!(next.next, None);
+    };
+    check(&store);
+    store.close();
+    check(&room.store());
+}
+
+#[test]
 fn following_yields_the_journal_in_order_and_then_what_is_new() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
+    let room = Room::new();
+    let store = room.store();
     assert_eq!(store.follow(None, 10).unwrap().0, []);
     put(&store, &[samples::mark(1), samples::transaction(1), samples::session(2), samples::gap(3)]);
     let (records, cursor) = store.follow(None, 2).unwrap();
@@ -80,15 +122,18 @@ fn following_yields_the_journal_in_order_and_then_what_is_new() {
     assert_eq!(records, [samples::gap(3)]);
     assert_eq!(store.follow(Some(cursor), 10).unwrap(), (Vec::new(), cursor));
     assert_eq!(store.end().unwrap(), cursor);
+    let mut news = store.notified();
+    news.borrow_and_update();
     put(&store, &[samples::transaction(4)]);
+    until(|| news.has_changed().unwrap());
     assert_eq!(store.follow(Some(cursor), 10).unwrap().0, [samples::transaction(4)]);
 }
 
 #[test]
 fn the_newest_amendment_wins_and_stands_for_its_record() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    put(&store, &[samples::transaction(1), samples::transaction(2)]);
+    let room = Room::with_runs_of(3);
+    let store = room.store();
+    put(&store, &transactions(1..3));
     put(&store, &[samples::amendment(1, 10, State::Unknown), samples::amendment(1, 11, State::Deferred), samples::transaction(3)]);
     let id = samples::id(1);
     let Some(Record::Transaction(folded)) = store.fetch(id).unwrap() else { panic!("the transaction is there") };
@@ -99,17 +144,78 @@ fn the_newest_amendment_wins_and_stands_for_its_record() {
     let from = Term::From(samples::plain(1).envelope.reverse_path);
     let query = Query { all: vec![from, Term::State(State::Deferred)], ..Query::default() };
     assert_eq!(store.query(&query, &PageRequest::newest(10)).unwrap().records, [Record::Transaction(folded)]);
-    assert_eq!(found(&store, Term::State(State::Unknown)), []);
+    assert_eq!(find(&store, Term::State(State::Unknown)), []);
+}
+
+#[test]
+fn an_amendment_of_a_later_day_is_folded_in() {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(1..2));
+    room.advance(Duration::from_secs(3 * 86_400));
+    put(&store, &[samples::amendment(1, 3 * 86_400_000, State::Rejected)]);
+    assert_eq!(store.stats().unwrap().days, 2);
+    let found = find(&store, message_id(1));
+    assert_eq!(found.len(), 1);
+    assert_eq!(store.fetch(samples::id(1)).unwrap().as_ref(), found.first());
+    assert!(Query::of(Term::State(State::Rejected)).matches(&found[0]));
 }
 
 #[test]
 fn a_second_opener_is_refused_and_told_who_holds_the_store() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    match Store::open(Options::new(dir.path())) {
+    let room = Room::new();
+    let store = room.store();
+    match Store::open(room.options.clone()) {
         Err(OpenError::InUse { pid, .. }) => assert_eq!(pid, std::process::id()),
         other => panic!("{other:?}"),
     }
+    assert_eq!(check(room.path()).unwrap().in_use_by.and_then(|owner| owner.pid), Some(std::process::id()));
     store.close();
-    open(dir.path());
+    assert_eq!(check(room.path()).unwrap().in_use_by, None);
+    room.store();
+}
+
+#[test]
+fn records_are_counted_by_what_they_have_in_common() {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(0..40));
+    put(&store, &[samples::session(50)]);
+    let by_state = store.count(&Query::default(), Field::State).unwrap();
+    assert_eq!(by_state, [("accepted", 36), ("deferred", 2), ("rejected", 2)].map(|(state, count)| (state.to_owned(), count)));
+    let rejected = Query::of(Term::State(State::Rejected));
+    assert_eq!(store.count(&rejected, Field::Code).unwrap(), [("550".to_owned(), 2)]);
+    assert_eq!(store.count(&Query::default(), Field::Kind).unwrap()[1], ("session".to_owned(), 1));
+    assert_eq!(store.count(&Query::default(), Field::Day).unwrap(), [("2026-11-23".to_owned(), 41)]);
+}
+
+#[test]
+fn days_beyond_the_limit_are_removed() {
+    let mut room = Room::new();
+    room.options.keep_days = 2;
+    let store = room.store();
+    for day in 0..4 {
+        put(&store, &transactions(day..day + 1));
+        room.advance(Duration::from_secs(86_400));
+    }
+    // The writer is in the fourth day, which the clock has left; the keeper looks when a file is finished.
+    put(&store, &transactions(4..5));
+    until(|| store.stats().unwrap().days == 3);
+    assert_eq!(everything(&store), transactions(2..5));
+    assert_eq!(store.fetch(samples::id(0)).unwrap(), None);
+    until(|| std::fs::read_dir(room.path()).unwrap().count() == 4);
+}
+
+#[test]
+fn a_stopped_store_can_be_asked() {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(0..10));
+    store.close();
+    let before = room.journal();
+    let opened = Store::open_offline(room.options.clone()).unwrap();
+    assert!(!opened.report.unfinished);
+    assert_eq!(find(&opened.store, message_id(3)), transactions(3..4));
+    opened.store.close();
+    assert_eq!(room.journal(), before);
 }

@@ -1,0 +1,166 @@
+//! Reads all of a store and says what is wrong with it, by file and octet. Changes nothing.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::day::Day;
+use super::index::index_dir;
+use super::lock::{self, Owner};
+use super::log::{LogHeader, NoLog};
+use super::open::OpenError;
+use super::recover::{self, Found};
+use super::run::RUN_RECORDS;
+use super::segment::Segment;
+use super::stored;
+use crate::trace::RecordKind;
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// The process that is using the store: the end of its newest file may be seen half written.
+    pub in_use_by: Option<Owner>,
+    pub days: u64,
+    pub files: u64,
+    pub octets: u64,
+    /// How many records of each kind there are.
+    pub kinds: Vec<(RecordKind, u64)>,
+    /// In the order of the journal.
+    pub problems: Vec<Problem>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub file: PathBuf,
+    pub offset: u64,
+    pub what: String,
+    /// Whether records are lost by it; otherwise the next start mends it.
+    pub loses_records: bool,
+}
+
+impl CheckReport {
+    /// Nothing is wrong that the next start wouldn't mend.
+    pub fn is_sound(&self) -> bool {
+        self.problems.iter().all(|problem| !problem.loses_records)
+    }
+}
+
+/// Checks the store in `dir`, running or not.
+///
+/// # Errors
+/// The directory can't be read.
+pub fn check(dir: &Path) -> Result<CheckReport, OpenError> {
+    let mut report = CheckReport { in_use_by: lock::owner(dir), ..CheckReport::default() };
+    let mut kinds = [0; RecordKind::ALL.len()];
+    let days = recover::days(dir)?;
+    for &day in &days {
+        report.days += 1;
+        let before: u64 = kinds.iter().sum();
+        let day_dir = dir.join(day.to_string());
+        let mut chain = None;
+        let files = recover::files_of(&day_dir.join("journal"))?;
+        let newest = files.last().filter(|_| days.last() == Some(&day)).map(|found| found.path.clone());
+        for found in &files {
+            report.files += 1;
+            report.octets += fs::metadata(&found.path).map_or(0, |metadata| metadata.len());
+            if found.sealed {
+                chain = report.sealed(&found.path, chain, &mut kinds);
+            } else {
+                let growing = report.in_use_by.is_some() && Some(&found.path) == newest.as_ref();
+                report.active(found, growing, &mut kinds);
+                chain = None;
+            }
+        }
+        let records: u64 = kinds.iter().sum::<u64>() - before;
+        if records >= u64::from(RUN_RECORDS) {
+            report.index(dir, day);
+        }
+    }
+    report.kinds = RecordKind::ALL.iter().map(|&kind| (kind, kinds[kind as usize])).filter(|&(_, count)| count > 0).collect();
+    Ok(report)
+}
+
+impl CheckReport {
+    fn problem(&mut self, file: &Path, offset: u64, what: impl Into<String>, loses_records: bool) {
+        self.problems.push(Problem { file: file.to_owned(), offset, what: what.into(), loses_records });
+    }
+
+    fn active(&mut self, found: &Found, growing: bool, kinds: &mut [u64]) {
+        let octets = match fs::read(&found.path) {
+            Ok(octets) => octets,
+            Err(error) => return self.problem(&found.path, 0, error.to_string(), true),
+        };
+        let header = match LogHeader::decode(&octets) {
+            Ok(header) => header,
+            Err(NoLog::Short) => return self.problem(&found.path, 0, "the file is shorter than its header: it never held a record", false),
+            Err(error) => return self.problem(&found.path, 0, error.to_string(), true),
+        };
+        let scan = super::log::scan(&found.path, header.salt, &octets);
+        for (sum, count) in kinds.iter_mut().zip(scan.kinds) {
+            *sum += count;
+        }
+        for damage in scan.damage {
+            self.problem(&damage.file, damage.offset, format!("{}; {} octets are unreadable", damage.what, damage.octets), true);
+        }
+        if scan.torn > 0 && !growing {
+            let why = scan.torn_why.map(|why| why.to_string()).unwrap_or_default();
+            self.problem(
+                &found.path,
+                scan.end,
+                format!("the last {} octets are no whole frame ({why}): cut off at the next start", scan.torn),
+                false,
+            );
+        }
+    }
+
+    /// Checks a sealed file; where its chain ends.
+    fn sealed(&mut self, path: &Path, before: Option<[u8; 32]>, kinds: &mut [u64]) -> Option<[u8; 32]> {
+        let segment = match Segment::open(path.to_owned()) {
+            Ok(segment) => segment,
+            Err(error) => {
+                self.problem(path, 0, error.to_string(), true);
+                return None;
+            }
+        };
+        match segment.verify() {
+            Ok(Ok(found)) => kinds.iter_mut().zip(found).for_each(|(sum, count)| *sum += count),
+            Ok(Err((offset, what))) => self.problem(path, offset, what, true),
+            Err(error) => self.problem(path, 0, error.to_string(), true),
+        }
+        if before.is_some_and(|before| before != segment.previous) {
+            self.problem(path, 0, "the hash chain does not begin where the file before ends: a file was changed or replaced", true);
+        }
+        Some(segment.chain)
+    }
+
+    /// Sled can't be opened without being changed: only its presence is looked at.
+    fn index(&mut self, dir: &Path, day: Day) {
+        let index = index_dir(dir, day);
+        if !index.is_dir() {
+            self.problem(&index, 0, "the index is missing: it is made anew at the next start", false);
+        } else if self.in_use_by.is_none() && stored::completed(&index).is_none() && !index.join("db").is_file() {
+            self.problem(&index, 0, "the index has no database: it is made anew at the next start", false);
+        }
+    }
+}
+
+/// Throws the index of a stopped store away and makes it anew from the journal.
+///
+/// # Errors
+/// The store is in use, or can't be read or written.
+pub fn rebuild_index(options: super::Options) -> Result<super::RecoveryReport, OpenError> {
+    let dir = options.dir.clone();
+    {
+        let _lock = super::open::take_lock(&dir)?;
+        for day in recover::days(&dir)? {
+            let index = index_dir(&dir, day);
+            match fs::remove_dir_all(&index) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(OpenError::io(&index)(error)),
+                _ => {}
+            }
+        }
+    }
+    let opened = super::Store::open_offline(options)?;
+    opened.store.close();
+    Ok(opened.report)
+}

@@ -1,0 +1,175 @@
+//! The disk fails: callers go on, the loss is counted and told, the store comes back by itself.
+
+use std::process::Command;
+
+use super::*;
+
+/// A small file system of its own, unmounted at the end; `None` where that isn't allowed.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(kib: u32) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"]).arg(dir.path()).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(dir));
+        }
+        eprintln!("skipped: mounting a file system takes root");
+        None
+    }
+
+    fn remount(&self, how: &str) {
+        assert!(Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(self.0.path()).status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+fn room_on(disk: &SmallDisk) -> Room {
+    let mut room = Room::new();
+    room.options.dir = disk.0.path().join("store");
+    room
+}
+
+/// Appends until the store has failed; how many records were stored, and how many were not.
+fn fill(store: &Store, first: u64) -> (u64, u64) {
+    let appender = store.appender();
+    let (mut kept, mut lost) = (0, 0);
+    for no in first.. {
+        match appender.append(&samples::transaction(no)) {
+            Ok(ticket) if stored(&appender, ticket).is_ok() => kept += 1,
+            Ok(ticket) => {
+                assert!(!appender.is_stored(ticket));
+                lost += 1;
+            }
+            Err(AppendError::Failing) => {
+                lost += 1;
+                return (kept, lost);
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    (kept, lost)
+}
+
+/// The one gap record there must be.
+fn gap(store: &Store) -> Gap {
+    match find(store, Term::Kind(RecordKind::Gap)).as_slice() {
+        [Record::Gap(gap)] => gap.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_full_disk_costs_records_and_nothing_else() {
+    let Some(disk) = SmallDisk::mount(4096) else { return };
+    let room = room_on(&disk);
+    let store = room.store();
+    std::fs::write(disk.0.path().join("ballast"), vec![0; 1 << 20]).unwrap();
+    let (kept, lost) = fill(&store, 0);
+    assert!(kept > 0 && lost >= 2);
+    let Health::Failed { since, why, records_lost } = store.health() else { panic!("the disk is full") };
+    assert_eq!((since, records_lost), (NOON, lost));
+    assert!(why.contains("space"), "{why}");
+    // What was stored is still found while nothing can be written.
+    assert_eq!(find(&store, message_id(kept - 1)), transactions(kept - 1..kept));
+    std::fs::remove_file(disk.0.path().join("ballast")).unwrap();
+    until(|| store.health().is_ok());
+    put(&store, &transactions(100_000..100_001));
+    let gap = gap(&store);
+    assert_eq!(gap.records_lost, lost);
+    assert!(gap.why.contains("space"), "{}", gap.why);
+    store.close();
+    let report = check(room.path()).unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    let store = room.store();
+    assert_eq!(everything(&store).len() as u64, kept + 2);
+    assert_eq!(find(&store, message_id(100_000)), transactions(100_000..100_001));
+}
+
+#[test]
+fn a_disk_that_turns_read_only_is_survived() {
+    let Some(disk) = SmallDisk::mount(16_384) else { return };
+    let mut room = room_on(&disk);
+    // Each record wants a new file: an open one can be written even so.
+    room.options.segment_octets = 1;
+    let store = room.store();
+    put(&store, &transactions(0..1));
+    until(|| store.stats().unwrap().unindexed == 0);
+    // A file open for writing forbids it until the kernel is told not to mind.
+    let read_only = Command::new("mount").args(["-o", "remount,ro"]).arg(disk.0.path()).output().unwrap().status.success();
+    if !read_only {
+        eprintln!("skipped: the file system is busy and can't be made read-only");
+        return;
+    }
+    let (_, lost) = fill(&store, 1);
+    assert!(!store.health().is_ok());
+    assert_eq!(find(&store, message_id(0)), transactions(0..1));
+    disk.remount("rw");
+    until(|| store.health().is_ok());
+    assert_eq!(gap(&store).records_lost, lost);
+    put(&store, &transactions(100..101));
+}
+
+#[test]
+fn a_removed_directory_is_noticed_and_made_again() {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(0..1));
+    std::fs::remove_dir_all(room.path().join("2026-11-23")).unwrap();
+    let appender = store.appender();
+    // Writes to a removed file succeed; the sync thread finds out.
+    until(|| appender.append(&samples::transaction(1)).is_err() || !store.health().is_ok());
+    until(|| store.health().is_ok());
+    put(&store, &transactions(2..3));
+    assert_eq!(find(&store, message_id(2)), transactions(2..3));
+    store.close();
+    let store = room.store();
+    assert!(everything(&store).contains(&samples::transaction(2)));
+    assert!(gap(&store).records_lost > 0);
+}
+
+#[test]
+fn a_store_that_could_not_be_opened_is_tried_until_it_can() {
+    let room = Room::new();
+    std::fs::write(room.path(), b"a file where a directory should be").unwrap();
+    let error = Store::open(room.options.clone()).unwrap_err();
+    assert!(error.is_disk());
+    let store = Store::unavailable(room.options.clone(), &error);
+    let appender = store.appender();
+    assert!(matches!(appender.append(&samples::transaction(1)), Err(AppendError::Failing)));
+    assert!(!store.health().is_ok() && !appender.is_healthy());
+    assert!(matches!(store.fetch(samples::id(1)), Err(StoreError::Unavailable { .. })));
+    std::fs::remove_file(room.path()).unwrap();
+    until(|| store.health().is_ok());
+    put(&store, &transactions(2..3));
+    assert_eq!(find(&store, message_id(2)), transactions(2..3));
+    assert_eq!(gap(&store).records_lost, 1);
+}
+
+#[test]
+fn a_full_queue_refuses_at_once_and_the_gap_is_told() {
+    let mut room = Room::new();
+    room.options.queue_octets = 10;
+    let store = room.store();
+    let appender = store.appender();
+    assert!(matches!(appender.append(&samples::transaction(1)), Err(AppendError::Full)));
+    until(|| everything(&store).len() == 1);
+    assert_eq!(gap(&store).records_lost, 1);
+    assert!(store.health().is_ok());
+}
+
+#[test]
+fn a_closed_store_takes_nothing_more() {
+    let room = Room::new();
+    let store = room.store();
+    let appender = store.appender();
+    let ticket = appender.append(&samples::transaction(1)).unwrap();
+    store.close();
+    assert!(appender.is_stored(ticket), "what was taken is written at the end");
+    assert!(matches!(appender.append(&samples::transaction(2)), Err(AppendError::Closed)));
+}

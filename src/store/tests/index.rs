@@ -1,0 +1,120 @@
+//! The index can always be made again, and goes on where it stopped.
+
+use super::*;
+
+fn all_found(store: &Store, numbers: std::ops::Range<u64>) {
+    for no in numbers {
+        assert_eq!(find(store, message_id(no)), transactions(no..no + 1), "{no}");
+        assert_eq!(store.fetch(samples::id(no)).unwrap(), Some(samples::transaction(no)), "{no}");
+    }
+}
+
+#[test]
+fn a_block_that_straddles_a_checkpoint_is_indexed_once_and_whole() {
+    // Runs end inside blocks, and blocks inside runs: at each restart replay begins in the middle of a sealed block.
+    for run_records in [7, 49, 50] {
+        let mut room = Room::with_runs_of(run_records);
+        room.options.segment_octets = 120_000;
+        let mut store = room.store();
+        for turn in 0..4u64 {
+            for no in turn * 60..turn * 60 + 60 {
+                put(&store, &transactions(no..no + 1));
+            }
+            sealed(&store);
+            until(|| store.stats().unwrap().unindexed == 0);
+            store.close();
+            let opened = room.open();
+            store = opened.store;
+            assert!(opened.report.replayed < u64::from(run_records).max(1), "{} replayed, runs of {run_records}", opened.report.replayed);
+            all_found(&store, 0..turn * 60 + 60);
+        }
+        let expected = 240u64.div_ceil(u64::from(run_records));
+        assert_eq!(store.stats().unwrap().runs, expected, "runs of {run_records}");
+    }
+}
+
+#[test]
+fn a_deleted_index_is_made_again_and_said() {
+    let room = Room::with_runs_of(10);
+    let store = room.store();
+    put(&store, &transactions(0..35));
+    until(|| store.stats().unwrap().unindexed == 0);
+    store.close();
+    std::fs::remove_dir_all(room.path().join("2026-11-23/index")).unwrap();
+    let opened = room.open();
+    assert_eq!((opened.report.rebuilt.len(), opened.report.replayed), (1, 35));
+    all_found(&opened.store, 0..35);
+    opened.store.close();
+    assert_eq!(room.open().report.replayed, 5);
+}
+
+#[test]
+fn a_broken_index_is_moved_aside_and_made_again() {
+    let room = Room::with_runs_of(10);
+    let store = room.store();
+    put(&store, &transactions(0..35));
+    until(|| store.stats().unwrap().unindexed == 0);
+    store.close();
+    let index = room.path().join("2026-11-23/index");
+    for file in ["db", "conf"] {
+        let copy = room.crashed_copy();
+        let broken = copy.path().join("2026-11-23/index").join(file);
+        let length = std::fs::metadata(&broken).unwrap().len() as usize;
+        std::fs::write(&broken, vec![0xA5; length]).unwrap();
+        let opened = copy.open();
+        all_found(&opened.store, 0..35);
+        assert_eq!(opened.report.rebuilt.len(), 1, "{file}");
+        // Sled takes a ruined database for an empty one.
+        assert_eq!(copy.path().join("2026-11-23/index.broken").is_dir(), file == "conf");
+    }
+    assert!(index.is_dir());
+}
+
+#[test]
+fn an_index_that_is_ahead_of_the_journal_is_made_again() {
+    let mut room = Room::with_runs_of(5);
+    room.options.segment_octets = 20_000;
+    let store = room.store();
+    for no in 0..40 {
+        put(&store, &transactions(no..no + 1));
+    }
+    until(|| store.stats().unwrap().unindexed == 0);
+    sealed(&store);
+    store.close();
+    for file in room.journal().into_iter().skip(2) {
+        std::fs::remove_file(file).unwrap();
+    }
+    let opened = room.open();
+    assert_eq!(opened.report.rebuilt.len(), 1);
+    let left = opened.report.records;
+    assert!(left > 0);
+    put(&opened.store, &transactions(50..60));
+    all_found(&opened.store, 0..left);
+    all_found(&opened.store, 50..60);
+}
+
+#[test]
+fn rebuilding_on_demand_starts_from_nothing() {
+    let room = Room::with_runs_of(10);
+    let store = room.store();
+    put(&store, &transactions(0..35));
+    assert!(matches!(rebuild_index(room.options.clone()), Err(OpenError::InUse { .. })));
+    store.close();
+    let report = rebuild_index(room.options.clone()).unwrap();
+    assert_eq!((report.replayed, report.unfinished), (35, false));
+    all_found(&room.store(), 0..35);
+}
+
+#[test]
+fn a_day_that_is_over_needs_no_replay() {
+    let room = Room::with_runs_of(10);
+    let store = room.store();
+    put(&store, &transactions(0..15));
+    room.advance(Duration::from_secs(86_400));
+    put(&store, &transactions(15..17));
+    until(|| room.path().join("2026-11-23/index/complete").exists());
+    store.close();
+    let opened = room.open();
+    assert_eq!(opened.report.replayed, 2);
+    all_found(&opened.store, 0..17);
+}
