@@ -145,3 +145,33 @@ fn a_store_that_is_held_by_a_silent_process_is_not_touched() {
     assert!(err(&output).contains("in use by process"), "{}", err(&output));
     store.close();
 }
+
+#[test]
+fn the_store_is_checked_and_its_index_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    let proxy = Proxy::start(dir.path(), false);
+    let beside = relayscope(&["store", "check", "--store", store]);
+    status(&beside, 0);
+    assert!(out(&beside).starts_with("The store is sound."), "{}", out(&beside));
+    let busy = relayscope(&["store", "rebuild-index", "--store", store]);
+    status(&busy, 3);
+    assert!(err(&busy).contains("stop the proxy first"), "{}", err(&busy));
+    proxy.stop();
+
+    status(&relayscope(&["store", "rebuild-index", "--store", store]), 0);
+    status(&relayscope(&["where", "5A2D33B1C8", "--store", store]), 0);
+    let numbers = out(&relayscope(&["store", "stats", "--json", "--store", store]));
+    assert!(numbers.contains(&format!("\"records\":{}", stories::morning().len())), "{numbers}");
+
+    let day = dir.path().join("2026-11-23/journal");
+    let file = std::fs::read_dir(day).unwrap().next().unwrap().unwrap().path();
+    let mut octets = std::fs::read(&file).unwrap();
+    let middle = octets.len() / 2;
+    octets[middle] ^= 0xff;
+    std::fs::write(&file, octets).unwrap();
+    let damaged = relayscope(&["store", "check", "--store", store]);
+    status(&damaged, 1);
+    assert!(out(&damaged).contains("at octet") && out(&damaged).contains(file.file_name().unwrap().to_str().unwrap()), "{}", out(&damaged));
+    status(&relayscope(&["store", "check", "--api", "unix:/nowhere"]), 2);
+}
