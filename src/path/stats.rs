@@ -111,16 +111,16 @@ fn is_zero(value: &u64) -> bool {
 /// # Errors
 /// What the traces' own reading fails with.
 pub fn stats<T: Traces>(traces: &T, what: &What, by: &[By], since: WallMicros, until: WallMicros) -> Result<Stats, T::Error> {
-    let mut query = super::ask::meant(traces, what)?;
-    query.since = Some(query.since.unwrap_or(since));
-    query.until = Some(query.until.unwrap_or(until));
+    let mut meant = super::ask::meant(traces, what)?;
+    let since = *meant.query.since.get_or_insert(since);
+    let until = *meant.query.until.get_or_insert(until);
     let mut tally = Tally::new(by);
     let mut before = None;
     let mut cut_short = false;
-    let mut reached = query.since.unwrap_or(since);
+    let mut reached = since;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let page = traces.query(&query, &PageRequest { limit: PAGE, before })?;
+        let page = meant.page(traces, &PageRequest { limit: PAGE, before })?;
         for record in &page.records {
             tally.add(record);
         }
@@ -134,7 +134,7 @@ pub fn stats<T: Traces>(traces: &T, what: &What, by: &[By], since: WallMicros, u
             break;
         }
     }
-    Ok(tally.stats(Time(reached), Time(query.until.unwrap_or(until)), cut_short))
+    Ok(tally.stats(Time(reached), Time(until), cut_short))
 }
 
 struct Tally {
