@@ -44,15 +44,13 @@ impl Reading {
         let mut before = request.before;
         loop {
             let page = traces.query(&self.query, &PageRequest { limit: LOOKED_AT, before })?;
-            let mut looked_at = 0;
-            for record in page.records {
-                looked_at += 1;
+            for (index, record) in page.records.into_iter().enumerate() {
                 if self.admits(&record) {
                     found.records.push(record);
                 }
                 if found.records.len() == request.limit {
                     // The place after the last one that was taken is only known as the end of a page of just that length.
-                    found.next = traces.query(&self.query, &PageRequest { limit: looked_at, before })?.next;
+                    found.next = traces.query(&self.query, &PageRequest { limit: index + 1, before })?.next;
                     return Ok(found);
                 }
             }
