@@ -56,6 +56,9 @@ struct Session {
     phase: Phase,
     seat: Option<u64>,
     lingering: Option<u64>,
+    /// Within one poll: the leg has nothing to read, and will wake the task when it has.
+    client_waits: bool,
+    upstream_waits: bool,
     _place: Option<Place>,
 }
 
@@ -112,6 +115,8 @@ pub(super) async fn run(
         phase: Phase::Serve,
         seat: None,
         lingering: None,
+        client_waits: false,
+        upstream_waits: false,
         context,
         _place: place,
     };
@@ -135,6 +140,7 @@ impl Session {
         if self.seat.is_none() {
             self.seat = Some(self.context.roster.join(cx.waker()));
         }
+        (self.client_waits, self.upstream_waits) = (false, false);
         loop {
             self.follow_phase();
             let mut moved = self.poll_dialling(cx) | self.poll_handshakes(cx) | self.poll_store(cx);
@@ -142,11 +148,10 @@ impl Session {
             moved |= self.read_client(cx);
             moved |= self.act();
             moved |= self.flush(cx);
-            moved |= self.poll_timer(cx);
             if self.is_over(cx) {
                 return Poll::Ready(());
             }
-            if !moved {
+            if !moved && !self.poll_timer(cx) {
                 return Poll::Pending;
             }
         }
@@ -173,6 +178,7 @@ impl Session {
         match outcome {
             Ok((stream, connected)) => {
                 self.legs.upstream = Leg::new(Some(stream));
+                self.upstream_waits = false;
                 self.machine.connected(now, connected, &mut self.legs);
             }
             Err(failed) => {
@@ -203,6 +209,7 @@ impl Session {
             match outcome {
                 Ok((stream, tls)) => {
                     self.leg(leg).stream = Some(stream);
+                    (self.client_waits, self.upstream_waits) = (false, false);
                     self.machine.tls_established(now, leg, tls, &mut self.legs);
                 }
                 Err((error, facts)) => {
@@ -254,13 +261,20 @@ impl Session {
 
     /// Reads once from the leg if the engine wants it and the other leg has taken all it was sent.
     fn read_upstream(&mut self, cx: &mut TaskContext<'_>) -> bool {
-        if !self.machine.wants_upstream() || !self.legs.client.is_clear() || self.legs.upstream.after_flush != AfterFlush::Nothing {
+        if self.upstream_waits
+            || !self.machine.wants_upstream()
+            || !self.legs.client.is_clear()
+            || self.legs.upstream.after_flush != AfterFlush::Nothing
+        {
             return false;
         }
         BUFFER.with_borrow_mut(|buffer| {
             let Some(stream) = &mut self.legs.upstream.stream else { return false };
             let mut read = ReadBuf::new(buffer);
-            let Poll::Ready(outcome) = stream.poll_read(cx, &mut read) else { return false };
+            let Poll::Ready(outcome) = stream.poll_read(cx, &mut read) else {
+                self.upstream_waits = true;
+                return false;
+            };
             let now = micros(self.began);
             match outcome {
                 Ok(()) if read.filled().is_empty() => self.machine.upstream_closed(now, false, &mut self.legs),
@@ -275,13 +289,20 @@ impl Session {
         if self.lingering.is_some() {
             return self.linger(cx);
         }
-        if !self.machine.wants_client() || !self.legs.upstream.is_clear() || self.legs.client.after_flush != AfterFlush::Nothing {
+        if self.client_waits
+            || !self.machine.wants_client()
+            || !self.legs.upstream.is_clear()
+            || self.legs.client.after_flush != AfterFlush::Nothing
+        {
             return false;
         }
         BUFFER.with_borrow_mut(|buffer| {
             let Some(stream) = &mut self.legs.client.stream else { return false };
             let mut read = ReadBuf::new(buffer);
-            let Poll::Ready(outcome) = stream.poll_read(cx, &mut read) else { return false };
+            let Poll::Ready(outcome) = stream.poll_read(cx, &mut read) else {
+                self.client_waits = true;
+                return false;
+            };
             let now = micros(self.began);
             if self.context.options.on_store_failure == OnStoreFailure::Defer {
                 self.machine.set_store_failed(!self.context.desk.is_healthy());
@@ -372,7 +393,6 @@ impl Session {
     fn flush(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let mut moved = false;
         for side in [trace::Leg::Upstream, trace::Leg::Client] {
-            let now = self.now();
             let leg = self.leg(side);
             if leg.stream.is_none() && leg.after_flush == AfterFlush::Close {
                 leg.after_flush = AfterFlush::Nothing;
@@ -398,6 +418,7 @@ impl Session {
                     match side {
                         trace::Leg::Client => {
                             leg.abort();
+                            let now = self.now();
                             self.machine.client_lost(now, &mut self.legs);
                         }
                         // What the upstream said before it closed may still be readable: that decides, not our failed write.
@@ -489,7 +510,6 @@ impl Session {
 
     /// The engine's deadline, a write that makes no progress, or the linger's end, whichever is first.
     fn due(&mut self) -> Option<u64> {
-        let now = self.now();
         let stalled = !self.legs.client.is_clear() || !self.legs.upstream.is_clear();
         let limits = &self.context.options.limits.timeouts;
         let write = match (stalled, self.write_stalled) {
@@ -498,7 +518,8 @@ impl Session {
                 None
             }
             (true, since) => {
-                let since = *self.write_stalled.insert(since.unwrap_or(now));
+                let since = since.unwrap_or_else(|| micros(self.began));
+                self.write_stalled = Some(since);
                 Some(since + limits.write.as_micros() as u64)
             }
         };

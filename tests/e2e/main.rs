@@ -6,4 +6,7 @@
 #[path = "../support/e2e/mod.rs"]
 mod support;
 
+mod crash;
+mod exact;
+mod open_relay;
 mod postfix;

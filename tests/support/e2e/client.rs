@@ -27,6 +27,16 @@ impl Client {
         Self::over(TcpStream::connect_timeout(&to, PATIENCE).unwrap_or_else(|error| panic!("{to}: {error}")))
     }
 
+    /// `None` if nobody listens.
+    pub fn try_connect(to: SocketAddr) -> Option<Self> {
+        TcpStream::connect_timeout(&to, PATIENCE).ok().map(Self::over)
+    }
+
+    /// Sends what the peer may not take any more, and reads its reply if there is one.
+    pub fn exchange(&mut self, octets: impl AsRef<[u8]>) -> Option<Reply> {
+        if self.try_send(octets) { self.reply() } else { None }
+    }
+
     /// From an address of one's own on the loopback network.
     pub fn connect_from(from: IpAddr, to: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();

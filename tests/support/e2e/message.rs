@@ -33,7 +33,12 @@ impl Message {
             // What is left after this line and its CRLF must have room for a CRLF of its own.
             let length = if left <= length + 2 { left } else { length };
             let dots = (random.next() % 4) as usize;
-            octets.extend((0..length).map(|at| if at < dots { b'.' } else { random.text() }));
+            let start = octets.len();
+            while octets.len() < start + length {
+                octets.extend_from_slice(&random.text());
+            }
+            octets.truncate(start + length);
+            octets.iter_mut().skip(start).take(dots).for_each(|octet| *octet = b'.');
             octets.extend_from_slice(b"\r\n");
         }
         if octets.len() + 2 == size {
@@ -73,12 +78,9 @@ impl Random {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// Anything but CR, LF and NUL.
-    fn text(&mut self) -> u8 {
-        match (self.next() >> 32) as u8 {
-            b'\r' | b'\n' | 0 => b'.',
-            octet => octet,
-        }
+    /// Octets that are anything but CR, LF and NUL.
+    fn text(&mut self) -> [u8; 8] {
+        self.next().to_le_bytes().map(|octet| if matches!(octet, b'\r' | b'\n' | 0) { b'.' } else { octet })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::PATIENCE;
@@ -24,17 +24,17 @@ struct Lines {
 
 impl Output {
     fn follow(&self, stream: impl Read + Send + 'static) {
-        self.shared.0.lock().unwrap().open += 1;
+        locked(&self.shared.0).open += 1;
         let shared = self.shared.clone();
         std::thread::spawn(move || {
             let mut reader = BufReader::new(stream);
             let mut line = Vec::new();
             while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-                shared.0.lock().unwrap().lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+                locked(&shared.0).lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
                 shared.1.notify_all();
                 line.clear();
             }
-            shared.0.lock().unwrap().open -= 1;
+            locked(&shared.0).open -= 1;
             shared.1.notify_all();
         });
     }
@@ -43,7 +43,7 @@ impl Output {
     pub fn wait_for<T>(&self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> Option<T> {
         let until = Instant::now() + PATIENCE;
         let mut seen = 0;
-        let mut lines = self.shared.0.lock().unwrap();
+        let mut lines = locked(&self.shared.0);
         loop {
             if let Some(found) = lines.lines[seen..].iter().find_map(|line| wanted(line)) {
                 return Some(found);
@@ -53,8 +53,11 @@ impl Output {
                 return None;
             }
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no {what} within {PATIENCE:?}; printed so far:\n{}", lines.lines.join("\n"));
-            lines = self.shared.1.wait_timeout(lines, left).unwrap().0;
+            if left.is_zero() {
+                drop(lines);
+                panic!("no {what:?} within {PATIENCE:?}; printed so far:\n{}", self.text());
+            }
+            lines = self.shared.1.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -81,11 +84,11 @@ impl Output {
 
     /// How many lines contain `words` by now.
     pub fn count(&self, words: &str) -> usize {
-        self.shared.0.lock().unwrap().lines.iter().filter(|line| line.contains(words)).count()
+        locked(&self.shared.0).lines.iter().filter(|line| line.contains(words)).count()
     }
 
     pub fn text(&self) -> String {
-        self.shared.0.lock().unwrap().lines.join("\n")
+        locked(&self.shared.0).lines.join("\n")
     }
 
     /// All of it, once the program has closed its streams.
@@ -187,4 +190,9 @@ pub fn run(command: &mut Command) -> (i32, String) {
     let done = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = [done.stdout, done.stderr].concat();
     (done.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// A test that failed elsewhere must not hide why.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

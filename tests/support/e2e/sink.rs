@@ -210,7 +210,7 @@ impl Visit {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
             match verb.to_ascii_uppercase().as_str() {
-                "EHLO" => self.say("250-sink.example\r\n250-PIPELINING\r\n250-SIZE 0\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250 ENHANCEDSTATUSCODES")?,
+                "EHLO" => self.say("250-sink.example\r\n250-PIPELINING\r\n250-SIZE 0\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-AUTH PLAIN LOGIN CRAM-MD5\r\n250 ENHANCEDSTATUSCODES")?,
                 "HELO" | "NOOP" => self.say("250 2.0.0 ok")?,
                 "MAIL" => {
                     transaction = Transaction { reverse_path: path_in(rest), ..Transaction::default() };
@@ -242,9 +242,34 @@ impl Visit {
                     self.say("250 2.0.0 ok")?;
                 }
                 "QUIT" => return self.say("221 2.0.0 bye"),
-                _ => self.say("500 5.5.2 what?")?,
+                "AUTH" => self.refuse_login(rest)?,
+                // As a careless server does: with the client's own words in its log-worthy reply.
+                _ => self.say(&format!("500 5.5.2 unknown command: {text}"))?,
             }
         }
+    }
+
+    /// Asks for all that the mechanism has, and refuses it, echoing what it was given.
+    fn refuse_login(&mut self, arguments: &str) -> Outcome {
+        let (mechanism, initial) = arguments.split_once(' ').unwrap_or((arguments, ""));
+        let prompts: &[&str] = match (mechanism.to_ascii_uppercase().as_str(), initial) {
+            ("PLAIN", "") => &["334 "],
+            ("PLAIN", _) => &[],
+            ("LOGIN", "") => &["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6"],
+            ("LOGIN", _) => &["334 UGFzc3dvcmQ6"],
+            _ => &["334 PDEyMy40NTZAc2luay5leGFtcGxlPg=="],
+        };
+        let mut given = vec![initial.to_owned()];
+        for prompt in prompts {
+            self.say(prompt)?;
+            let mut line = String::new();
+            self.reader.read_line(&mut line)?;
+            if line.trim_end() == "*" {
+                return self.say("501 5.7.0 cancelled");
+            }
+            given.push(line.trim_end().to_owned());
+        }
+        self.say(&format!("535 5.7.8 wrong: {}", given.join(" ")))
     }
 
     /// Up to the line that holds a dot alone; only CRLF ends a line.
