@@ -3,6 +3,8 @@
 //! `CONVERSATION=p20 cargo test --test conversations` runs those whose name contains `p20`. A new script may hold only what goes in:
 //! `WRITE_CONVERSATIONS=1` writes what comes out beside it, to be read and judged before it is kept.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test that fails says where")]
+
 #[path = "support/conversation/mod.rs"]
 mod conversation;
 

@@ -4,7 +4,7 @@ use super::body::Sealed;
 use super::machine::{Action, Expect, Hold, Machine, MarkState, Mode, Wire};
 use super::recorder::{Verdict, reply_of, state_of};
 use crate::smtp::ReplyView;
-use crate::trace::{Actor, Auth, EndHow, Flag, Leg, Reply, Stage, State};
+use crate::trace::{Actor, Auth, EndHow, Envelope, Flag, Leg, Reply, Stage, State};
 
 impl Machine {
     /// Takes the whole replies out of the upstream's octets; returns how many octets are used.
@@ -40,6 +40,7 @@ impl Machine {
         if view.malformed() {
             self.recorder.flag(Flag::MalformedReply);
         }
+        let stage = self.stage();
         let Some(pending) = self.pending.pop_front() else { return self.unasked(now, view, wire) };
         let (sent_at, code) = (pending.sent_at, view.code());
         match pending.expect {
@@ -60,24 +61,24 @@ impl Machine {
             }
             Expect::Auth => self.auth_reply(now, view, wire),
             Expect::Mail(envelope) => {
-                if let Some(envelope) = envelope {
-                    if self.recorder.in_transaction() && view.class() == 2 {
-                        self.abandon(now, "the client began another transaction");
-                    }
-                    if !self.recorder.in_transaction() {
-                        self.recorder.begin(sent_at, *envelope);
-                    }
-                }
-                self.recorder.mail_reply(now, sent_at, reply_of(view));
+                self.mail_reply(now, sent_at, envelope, view);
                 self.relay_reply(now, view, wire);
             }
             Expect::Rcpt(recipient) => {
+                if view.class() == 2 {
+                    self.begin_unknown(sent_at);
+                }
                 let place = self.recorder.recipient(*recipient);
                 self.recorder.rcpt_reply(now, sent_at, place, Actor::Upstream, reply_of(view));
                 self.relay_reply(now, view, wire);
             }
             Expect::Data => return self.data_reply(now, sent_at, view, wire),
             Expect::EndOfData => return self.final_reply(now, sent_at, view, wire),
+            Expect::Bdat { .. } if view.class() == 2 && self.pending.is_empty() && matches!(self.mode, Mode::Chunk { .. }) => {
+                // Accepted before it was sent: what the upstream means by that can't be known.
+                self.expect(sent_at, Expect::Bdat { last: false });
+                return self.upstream_broke(now, "accepted a chunk before its octets were sent", Flag::EarlyReply, wire);
+            }
             Expect::Bdat { last: true } => return self.final_reply(now, sent_at, view, wire),
             Expect::Bdat { last: false } => {
                 if view.class() != 2 {
@@ -97,13 +98,40 @@ impl Machine {
                 return self.end(now, Actor::Client, Stage::Quit, EndHow::Quit, None, wire);
             }
             Expect::Other { secret } => match secret {
+                Some(_) if code == 334 => self.auth_reply(now, view, wire), // it was AUTH in disguise: what follows is a response
                 Some(secret) => self.relay_reply_redacted(now, view, &[&secret], wire),
                 None => self.relay_reply(now, view, wire),
             },
             Expect::Ehlo | Expect::Helo => self.relay_reply(now, view, wire),
         }
         if code == 421 {
-            self.upstream_says_goodbye(now, view, wire);
+            self.upstream_says_goodbye(now, view, stage, wire);
+        }
+    }
+
+    /// The reply to MAIL FROM: a transaction begins with it, refused or not.
+    fn mail_reply(&mut self, now: u64, sent_at: u64, envelope: Option<Box<Envelope>>, view: &ReplyView<'_>) {
+        if let Some(envelope) = envelope {
+            if self.recorder.in_transaction() {
+                if view.class() != 2 && !self.mail_was_refused() {
+                    return; // RFC 5321 §4.1.4: a MAIL FROM within a transaction is refused, and changes nothing
+                }
+                self.abandon(now, "the client began another transaction");
+            }
+            self.recorder.begin(sent_at, *envelope);
+        }
+        self.recorder.mail_reply(now, sent_at, reply_of(view));
+    }
+
+    /// The transaction under way is one that MAIL FROM's reply refused.
+    pub(super) fn mail_was_refused(&self) -> bool {
+        self.recorder.envelope().and_then(|envelope| envelope.reply.as_ref()).is_some_and(|reply| reply.code >= 400)
+    }
+
+    /// The upstream takes recipients or a message where no MAIL FROM was seen that it took: that leaves a record too.
+    fn begin_unknown(&mut self, now: u64) {
+        if !self.recorder.in_transaction() {
+            self.recorder.begin(now, Envelope::default());
         }
     }
 
@@ -135,12 +163,13 @@ impl Machine {
             self.mode = Mode::AuthResponse;
             return;
         }
-        let secret = std::mem::take(&mut self.auth_secret);
-        let kept = without_secrets(reply_of(view), &[&secret]);
+        let sent = std::mem::take(&mut self.auth_secrets);
+        let secrets: Vec<&[u8]> = sent.iter().map(Vec::as_slice).collect();
+        let kept = without_secrets(reply_of(view), &secrets);
         self.recorder.phases_mut().auth_us = Some(now.saturating_sub(self.auth_began));
         let outcome = match view.code() {
             235 => "succeeded",
-            501 => "cancelled",
+            _ if sent.last().is_some_and(|last| last == b"*") => "cancelled",
             _ => "failed",
         };
         if let Some(exchange) = self.auth.take() {
@@ -152,12 +181,13 @@ impl Machine {
             };
             self.recorder.set_auth(Leg::Client, made);
         }
-        self.relay_reply_redacted(now, view, &[&secret], wire);
+        self.relay_reply_redacted(now, view, &secrets, wire);
     }
 
     fn data_reply(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
         self.recorder.phases_mut().data_us = Some(now.saturating_sub(sent_at));
         if view.class() == 3 {
+            self.begin_unknown(sent_at);
             self.begin_data(now);
             return self.relay_reply(now, view, wire);
         }
@@ -174,6 +204,12 @@ impl Machine {
 
     /// The reply that decides about the message.
     fn final_reply(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        if view.class() == 2 {
+            self.begin_unknown(sent_at);
+        }
+        if matches!(self.mode, Mode::Chunk { .. }) {
+            self.recorder.flag(Flag::EarlyReply);
+        }
         self.recorder.phases_mut().end_of_data_us = Some(now.saturating_sub(sent_at));
         if self.client_gone {
             self.recorder.flag(Flag::LateReply);
@@ -195,8 +231,10 @@ impl Machine {
     /// The record first, then the reply.
     fn finish_with_reply(&mut self, now: u64, verdict: Verdict, view: &ReplyView<'_>, wire: &mut dyn Wire) {
         self.recorder.relayed(now, Leg::Upstream, view.octets().trim_ascii_end());
+        self.note_message(now, false); // what came of it before it was refused
         self.mark = MarkState::None;
-        let then_end = view.code() == 421;
+        self.chunk_refused = None;
+        let then_end = (view.code() == 421).then_some(verdict.stage);
         match self.recorder.finish(now, verdict) {
             Some(record) => {
                 self.hold = Some(Hold { reply: view.octets().to_vec(), since: now, then_end });
@@ -204,8 +242,8 @@ impl Machine {
             }
             None => {
                 self.send_client(view.octets(), wire);
-                if then_end {
-                    self.upstream_says_goodbye(now, view, wire);
+                if let Some(stage) = then_end {
+                    self.upstream_says_goodbye(now, view, stage, wire);
                 }
             }
         }
@@ -217,13 +255,11 @@ impl Machine {
         if !hold.reply.is_empty() {
             self.send_client(&hold.reply, wire);
         }
-        if hold.then_end {
+        if let Some(stage) = hold.then_end {
             let view = ReplyView::new(&hold.reply);
-            return self.upstream_says_goodbye(now, &view, wire);
+            return self.upstream_says_goodbye(now, &view, stage, wire);
         }
-        if self.ends_half_closed(now, wire) {
-            return;
-        }
+        self.flush_own(now, wire);
         if !self.upstream_open && self.gone.is_none() && !self.ended {
             return self.upstream_gone_idle(now, wire);
         }
@@ -232,11 +268,12 @@ impl Machine {
             self.end_draining(now, wire);
         }
         self.resume_client(now, wire);
+        self.ends_half_closed(now, wire);
     }
 
     /// A reply that answers nothing.
     fn unasked(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
-        let in_body = self.body.is_some() || self.held_terminator;
+        let in_body = matches!(self.mode, Mode::Body) || self.held_terminator;
         if in_body && view.class() >= 4 {
             // The upstream's word on the message came early: it gets no more of it, and the client hears it after its end-of-data.
             self.recorder.flag(Flag::EarlyReply);
@@ -245,7 +282,7 @@ impl Machine {
         }
         if view.code() == 421 {
             self.relay_reply(now, view, wire);
-            return self.upstream_says_goodbye(now, view, wire);
+            return self.upstream_says_goodbye(now, view, self.stage(), wire);
         }
         self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
         let words = format!("sent a reply that nobody asked for ({})", view.code());
@@ -253,9 +290,9 @@ impl Machine {
     }
 
     /// 421 was relayed: both legs end (RFC 5321 §3.8).
-    fn upstream_says_goodbye(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+    pub(super) fn upstream_says_goodbye(&mut self, now: u64, view: &ReplyView<'_>, stage: Stage, wire: &mut dyn Wire) {
         let reply = reply_of(view);
-        let stage = self.stage();
+        self.take_unanswered();
         if self.recorder.in_transaction() {
             let verdict = Verdict {
                 state: State::Deferred,
@@ -278,8 +315,7 @@ pub(super) fn without_secrets(mut reply: Reply, secrets: &[&[u8]]) -> Reply {
     for secret in secrets {
         for word in secret.split(|octet| matches!(octet, b' ' | b'\t' | b'=')).filter(|word| word.len() >= 3) {
             words.push(String::from_utf8_lossy(word).to_ascii_lowercase());
-        }
-        if let Ok(decoded) = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, secret) {
+            let decoded = crate::smtp::auth::decode(word).unwrap_or_default();
             for word in decoded.split(|octet| matches!(octet, 0 | 1 | b' ')).filter(|word| word.len() >= 3) {
                 words.push(String::from_utf8_lossy(word).to_ascii_lowercase());
             }

@@ -123,6 +123,7 @@ impl Machine {
     /// Asks for the open-transaction mark early, so that it is stored by the time end-of-data comes.
     fn append_mark(&mut self) {
         self.mark = MarkState::None;
+        self.mark_since = 0;
         if let Some(record) = self.recorder.mark() {
             self.mark = MarkState::Pending;
             self.actions.push_back(Action::AppendMark { record: Box::new(record) });
@@ -138,11 +139,13 @@ impl Machine {
         let Framing::Data(scanner) = &mut body.framing else { return 0 };
         let scan = scanner.scan(rest);
         let bare = scanner.bare_newlines() > 0;
+        let content = rest.get(..scan.content).unwrap_or(rest);
         if scan.found == Found::LooseDot || (bare && policy == BareNewline::Reject) {
+            body.look(scan.release);
+            body.look(content);
             self.refuse_newlines(now, scan.found, wire);
             return scan.used;
         }
-        let content = rest.get(..scan.content).unwrap_or(rest);
         let whole_end = if scan.found == Found::End && scan.content + TERMINATOR.len() == scan.used { rest.get(..scan.used) } else { None };
         if policy == BareNewline::Normalize {
             let mut made = body.normalized(scan.release);
@@ -167,7 +170,7 @@ impl Machine {
         let sent_already = policy == BareNewline::Normalize;
         match (whole_end, scan.found) {
             // The usual case: content and terminator in one piece, in one write.
-            (Some(octets), _) if !sent_already && self.mark_allows() => {
+            (Some(octets), _) if !sent_already && self.mark_allows() && !self.scanner.in_reply() => {
                 wire.send(Leg::Upstream, scan.release);
                 wire.send(Leg::Upstream, octets);
                 self.body_sent(now);
@@ -202,7 +205,10 @@ impl Machine {
         if !self.held_terminator || self.mark == MarkState::Pending {
             return;
         }
-        if self.mark_allows() {
+        if self.scanner.in_reply() {
+            // Half a reply that nobody asked for would become the answer to the message.
+            self.upstream_broke(now, "sent part of a reply that nobody asked for", Flag::SurplusReply, wire);
+        } else if self.mark_allows() {
             self.held_terminator = false;
             wire.send(Leg::Upstream, TERMINATOR);
             self.body_sent(now);
@@ -278,14 +284,17 @@ impl Machine {
     /// From here on the upstream gets nothing more, and never the end of the message. `complete`: the client has ended it.
     pub(super) fn seal_body(&mut self, now: u64, sealed: Sealed, complete: bool, wire: &mut dyn Wire) {
         self.drop_upstream();
-        self.pending.retain(|it| matches!(it.expect, Expect::Own(_)));
-        self.flush_own(now, wire);
+        self.answer_behind_seal(now, &sealed.reply, wire);
         let complete = std::mem::take(&mut self.held_terminator) || complete;
-        if let Some(body) = &mut self.body {
-            body.sealed = Some(sealed);
-            if let Framing::Data(scanner) = &mut body.framing {
-                scanner.only_strict();
+        match &mut self.body {
+            Some(body) => {
+                body.sealed = Some(sealed);
+                if let Framing::Data(scanner) = &mut body.framing {
+                    scanner.only_strict();
+                }
             }
+            // Its final reply was given before its last octets came; they are only read.
+            None => self.gone = Some(sealed.detail),
         }
         match self.mode {
             Mode::Body => self.mode = Mode::SwallowBody,
@@ -297,11 +306,32 @@ impl Machine {
         }
     }
 
+    /// What was pipelined ahead of a sealed chunk has no other answer to wait for: one reply each, or the client loses count.
+    fn answer_behind_seal(&mut self, now: u64, reply: &[u8], wire: &mut dyn Wire) {
+        let mut unanswered = std::mem::take(&mut self.pending);
+        if matches!(self.mode, Mode::Chunk { .. }) && matches!(unanswered.back().map(|it| &it.expect), Some(Expect::Bdat { .. })) {
+            unanswered.pop_back(); // the chunk under way: answered once its octets have come
+        }
+        for pending in unanswered {
+            match pending.expect {
+                Expect::Own(own) => self.say(now, Leg::Client, &own.line(), wire),
+                other => {
+                    if let Expect::Rcpt(recipient) = other {
+                        self.recorder.recipient(*recipient);
+                    }
+                    self.say(now, Leg::Client, reply, wire);
+                }
+            }
+        }
+    }
+
     /// Reads on for the end of a message that is not passed on.
     pub(super) fn swallow_body(&mut self, now: u64, rest: &[u8], wire: &mut dyn Wire) -> usize {
         let Some(body) = &mut self.body else { return rest.len() };
         let Framing::Data(scanner) = &mut body.framing else { return rest.len() };
         let scan = scanner.scan(rest);
+        body.look(scan.release);
+        body.look(rest.get(..scan.content).unwrap_or(rest));
         if scan.found == Found::End {
             self.body_swallowed(now, wire);
         }
@@ -313,6 +343,7 @@ impl Machine {
         self.recorder.line(now, Leg::Client, Flow::In, b"[end of data]");
         self.mode = Mode::Command;
         let Some(sealed) = self.body.as_mut().and_then(|body| body.sealed.take()) else { return };
+        let then_end = (sealed.kept.code == 421).then_some(Stage::Body);
         self.note_message(now, false);
         self.recorder.line(now, Leg::Client, Flow::Out, sealed.reply.trim_ascii_end());
         self.gone = Some(sealed.detail.clone());
@@ -325,9 +356,10 @@ impl Machine {
             upstream_queue_id: None,
         };
         self.mark = MarkState::None;
+        self.chunk_refused = None;
         match self.recorder.finish(now, verdict) {
             Some(record) => {
-                self.hold = Some(Hold { reply: sealed.reply, since: now, then_end: false });
+                self.hold = Some(Hold { reply: sealed.reply, since: now, then_end });
                 self.actions.push_back(Action::Append { record: Box::new(record), then_reply: true });
             }
             None => self.send_client(&sealed.reply, wire),
@@ -359,14 +391,15 @@ impl Machine {
     }
 
     /// A BDAT command went on; its octets follow.
-    pub(super) fn begin_chunk(&mut self, now: u64, left: u64, last: bool, wire: &mut dyn Wire) {
+    pub(super) fn begin_chunk(&mut self, now: u64, left: u64, last: bool) {
         self.mode = Mode::Chunk { left, last };
-        self.chunk_passed(now, 0, wire);
+        self.chunk_passed(now);
     }
 
     /// Untraced mail isn't passed: the last chunk is swallowed and answered here.
     pub(super) fn refuse_last_chunk(&mut self, now: u64, left: u64, wire: &mut dyn Wire) {
         self.mode = Mode::Chunk { left, last: true };
+        self.expect(now, Expect::Bdat { last: true });
         let sealed = self.sealed_for_store();
         self.seal_body(now, sealed, false, wire);
         self.swallow_chunk(now, b"", left, true, wire);
@@ -401,13 +434,16 @@ impl Machine {
             }
         }
         wire.send(Leg::Upstream, octets);
-        self.chunk_passed(now, take, wire);
+        self.chunk_passed(now);
         take
     }
 
-    fn chunk_passed(&mut self, now: u64, _octets: usize, _wire: &mut dyn Wire) {
+    fn chunk_passed(&mut self, now: u64) {
         let Mode::Chunk { left: 0, last } = self.mode else { return };
         self.mode = Mode::Command;
+        if let Some(pending) = self.pending.back_mut().filter(|it| matches!(it.expect, Expect::Bdat { .. })) {
+            pending.sent_at = now; // the reply is due from here on, however long the octets took
+        }
         if last {
             self.recorder.relayed(now, Leg::Client, b"[end of last chunk]");
             self.note_message(now, true);
@@ -419,6 +455,13 @@ impl Machine {
         let take = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
         let left = left - take as u64;
         self.mode = if left > 0 { Mode::SwallowChunk { left, last } } else { Mode::Command };
+        if let Some(body) = self.body.as_mut().filter(|body| body.sealed.is_some()) {
+            let octets = rest.get(..take).unwrap_or(rest);
+            if let Framing::Chunks(newlines) = &mut body.framing {
+                newlines.look(octets);
+            }
+            body.look(octets);
+        }
         if left == 0 && self.body.as_ref().is_some_and(|body| body.sealed.is_some()) {
             // Refused mid-way: the chunk's own reply is the message's.
             self.body_swallowed(now, wire);

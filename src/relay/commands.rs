@@ -8,13 +8,17 @@ use crate::smtp::path::decode_xtext;
 use crate::smtp::{Command, LineError, PathCommand, Verb, auth};
 use crate::trace::{Actor, EndHow, Envelope, Flag, Flow, Leg, Recipient, Stage, State};
 
+/// Responses of one AUTH exchange that are looked for in its final reply; of more, these and the last.
+const MOST_RESPONSES: usize = 8;
+
 /// Commands that may be under way upstream at once. Beyond, the client waits.
 const MOST_PENDING: usize = 1_000;
 
 impl Machine {
     /// Whether the next command can be looked at: nothing is under way that it depends on.
     pub(super) fn ready_for_command(&self) -> bool {
-        if !self.greeted || self.negotiation.is_some() || self.held_terminator {
+        // While a final reply waits for its record, nothing may be answered before it.
+        if !self.greeted || self.negotiation.is_some() || self.held_terminator || self.hold.is_some() {
             return false;
         }
         if self.pending.is_empty() {
@@ -27,6 +31,12 @@ impl Machine {
     pub(super) fn take_command(&mut self, now: u64, line: &[u8], behind: bool, wire: &mut dyn Wire) -> bool {
         let text = line.strip_suffix(b"\r\n").unwrap_or(line);
         let command = Command::parse(text);
+        if command.verb == Verb::Auth {
+            self.auth_seen = true; // what comes in a command's place from here on may be a password
+        }
+        if !self.upstream_open && self.gone.is_none() {
+            self.gone = Some("the smart host closed the connection".to_owned());
+        }
         if self.gone.is_some() {
             self.answer_while_gone(now, &command, text, wire);
             return true;
@@ -50,9 +60,6 @@ impl Machine {
             && !matches!(command.verb, Verb::Ehlo | Verb::Helo | Verb::StartTls | Verb::Noop | Verb::Quit | Verb::Rset | Verb::Help)
         {
             return self.refuse(now, &command, text, own(503, (5, 5, 1), "send EHLO first", self), wire);
-        }
-        if !self.offered_pipelining && behind && !command.verb.ends_group() {
-            self.recorder.flag(Flag::PipeliningWithoutOffer);
         }
         if text.iter().any(|octet| !octet.is_ascii()) && !self.offered_smtputf8 {
             self.recorder.flag(Flag::EightBitCommand);
@@ -116,8 +123,13 @@ impl Machine {
         let word = text.split(|octet| *octet == b' ').next().unwrap_or_default();
         if auth::suspicious(text, self.auth_seen) {
             self.recorder.flag(Flag::SuspectedSecret);
-            let shown = format!("[unknown command redacted: {} octets]", text.len());
-            self.pass_shown(now, line, shown.as_bytes(), Expect::Other { secret: Some(text.into()) }, wire);
+            if self.auth_is_carried().is_err() {
+                // Where AUTH may not go upstream, a password that lost its way may not either.
+                let reply = OwnReply::new(500, (5, 5, 2), "command not recognized", self.recorder.trace_id());
+                self.refuse(now, &Command::parse(text), text, reply, wire);
+                return;
+            }
+            self.pass_shown(now, line, &hidden_line(text), Expect::Other { secret: Some(text.into()) }, wire);
         } else {
             let argument = text.len().saturating_sub(word.len() + 1);
             let shown = if argument > 0 { format!("{} [redacted: {argument} octets]", bounded(word, 40)) } else { bounded(word, 40) };
@@ -128,10 +140,7 @@ impl Machine {
     /// Answers a command in the upstream's stead, in its turn.
     pub(super) fn refuse(&mut self, now: u64, command: &Command<'_>, text: &[u8], reply: OwnReply, wire: &mut dyn Wire) -> bool {
         self.count();
-        let shown = match command.verb {
-            Verb::Unknown | Verb::Auth => format!("{} [redacted]", bounded(command.word, 12)).into_bytes(),
-            _ => text.to_vec(),
-        };
+        let shown = self.shown(command, text);
         self.recorder.line(now, Leg::Client, Flow::In, &shown);
         self.answer_in_turn(now, reply, wire);
         self.own_refusals += 1;
@@ -141,6 +150,17 @@ impl Machine {
             self.end_saying(now, Actor::Client, self.stage(), EndHow::Protocol, "too many refused commands", reply, wire);
         }
         true
+    }
+
+    /// A command as the record shows it: without what may be a secret.
+    pub(super) fn shown(&self, command: &Command<'_>, text: &[u8]) -> Vec<u8> {
+        match command.verb {
+            Verb::Unknown if auth::suspicious(text, self.auth_seen) => hidden_line(text),
+            // XCLIENT's LOGIN, BURL's URLAUTH, X-EXPS' tokens are as secret as AUTH's.
+            Verb::Unknown | Verb::Auth | Verb::Uncarried if command.argument.is_empty() => bounded(command.word, 40).into_bytes(),
+            Verb::Unknown | Verb::Auth | Verb::Uncarried => format!("{} [redacted]", bounded(command.word, 40)).into_bytes(),
+            _ => text.to_vec(),
+        }
     }
 
     pub(super) fn answer_in_turn(&mut self, now: u64, reply: OwnReply, wire: &mut dyn Wire) {
@@ -153,7 +173,9 @@ impl Machine {
 
     /// Sends the proxy's own replies whose turn has come.
     pub(super) fn flush_own(&mut self, now: u64, wire: &mut dyn Wire) {
-        while let Some(Expect::Own(_)) = self.pending.front().map(|it| &it.expect) {
+        while self.hold.is_none()
+            && let Some(Expect::Own(_)) = self.pending.front().map(|it| &it.expect)
+        {
             if let Some(Expect::Own(reply)) = self.pending.pop_front().map(|it| it.expect) {
                 self.say(now, Leg::Client, &reply.line(), wire);
             }
@@ -163,6 +185,7 @@ impl Machine {
     /// A line that can't be one. Returns how many octets are used up.
     pub(super) fn refuse_line(&mut self, now: u64, rest: &[u8], error: LineError, wire: &mut dyn Wire) -> usize {
         self.count();
+        self.own_refusals += 1;
         let shown = format!("[refused line: {error}]");
         self.recorder.line(now, Leg::Client, Flow::In, shown.as_bytes());
         match error {
@@ -239,6 +262,10 @@ impl Machine {
         if self.recorder.in_transaction() {
             return self.refuse(now, command, text, OwnReply::new(503, (5, 5, 1), "no STARTTLS within a mail transaction", trace), wire);
         }
+        if self.recorder.client.auth.as_ref().is_some_and(|auth| auth.outcome == "succeeded") {
+            // RFC 3207 §4.2: the login would have to be forgotten, and the upstream can't be told to.
+            return self.refuse(now, command, text, OwnReply::new(503, (5, 5, 1), "no STARTTLS after AUTH", trace), wire);
+        }
         self.count();
         self.recorder.line(now, Leg::Client, Flow::In, text);
         if behind {
@@ -267,10 +294,9 @@ impl Machine {
         if !self.pending.is_empty() {
             return false;
         }
-        self.auth_seen = true;
         let carried = self.auth_is_carried();
         if !self.offered_auth || carried.is_err() {
-            let why = carried.err().unwrap_or("AUTH is not offered here");
+            let why = carried.err().unwrap_or("the smart host doesn't offer it");
             let code = if why.contains("TLS") { (538, (5, 7, 11)) } else { (502, (5, 5, 1)) };
             let exchange = auth::Exchange::begin(command.argument);
             let made = crate::trace::Auth {
@@ -289,7 +315,8 @@ impl Machine {
         let exchange = auth::Exchange::begin(command.argument);
         let initial = command.argument.iter().position(|octet| *octet == b' ').map(|at| command.argument.get(at + 1..).unwrap_or_default());
         let shown = format!("AUTH {}{}", exchange.mechanism(), if initial.is_some() { " [redacted]" } else { "" });
-        self.auth_secret = initial.unwrap_or_default().to_vec();
+        // What is no mechanism known may be the secret itself.
+        self.auth_secrets = vec![if exchange.is_known() { initial.unwrap_or_default() } else { command.argument }.to_vec()];
         self.auth = Some(Box::new(exchange));
         self.auth_began = now;
         self.pass_shown(now, line, shown.as_bytes(), Expect::Auth, wire);
@@ -307,7 +334,11 @@ impl Machine {
                 if let Some(exchange) = self.auth.as_mut().filter(|_| !cancelled) {
                     exchange.response(text);
                 }
-                self.auth_secret = text.to_vec();
+                if self.auth_secrets.len() < MOST_RESPONSES {
+                    self.auth_secrets.push(text.to_vec());
+                } else if let Some(last) = self.auth_secrets.last_mut() {
+                    *last = text.to_vec();
+                }
                 self.mode = Mode::Command;
                 self.pass_shown(now, line, if cancelled { b"*" } else { b"[redacted]" }, Expect::Auth, wire);
                 length
@@ -322,10 +353,9 @@ impl Machine {
     }
 
     fn take_mail(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
-        let Some(path) = PathCommand::parse(command.argument, b"FROM:") else {
-            self.pass(now, line, Expect::Other { secret: None }, wire); // let the upstream say what is wrong with it
-            return true;
-        };
+        // What can't be read is the upstream's to judge; it leaves a record like any other.
+        let path = PathCommand::parse(command.argument, b"FROM:")
+            .unwrap_or_else(|| PathCommand { address: command.argument, parameters: Vec::new() });
         let declared = path.value("SIZE").and_then(|value| std::str::from_utf8(value).ok()?.parse::<u64>().ok());
         let limit = self.options.limits.message_size;
         let envelope = Envelope {
@@ -349,6 +379,9 @@ impl Machine {
             ))
         } else if path.has("SMTPUTF8") && !self.offered_smtputf8 {
             Some(OwnReply::new(550, (5, 6, 7), "the smart host doesn't take internationalized mail (SMTPUTF8)", self.recorder.trace_id()))
+        } else if path.has("REQUIRETLS") && !self.offered_requiretls {
+            let words = "REQUIRETLS needs TLS to this proxy and verified TLS to the smart host";
+            Some(OwnReply::new(550, (5, 7, 30), words, self.recorder.trace_id()))
         } else {
             None
         };
@@ -361,10 +394,8 @@ impl Machine {
     }
 
     fn take_rcpt(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
-        let Some(path) = PathCommand::parse(command.argument, b"TO:") else {
-            self.pass(now, line, Expect::Other { secret: None }, wire);
-            return true;
-        };
+        let path = PathCommand::parse(command.argument, b"TO:")
+            .unwrap_or_else(|| PathCommand { address: command.argument, parameters: Vec::new() });
         let recipient = Recipient {
             address: bounded(path.address, 1_024),
             params: path.parameters.iter().take(32).map(|it| bounded(it, 512)).collect(),
@@ -376,8 +407,10 @@ impl Machine {
             cause: None,
             rule: None,
         };
-        let under_way = self.pending.iter().filter(|it| matches!(it.expect, Expect::Rcpt(_))).count();
-        if self.recorder.recipients() + under_way >= self.options.limits.recipients {
+        let behind_mail = self.pending.iter().rposition(|it| matches!(it.expect, Expect::Mail(_)));
+        let before = if behind_mail.is_some() { 0 } else { self.recorder.recipients() };
+        let under_way = self.pending.iter().skip(behind_mail.unwrap_or(0)).filter(|it| matches!(it.expect, Expect::Rcpt(_))).count();
+        if before + under_way >= self.options.limits.recipients {
             let reply = OwnReply::new(452, (4, 5, 3), "too many recipients in one transaction", self.recorder.trace_id());
             let place = self.recorder.recipient(recipient);
             self.recorder.rcpt_reply(now, now, place, Actor::Proxy, reply.record());
@@ -398,8 +431,13 @@ impl Machine {
         };
         if !self.offered_chunking {
             self.refuse(now, command, text, OwnReply::new(503, (5, 5, 1), "CHUNKING is not offered here", trace), wire);
-            self.mode = Mode::SwallowChunk { left: size, last: false };
+            if size > 0 && !self.ended {
+                self.mode = Mode::SwallowChunk { left: size, last: false };
+            }
             return true;
+        }
+        if self.pending.iter().any(|it| matches!(it.expect, Expect::EndOfData | Expect::Bdat { last: true })) {
+            return false; // the message before is still to be answered, and its record to be made
         }
         self.begin_chunks(now);
         if last {
@@ -419,14 +457,19 @@ impl Machine {
         }
         self.pass(now, line, Expect::Bdat { last }, wire);
         if !self.ended && self.gone.is_none() {
-            self.begin_chunk(now, size, last, wire);
+            self.begin_chunk(now, size, last);
         }
         true
     }
 }
 
+/// What is shown of a line that may be a secret.
+fn hidden_line(text: &[u8]) -> Vec<u8> {
+    format!("[unknown command redacted: {} octets]", text.len()).into_bytes()
+}
+
 /// Whether what comes after depends on this reply.
-fn ends_group(expect: &Expect) -> bool {
+pub(super) fn ends_group(expect: &Expect) -> bool {
     matches!(
         expect,
         Expect::Banner

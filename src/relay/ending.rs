@@ -19,8 +19,8 @@ impl Machine {
         if self.held_terminator {
             return Stage::Body;
         }
-        if self.negotiation.is_some() {
-            return Stage::Ehlo;
+        if let Some(negotiation) = &self.negotiation {
+            return negotiation.stage();
         }
         let asked = self.pending.iter().find(|it| !matches!(it.expect, Expect::Own(_))).map(|it| &it.expect);
         match asked {
@@ -34,14 +34,16 @@ impl Machine {
             Some(Expect::EndOfData | Expect::Bdat { last: true }) => Stage::EndOfData,
             Some(Expect::Quit) => Stage::Quit,
             Some(Expect::Rset | Expect::Other { .. } | Expect::Own(_)) | None if !self.greeted => Stage::Connect,
+            _ if self.body.is_some() => Stage::Body, // between two chunks
             _ if self.recorder.recipients() > 0 => Stage::RcptTo,
             _ if self.recorder.in_transaction() => Stage::MailFrom,
             _ => Stage::Ehlo,
         }
     }
 
-    fn awaits_final_reply(&self) -> bool {
-        self.pending.iter().any(|it| matches!(it.expect, Expect::EndOfData | Expect::Bdat { last: true }))
+    pub(super) fn awaits_final_reply(&self) -> bool {
+        !matches!(self.mode, Mode::Chunk { .. })
+            && self.pending.iter().any(|it| matches!(it.expect, Expect::EndOfData | Expect::Bdat { last: true }))
     }
 
     /// The client has closed its side (`reset`: with RST or an error). It may still read.
@@ -49,9 +51,12 @@ impl Machine {
         if self.ended || self.client_gone {
             return;
         }
-        if !reset && !self.pending.is_empty() && self.mode == Mode::Command && self.greeted && !self.held_terminator {
+        let waits = !self.client_unread.is_empty() && self.awaits_mark();
+        let asked = !self.pending.is_empty() || self.hold.is_some() || self.held_terminator || self.negotiation.is_some() || waits;
+        if !reset && asked && self.mode == Mode::Command && self.greeted {
             // Half-closed: what it asked for is still answered.
             self.recorder.flag(Flag::ClientHalfClosed);
+            self.recorder.line(now, Leg::Client, Flow::In, b"(half-closed)");
             self.client_half_closed = true;
             return;
         }
@@ -72,14 +77,17 @@ impl Machine {
     }
 
     /// A client that has closed its side has now heard all that it asked for.
-    pub(super) fn ends_half_closed(&mut self, now: u64, wire: &mut dyn Wire) -> bool {
-        let over =
-            (self.client_half_closed || self.client_gone) && self.pending.is_empty() && self.hold.is_none() && self.negotiation.is_none();
+    pub(super) fn ends_half_closed(&mut self, now: u64, wire: &mut dyn Wire) {
+        let over = (self.client_half_closed || self.client_gone)
+            && self.pending.is_empty()
+            && self.hold.is_none()
+            && self.negotiation.is_none()
+            && !self.held_terminator
+            && (self.client_unread.is_empty() || !self.awaits_mark());
         if over && !self.ended && self.mode != Mode::Handshake {
             self.client_gone = true;
             self.client_is_gone(now, wire);
         }
-        over
     }
 
     pub(super) fn client_is_gone(&mut self, now: u64, wire: &mut dyn Wire) {
@@ -110,19 +118,27 @@ impl Machine {
         if self.ended || !self.upstream_open {
             return;
         }
+        if !self.upstream_unread.is_empty() {
+            // Half a reply, or no reply at all. What answers a secret may repeat it.
+            let unread = std::mem::take(&mut self.upstream_unread);
+            let secret = |it: &Expect| matches!(it, Expect::Auth | Expect::Negotiation | Expect::Other { secret: Some(_) });
+            let shown = if self.pending.iter().any(|it| secret(&it.expect)) { b"[redacted]" } else { unread.as_slice() };
+            self.recorder.line(now, Leg::Upstream, Flow::In, shown);
+        }
         self.recorder.line(now, Leg::Upstream, Flow::In, if reset { b"(connection reset)" } else { b"(closed)" });
         let words = if reset { "the connection to the smart host was reset" } else { "the smart host closed the connection" };
-        self.upstream_lost(now, words, if reset { Actor::Network } else { Actor::Upstream }, wire);
+        let (by, how) = if reset { (Actor::Network, EndHow::Reset) } else { (Actor::Upstream, EndHow::Close) };
+        self.upstream_lost(now, words, by, how, wire);
     }
 
     /// The upstream broke the protocol; its leg ends, and the client hears why.
     pub(super) fn upstream_broke(&mut self, now: u64, words: &str, flag: Flag, wire: &mut dyn Wire) {
         self.recorder.flag(flag);
         self.recorder.line(now, Leg::Upstream, Flow::In, format!("({words})").as_bytes());
-        self.upstream_lost(now, &format!("the smart host broke the protocol: {words}"), Actor::Upstream, wire);
+        self.upstream_lost(now, &format!("the smart host broke the protocol: {words}"), Actor::Upstream, EndHow::Protocol, wire);
     }
 
-    pub(super) fn upstream_lost(&mut self, now: u64, words: &str, by: Actor, wire: &mut dyn Wire) {
+    pub(super) fn upstream_lost(&mut self, now: u64, words: &str, by: Actor, how: EndHow, wire: &mut dyn Wire) {
         let stage = self.stage();
         self.drop_upstream();
         if self.hold.is_some() {
@@ -130,7 +146,7 @@ impl Machine {
         }
         if !self.greeted {
             self.pending.clear();
-            let left = super::opening::LeftHost { stage: Stage::Banner, by, error: words.to_owned(), banner: None };
+            let left = super::opening::LeftHost { stage: Stage::Banner, by, error: words.to_owned(), how, banner: None };
             return self.leave_host(now, left, wire);
         }
         if self.negotiation.is_some() {
@@ -140,38 +156,51 @@ impl Machine {
             let reply = OwnReply::new(
                 451,
                 (4, 4, 2),
-                format!("{words} after end-of-data: the message may or may not have been delivered"),
+                match how {
+                    EndHow::Timeout => format!("{words}: the message may or may not have been delivered"),
+                    _ => format!("{words} after end-of-data: the message may or may not have been delivered"),
+                },
                 self.recorder.trace_id(),
             );
             self.recorder.flag(Flag::InDoubt);
             self.finish_unanswered(now, State::Unknown, Stage::EndOfData, by, words, &reply);
-            return self.end_saying(now, by, Stage::EndOfData, EndHow::Close, words, reply, wire);
+            return self.end_saying(now, by, Stage::EndOfData, how, words, reply, wire);
         }
         if matches!(self.mode, Mode::Body | Mode::Chunk { .. }) || self.held_terminator {
             let reply =
                 OwnReply::new(451, (4, 4, 2), format!("{words} within the message; nothing was delivered"), self.recorder.trace_id());
             return self.seal_body(now, Sealed::own(&reply, State::Deferred, by, words), false, wire);
         }
-        if self.pending.iter().any(|it| matches!(it.expect, Expect::Quit)) {
+        if matches!(self.pending.front().map(|it| &it.expect), Some(Expect::Quit)) {
             // The client wanted to go anyway.
             self.pending.clear();
             self.abandon(now, "the client sent QUIT");
             let bye = OwnReply::new(221, (2, 0, 0), "closing; the smart host had gone", self.recorder.trace_id());
             return self.end_saying(now, Actor::Client, Stage::Quit, EndHow::Quit, words, bye, wire);
         }
-        let asked = self.asked_words();
-        let reply = OwnReply::new(421, (4, 4, 2), format!("{words}{asked}"), self.recorder.trace_id());
+        let told = match how {
+            _ if self.pending.is_empty() => words.to_owned(),
+            EndHow::Timeout => words.to_owned(),
+            _ => format!("{words}; it did not {}", self.owed()),
+        };
+        let reply = OwnReply::new(421, (4, 4, 2), told, self.recorder.trace_id());
         self.finish_unanswered(now, State::Deferred, stage, by, words, &reply);
-        self.end_saying(now, by, stage, EndHow::Close, words, reply, wire);
+        self.end_saying(now, by, stage, how, words, reply, wire);
     }
 
-    fn asked_words(&self) -> &'static str {
-        match self.pending.iter().find(|it| !matches!(it.expect, Expect::Own(_))).map(|it| &it.expect) {
-            Some(Expect::Mail(_)) => " instead of answering MAIL FROM",
-            Some(Expect::Rcpt(_)) => " instead of answering RCPT TO",
-            Some(Expect::Data) => " instead of answering DATA",
-            Some(_) => " instead of answering",
-            None => "",
+    /// What the upstream has yet to do.
+    pub(super) fn owed(&self) -> &'static str {
+        match self.pending.front().map(|it| &it.expect) {
+            Some(Expect::Banner) => "greet",
+            Some(Expect::Ehlo | Expect::Negotiation) => "answer EHLO, STARTTLS or AUTH",
+            Some(Expect::Helo) => "answer HELO",
+            Some(Expect::Auth) => "answer AUTH",
+            Some(Expect::Mail(_)) => "answer MAIL FROM",
+            Some(Expect::Rcpt(_)) => "answer RCPT TO",
+            Some(Expect::Data) => "answer DATA",
+            Some(Expect::Bdat { .. }) => "answer BDAT",
+            Some(Expect::EndOfData) => "answer end-of-data",
+            Some(Expect::Rset | Expect::Quit | Expect::Other { .. } | Expect::Own(_)) | None => "answer",
         }
     }
 
@@ -195,8 +224,8 @@ impl Machine {
     /// Commands after the upstream has gone: QUIT is answered, everything else ends the session with 421.
     pub(super) fn answer_while_gone(&mut self, now: u64, command: &Command<'_>, text: &[u8], wire: &mut dyn Wire) {
         self.recorder.commands = self.recorder.commands.saturating_add(1);
-        let shown = if command.verb == Verb::Unknown { &b"[redacted]"[..] } else { text };
-        self.recorder.line(now, Leg::Client, Flow::In, shown);
+        let shown = self.shown(command, text);
+        self.recorder.line(now, Leg::Client, Flow::In, &shown);
         let why = self.gone.clone().unwrap_or_default();
         if command.verb == Verb::Quit {
             let bye = OwnReply::new(221, (2, 0, 0), "closing", self.recorder.trace_id());
@@ -208,7 +237,7 @@ impl Machine {
             format!("the session with the smart host has ended ({why}); connect again"),
             self.recorder.trace_id(),
         );
-        self.end_saying(now, Actor::Proxy, Stage::AfterAcceptance, EndHow::Close, &why, reply, wire);
+        self.end_saying(now, Actor::Proxy, self.stage(), EndHow::Close, &why, reply, wire);
     }
 
     /// The client gives the transaction under way up (RSET, EHLO, QUIT, another MAIL).
@@ -224,6 +253,14 @@ impl Machine {
                 by: Actor::Upstream,
                 reply: Some(*reply),
                 detail: Some("a chunk of the message was refused".into()),
+                upstream_queue_id: None,
+            },
+            None if self.mail_was_refused() => Verdict {
+                state: State::Rejected, // settled by MAIL FROM's reply
+                stage: Stage::MailFrom,
+                by: Actor::Upstream,
+                reply: None,
+                detail: None,
                 upstream_queue_id: None,
             },
             None => Verdict {
@@ -253,13 +290,15 @@ impl Machine {
         self.take_unanswered();
         let verdict = Verdict { state, stage, by, reply: Some(reply.record()), detail: Some(words.to_owned()), upstream_queue_id: None };
         self.finish_quietly(now, verdict);
+        self.finish_behind(now, stage, by);
     }
 
-    /// Commands that no reply came for still tell who the mail was from and for.
-    fn take_unanswered(&mut self) {
-        for pending in std::mem::take(&mut self.pending) {
+    /// Commands that no reply came for still tell who the mail was from and for. Stops where the next transaction begins.
+    pub(super) fn take_unanswered(&mut self) {
+        while let Some(pending) = self.pending.pop_front() {
             match pending.expect {
-                Expect::Mail(Some(envelope)) if !self.recorder.in_transaction() => self.recorder.begin(pending.sent_at, *envelope),
+                Expect::Mail(Some(_)) if self.recorder.in_transaction() => return self.pending.push_front(pending),
+                Expect::Mail(Some(envelope)) => self.recorder.begin(pending.sent_at, *envelope),
                 Expect::Rcpt(recipient) => {
                     self.recorder.recipient(*recipient);
                 }
@@ -268,9 +307,28 @@ impl Machine {
         }
     }
 
+    /// Transactions that were pipelined behind the one that ended the session.
+    fn finish_behind(&mut self, now: u64, stage: Stage, by: Actor) {
+        loop {
+            self.take_unanswered();
+            if !self.recorder.in_transaction() {
+                return;
+            }
+            let state = if by == Actor::Client { State::Aborted } else { State::Deferred };
+            let detail = Some("the session ended before this was answered".to_owned());
+            let stage = if stage == Stage::EndOfData { Stage::MailFrom } else { stage };
+            self.finish_quietly(now, Verdict { state, stage, by, reply: None, detail, upstream_queue_id: None });
+        }
+    }
+
     /// MAIL FROM refused by the proxy itself: a record of its own.
     pub(super) fn record_refused_mail(&mut self, now: u64, mut envelope: Envelope, reply: &OwnReply) {
-        if self.recorder.in_transaction() || self.pending.iter().any(|it| matches!(it.expect, Expect::Mail(_) | Expect::EndOfData)) {
+        if self.pending.iter().any(|it| matches!(it.expect, Expect::Mail(_) | Expect::EndOfData)) {
+            return;
+        }
+        if self.mail_was_refused() {
+            self.abandon(now, "the client began another transaction");
+        } else if self.recorder.in_transaction() {
             return;
         }
         envelope.reply = Some(reply.record());
@@ -331,6 +389,7 @@ impl Machine {
                 Verdict { state: State::Aborted, stage, by, reply: reply.clone(), detail: detail.clone(), upstream_queue_id: None };
             self.finish_quietly(now, verdict);
         }
+        self.finish_behind(now, stage, by);
         let outcome = (how != EndHow::Quit).then(|| Outcome {
             state: reply.as_ref().map_or(State::Aborted, |reply| state_of(reply.code)),
             stage,
@@ -413,88 +472,5 @@ impl Machine {
     pub(super) fn end_draining(&mut self, now: u64, wire: &mut dyn Wire) {
         let reply = OwnReply::new(421, (4, 3, 2), "shutting down, connect again later", self.recorder.trace_id());
         self.end_saying(now, Actor::Proxy, self.stage(), EndHow::Shutdown, "the proxy is shutting down", reply, wire);
-    }
-
-    /// When [`Machine::tick`] is due, in µs since the session began.
-    pub fn deadline(&self) -> Option<u64> {
-        if self.ended {
-            return None;
-        }
-        let limits = &self.options.limits.timeouts;
-        let us = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        if let Some(hold) = &self.hold {
-            return Some(hold.since.saturating_add(us(limits.store_wait)));
-        }
-        let mut due: Option<u64> = None;
-        let mut at_most = |at: u64| due = Some(due.map_or(at, |due| due.min(at)));
-        if self.awaits_mark() {
-            at_most(self.mark_since.saturating_add(us(limits.store_wait)));
-        }
-        if let Some(front) = self.pending.front() {
-            let wait = match front.expect {
-                Expect::Banner => limits.banner,
-                Expect::Data => limits.data_reply,
-                Expect::EndOfData | Expect::Bdat { last: true } => {
-                    if self.client_gone {
-                        let late = self.waiting_since.saturating_add(us(limits.late_reply));
-                        at_most(late);
-                    }
-                    limits.end_of_data
-                }
-                _ => limits.reply,
-            };
-            at_most(front.sent_at.max(self.upstream_last).saturating_add(us(wait)));
-        }
-        match self.mode {
-            Mode::Body | Mode::Chunk { .. } | Mode::SwallowBody | Mode::SwallowChunk { .. } => {
-                at_most(self.client_last.saturating_add(us(limits.client_data)))
-            }
-            Mode::Handshake => at_most(self.waiting_since.saturating_add(us(limits.tls_handshake))),
-            Mode::Command | Mode::SkipLine | Mode::AuthResponse
-                if self.pending.is_empty() && self.greeted && self.negotiation.is_none() =>
-            {
-                at_most(self.client_last.saturating_add(us(limits.client_command)));
-            }
-            _ => {}
-        }
-        due
-    }
-
-    /// A deadline may have passed.
-    pub fn tick(&mut self, now: u64, wire: &mut dyn Wire) {
-        if self.deadline().is_none_or(|due| now < due) {
-            return;
-        }
-        if self.hold.is_some() {
-            return self.release_hold(now, wire); // promise 2: tracing delays a reply by no more than this
-        }
-        if self.awaits_mark() {
-            let us = u64::try_from(self.options.limits.timeouts.store_wait.as_micros()).unwrap_or(u64::MAX);
-            if now >= self.mark_since.saturating_add(us) {
-                self.recorder.flag(Flag::StoredLate);
-                return self.mark_stored(now, false, wire);
-            }
-        }
-        if self.pending.iter().any(|it| !matches!(it.expect, Expect::Own(_))) {
-            let stage = self.stage();
-            let words = match stage {
-                Stage::EndOfData => "the smart host did not answer end-of-data in time".to_owned(),
-                stage => format!("the smart host did not answer in time ({stage})"),
-            };
-            return self.upstream_lost(now, &words, Actor::Upstream, wire);
-        }
-        let words = match self.mode {
-            Mode::Handshake => "the TLS handshake took too long",
-            Mode::Body | Mode::Chunk { .. } | Mode::SwallowBody | Mode::SwallowChunk { .. } => {
-                "no more of the message came from the client in time"
-            }
-            _ => "no command came from the client in time",
-        };
-        let stage = self.stage();
-        if self.recorder.in_transaction() || self.body.is_some() {
-            self.drop_upstream();
-        }
-        let reply = OwnReply::new(421, (4, 4, 2), words, self.recorder.trace_id());
-        self.end_saying(now, Actor::Client, stage, EndHow::Timeout, words, reply, wire);
     }
 }

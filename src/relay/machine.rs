@@ -121,8 +121,8 @@ pub(super) struct Pending {
 pub(super) struct Hold {
     pub reply: Vec<u8>,
     pub since: u64,
-    /// End the session after the reply.
-    pub then_end: bool,
+    /// End the session after the reply: it is a 421, at this stage.
+    pub then_end: Option<Stage>,
 }
 
 /// State of the open-transaction mark.
@@ -171,14 +171,18 @@ pub struct Machine {
     pub(super) offered_chunking: bool,
     pub(super) offered_smtputf8: bool,
     pub(super) offered_auth: bool,
+    pub(super) offered_requiretls: bool,
     pub(super) negotiation: Option<Box<Negotiation>>,
     /// TLS was given up for this session after a failed handshake.
     pub(super) clear_forced: bool,
+    /// A TLS handshake with the upstream failed in this session.
+    pub(super) tls_broke: bool,
     /// The proxy logged in on this upstream connection.
     pub(super) logged_in: bool,
 
     pub(super) auth: Option<Box<Exchange>>,
-    pub(super) auth_secret: Vec<u8>,
+    /// The client's responses within the exchange, so that an echo of them can be recognised.
+    pub(super) auth_secrets: Vec<Vec<u8>>,
     pub(super) auth_seen: bool,
     pub(super) auth_began: u64,
 
@@ -237,11 +241,13 @@ impl Machine {
             offered_chunking: false,
             offered_smtputf8: false,
             offered_auth: false,
+            offered_requiretls: false,
             negotiation: None,
             clear_forced: false,
+            tls_broke: false,
             logged_in: false,
             auth: None,
-            auth_secret: Vec::new(),
+            auth_secrets: Vec::new(),
             auth_seen: false,
             auth_began: 0,
             body: None,
@@ -289,11 +295,13 @@ impl Machine {
     /// Whether more of the client's octets can be used. Otherwise don't read: the back-pressure is meant.
     pub fn wants_client(&self) -> bool {
         const EARLY: usize = 8_192;
+        let limits = &self.options.limits;
+        let most = EARLY.max(limits.auth_line).max(limits.command_line); // the longest line must fit in
         !self.client_gone
             && !self.client_half_closed
             && match self.mode {
                 Mode::Handshake | Mode::Closed => false,
-                _ => self.client_unread.len() < EARLY,
+                _ => self.client_unread.len() < most,
             }
     }
 
@@ -336,6 +344,10 @@ impl Machine {
             self.client_unread.extend_from_slice(octets);
             self.resume_client(now, wire);
         }
+        let early = !self.client_unread.is_empty() && self.mode == Mode::Command && !self.offered_pipelining && self.greeted;
+        if early && !self.pending.is_empty() && !self.pending.iter().any(|it| super::commands::ends_group(&it.expect)) {
+            self.recorder.flag(Flag::PipeliningWithoutOffer);
+        }
     }
 
     /// Goes on with the client's octets that had to wait.
@@ -355,7 +367,8 @@ impl Machine {
     fn take_client(&mut self, now: u64, octets: &[u8], wire: &mut dyn Wire) -> usize {
         let mut used = 0;
         while let Some(rest) = octets.get(used..).filter(|rest| !rest.is_empty()) {
-            let step = match self.mode {
+            let mode = self.mode;
+            let step = match mode {
                 Mode::Command => self.take_command_line(now, rest, wire),
                 Mode::SkipLine => self.skip_line(rest),
                 Mode::AuthResponse => self.take_auth_response(now, rest, wire),
@@ -366,8 +379,8 @@ impl Machine {
                 Mode::Handshake => 0,
                 Mode::Closed => rest.len(),
             };
-            if step == 0 {
-                break;
+            if step == 0 && self.mode == mode {
+                break; // more octets, or an answer, must come first
             }
             used += step;
         }
@@ -416,9 +429,11 @@ impl Machine {
             self.upstream_unread.extend_from_slice(octets);
             self.resume_upstream(now, wire);
         }
-        if !self.ends_half_closed(now, wire) {
-            self.resume_client(now, wire);
+        if self.draining {
+            self.drain(now, wire);
         }
+        self.resume_client(now, wire);
+        self.ends_half_closed(now, wire);
     }
 
     /// Goes on with the upstream's octets that had to wait.

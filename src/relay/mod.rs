@@ -2,7 +2,8 @@
 //!
 //! Octets, times and what became of actions come in; octets for either leg ([`Wire`]) and [`Action`]s come out.
 //! Reading order: [`machine`] (the inputs), `opening` (to the greeting), `negotiation` (EHLO, STARTTLS and AUTH upstream), `commands`
-//! (what the client says), `answers` (what the upstream says), `body` (DATA and BDAT), `ending` (how it all ends).
+//! (what the client says), `answers` (what the upstream says), `body` (DATA and BDAT), `ending` (how it all ends), `timing` (what is
+//! overdue).
 
 mod answers;
 mod body;
@@ -14,6 +15,7 @@ mod opening;
 pub mod options;
 pub mod recorder;
 mod replies;
+mod timing;
 
 pub use machine::{Action, Connected, Failed, Machine, Wire};
 pub use recorder::SessionFacts;

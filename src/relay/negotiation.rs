@@ -33,6 +33,14 @@ impl Negotiation {
     pub(super) fn handshaking(&self) -> bool {
         self.step == Step::Handshake
     }
+
+    pub(super) fn stage(&self) -> Stage {
+        match self.step {
+            Step::Ehlo => Stage::Ehlo,
+            Step::StartTls | Step::Handshake | Step::Reconnect => Stage::StartTls,
+            Step::Auth { .. } => Stage::Auth,
+        }
+    }
 }
 
 impl Machine {
@@ -77,6 +85,10 @@ impl Machine {
             self.recorder.line(now, Leg::Upstream, Flow::In, view.octets().trim_ascii_end());
         }
         match step {
+            Step::Ehlo | Step::StartTls if view.code() == 421 => {
+                self.say(now, Leg::Client, view.octets(), wire);
+                self.upstream_says_goodbye(now, view, self.stage(), wire);
+            }
             Step::Ehlo if view.class() == 2 => {
                 self.learn(view);
                 if let Some(negotiation) = &mut self.negotiation {
@@ -90,7 +102,7 @@ impl Machine {
                     self.expect(now, Expect::Negotiation);
                 } else {
                     self.recorder.flag(Flag::StarttlsMissing);
-                    self.without_tls(now, "doesn't offer STARTTLS", wire);
+                    self.without_tls(now, "doesn't offer STARTTLS", None, wire);
                 }
             }
             Step::Ehlo if self.upstream_is_ready() && self.options.upstream.auth.is_none() => self.ehlo_refused(now, view, wire),
@@ -110,8 +122,7 @@ impl Machine {
             }
             Step::StartTls => {
                 let error = format!("refused STARTTLS: {} {}", view.code(), first_line(view));
-                self.recorder.flag(Flag::ClearAfterTlsFailure);
-                self.without_tls(now, &error, wire);
+                self.without_tls(now, &error, Some(Flag::ClearAfterTlsFailure), wire);
             }
             Step::Auth { mechanism, responses } => self.login_reply(now, view, mechanism, responses, wire),
             Step::Handshake | Step::Reconnect => {}
@@ -131,6 +142,7 @@ impl Machine {
             Leg::Client => {
                 // RFC 3207 §4.2: forget what was said before TLS.
                 self.recorder.set_tls(Leg::Client, tls);
+                self.client_unread = Vec::new(); // came in clear; must never be taken for said in TLS
                 self.client_tls = true;
                 self.introduced = false;
                 self.client_last = now;
@@ -146,7 +158,13 @@ impl Machine {
                 if !self.upstream_verified {
                     self.recorder.flag(Flag::TlsUnverified);
                 }
+                let why_not = tls.why_not.clone().unwrap_or_default();
                 self.recorder.set_tls(Leg::Upstream, tls);
+                self.upstream_unread = Vec::new(); // likewise
+                if self.upstream_tls_policy() == UpstreamTls::Required && !self.upstream_verified {
+                    let error = format!("its certificate isn't verified ({why_not}); this upstream is set to tls = \"required\"");
+                    return self.fail_negotiation(now, Stage::StartTls, Actor::Proxy, &error, wire);
+                }
                 self.negotiate_from_start(now, wire);
             }
         }
@@ -172,12 +190,13 @@ impl Machine {
                     self.recorder.set_tls(Leg::Upstream, facts);
                 }
                 self.drop_upstream();
+                self.note_tried(now, Stage::StartTls, &format!("TLS failed: {error}"));
                 let policy_allows = self.upstream_tls_policy() == UpstreamTls::Opportunistic && self.options.upstream.auth.is_none();
                 if !policy_allows {
                     return self.fail_negotiation(now, Stage::StartTls, Actor::Upstream, &format!("TLS failed: {error}"), wire);
                 }
                 self.recorder.flag(Flag::ClearAfterTlsFailure);
-                self.clear_forced = true;
+                (self.clear_forced, self.tls_broke) = (true, true);
                 self.step(Step::Reconnect);
                 self.waiting_since = now;
                 self.actions.push_back(Action::Connect { host: self.host });
@@ -186,10 +205,11 @@ impl Machine {
     }
 
     /// TLS can't be had on this connection: go on in clear where the policy allows it.
-    fn without_tls(&mut self, now: u64, error: &str, wire: &mut dyn Wire) {
+    fn without_tls(&mut self, now: u64, error: &str, in_clear: Option<Flag>, wire: &mut dyn Wire) {
         if self.upstream_tls_policy() == UpstreamTls::Opportunistic
             && (self.options.upstream.auth.is_none() || self.options.upstream.allow_plaintext_auth)
         {
+            in_clear.into_iter().for_each(|flag| self.recorder.flag(flag));
             self.clear_forced = true;
             self.log_in_or_finish(now, wire);
         } else if self.upstream_tls_policy() == UpstreamTls::Required {
@@ -229,11 +249,17 @@ impl Machine {
             AuthMechanism::CramMd5 => "AUTH CRAM-MD5\r\n".to_owned(),
         };
         self.auth_began = now;
+        self.auth_secrets = Vec::new();
         self.step(Step::Auth { mechanism, responses: 0 });
         self.send_secret(now, &line, &format!("AUTH {} [redacted]", name(mechanism)), wire);
     }
 
     fn send_secret(&mut self, now: u64, line: &str, shown: &str, wire: &mut dyn Wire) {
+        // Of `AUTH PLAIN …` the response alone: a reply may well say "AUTH".
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        if let ["AUTH", _, response] | [response] = words.as_slice() {
+            self.auth_secrets.push(response.as_bytes().to_vec());
+        }
         wire.send(Leg::Upstream, line.as_bytes());
         self.recorder.line(now, Leg::Upstream, Flow::Out, shown.as_bytes());
         self.expect(now, Expect::Negotiation);
@@ -241,7 +267,8 @@ impl Machine {
 
     fn login_reply(&mut self, now: u64, view: &ReplyView<'_>, mechanism: AuthMechanism, responses: u8, wire: &mut dyn Wire) {
         let Some(login) = self.options.upstream.auth.clone() else { return };
-        let secrets = [login.secret.reveal().as_bytes()];
+        let mut secrets = vec![login.secret.reveal().as_bytes()];
+        secrets.extend(self.auth_secrets.iter().map(Vec::as_slice));
         let reply = super::answers::without_secrets(reply_of(view), &secrets);
         let shown = if view.code() == 334 { "334 [redacted]".to_owned() } else { format!("{} {}", reply.code, reply.lines.join(" ")) };
         self.recorder.line(now, Leg::Upstream, Flow::In, shown.as_bytes());
@@ -330,7 +357,7 @@ impl Machine {
         let upstream = &self.options.upstream;
         if upstream.auth.is_some() {
             Err("the proxy logs in to the smart host itself")
-        } else if self.clear_forced && self.recorder.upstream.tls.is_some() {
+        } else if self.tls_broke {
             Err("TLS to the smart host failed in this session")
         } else if !(self.upstream_verified || upstream.allow_plaintext_auth) {
             Err("credentials go upstream only over verified TLS")
@@ -359,6 +386,7 @@ impl Machine {
         self.offered_chunking = made.chunking;
         self.offered_smtputf8 = made.smtputf8;
         self.offered_auth = made.auth;
+        self.offered_requiretls = made.requiretls;
         let hidden =
             made.hidden.iter().take(64).map(|(line, why)| Hidden { keyword: bounded(line.as_bytes(), 256), why: (*why).to_owned() });
         self.recorder.upstream_mut().hidden = hidden.collect();

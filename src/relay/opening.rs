@@ -13,6 +13,7 @@ pub(super) struct LeftHost {
     pub stage: Stage,
     pub by: Actor,
     pub error: String,
+    pub how: EndHow,
     /// The greeting it refused us with, as it came.
     pub banner: Option<Vec<u8>>,
 }
@@ -36,7 +37,8 @@ impl Machine {
             }
             (None, Some(left)) => self.refuse_session(now, left, wire),
             (None, None) => {
-                let left = LeftHost { stage: Stage::Connect, by: Actor::Proxy, error: "no smart host is configured".into(), banner: None };
+                let error = "no smart host is configured".to_owned();
+                let left = LeftHost { stage: Stage::Connect, by: Actor::Proxy, error, how: EndHow::ConnectFailure, banner: None };
                 self.refuse_session(now, left, wire);
             }
         }
@@ -67,7 +69,8 @@ impl Machine {
 
     /// The connection asked for with [`Action::Connect`] could not be had.
     pub fn connect_failed(&mut self, now: u64, failed: Failed, wire: &mut dyn Wire) {
-        let left = LeftHost { stage: failed.stage, by: failed.by, error: failed.error, banner: None };
+        let how = if failed.stage == Stage::StartTls { EndHow::TlsFailure } else { EndHow::ConnectFailure };
+        let left = LeftHost { stage: failed.stage, by: failed.by, error: failed.error, how, banner: None };
         self.recorder.upstream_mut().tried.extend(failed.tried);
         if self.negotiation.is_some() {
             // The client was greeted with this host's words: too late for another.
@@ -102,7 +105,8 @@ impl Machine {
         }
         self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
         let error = format!("greeted with {} {first}", view.code());
-        self.leave_host(now, LeftHost { stage: Stage::Banner, by: Actor::Upstream, error, banner: Some(view.octets().to_vec()) }, wire);
+        let banner = (view.class() >= 4).then(|| view.octets().to_vec());
+        self.leave_host(now, LeftHost { stage: Stage::Banner, by: Actor::Upstream, error, how: EndHow::Refused, banner }, wire);
     }
 
     /// Drops the present host before its greeting was relayed, and goes to the next.
@@ -112,25 +116,26 @@ impl Machine {
         if self.negotiation.is_some() {
             return self.fail_negotiation(now, left.stage, left.by, &left.error.clone(), wire);
         }
+        self.note_tried(now, left.stage, &left.error);
+        self.try_next_host(now, Some(left), wire);
+    }
+
+    /// The connection to the present host came to nothing.
+    pub(super) fn note_tried(&mut self, now: u64, stage: Stage, error: &str) {
         let upstream = self.recorder.upstream_mut();
         upstream.tried.push(Tried {
             host: upstream.host.clone().unwrap_or_default(),
             ip: upstream.ip,
             port: upstream.port.unwrap_or_default(),
-            stage: left.stage,
-            error: left.error.clone(),
+            stage,
+            error: error.to_owned(),
             at_us: now,
         });
-        self.try_next_host(now, Some(left), wire);
     }
 
     /// No smart host took the session: the client is told in the greeting's place.
     fn refuse_session(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
-        let how = match left.stage {
-            Stage::StartTls => EndHow::TlsFailure,
-            Stage::Banner => EndHow::Refused,
-            _ => EndHow::ConnectFailure,
-        };
+        let how = left.how;
         if let Some(banner) = &left.banner {
             self.say(now, Leg::Client, banner, wire);
             let view = ReplyView::new(banner);

@@ -307,7 +307,7 @@ impl Recorder {
 /// Gives every recipient its fate, and the transaction the sum of them.
 fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
     // MAIL refused: that decides, whatever the pipelined RCPTs were answered.
-    if let Some(reply) = envelope.reply.as_ref().filter(|reply| reply.code >= 400) {
+    if let Some(reply) = envelope.reply.as_ref().filter(|reply| reply.code >= 400 && verdict.state != State::Accepted) {
         let (state, by) = (state_of(reply.code), if verdict.stage == Stage::MailFrom { verdict.by } else { Actor::Upstream });
         verdict =
             Verdict { state, stage: Stage::MailFrom, by, reply: Some(reply.clone()), detail: verdict.detail, upstream_queue_id: None };

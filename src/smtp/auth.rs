@@ -7,6 +7,32 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 
+/// Mechanisms that are named in records. Others are relayed all the same.
+const KNOWN: &[&str] = &[
+    "PLAIN",
+    "LOGIN",
+    "CRAM-MD5",
+    "DIGEST-MD5",
+    "XOAUTH2",
+    "OAUTHBEARER",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-512",
+    "SCRAM-SHA-512-PLUS",
+    "NTLM",
+    "GSSAPI",
+    "GS2-KRB5",
+    "GS2-KRB5-PLUS",
+    "GSS-SPNEGO",
+    "EXTERNAL",
+    "ANONYMOUS",
+    "OTP",
+];
+
+const UNKNOWN: &str = "(unknown)";
+
 /// Follows one relayed exchange, to name its user.
 #[derive(Debug, Clone)]
 pub struct Exchange {
@@ -19,12 +45,10 @@ impl Exchange {
     /// `argument` is what follows AUTH: mechanism and, perhaps, an initial response.
     pub fn begin(argument: &[u8]) -> Self {
         let mut words = argument.split(|octet| *octet == b' ').filter(|word| !word.is_empty());
-        let mechanism = String::from_utf8_lossy(words.next().unwrap_or_default())
-            .chars()
-            .filter(|it| it.is_ascii_graphic())
-            .take(20)
-            .collect::<String>();
-        let mut exchange = Self { mechanism: mechanism.to_ascii_uppercase(), responses: 0, user: None };
+        let mechanism = String::from_utf8_lossy(words.next().unwrap_or_default()).to_ascii_uppercase();
+        // A password in the mechanism's place must not be shown as one.
+        let mechanism = if KNOWN.contains(&mechanism.as_str()) { mechanism } else { UNKNOWN.to_owned() };
+        let mut exchange = Self { mechanism, responses: 0, user: None };
         if let Some(initial) = words.next() {
             exchange.response(initial);
         }
@@ -33,6 +57,10 @@ impl Exchange {
 
     pub fn mechanism(&self) -> &str {
         &self.mechanism
+    }
+
+    pub fn is_known(&self) -> bool {
+        self.mechanism != UNKNOWN
     }
 
     pub fn user(&self) -> Option<&str> {
@@ -83,6 +111,17 @@ pub fn xoauth2(user: &str, token: &str) -> String {
     STANDARD.encode(format!("user={user}\x01auth=Bearer {token}\x01\x01"))
 }
 
+/// Base 64 with or without its padding.
+pub fn decode(encoded: &[u8]) -> Option<Vec<u8>> {
+    use base64::alphabet;
+    use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+    );
+    LENIENT.decode(encoded).ok()
+}
+
 pub fn encode(text: &str) -> String {
     STANDARD.encode(text)
 }
@@ -99,6 +138,9 @@ pub fn cram_md5(challenge: &[u8], user: &str, password: &str) -> Option<String> 
 /// Whether a line that is no known command could be a secret that lost its way: a misspelt AUTH, or the password itself.
 pub fn suspicious(line: &[u8], auth_seen: bool) -> bool {
     let word = line.split(|octet| *octet == b' ').next().unwrap_or_default();
+    if word.is_empty() && !line.is_empty() {
+        return true; // some servers take " AUTH" for AUTH
+    }
     let upper = word.to_ascii_uppercase();
     let looks_like_auth =
         upper.starts_with(b"AUTH") || upper.ends_with(b"AUTH") || [&b"AUHT"[..], b"ATUH", b"UATH", b"AUT"].contains(&upper.as_slice());
@@ -149,6 +191,7 @@ mod tests {
         assert!(suspicious(b"AUTHPLAIN AGFubgBz", false));
         assert!(suspicious(b"c2VjcmV0cGFzcw==", false));
         assert!(suspicious(b"hunter2", true));
+        assert!(suspicious(b" AUTH PLAIN AGFubgBz", false));
         assert!(!suspicious(b"XYZZY", false));
     }
 }

@@ -19,7 +19,7 @@ pub enum Verb {
     StartTls,
     Auth,
     /// Commands that hand over a connection, a trust or octets in a way the proxy doesn't carry:
-    /// XCLIENT, XFORWARD, BURL, TURN, ATRN, and Exchange's own.
+    /// XCLIENT, XFORWARD, a PROXY header, BURL, TURN, ATRN, and Exchange's own.
     Uncarried,
     Unknown,
 }
@@ -54,6 +54,7 @@ impl Verb {
             (b"XSHADOW", Verb::Uncarried),
             (b"XSHADOWREQUEST", Verb::Uncarried),
             (b"LHLO", Verb::Uncarried),
+            (b"PROXY", Verb::Uncarried),
         ];
         TABLE.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map_or(Verb::Unknown, |&(_, verb)| verb)
     }

@@ -81,6 +81,7 @@ pub struct Offer {
     pub pipelining: bool,
     pub smtputf8: bool,
     pub auth: bool,
+    pub requiretls: bool,
 }
 
 /// Keywords carried as they are: they add parameters or commands with one plain reply each.
@@ -113,7 +114,8 @@ pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
     let chunking = reply.lines().skip(1).any(|line| keyword(line).0 == "CHUNKING") && !policy.hide.iter().any(|it| it == "CHUNKING");
     let mut kept: Vec<Vec<u8>> = vec![reply.lines().next().unwrap_or_default().to_vec()];
     let mut hidden = Vec::new();
-    let mut made = Offer { octets: Vec::new(), hidden: Vec::new(), chunking, pipelining: false, smtputf8: false, auth: false };
+    let mut made =
+        Offer { octets: Vec::new(), hidden: Vec::new(), chunking, pipelining: false, smtputf8: false, auth: false, requiretls: false };
     let mut size_seen = false;
     for line in reply.lines().skip(1) {
         let (word, parameters) = keyword(line);
@@ -140,6 +142,7 @@ pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
                 made.pipelining |= word == "PIPELINING";
                 made.smtputf8 |= word == "SMTPUTF8";
                 made.auth |= word == "AUTH";
+                made.requiretls |= word == "REQUIRETLS";
                 kept.push(line);
             }
             Err(why) => hidden.push((String::from_utf8_lossy(line).into_owned(), why)),

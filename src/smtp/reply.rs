@@ -13,6 +13,9 @@ pub enum ReplyError {
     Garbage { start: String },
 }
 
+/// Octets of garbage that an error shows.
+const SHOWN: usize = 60;
+
 /// Remembers how far a reply has been read, so that no octet is looked at twice however it trickles in.
 #[derive(Debug, Default, Clone)]
 pub struct ReplyScanner {
@@ -40,7 +43,9 @@ impl ReplyScanner {
                 if unread.len() >= line_limit {
                     return Err(ReplyError::LineTooLong { limit: line_limit });
                 }
-                plausible(unread)?;
+                if unread.len() >= SHOWN {
+                    plausible(unread)?; // what is shorter is shown as a whole line, or not at all
+                }
                 self.searched = unread.len();
                 return Ok(None);
             };
@@ -79,7 +84,7 @@ fn plausible(line: &[u8]) -> Result<(), ReplyError> {
     if fits && (line.len() > 3 || !line.contains(&b'\n')) {
         Ok(())
     } else {
-        Err(ReplyError::Garbage { start: String::from_utf8_lossy(line.get(..60).unwrap_or(line)).trim_end().to_owned() })
+        Err(ReplyError::Garbage { start: String::from_utf8_lossy(line.get(..SHOWN).unwrap_or(line)).trim_end().to_owned() })
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use relayscope::relay::options::ClientTls;
-use relayscope::trace::{Actor, Leg, Record, Stage};
+use relayscope::trace::{Actor, Record, Stage};
 
 use super::facts;
 use super::script::{self, Event, Script, Step};
@@ -239,12 +239,13 @@ fn written(text: &str, script: &Script, whole: &Outcome) -> String {
         if at == starts {
             insert(&mut made, 0);
         }
-        if !line.starts_with(['>', '=']) {
+        if !line.starts_with('>') {
             let _ = writeln!(made, "{line}");
             insert(&mut made, at + 1);
         }
     }
     let mut made = made.trim_end().to_owned() + "\n";
-    whole.records.iter().for_each(|record| made += &(facts::line_of(record) + "\n"));
+    // Facts that stand there already were chosen by someone.
+    whole.records.iter().filter(|_| script.facts.is_empty()).for_each(|record| made += &(facts::line_of(record) + "\n"));
     made
 }
