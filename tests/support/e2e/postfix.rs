@@ -69,7 +69,8 @@ impl Postfix {
 
     /// As [`Postfix::behind`], for users who have logged in over TLS, and nobody else. `users`: name and password.
     pub fn submission(place: &Place, certificates: &Certificates, users: &[(&str, &str)]) -> Self {
-        let sasl = place.dir("sasl");
+        // Debian's Postfix looks beside its main.cf, others where cyrus_sasl_config_path says.
+        let sasl = place.dir("submission/conf/sasl");
         let database = sasl.join("users.db");
         let options = format!(
             "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\nmech_list: PLAIN LOGIN CRAM-MD5\n",
