@@ -259,9 +259,18 @@ impl Indexer {
         }
     }
 
+    /// Whether all that the process before wrote is indexed; days without a record (only marks, say) have nothing to wait for.
+    fn has_caught_up(&self) -> bool {
+        let Some(began) = self.began else { return true };
+        self.live.journal.days().into_iter().filter(|day| day.day <= began.day).all(|day| {
+            let until = if day.day == began.day { began.number } else { day.end() };
+            until == 0 || self.reached.get(&day.day).is_some_and(|&reached| reached >= until)
+        })
+    }
+
     /// Once all that the process before wrote is indexed: what it left open is in doubt, and a record says so.
     fn end_recovery(&mut self) {
-        if !self.recovering || self.live.index.indexed() < self.began {
+        if !self.recovering || !self.has_caught_up() {
             return;
         }
         while let Some(mark) = self.marks.last() {

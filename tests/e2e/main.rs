@@ -6,7 +6,14 @@
 #[path = "../support/e2e/mod.rs"]
 mod support;
 
+mod auth;
+mod bad_input;
+mod broken_host;
+mod broken_store;
 mod crash;
 mod exact;
 mod open_relay;
 mod postfix;
+mod postfix_tools;
+mod secrecy;
+mod startup;

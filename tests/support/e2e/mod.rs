@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod client;
 pub mod message;
+pub mod mount;
 pub mod place;
 pub mod ports;
 pub mod postfix;
@@ -11,6 +12,7 @@ pub mod programs;
 pub mod records;
 pub mod relayscope;
 pub mod sink;
+pub mod swaks;
 
 use std::time::Duration;
 

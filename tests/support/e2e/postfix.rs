@@ -1,11 +1,13 @@
 //! A real Postfix with everything of its own: configuration, queue, ports, log.
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use super::certificates::Certificates;
 use super::client::Client;
 use super::place::Place;
 use super::ports;
@@ -65,12 +67,49 @@ impl Postfix {
         Self::start(place, "behind", &extra, None)
     }
 
-    /// The same server on the same port, with its queue as it was left.
-    pub fn restart(self, place: &Place) -> Self {
-        let (name, port) = (self.dir.file_name().unwrap().to_str().unwrap().to_owned(), self.address.port());
-        let extra = fs::read_to_string(self.dir.join("conf/extra.cf")).unwrap();
-        drop(self);
-        Self::start(place, &name, &extra, Some(port))
+    /// As [`Postfix::behind`], for users who have logged in over TLS, and nobody else. `users`: name and password.
+    pub fn submission(place: &Place, certificates: &Certificates, users: &[(&str, &str)]) -> Self {
+        // Debian's Postfix looks beside its main.cf, others where cyrus_sasl_config_path says.
+        let sasl = place.dir("submission/conf/sasl");
+        let database = sasl.join("users.db");
+        let options = format!(
+            "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\nmech_list: PLAIN LOGIN CRAM-MD5\n",
+            database.display()
+        );
+        fs::write(sasl.join("smtpd.conf"), options).unwrap();
+        for (user, password) in users {
+            let mut command = Command::new(path_of("saslpasswd2"));
+            command.args(["-p", "-c", "-f"]).arg(&database).args(["-u", "submission.example", user]);
+            feed(&mut command, password);
+        }
+        fs::set_permissions(&database, fs::Permissions::from_mode(0o644)).unwrap();
+        let extra = format!(
+            "virtual_mailbox_domains = to.example\n\
+             virtual_mailbox_base = {mail}\n\
+             virtual_mailbox_maps = inline:{{{{bob@to.example=bob/}}}}\n\
+             virtual_uid_maps = static:65534\n\
+             virtual_gid_maps = static:65534\n\
+             smtpd_tls_security_level = may\n\
+             smtpd_tls_cert_file = {certificate}\n\
+             smtpd_tls_key_file = {key}\n\
+             smtpd_tls_auth_only = yes\n\
+             smtpd_sasl_auth_enable = yes\n\
+             smtpd_sasl_type = cyrus\n\
+             smtpd_sasl_path = smtpd\n\
+             cyrus_sasl_config_path = {sasl}\n\
+             smtpd_sasl_local_domain = submission.example\n\
+             smtpd_client_restrictions = permit_sasl_authenticated, reject\n",
+            mail = place.path("submission/mail").display(),
+            certificate = certificates.certificate.display(),
+            key = certificates.key.display(),
+            sasl = sasl.display(),
+        );
+        Self::start(place, "submission", &extra, None)
+    }
+
+    /// Ends the server; it can be started again on the same port, with its queue as it was left.
+    pub fn stop(self) -> Stopped {
+        Stopped { dir: self.dir.clone(), port: self.address.port() }
     }
 
     fn start(place: &Place, name: &str, extra: &str, port: Option<u16>) -> Self {
@@ -132,6 +171,27 @@ impl Postfix {
     }
 }
 
+/// Runs a program that reads a secret from its standard input.
+fn feed(command: &mut Command, secret: &str) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(secret.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{command:?}");
+}
+
+/// A Postfix that is not running.
+pub struct Stopped {
+    dir: PathBuf,
+    port: u16,
+}
+
+impl Stopped {
+    pub fn start(self, place: &Place) -> Postfix {
+        let extra = fs::read_to_string(self.dir.join("conf/extra.cf")).unwrap();
+        let name = self.dir.file_name().unwrap().to_str().unwrap();
+        Postfix::start(place, name, &extra, Some(self.port))
+    }
+}
+
 fn prepare(dir: &Path, name: &str, extra: &str, port: u16) {
     let at = |sub: &str| {
         let path = dir.join(sub);
@@ -158,7 +218,6 @@ fn prepare(dir: &Path, name: &str, extra: &str, port: u16) {
          alias_maps =\n\
          alias_database =\n\
          smtp_dns_support_level = disabled\n\
-         smtp_tls_security_level = none\n\
          smtpd_peername_lookup = no\n\
          smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject\n\
          message_size_limit = 0\n\
