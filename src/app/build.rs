@@ -143,5 +143,5 @@ fn server_tls_of(loaded: &Loaded, session: &SessionOptions) -> Result<ServerTls,
             (made.certificate, made.key)
         }
     };
-    ServerTls::from_files(&certificate, &key).map_err(|source| StartError::Certificate { listener, source })
+    ServerTls::from_files(&certificate, &key).map_err(|source| StartError::Certificate { listener, source: Box::new(source) })
 }

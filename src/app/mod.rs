@@ -27,7 +27,7 @@ pub enum StartError {
     #[error("listener \"{listener}\": {source}")]
     Bind { listener: String, source: BindError },
     #[error("listener \"{listener}\": {source}")]
-    Certificate { listener: String, source: ServerTlsError },
+    Certificate { listener: String, source: Box<ServerTlsError> },
     #[error("listener \"{listener}\": {source}")]
     SelfSigned { listener: String, source: SelfSignedError },
     #[error("upstream \"{upstream}\": {source}")]
