@@ -79,6 +79,9 @@ fn main() {
     println!("written, indexed   {:>12.0}  records/s", plan.records as f64 / indexed.as_secs_f64());
     println!("sealed after       {:>12.1}  s", begun.elapsed().as_secs_f64());
     println!("cpu                {:>12.1}  µs a record, of which {:.1} to make it", per(used.as_secs_f64() * 1e6), making);
+    for (thread, used) in threads() {
+        println!("  {thread:<16} {:>12.1}  µs a record", per(used.as_secs_f64() * 1e6));
+    }
     println!(
         "batches            {:>12}  ({:.1} records each), {} syncs",
         stats.batches,

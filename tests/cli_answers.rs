@@ -42,6 +42,8 @@ const QUESTIONS: &[(&[&str], i32)] = &[
     (&["search", "state:rejected"], 0),
     (&["search", "--json", "-n", "3"], 0),
     (&["search", "kind:gap", "--json"], 0),
+    (&["search", "enhanced:5", "-n", "1"], 0),
+    (&["search", "reply:greylisted", "-n", "2", "--json"], 0),
     (&["search", "state:rejected", "to:bob@nowhere.example"], 1),
     (&["stats", "--over", "2026-11-23T00:00:00Z", "since:2026-11-23T00:00:00Z", "until:2026-11-23T23:00:00Z", "--json"], 0),
     (&["where", "since:"], 2),
@@ -144,4 +146,56 @@ fn a_store_that_is_held_by_a_silent_process_is_not_touched() {
     status(&output, 3);
     assert!(err(&output).contains("in use by process"), "{}", err(&output));
     store.close();
+}
+
+#[test]
+fn the_store_is_checked_and_its_index_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    let proxy = Proxy::start(dir.path(), false);
+    let beside = relayscope(&["store", "check", "--store", store]);
+    status(&beside, 0);
+    assert!(out(&beside).starts_with("The store is sound."), "{}", out(&beside));
+    let busy = relayscope(&["store", "rebuild-index", "--store", store]);
+    status(&busy, 3);
+    assert!(err(&busy).contains("stop the proxy first"), "{}", err(&busy));
+    proxy.stop();
+
+    status(&relayscope(&["store", "rebuild-index", "--store", store]), 0);
+    status(&relayscope(&["where", "5A2D33B1C8", "--store", store]), 0);
+    let numbers = out(&relayscope(&["store", "stats", "--json", "--store", store]));
+    assert!(numbers.contains(&format!("\"records\":{}", stories::morning().len())), "{numbers}");
+
+    let day = dir.path().join("2026-11-23/journal");
+    let file = std::fs::read_dir(day).unwrap().next().unwrap().unwrap().path();
+    let mut octets = std::fs::read(&file).unwrap();
+    let middle = octets.len() / 2;
+    octets[middle] ^= 0xff;
+    std::fs::write(&file, octets).unwrap();
+    let damaged = relayscope(&["store", "check", "--store", store]);
+    status(&damaged, 1);
+    assert!(out(&damaged).contains("at octet") && out(&damaged).contains(file.file_name().unwrap().to_str().unwrap()), "{}", out(&damaged));
+    status(&relayscope(&["store", "check", "--api", "unix:/nowhere"]), 2);
+}
+
+#[test]
+fn pages_of_a_filtered_search_miss_nothing_and_repeat_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    stories::store(dir.path()).close();
+    let all = out(&relayscope(&["search", "tls:any", "--json", "--store", store]));
+    let mut paged = String::new();
+    let mut cursor = None;
+    loop {
+        let mut arguments = vec!["search", "tls:any", "--json", "-n", "2", "--store", store];
+        arguments.extend(cursor.iter().flat_map(|cursor: &String| ["--cursor", cursor.as_str()]));
+        let page = relayscope(&arguments);
+        paged.push_str(&out(&page));
+        match err(&page).trim().strip_prefix("more: --cursor ") {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    assert!(all.lines().count() > 10);
+    assert_eq!(paged, all);
 }

@@ -181,3 +181,16 @@ fn hostile_text_is_shown_and_not_obeyed() {
         }
     }
 }
+
+#[test]
+fn what_the_index_does_not_know_is_looked_at_record_by_record() {
+    let shelf = whole_morning();
+    let count = |question: &str| ask(&shelf, question).messages.len();
+    assert_eq!(count("alice@example.com enhanced:5.1.1"), 2);
+    assert_eq!(count("enhanced:5.7"), 1);
+    assert_eq!(count("reply:\"content scanner\""), 1);
+    assert_eq!(count("by:client size:>10k"), 1);
+    assert_eq!(count("duration:>20s"), 1);
+    assert_eq!(count("tls:unverified"), 0);
+    assert_eq!(count("tls:TLSv1.3 state:unknown"), 2);
+}

@@ -16,6 +16,8 @@ use relayscope::trace;
 #[path = "../src/store/samples.rs"]
 mod samples;
 
+type Question = fn(&trace::Transaction) -> String;
+
 #[test]
 #[ignore = "takes a minute and measures"]
 fn where_in_a_full_store() {
@@ -32,7 +34,7 @@ fn where_in_a_full_store() {
     }
     let traces = StoreTraces::new(store, true);
     let sample = |n: u64| samples::plain(n * 7_919 % records);
-    let kinds: [(&str, fn(&trace::Transaction) -> String); 5] = [
+    let kinds: [(&str, Question); 5] = [
         ("Message-ID", |it| format!("<{}>", it.message.message_id.as_deref().unwrap())),
         ("queue id", |it| it.outcome.upstream_queue_id.clone().unwrap_or_else(|| it.message.client_queue_id.clone().unwrap())),
         ("recipient", |it| it.envelope.recipients[0].address.clone()),

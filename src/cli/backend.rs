@@ -161,17 +161,21 @@ pub fn running(dir: &Path) -> Result<Option<PathBuf>, Failure> {
 
 /// Takes the lock of a stopped proxy's store.
 pub fn open_store(dir: &Path) -> Result<Store, Failure> {
-    let mut options = Options::new(dir);
-    // How long traces are kept is the proxy's to decide, not a reader's.
-    (options.keep_days, options.keep_octets) = (0, 0);
-    let opened = Store::open(options).map_err(|error| {
-        let advice = match &error {
-            OpenError::InUse { .. } | OpenError::InUseBySomebody { .. } => {
-                "it holds the store but does not answer on its api.sock: see its log"
-            }
-            OpenError::Io { .. } => "run it as the proxy's user, or repair the directory's permissions",
-        };
-        Failure::failed(error).advise(advice)
-    })?;
-    Ok(opened.store)
+    Ok(Store::open_offline(options(dir)).map_err(not_opened)?.store)
+}
+
+/// How long traces are kept is the proxy's to decide, not a reader's.
+pub fn options(dir: &Path) -> Options {
+    Options { keep_days: 0, keep_octets: 0, ..Options::new(dir) }
+}
+
+/// Why a store can't be opened, and what to do.
+pub fn not_opened(error: OpenError) -> Failure {
+    let advice = match &error {
+        OpenError::InUse { .. } | OpenError::InUseBySomebody { .. } => {
+            "it holds the store but does not answer on its api.sock: see its log"
+        }
+        OpenError::Io { .. } => "run it as the proxy's user, or repair the directory's permissions",
+    };
+    Failure::failed(error).advise(advice)
 }

@@ -132,7 +132,11 @@ where
 
 fn refusal(status: StatusCode, body: &[u8]) -> String {
     let error = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|body| body.get("error")?.as_str().map(str::to_owned));
-    error.unwrap_or_else(|| format!("the API answered {status}"))
+    let error = error.unwrap_or_else(|| format!("the API answered {status}"));
+    match status {
+        StatusCode::UNAUTHORIZED => format!("{error}: name it with --token-file, or in $RELAYSCOPE_TOKEN"),
+        _ => error,
+    }
 }
 
 /// Events as they come.

@@ -53,7 +53,7 @@ impl Stats {
 pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
     let mut screen = Screen::new(look);
     let (since, until) = (look.clock.moment(stats.since), look.clock.moment(stats.until));
-    screen.styled(Style::Bold, &format!("{} messages", grouped(stats.transactions)));
+    screen.styled(Style::Bold, &format!("{} transactions", grouped(stats.transactions)));
     screen.line(&format!(" from {since} to {until} ({})", look.zone(stats.until)));
     if stats.cut_short {
         screen
@@ -80,7 +80,7 @@ pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
         }
         screen.newline();
         let head = counts.by.word().to_uppercase();
-        let mut table = Table::new(&[("", 16), ("MESSAGES", 8), ("SHARE", 6)]);
+        let mut table = Table::new(&[("", 16), ("COUNT", 8), ("SHARE", 6)]);
         for count in &counts.counts {
             let style = match (counts.by, State::from_word(&count.key)) {
                 (By::State, Some(state)) => Style::of(state),

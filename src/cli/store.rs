@@ -1,14 +1,17 @@
-//! `relayscope store check|stats`: how the store itself is.
+//! `relayscope store check|stats|rebuild-index`: how the store itself is.
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::Traces;
-use super::backend::Backend;
+use super::backend::{self, Backend};
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, show_json};
 use crate::path::ask::StoreNumbers;
 use crate::path::clock::{grouped, octets};
+use crate::path::words;
+use crate::store::{self, CheckReport, OpenError, RecoveryReport};
 
 #[derive(Debug, Args)]
 pub struct StoreCommand {
@@ -18,27 +21,130 @@ pub struct StoreCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Read all of it and say what is wrong, by file and octet; changes nothing, and may run beside the proxy
+    Check(#[command(flatten)] Traces),
     /// Records, days and octets
     Stats(#[command(flatten)] Traces),
+    /// Throw the index of a stopped proxy's store away and make it anew from the journal
+    RebuildIndex(#[command(flatten)] Traces),
 }
 
 impl StoreCommand {
     pub fn run(self) -> Result<Status, Failure> {
+        let look = Look::of_stdout(Timestamp::now());
         match self.action {
+            Action::Check(traces) => {
+                let dir = backend::store_dir(&on_disk(traces.clone())?)?;
+                let report = store::check(&dir).map_err(backend::not_opened)?;
+                if traces.json {
+                    show_json(&check_json(&report))?;
+                } else {
+                    render_check(&report, &look).show()?;
+                }
+                Ok(if report.problems.is_empty() { Status::Done } else { Status::NotFound })
+            }
             Action::Stats(traces) => {
                 let numbers = Backend::open(&traces)?.store_stats()?;
                 if traces.json {
                     show_json(&numbers)?;
                 } else {
-                    render(&numbers, &Look::of_stdout(Timestamp::now())).show()?;
+                    render_stats(&numbers, &look).show()?;
                 }
                 Ok(if numbers.failing.is_some() { Status::NotFound } else { Status::Done })
+            }
+            Action::RebuildIndex(traces) => {
+                let dir = backend::store_dir(&on_disk(traces.clone())?)?;
+                let report = store::rebuild_index(backend::options(&dir)).map_err(|error| match error {
+                    OpenError::InUse { .. } | OpenError::InUseBySomebody { .. } => {
+                        Failure::failed(error).advise("stop the proxy first; a running one mends its index by itself")
+                    }
+                    other => backend::not_opened(other),
+                })?;
+                if traces.json {
+                    show_json(&json!({"records": report.records, "indexed": report.replayed, "unfinished": report.unfinished}))?;
+                } else {
+                    render_rebuild(&report, &look).show()?;
+                }
+                Ok(Status::Done)
             }
         }
     }
 }
 
-fn render(numbers: &StoreNumbers, look: &Look) -> Screen {
+/// These two read the files themselves.
+fn on_disk(traces: Traces) -> Result<Traces, Failure> {
+    match traces.api {
+        Some(_) => Err(Failure::usage("this works on the store's files: name them with --store DIR, not --api")),
+        None => Ok(traces),
+    }
+}
+
+fn check_json(report: &CheckReport) -> serde_json::Value {
+    let problems: Vec<_> = report
+        .problems
+        .iter()
+        .map(|it| json!({"file": it.file.display().to_string(), "offset": it.offset, "what": it.what, "loses_records": it.loses_records}))
+        .collect();
+    let kinds: serde_json::Map<_, _> = report.kinds.iter().map(|(kind, count)| (kind.to_string(), (*count).into())).collect();
+    json!({
+        "sound": report.is_sound(),
+        "in_use": report.in_use_by.is_some(),
+        "days": report.days,
+        "files": report.files,
+        "octets": report.octets,
+        "records": kinds,
+        "problems": problems,
+    })
+}
+
+fn render_check(report: &CheckReport, look: &Look) -> Screen {
+    let mut screen = Screen::new(look);
+    let (style, verdict) = match (report.problems.len(), report.is_sound()) {
+        (0, _) => (Style::Good, "The store is sound.".to_owned()),
+        (count, true) => (Style::Wait, format!("{}, mended at the next start; no record is lost.", words::count(count, "problem"))),
+        (count, false) => (Style::Bad, format!("{}: records are lost or unreadable.", words::count(count, "problem"))),
+    };
+    screen.styled(style, &verdict).newline();
+    for problem in &report.problems {
+        let lost = if problem.loses_records { "LOST" } else { "mends" };
+        let text = format!("{lost}  {} at octet {}: {}", problem.file.display(), grouped(problem.offset), problem.what);
+        screen.pad(2).paragraph(if problem.loses_records { Style::Bad } else { Style::Wait }, &text, look.width.map(|width| width - 2), 4);
+    }
+    let kinds: Vec<String> = report.kinds.iter().map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();
+    let read = format!(
+        "{} in {} over {}",
+        octets(report.octets),
+        words::count(number(report.files), "file"),
+        words::count(number(report.days), "day")
+    );
+    screen.paragraph(Style::Plain, &format!("Read: {read}; records: {}", or_none(&kinds.join(", "))), look.width, 2);
+    if report.in_use_by.is_some() {
+        screen.line("A proxy is writing to it meanwhile: the end of its newest file was left out.");
+    }
+    screen
+}
+
+fn render_rebuild(report: &RecoveryReport, look: &Look) -> Screen {
+    let mut screen = Screen::new(look);
+    screen.line(&format!("Indexed {} of {} records anew.", grouped(report.replayed), grouped(report.records)));
+    for (file, why) in &report.unreadable {
+        screen.styled(Style::Bad, &format!("{}: {why}", file.display())).newline();
+    }
+    if report.unfinished {
+        screen.line("It is not finished: the next start of the proxy goes on with it.");
+    }
+    screen
+}
+
+fn number(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
+}
+
+fn render_stats(numbers: &StoreNumbers, look: &Look) -> Screen {
     let mut screen = Screen::new(look);
     if let Some(failing) = &numbers.failing {
         let text = format!("Records are being lost since {}: {}", look.clock.moment(failing.since), failing.why);

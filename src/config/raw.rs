@@ -66,7 +66,7 @@ pub struct Raw {
     /// The name the proxy gives itself in replies of its own and in its self-signed certificate. Default: the machine's host name.
     #[schemars(extend("maxLength" = 255))]
     pub host_name: Option<String>,
-    /// Threads that serve sessions; 0: one for each processor.
+    /// Threads that serve sessions; 0: one for each two processors.
     #[schemars(range(max = 256))]
     pub workers: u32,
     /// Where self-signed certificates are kept. If it can't be written to, the store's directory is used.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::find::{self, Traces};
+use super::reading::Reading;
 use super::what::What;
 use crate::store::{Cursor, Health, Page, PageRequest, Query, Store, StoreError};
 use crate::trace::json::{Record, Time};
@@ -86,7 +87,7 @@ impl StoreTraces {
             // The reading that found the first page goes on; it must not change in the middle of a listing.
             Some(_) => {
                 let meant = meant(self, what)?;
-                self.query(&meant, &PageRequest { limit, before })?
+                meant.page(self, &PageRequest { limit, before })?
             }
             None => first_page(self, what, limit)?,
         };
@@ -167,7 +168,7 @@ impl Traces for StoreTraces {
 fn first_page<T: Traces>(traces: &T, what: &What, limit: usize) -> Result<Page, T::Error> {
     let mut last = Page::default();
     for reading in what.readings() {
-        last = traces.query(&reading.query, &PageRequest::newest(limit))?;
+        last = reading.page(traces, &PageRequest::newest(limit))?;
         if !last.records.is_empty() {
             break;
         }
@@ -179,15 +180,15 @@ fn first_page<T: Traces>(traces: &T, what: &What, limit: usize) -> Result<Page, 
 ///
 /// # Errors
 /// What the traces' own reading fails with.
-pub fn meant<T: Traces>(traces: &T, what: &What) -> Result<Query, T::Error> {
+pub fn meant<T: Traces>(traces: &T, what: &What) -> Result<Reading, T::Error> {
     let readings = what.readings();
     let only = readings.len() == 1;
-    let mut last = Query::default();
+    let mut last = Reading::default();
     for reading in readings {
-        if only || !traces.query(&reading.query, &PageRequest::newest(1))?.records.is_empty() {
-            return Ok(reading.query);
+        if only || !reading.page(traces, &PageRequest::newest(1))?.records.is_empty() {
+            return Ok(reading);
         }
-        last = reading.query;
+        last = reading;
     }
     Ok(last)
 }

@@ -6,6 +6,7 @@ use super::answer::Answer;
 use super::fate;
 use super::join::{self, Group};
 use super::never;
+use super::reading::Reading;
 use super::what::What;
 use crate::store::{Page, PageRequest, Query, Term};
 use crate::trace::{Record, RecordId, Transaction, WallMicros};
@@ -47,7 +48,7 @@ pub trait Traces {
 /// What the traces' own reading fails with.
 pub fn find<T: Traces>(traces: &T, what: &What, limit: usize, now: WallMicros) -> Result<Answer, T::Error> {
     for reading in what.readings() {
-        let page = first_matches(traces, &reading.query)?;
+        let page = first_matches(traces, &reading)?;
         let more = page.next.is_some();
         let matched: Vec<Transaction> = page.records.into_iter().filter_map(transaction).collect();
         if matched.is_empty() {
@@ -64,13 +65,13 @@ pub fn find<T: Traces>(traces: &T, what: &What, limit: usize, now: WallMicros) -
 }
 
 /// A page that was cut short and is empty says nothing yet: the search goes on a few times.
-fn first_matches<T: Traces>(traces: &T, query: &Query) -> Result<Page, T::Error> {
-    let mut page = traces.query(query, &PageRequest::newest(MATCHES))?;
+fn first_matches<T: Traces>(traces: &T, reading: &Reading) -> Result<Page, T::Error> {
+    let mut page = reading.page(traces, &PageRequest::newest(MATCHES))?;
     for _ in 0..PATIENCE {
         if !page.records.is_empty() || page.next.is_none() {
             break;
         }
-        page = traces.query(query, &PageRequest { limit: MATCHES, before: page.next })?;
+        page = reading.page(traces, &PageRequest { limit: MATCHES, before: page.next })?;
     }
     Ok(page)
 }

@@ -111,16 +111,16 @@ fn is_zero(value: &u64) -> bool {
 /// # Errors
 /// What the traces' own reading fails with.
 pub fn stats<T: Traces>(traces: &T, what: &What, by: &[By], since: WallMicros, until: WallMicros) -> Result<Stats, T::Error> {
-    let mut query = super::ask::meant(traces, what)?;
-    query.since = Some(query.since.unwrap_or(since));
-    query.until = Some(query.until.unwrap_or(until));
+    let mut meant = super::ask::meant(traces, what)?;
+    let since = *meant.query.since.get_or_insert(since);
+    let until = *meant.query.until.get_or_insert(until);
     let mut tally = Tally::new(by);
     let mut before = None;
     let mut cut_short = false;
-    let mut reached = query.since.unwrap_or(since);
+    let mut reached = since;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let page = traces.query(&query, &PageRequest { limit: PAGE, before })?;
+        let page = meant.page(traces, &PageRequest { limit: PAGE, before })?;
         for record in &page.records {
             tally.add(record);
         }
@@ -134,7 +134,7 @@ pub fn stats<T: Traces>(traces: &T, what: &What, by: &[By], since: WallMicros, u
             break;
         }
     }
-    Ok(tally.stats(Time(reached), Time(query.until.unwrap_or(until)), cut_short))
+    Ok(tally.stats(Time(reached), Time(until), cut_short))
 }
 
 struct Tally {
@@ -184,7 +184,8 @@ impl Tally {
     fn stats(mut self, since: Time, until: Time, cut_short: bool) -> Stats {
         self.end_of_data.sort_unstable();
         let end_of_data = self.end_of_data;
-        let quantile = |percent: usize| end_of_data.get((end_of_data.len().saturating_sub(1)) * percent / 100).copied();
+        // Nearest rank: of few values, the 99th percentile is the greatest.
+        let quantile = |percent: usize| end_of_data.get((end_of_data.len() * percent).div_ceil(100).saturating_sub(1)).copied();
         let by = self.counts.into_iter().map(|(by, counts)| ranked(by, counts)).collect();
         Stats {
             since,

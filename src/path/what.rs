@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
+use super::filter::Filter;
 use super::nearest::nearest_word;
+use super::reading::Reading;
 use super::when::{self, Edge};
 use crate::store::{Query, Term};
 use crate::trace::json::Time;
@@ -34,6 +36,9 @@ Fields:
   state:       accepted deferred rejected aborted unknown partial
   stage:       connect banner ehlo starttls auth mail_from rcpt_to data body end_of_data …
   flag:        in_doubt late_reply bare_newline …      kind:        transaction session gap
+  by:          client proxy dns network upstream       enhanced:    5.1.1, or its beginning: 5.7
+  reply:       text of a reply that decided            tls:         none any verified unverified TLSv1.2 (upstream leg)
+  size:        >10M or <4k, octets of the message      duration:    >10s or <50ms, the whole transaction
   since: until:  2h, 30m, 3d, 10:02, today, yesterday, 2026-11-23, 2026-11-23T10:02, …Z for UTC";
 
 /// What can be asked for by name.
@@ -58,6 +63,14 @@ const FIELDS: &[&str] = &[
     "stage",
     "flag",
     "kind",
+    "by",
+    "act",
+    "cause",
+    "enhanced",
+    "reply",
+    "tls",
+    "size",
+    "duration",
     "since",
     "until",
 ];
@@ -77,24 +90,17 @@ pub struct NotUnderstood {
 }
 
 /// A parsed question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct What {
     /// As it was asked.
     pub text: String,
     fields: Vec<Term>,
+    filters: Vec<Filter>,
     free: Vec<String>,
     pub since: Option<WallMicros>,
     pub until: Option<WallMicros>,
     /// The same question, with times that mean the same everywhere.
     canonical: Vec<String>,
-}
-
-/// One way to read the free words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
-    /// "a Message-ID", "a queue id", …
-    pub name: &'static str,
-    pub query: Query,
 }
 
 impl What {
@@ -103,8 +109,7 @@ impl What {
     /// # Errors
     /// An unknown field, or a value that its field can't have: with the column.
     pub fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Self, NotUnderstood> {
-        let mut what =
-            Self { text: text.trim().to_owned(), fields: Vec::new(), free: Vec::new(), since: None, until: None, canonical: Vec::new() };
+        let mut what = Self { text: text.trim().to_owned(), ..Self::default() };
         for word in words(text)? {
             what.add(&word, now, zone)?;
         }
@@ -165,7 +170,13 @@ impl What {
                 self.canonical.push(canonical);
                 return Ok(());
             }
-            unknown => {
+            other => {
+                if let Some(filter) = Filter::parse(other, value) {
+                    self.filters.push(filter.map_err(wrong)?);
+                    self.canonical.push(canonical);
+                    return Ok(());
+                }
+                let unknown = other;
                 let hint = nearest_word(unknown, FIELDS).map(|near| format!("; did you mean {near}:?")).unwrap_or_default();
                 let message =
                     format!("no field is called {unknown:?}{hint} (quote it if it is a word of a subject: \"{unknown}:{value}\")");
@@ -179,7 +190,7 @@ impl What {
 
     /// Nothing at all was asked.
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.free.is_empty()
+        self.fields.is_empty() && self.filters.is_empty() && self.free.is_empty()
     }
 
     /// The question with absolute times, to be sent to a process with another clock or zone.
@@ -192,6 +203,7 @@ impl What {
         let reading = |name: &'static str, terms: Vec<Term>| Reading {
             name,
             query: Query { all: self.fields.iter().cloned().chain(terms).collect(), since: self.since, until: self.until },
+            filters: self.filters.clone(),
         };
         let [only] = self.free.as_slice() else {
             if self.free.is_empty() {
@@ -235,7 +247,7 @@ impl What {
 
     /// Whether a record answers the question in any of its readings: for those who follow, and can't wait which one is meant.
     pub fn may_mean(&self, record: &Record) -> bool {
-        self.readings().iter().any(|reading| reading.query.matches(record))
+        self.readings().iter().any(|reading| reading.matches(record))
     }
 
     /// Whole addresses in the question: what a misspelling can be in.

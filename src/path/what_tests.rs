@@ -92,6 +92,9 @@ fn errors_point_at_the_column() {
     refuses("since:1h until:2h", 1, "nothing can match");
     refuses("http://x", 1, "quote it");
     refuses("bob since:", 5, "has no value");
+    refuses("size:big", 6, "not a bound");
+    refuses("by:nobody", 4, "one of");
+    refuses("enhanced:5.x", 10, "5.1.1 or 5.7");
 }
 
 #[test]

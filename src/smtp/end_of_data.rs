@@ -283,6 +283,10 @@ mod tests {
         (content, Found::More, used)
     }
 
+    fn whole(body: &[u8]) -> (Vec<u8>, Found, usize) {
+        run(std::iter::once(body), false)
+    }
+
     #[track_caller]
     fn check(body: &str, content: &str, found: Found) {
         for size in [body.len().max(1), 1, 2, 3, 5] {

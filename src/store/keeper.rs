@@ -19,7 +19,7 @@ const ROUND: Duration = Duration::from_secs(600);
 /// Before a file that could not be sealed is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 /// A mark that old will have no record any more: it was lost.
-const OPEN_FOR_EVER: WallMicros = 2 * 3_600_000_000;
+const OPEN_FOR_EVER: WallMicros = 24 * 3_600_000_000;
 const LOST: &str = "no record of the reply to end-of-data could be stored";
 
 pub(super) struct Keeper {

@@ -152,7 +152,7 @@ mod tests {
     fn check(keys: &BTreeMap<u64, Vec<u16>>) {
         let entries: Vec<_> = keys.iter().flat_map(|(&key, places)| places.iter().map(move |&place| Entry::new(Key(key), place))).collect();
         let pages = pack(&entries);
-        for (&key, places) in keys {
+        for (&key, places) in keys.iter().step_by(keys.len() / 500 + 1).chain(keys.iter().take(3)) {
             assert_eq!(&look_up(&pages, Key(key)), places);
             if !keys.contains_key(&(key + 1)) {
                 assert!(look_up(&pages, Key(key + 1)).is_empty());

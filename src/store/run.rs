@@ -1,13 +1,15 @@
 //! A run in memory: the keys of up to 65,536 neighbouring records, exact, until they are packed and stored.
 
 use super::keys::Key;
-use super::places::Places;
+use super::places::{self, BITMAP_OCTETS, Places};
 use crate::trace::WallMicros;
 
 /// Most records of a run: a record's place in it takes 16 bits.
 pub(super) const RUN_RECORDS: u32 = 1 << 16;
 /// Entries are sorted in pieces as they come, so that a look-up needn't go through all.
 const PIECE: usize = 1 << 15;
+/// From that many places on a bitmap is handier than a list.
+const MANY: usize = 4096;
 /// Records that share one entry of the time column.
 pub(super) const STRIDE: u32 = 1024;
 
@@ -116,8 +118,13 @@ impl Run {
         });
         let sorted: Vec<_> = sorted.collect();
         let rest = self.entries[self.sorted_until()..].iter().filter(|entry| entry.key() == key);
-        let found = sorted.into_iter().flatten().chain(rest).map(|entry| entry.place());
-        Places::List(found.collect())
+        let found = || sorted.iter().copied().flatten().chain(rest.clone()).map(|entry| entry.place());
+        if sorted.iter().map(|piece| piece.len()).sum::<usize>() < MANY {
+            return Places::List(found().collect());
+        }
+        let mut bits = vec![0; BITMAP_OCTETS];
+        found().for_each(|place| places::set(&mut bits, place));
+        Places::Bitmap(bits)
     }
 
     fn sorted_until(&self) -> usize {

@@ -4,6 +4,7 @@
 //! `length u32 | kind u8 | octets` of each record; the id is in the octets already. Each block has a checksum for reading, and
 //! all are chained by BLAKE3 from the file before, so that nothing can be taken out or changed in silence.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -198,7 +199,7 @@ impl Segment {
         if crc32c::crc32c(&packed) != block.checksum {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the checksum does not match"));
         }
-        let octets = zstd::bulk::decompress(&packed, block.raw as usize)?;
+        let octets = decompress(&packed, block.raw as usize)?;
         Ok((packed, octets))
     }
 
@@ -224,6 +225,18 @@ impl Segment {
         let end = self.blocks.last().map_or(0, |block| u64::from(block.offset));
         if chain == self.chain { Ok(Ok(kinds)) } else { Ok(Err((end, "the hash chain does not end where the footer says".to_owned()))) }
     }
+}
+
+thread_local! {
+    // Making one costs as much as the decompression of a block.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn decompress(packed: &[u8], octets: usize) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(decompressor) => decompressor.decompress(packed, octets),
+        None => kept.insert(zstd::bulk::Decompressor::new()?).decompress(packed, octets),
+    })
 }
 
 fn read_footer(file: &File) -> Result<(Footer, u64), NoSegment> {

@@ -40,7 +40,9 @@ async fn demo(args: &DemoArgs) -> ExitCode {
         Err(error) => return failed(&format!("no port for the demo's smart host: {error}")),
     };
     let Ok(host) = listener.local_addr() else { return failed("no port for the demo's smart host") };
-    let smart_host = tokio::spawn(smart_host(listener, SmartHostOptions::default()));
+    if let Err(error) = serve_smart_host(listener) {
+        return failed(&format!("the demo's smart host can't be started: {error}"));
+    }
     let source = Source {
         config: Some(PathBuf::from("/dev/null")), // an admin's own file must not leak into the demo
         listen: Some(args.listen.clone()),
@@ -66,8 +68,22 @@ async fn demo(args: &DemoArgs) -> ExitCode {
         Stop::Now => running.stop().await,
         Stop::AtSignal => running.wait(|| None).await,
     }
-    smart_host.abort();
     ExitCode::SUCCESS
+}
+
+/// On a thread of its own, as a true smart host is a process of its own: it ends with this process.
+fn serve_smart_host(listener: TcpListener) -> std::io::Result<()> {
+    let listener = listener.into_std()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("smart-host".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            if let Ok(listener) = TcpListener::from_std(listener) {
+                // It fails only if its socket does; the proxy then says that it can't be reached.
+                let _ = smart_host(listener, SmartHostOptions::default()).await;
+            }
+        });
+    })?;
+    Ok(())
 }
 
 #[derive(PartialEq, Eq)]

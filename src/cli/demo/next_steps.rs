@@ -15,28 +15,29 @@ pub fn next_steps(sent: &[Sent], listen: SocketAddr, ask: &str) -> String {
 }
 
 fn write_steps(text: &mut String, sent: &[Sent], listen: SocketAddr, ask: &str) -> std::fmt::Result {
-    let command = if ask.is_empty() { "relayscope".to_owned() } else { format!("relayscope {ask}") };
+    let ask = if ask.is_empty() { String::new() } else { format!(" {ask}") };
     writeln!(text, "{} sample messages went through {listen}. Where did each of them stop, and why?\n", sent.len())?;
-    let width = sent.iter().map(|sent| sent.message_id.len()).max().unwrap_or(0);
-    for sent in sent {
-        writeln!(text, "  {command} where {:width$}  # {}", sent.message_id, sent.shows)?;
+    let commands: Vec<String> = sent.iter().map(|sent| format!("relayscope where {}{ask}", sent.question())).collect();
+    let width = commands.iter().map(String::len).max().unwrap_or(0);
+    for (sent, command) in sent.iter().zip(commands) {
+        writeln!(text, "  {command:width$}  # {}", sent.shows)?;
     }
     writeln!(text, "\nBy what people know when they ask:\n")?;
     if let Some(some) = sent.iter().find(|sent| sent.to.len() > 1) {
         let last = some.to.last().copied().unwrap_or_default();
-        writeln!(text, "  {command} where {last}  # all that was sent to an address")?;
-        writeln!(text, "  {command} where {}  # the queue id in the sending server's log", some.client_queue_id)?;
+        writeln!(text, "  relayscope where {last}{ask}  # all that was sent to an address")?;
+        writeln!(text, "  relayscope where {}{ask}  # the queue id in the sending server's log", some.client_queue_id)?;
         let words: Vec<&str> = some.subject.split(' ').take(2).collect();
-        writeln!(text, "  {command} where '{}'  # words of the subject", words.join(" "))?;
+        writeln!(text, "  relayscope where '{}'{ask}  # words of the subject", words.join(" "))?;
     }
-    writeln!(text, "  {command} where nobody@demo.example  # what never came through here")?;
+    writeln!(text, "  relayscope where nobody@demo.example{ask}  # what never came through here")?;
     writeln!(text, "\nAnd what all of it looks like:\n")?;
     for (what, why) in [
         ("search state:deferred", "what waits for another attempt"),
         ("stats", "counts by outcome and cause"),
         ("tail", "what comes through from now on"),
     ] {
-        writeln!(text, "  {command} {what}  # {why}")?;
+        writeln!(text, "  relayscope {what}{ask}  # {why}")?;
     }
     writeln!(text, "\nSend mail of your own (what stands before the @ decides, any other address is accepted):\n")?;
     writeln!(text, "  swaks --server {listen} --from you@shop.example --to full@demo.example\n")?;
@@ -51,6 +52,7 @@ fn write_steps(text: &mut String, sent: &[Sent], listen: SocketAddr, ask: &str) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::traffic::CameTo;
     use super::*;
 
     #[test]
@@ -64,11 +66,12 @@ mod tests {
             subject: "Rechnung 4711 für November",
             attempts: 1,
             answer: "250 2.0.0 Ok".into(),
+            came_to: CameTo::Text,
         }];
         let text = next_steps(&sent, SocketAddr::from(([127, 0, 0, 1], 2525)), "--store /tmp/demo");
         for wanted in [
             "1 sample messages went through 127.0.0.1:2525.",
-            "relayscope --store /tmp/demo where invoice-4711.1795428131@shop.example  # partly rejected",
+            "relayscope where invoice-4711.1795428131@shop.example --store /tmp/demo  # partly rejected",
             "where full@demo.example",
             "where 4F1A2BC001",
             "where 'Rechnung 4711'",

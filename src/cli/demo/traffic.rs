@@ -29,6 +29,26 @@ pub struct Sent {
     pub attempts: u32,
     /// What the client saw last: a reply, or how the connection ended.
     pub answer: String,
+    pub came_to: CameTo,
+}
+
+/// How much of a message the proxy got to see: what it can be asked for by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CameTo {
+    Sender,
+    Recipients,
+    Text,
+}
+
+impl Sent {
+    /// What finds this message. One that was refused before its text has no Message-ID in the trace.
+    pub fn question(&self) -> String {
+        match self.came_to {
+            CameTo::Text => self.message_id.clone(),
+            CameTo::Recipients => format!("from:{} to:{}", self.from, self.to.first().copied().unwrap_or_default()),
+            CameTo::Sender => format!("from:{}", self.from),
+        }
+    }
 }
 
 /// Sends every sample message through the proxy, one after another. What goes wrong is part of the demo: it stands in `answer`.
@@ -42,21 +62,22 @@ pub async fn sample_traffic(proxy: SocketAddr) -> Vec<Sent> {
         let client_queue_id = format!("{:06X}C{number:03X}", stamp & 0xff_ffff);
         let message = sample.message(&message_id, &date, &client_queue_id);
         let mut attempts = 0;
+        let mut came_to = CameTo::Sender;
         let answer = loop {
             attempts += 1;
-            let answer = send(proxy, sample, &message).await.unwrap_or_else(|error| format!("{error:#}"));
+            let answer = send(proxy, sample, &message, &mut came_to).await.unwrap_or_else(|error| format!("{error:#}"));
             if sample.ending != Ending::TryAgain || attempts == 2 || !answer.starts_with('4') {
                 break answer;
             }
         };
         let (shows, from, to, subject) = (sample.shows, sample.from, sample.to, sample.subject_text);
-        all.push(Sent { shows, message_id, client_queue_id, from, to, subject, attempts, answer });
+        all.push(Sent { shows, message_id, client_queue_id, from, to, subject, attempts, answer, came_to });
     }
     all
 }
 
-/// The reply that decided.
-async fn send(proxy: SocketAddr, sample: &Sample, message: &str) -> Result<String> {
+/// The reply that decided, and how far it came until then.
+async fn send(proxy: SocketAddr, sample: &Sample, message: &str, came_to: &mut CameTo) -> Result<String> {
     let mut client = Client::connect(proxy).await?;
     client.ask("", "greeting").await?;
     client.ask("EHLO mail.shop.example\r\n", "EHLO").await?;
@@ -64,6 +85,7 @@ async fn send(proxy: SocketAddr, sample: &Sample, message: &str) -> Result<Strin
     if !mail.starts_with('2') {
         return client.quit(mail).await;
     }
+    *came_to = CameTo::Recipients;
     let mut accepted = 0;
     let mut last = String::new();
     for to in sample.to {
@@ -81,6 +103,7 @@ async fn send(proxy: SocketAddr, sample: &Sample, message: &str) -> Result<Strin
     if !data.starts_with('3') {
         return client.quit(data).await;
     }
+    *came_to = CameTo::Text;
     if sample.ending == Ending::GoneInMessage {
         let half = message.len() / 2;
         client.stream.write_all(message.as_bytes().get(..half).unwrap_or_default()).await?;
