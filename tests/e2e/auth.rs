@@ -1,6 +1,6 @@
 //! swaks logs in through Relayscope, over TLS on both legs, to a real Postfix with Cyrus SASL.
 
-use relayscope::trace::{Flag, Record, Stage, State};
+use relayscope::trace::{Flag, Record, Stage, State, Transaction};
 
 use crate::support::certificates::{self, Certificates};
 use crate::support::message::Message;
@@ -95,13 +95,12 @@ fn no_auth_is_offered_where_the_password_could_be_read() {
     need!("postfix", "root", "swaks", "saslpasswd2");
     let scene = scene();
     let port = scene.postfix.address.port();
-    // Neither trusted, nor of the name that is asked for.
-    for (host, trust) in [("localhost", false), ("127.0.0.2", true)] {
-        let trust = if trust { format!("ca_file = \"{}\"", scene.certificates.authority.display()) } else { String::new() };
-        let config = format!("[[listener]]\nlisten = [\"127.0.0.1:0\"]\n[[upstream]]\nhosts = [\"{host}:{port}\"]\n{trust}\n");
-        if host == "127.0.0.2" && std::net::TcpStream::connect((host, port)).is_err() {
-            continue; // this Postfix listens on 127.0.0.1 only
-        }
+    // Not trusted at all; trusted, but of another name.
+    let other = certificates::make(&scene.place, "other", &["elsewhere.example"]);
+    let stranger = Postfix::submission_as(&scene.place, "stranger", &other, &[(USER, PASSWORD)]);
+    let cases = [(port, String::new()), (stranger.address.port(), format!("ca_file = \"{}\"", other.authority.display()))];
+    for (port, trust) in cases {
+        let config = format!("[[listener]]\nlisten = [\"127.0.0.1:0\"]\n[[upstream]]\nhosts = [\"localhost:{port}\"]\n{trust}\n");
         let relayscope = Relayscope::configured(&scene.place, &config);
         let login = ["-tls", "--auth", "PLAIN", "--auth-user", REALM_USER, "--auth-password", PASSWORD];
         let (code, said) = swaks(relayscope.address(), "unverified@swaks.example", &login);
@@ -112,6 +111,7 @@ fn no_auth_is_offered_where_the_password_could_be_read() {
         let flagged = records.iter().any(|it| matches!(it, Record::Session(it) if it.flags.contains(&Flag::TlsUnverified)));
         assert!(flagged, "{records:#?}");
     }
+    assert_eq!(stranger.log().count("sasl_method"), 0);
     assert_eq!(scene.postfix.log().count("sasl_method"), 0);
     // With tls = "required" there is no mail at all.
     let config = format!("[[listener]]\nlisten = [\"127.0.0.1:0\"]\n[[upstream]]\nhosts = [\"localhost:{port}\"]\ntls = \"required\"\n");
@@ -125,28 +125,40 @@ fn no_auth_is_offered_where_the_password_could_be_read() {
 
 #[test]
 fn the_proxy_logs_in_for_a_server_that_can_not() {
-    need!("postfix", "root", "saslpasswd2");
-    for mechanism in ["", "PLAIN", "LOGIN", "CRAM-MD5"] {
-        let scene = scene();
-        let file = scene.place.file("smart-host.password", format!("{PASSWORD}\n"));
-        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let chosen = if mechanism.is_empty() { String::new() } else { format!("mechanism = \"{mechanism}\"\n") };
-        let login =
-            format!("tls = \"required\"\n[upstream.auth]\nuser = \"{REALM_USER}\"\npassword_file = \"{}\"\n{chosen}", file.display());
-        let relayscope = scene.relayscope("", &login);
-        let front = Postfix::front(&scene.place, relayscope.address(), "smtp_tls_security_level = encrypt\n");
-        let mut client = front.client();
-        assert_eq!(client.deliver(&Message::named("own")).unwrap().code, 250);
-        client.quit();
-        front.log().expect("status=sent");
-        drop(front);
-        let transaction = records::one(&relayscope.stop(), "own@msg.example");
-        let auth = transaction.upstream.auth.clone().unwrap();
-        assert_eq!((auth.user.as_deref(), auth.outcome.as_str()), (Some(REALM_USER), "succeeded"));
-        assert!(mechanism.is_empty() || auth.mechanism == mechanism, "{auth:?}");
-        assert!(transaction.client.tls.is_some() && transaction.client.auth.is_none(), "Postfix in front uses STARTTLS, and no AUTH");
-        assert!(!format!("{transaction:?}").contains(PASSWORD));
+    need!("postfix", "root", "swaks", "saslpasswd2");
+    let scene = scene();
+    let file = scene.place.file("smart-host.password", format!("{PASSWORD}\n"));
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let login = format!("tls = \"required\"\n[upstream.auth]\nuser = \"{REALM_USER}\"\npassword_file = \"{}\"\n", file.display());
+
+    let relayscope = scene.relayscope("", &login);
+    let front = Postfix::front(&scene.place, relayscope.address(), "smtp_tls_security_level = encrypt\n");
+    let mut client = front.client();
+    assert_eq!(client.deliver(&Message::named("own")).unwrap().code, 250);
+    client.quit();
+    front.log().expect("status=sent");
+    drop(front);
+    let transaction = records::one(&relayscope.stop(), "own@msg.example");
+    assert!(transaction.client.tls.is_some() && transaction.client.auth.is_none(), "Postfix in front uses STARTTLS, and no AUTH");
+    check_own_login(&transaction, "CRAM-MD5");
+
+    for mechanism in ["PLAIN", "LOGIN", "CRAM-MD5"] {
+        let relayscope = scene.relayscope("", &format!("{login}mechanism = \"{mechanism}\"\n"));
+        let id = format!("{mechanism}@swaks.example");
+        let (code, said) = swaks(relayscope.address(), &id, &[]);
+        assert_eq!(code, 0, "{mechanism}: {said}");
+        assert!(!said.contains("AUTH"), "clients have nothing to log in to: {said}");
+        check_own_login(&records::one(&relayscope.stop(), &id), mechanism);
     }
+}
+
+#[track_caller]
+fn check_own_login(transaction: &Transaction, mechanism: &str) {
+    let auth = transaction.upstream.auth.clone().unwrap();
+    assert_eq!((auth.mechanism.as_str(), auth.outcome.as_str()), (mechanism, "succeeded"));
+    assert_eq!(auth.user.as_deref(), Some(REALM_USER));
+    assert_eq!(transaction.outcome.state, State::Accepted);
+    assert!(!format!("{transaction:?}").contains(PASSWORD));
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn sent_in_one_session(messages: &[Message]) -> (Vec<Taken>, Vec<Transaction>) {
 #[track_caller]
 fn check_data(message: &Message, taken: &Taken, transaction: &Transaction) {
     let wire = message.on_the_wire();
-    assert_eq!(taken.reverse_path, message.reverse_path);
+    assert_eq!((&taken.reverse_path, &taken.recipients), (&message.reverse_path, &vec![message.recipient.clone()]));
     assert_eq!((taken.content_octets, taken.wire_octets), (message.octets.len(), wire.len()));
     assert_eq!(taken.content_digest, digest(&message.octets));
     assert_eq!(taken.wire_digest, digest(&wire));

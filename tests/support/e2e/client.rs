@@ -148,8 +148,4 @@ impl Client {
     pub fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
-
-    pub fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
 }

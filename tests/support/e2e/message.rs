@@ -6,8 +6,6 @@ use std::borrow::Cow;
 pub struct Message {
     pub reverse_path: String,
     pub recipient: String,
-    /// Without angle brackets.
-    pub id: String,
     /// Header and body with CRLF line ends, before dot-stuffing.
     pub octets: Vec<u8>,
 }
@@ -48,7 +46,7 @@ impl Message {
     }
 
     pub fn of(name: &str, octets: Vec<u8>) -> Self {
-        Self { reverse_path: format!("{name}@from.example"), recipient: "bob@to.example".into(), id: format!("{name}@msg.example"), octets }
+        Self { reverse_path: format!("{name}@from.example"), recipient: "bob@to.example".into(), octets }
     }
 
     /// Dot-stuffed for DATA, without the terminator.

@@ -69,8 +69,12 @@ impl Postfix {
 
     /// As [`Postfix::behind`], for users who have logged in over TLS, and nobody else. `users`: name and password.
     pub fn submission(place: &Place, certificates: &Certificates, users: &[(&str, &str)]) -> Self {
+        Self::submission_as(place, "submission", certificates, users)
+    }
+
+    pub fn submission_as(place: &Place, name: &str, certificates: &Certificates, users: &[(&str, &str)]) -> Self {
         // Debian's Postfix looks beside its main.cf, others where cyrus_sasl_config_path says.
-        let sasl = place.dir("submission/conf/sasl");
+        let sasl = place.dir(&format!("{name}/conf/sasl"));
         let database = sasl.join("users.db");
         let options = format!(
             "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\nmech_list: PLAIN LOGIN CRAM-MD5\n",
@@ -99,12 +103,12 @@ impl Postfix {
              cyrus_sasl_config_path = {sasl}\n\
              smtpd_sasl_local_domain = submission.example\n\
              smtpd_client_restrictions = permit_sasl_authenticated, reject\n",
-            mail = place.path("submission/mail").display(),
+            mail = place.path(name).join("mail").display(),
             certificate = certificates.certificate.display(),
             key = certificates.key.display(),
             sasl = sasl.display(),
         );
-        Self::start(place, "submission", &extra, None)
+        Self::start(place, name, &extra, None)
     }
 
     /// Ends the server; it can be started again on the same port, with its queue as it was left.

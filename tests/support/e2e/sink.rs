@@ -113,19 +113,9 @@ impl Sink {
         self.shared.state().taken.iter().cloned().collect()
     }
 
-    /// Waits until that many messages were taken.
-    pub fn wait_taken(&self, wanted: usize) -> Vec<Taken> {
-        self.shared.wait_until("messages at the sink", |state| state.taken.len() >= wanted);
-        self.taken()
-    }
-
     /// Waits until that many connections wait for their final reply.
     pub fn wait_held(&self, wanted: usize) {
         self.shared.wait_until("held replies at the sink", |state| state.held >= wanted);
-    }
-
-    pub fn wait_connections(&self, wanted: usize) {
-        self.shared.wait_until("connections at the sink", |state| state.connections >= wanted);
     }
 
     pub fn connections(&self) -> usize {
