@@ -124,13 +124,14 @@ fn an_open_mark_outlives_the_sealing_of_its_file() {
 
 #[test]
 fn a_crash_while_sealing_leaves_the_active_form_in_force() {
-    let mut room = Room::new();
-    room.options.segment_octets = 20_000;
+    let room = Room::new();
     let store = room.store();
-    for no in 0..20 {
-        put(&store, &transactions(no..no + 1));
-    }
+    put(&store, &transactions(0..20));
     let whole = room.crashed_copy();
+    store.close();
+    // A new start begins a new file, and seals the one before.
+    let store = room.store();
+    put(&store, &transactions(20..21));
     sealed(&store);
     store.close();
     // Both forms, the sealed one whole: the active one goes.
@@ -143,7 +144,7 @@ fn a_crash_while_sealing_leaves_the_active_form_in_force() {
     assert!(!sealed_forms.is_empty());
     let half = both.crashed_copy();
     let opened = both.open();
-    assert_eq!(everything(&opened.store), transactions(0..20));
+    assert_eq!(everything(&opened.store), transactions(0..21));
     assert!(sealed_forms.iter().all(|path| !path.with_extension("log").exists()));
     // Both forms, the sealed one cut: the active one stays.
     let cut = half.path().join(sealed_forms[0].strip_prefix(both.path()).unwrap());
@@ -152,11 +153,11 @@ fn a_crash_while_sealing_leaves_the_active_form_in_force() {
     std::fs::write(cut.with_extension("seg.unfinished"), b"half").unwrap();
     let opened = half.open();
     assert_eq!(opened.report.unreadable.len(), 1);
-    assert_eq!(everything(&opened.store), transactions(0..20));
+    assert_eq!(everything(&opened.store), transactions(0..21));
     // It is sealed once more, and well.
     sealed(&opened.store);
     until(|| !cut.with_extension("seg.unfinished").exists());
-    assert_eq!(everything(&opened.store), transactions(0..20));
+    assert_eq!(everything(&opened.store), transactions(0..21));
 }
 
 proptest! {
