@@ -65,7 +65,7 @@ impl Store {
     /// # Errors
     /// Another process owns it, or the directory can't be made, read or locked.
     pub fn open(options: Options) -> Result<Opened, OpenError> {
-        Self::open_by(options, Clock::system(), RUN_RECORDS)
+        Self::open_by(options, Clock::system(), RUN_RECORDS, Use::Serving)
     }
 
     /// Opens the store of a stopped proxy to ask it: as [`Store::open`], but waits until all is indexed, and leaves the files as they are
@@ -74,11 +74,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_offline(options: Options) -> Result<Opened, OpenError> {
-        let store = Self::closed(options, Clock::system(), RUN_RECORDS);
-        store.inner.opening.open(&store.inner.intake, Use::Offline)?;
-        store.start();
-        let report = store.recovery(OFFLINE_PATIENCE);
-        Ok(Opened { report, store })
+        Self::open_by(options, Clock::system(), RUN_RECORDS, Use::Offline)
     }
 
     /// A store that could not be opened, for an application that must run all the same: it fails like a store whose disk is
@@ -91,12 +87,16 @@ impl Store {
         store
     }
 
-    /// [`Store::open`] with another clock and shorter runs.
-    pub(super) fn open_by(options: Options, clock: Clock, run_records: u32) -> Result<Opened, OpenError> {
+    /// Opens a store, perhaps with another clock and shorter runs.
+    pub(super) fn open_by(options: Options, clock: Clock, run_records: u32, purpose: Use) -> Result<Opened, OpenError> {
         let store = Self::closed(options, clock, run_records);
-        store.inner.opening.open(&store.inner.intake, Use::Serving)?;
+        store.inner.opening.open(&store.inner.intake, purpose)?;
         store.start();
-        let report = store.recovery(PATIENCE);
+        let patience = match purpose {
+            Use::Serving => PATIENCE,
+            Use::Offline => OFFLINE_PATIENCE,
+        };
+        let report = store.recovery(patience);
         Ok(Opened { store, report })
     }
 

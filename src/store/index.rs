@@ -1,6 +1,7 @@
 //! The index as a reader sees it: per day, runs that lie side by side; stored ones, and the newest still in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Instant;
@@ -15,8 +16,8 @@ use super::run::{Run, Times, overlaps};
 use super::stored::{self, Checkpoint, Complete, DayIndex, IndexError, RunMeta};
 use crate::trace::WallMicros;
 
-/// Days whose index may be open at a time: sled keeps buffers for each.
-const OPEN_DAYS: usize = 8;
+/// Days whose index may be open at a time: sled keeps 7 MiB of buffers for each.
+const OPEN_DAYS: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Index {
@@ -128,6 +129,9 @@ impl Index {
             open.push(entry);
             return Ok(index);
         }
+        let dir = index_dir(&self.store_dir, day);
+        // Sled would make the directory of a day that was removed just now.
+        fs::metadata(self.store_dir.join(day.to_string()))?;
         // The newest day stays: it is being written.
         let newest = open.iter().map(|(of, _)| *of).max();
         if open.len() >= OPEN_DAYS
@@ -135,7 +139,7 @@ impl Index {
         {
             open.remove(idle);
         }
-        let index = Arc::new(DayIndex::open(day, &index_dir(&self.store_dir, day), self.sled_octets, self.blooms.clone())?);
+        let index = Arc::new(DayIndex::open(day, &dir, self.sled_octets, self.blooms.clone())?);
         locked(&self.known).insert(day, index.runs());
         open.push((day, index.clone()));
         Ok(index)
@@ -277,8 +281,29 @@ impl Index {
         }
     }
 
+    /// Reads the filters of a day's runs into memory, as far as there is room: a search for what isn't there then ends with them.
+    pub fn warm(&self, day: Day) -> Result<(), IndexError> {
+        for run in self.known(day) {
+            if self.blooms.wants(day, run.first) && self.blooms.find(day, run.first).is_none() {
+                self.open(day)?.bloom(run.first)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the filter of a run, if it is in memory, denies a clause.
+    fn is_denied(&self, run: &RunView, clauses: &[Vec<Key>]) -> bool {
+        let RunView::Stored(day, run) = run else { return false };
+        let Some(bloom) = self.blooms.find(*day, run.first) else { return false };
+        clauses.iter().any(|clause| !clause.iter().any(|&key| bloom.may_have(key)))
+    }
+
     /// Places that have a key of each clause; `None` if nothing is asked.
     pub fn places_of_all(&self, run: &RunView, clauses: &[Vec<Key>]) -> Result<Option<Vec<u16>>, IndexError> {
+        // The rare word of a Message-ID is most often the one that isn't here.
+        if self.is_denied(run, clauses) {
+            return Ok(Some(Vec::new()));
+        }
         let mut lists = Vec::with_capacity(clauses.len());
         for clause in clauses {
             let mut any = Places::default();

@@ -237,6 +237,8 @@ impl Indexer {
     }
 
     fn store_waiting(&mut self) {
+        // A day may have been removed meanwhile.
+        self.waiting.retain(|(day, ..)| self.live.journal.day(*day).is_some());
         while let Some((day, run, checkpoint)) = self.waiting.first().cloned() {
             let stored = self.live.index.store(day, &reading(&run), checkpoint);
             match stored {

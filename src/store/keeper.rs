@@ -16,6 +16,8 @@ use crate::trace::{Record, RecordKind, WallMicros, stored};
 
 /// Days end even when nothing is written.
 const ROUND: Duration = Duration::from_secs(600);
+/// How long sealing waits for the index to catch up at the start.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Before a file that could not be sealed is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 /// A mark that old will have no record any more: it was lost.
@@ -34,6 +36,20 @@ impl Keeper {
     }
 
     pub fn run(mut self) {
+        // Sealing reads what the index is reading, and asks it about open marks.
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE && !self.live.keeper.is_closed() && self.live.recovery.wait(Duration::from_millis(100)).unfinished
+        {
+        }
+        for day in self.live.journal.days().into_iter().rev() {
+            if let Err(error) = self.live.index.warm(day.day) {
+                self.live.index.report_broken(day.day, &error);
+                self.live.indexer.hurry();
+            }
+            if self.live.keeper.is_closed() {
+                return;
+            }
+        }
         loop {
             self.round();
             if !self.live.keeper.wait_at_most(ROUND) {
@@ -54,8 +70,8 @@ impl Keeper {
         for day in self.live.journal.days() {
             for file in day.files() {
                 let Form::Log(log) = file.form() else { continue };
-                // What is left of a damaged file is for people to look at.
-                if log.damage != 0 || !log.is_finished() {
+                // What is left of a damaged file is for people to look at; what somebody removed stays removed.
+                if log.damage != 0 || !log.is_finished() || log.is_gone() {
                     continue;
                 }
                 if self.live.keeper.is_closed() {

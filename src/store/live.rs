@@ -166,9 +166,7 @@ impl Live {
         let pause = self.options.sync_every.max(Duration::from_millis(1));
         while self.syncer.wait() && self.syncer.rest(pause) {
             for log in std::mem::take(&mut *locked(&self.unsynced)) {
-                if !log.look_for_name() && !log.is_finished() {
-                    tracing::error!(file = %log.path.display(), "the journal file was removed while in use");
-                }
+                log.look_for_name();
                 self.written.syncs.fetch_add(1, Ordering::Relaxed);
                 if let Err(error) = log.sync() {
                     tracing::error!(%error, file = %log.path.display(), "the journal could not be synced: a power cut would lose records");

@@ -70,6 +70,8 @@ pub(super) struct Log {
     finished: AtomicBool,
     /// Found to have lost its name: writes to a removed file succeed, and are lost.
     gone: AtomicBool,
+    /// A sync failed: what follows had better go elsewhere.
+    unsound: AtomicBool,
     /// Written to since the last sync began.
     unsynced: AtomicBool,
 }
@@ -160,7 +162,17 @@ impl Log {
 
     fn with(path: PathBuf, header: LogHeader, file: File, extent: Extent, damage: u64, finished: bool) -> Self {
         let flag = AtomicBool::new;
-        Self { path, header, file, extent: RwLock::new(extent), damage, finished: flag(finished), gone: flag(false), unsynced: flag(false) }
+        Self {
+            path,
+            header,
+            file,
+            extent: RwLock::new(extent),
+            damage,
+            finished: flag(finished),
+            gone: flag(false),
+            unsound: flag(false),
+            unsynced: flag(false),
+        }
     }
 
     /// Writes whole frames at the end. Nobody reads them before [`Log::publish`].
@@ -189,7 +201,11 @@ impl Log {
 
     pub fn sync(&self) -> io::Result<()> {
         self.unsynced.store(false, Ordering::SeqCst);
-        self.file.sync_data()
+        self.file.sync_data().inspect_err(|_| self.unsound.store(true, Ordering::Release))
+    }
+
+    pub fn is_unsound(&self) -> bool {
+        self.unsound.load(Ordering::Acquire)
     }
 
     /// Notes that there is something to sync; true if that is news.
@@ -198,10 +214,9 @@ impl Log {
     }
 
     /// Asks the file system whether the file still has its name.
-    pub fn look_for_name(&self) -> bool {
+    pub fn look_for_name(&self) {
         let linked = self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0);
         self.gone.store(!linked, Ordering::Release);
-        linked
     }
 
     pub fn is_gone(&self) -> bool {

@@ -172,7 +172,15 @@ impl Segment {
         if at >= self.blocks() {
             return Ok(Batch::unreadable(self.header.first.saturating_add(index), 0));
         }
-        self.read_block(&File::open(&self.path)?, at)
+        match File::open(&self.path) {
+            Ok(file) => self.read_block(&file, at),
+            // Somebody removed it, perhaps retention just now: there is nothing to read and nothing to say.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (block, next) = (self.blocks[at], self.blocks[at + 1]);
+                Ok(Batch::unreadable(self.header.first.saturating_add(block.first), next.first - block.first))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads one block; a damaged one yields the right count of unreadable records.

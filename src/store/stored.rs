@@ -42,10 +42,10 @@ pub(super) enum IndexError {
 impl IndexError {
     /// Whether it may go by itself: the disk is full or away, or somebody still holds the files.
     pub fn is_passing(&self) -> bool {
-        use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        use std::io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         match self {
             Self::Io(error) | Self::Sled(sled::Error::Io(error)) => {
-                matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied)
+                matches!(error.kind(), NotFound | StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied)
                     || error.to_string().starts_with("could not acquire lock")
             }
             _ => false,
@@ -206,7 +206,8 @@ impl DayIndex {
         })
     }
 
-    fn bloom(&self, run: u32) -> Result<Option<Arc<Bloom>>, IndexError> {
+    /// The filter of a run, read if there is room to keep it.
+    pub fn bloom(&self, run: u32) -> Result<Option<Arc<Bloom>>, IndexError> {
         if let Some(bloom) = self.filters.find(self.day, run) {
             return Ok(Some(bloom));
         }

@@ -96,13 +96,15 @@ impl Writer {
         let today = Day::of(self.intake.clock.now());
         if let Some(active) = &self.active {
             if active.log.is_gone() {
-                let why = format!("{} was removed while in use", active.log.path.display());
-                self.retire(live);
-                return Err(io::Error::other(why));
+                let (records, now) = (u64::from(active.log.records()), self.intake.clock.now());
+                tracing::error!(file = %active.log.path.display(), records, "the journal file was removed while in use: its records are lost");
+                self.intake.health.lost(records);
+                self.intake.queue.lost(records, now, "the journal file was removed while in use".into());
             }
             let full = active.log.end() >= live.options.segment_octets.min(LARGEST);
+            let usable = !full && !active.log.is_gone() && !active.log.is_unsound();
             // A clock that is set back doesn't reopen a day.
-            if !full && today <= active.day {
+            if usable && today <= active.day {
                 return Ok(active.log.clone());
             }
             self.retire(live);

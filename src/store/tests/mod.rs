@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
+use super::live::Use;
 use super::samples::NOON;
 use super::*;
 use crate::trace::*;
@@ -42,7 +43,11 @@ impl Room {
     }
 
     fn open(&self) -> Opened {
-        Store::open_by(self.options.clone(), Clock::set(self.clock.clone()), self.run_records).unwrap()
+        self.open_for(Use::Serving)
+    }
+
+    fn open_for(&self, purpose: Use) -> Opened {
+        Store::open_by(self.options.clone(), Clock::set(self.clock.clone()), self.run_records, purpose).unwrap()
     }
 
     fn store(&self) -> Store {
@@ -55,9 +60,15 @@ impl Room {
 
     /// A copy of the directory as it is at this moment: what a crash would leave.
     fn crashed_copy(&self) -> Self {
-        let copy = Self { run_records: self.run_records, clock: self.clock.clone(), ..Self::new() };
-        copy_dir(self.path(), copy.path());
-        Self { options: Options { dir: copy.options.dir.clone(), ..self.options.clone() }, ..copy }
+        loop {
+            let copy = Self { run_records: self.run_records, clock: self.clock.clone(), ..Self::new() };
+            let before = self.journal();
+            copy_dir(self.path(), copy.path());
+            // A file that was sealed meanwhile may have been missed in both forms.
+            if self.journal() == before {
+                return Self { options: Options { dir: copy.options.dir.clone(), ..self.options.clone() }, ..copy };
+            }
+        }
     }
 
     /// All files of the journal, in order.
