@@ -48,13 +48,11 @@ pub trait Traces {
 /// What the traces' own reading fails with.
 pub fn find<T: Traces>(traces: &T, what: &What, limit: usize, now: WallMicros) -> Result<Answer, T::Error> {
     for reading in what.readings() {
-        let page = first_matches(traces, &reading)?;
-        let more = page.next.is_some();
-        let matched: Vec<Transaction> = page.records.into_iter().filter_map(transaction).collect();
+        let (matched, more) = matches(traces, &reading, limit)?;
         if matched.is_empty() {
             continue;
         }
-        let mut groups = complete(traces, matched, limit)?;
+        let mut groups = complete(traces, &reading.query, matched, limit)?;
         let more = more || groups.len() > limit;
         groups.truncate(limit);
         let messages = groups.iter().filter_map(fate::path).collect();
@@ -64,16 +62,21 @@ pub fn find<T: Traces>(traces: &T, what: &What, limit: usize, now: WallMicros) -
     Ok(Answer { query: what.text.clone(), messages: Vec::new(), more: false, never_seen: Some(never_seen) })
 }
 
-/// A page that was cut short and is empty says nothing yet: the search goes on a few times.
-fn first_matches<T: Traces>(traces: &T, reading: &Reading) -> Result<Page, T::Error> {
-    let mut page = reading.page(traces, &PageRequest::newest(MATCHES))?;
-    for _ in 0..PATIENCE {
-        if !page.records.is_empty() || page.next.is_none() {
-            break;
+/// The newest matches, as many as it takes to make one message more than asked for; and whether there are more.
+/// Records are far apart on the disk: none is read that the answer doesn't need.
+fn matches<T: Traces>(traces: &T, reading: &Reading, limit: usize) -> Result<(Vec<Transaction>, bool), T::Error> {
+    let mut matched: Vec<Transaction> = Vec::new();
+    let mut before = None;
+    let mut in_vain = 0;
+    loop {
+        let page = reading.page(traces, &PageRequest { limit: (limit + 1).min(MATCHES - matched.len()), before })?;
+        in_vain += usize::from(page.records.is_empty());
+        matched.extend(page.records.into_iter().filter_map(transaction));
+        before = page.next;
+        if before.is_none() || matched.len() >= MATCHES || in_vain > PATIENCE || join::join(matched.clone()).len() > limit {
+            return Ok((matched, before.is_some()));
         }
-        page = reading.page(traces, &PageRequest { limit: MATCHES, before: page.next })?;
     }
-    Ok(page)
 }
 
 fn transaction(record: Record) -> Option<Transaction> {
@@ -84,7 +87,7 @@ fn transaction(record: Record) -> Option<Transaction> {
 }
 
 /// The messages that the matched transactions belong to, with all their attempts, newest first.
-fn complete<T: Traces>(traces: &T, matched: Vec<Transaction>, limit: usize) -> Result<Vec<Group>, T::Error> {
+fn complete<T: Traces>(traces: &T, query: &Query, matched: Vec<Transaction>, limit: usize) -> Result<Vec<Group>, T::Error> {
     let wanted: HashSet<RecordId> = matched.iter().map(|transaction| transaction.id).collect();
     let mut known = wanted.clone();
     let mut all = matched;
@@ -98,7 +101,7 @@ fn complete<T: Traces>(traces: &T, matched: Vec<Transaction>, limit: usize) -> R
     };
     let groups = newest(join::join(all));
     all = Vec::new();
-    let mut asked: HashSet<String> = HashSet::new();
+    let mut asked: HashSet<String> = HashSet::from([format!("{query:?}")]);
     for group in groups {
         for query in kin(&group) {
             if asked.insert(format!("{query:?}")) {

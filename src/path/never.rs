@@ -17,7 +17,7 @@ use crate::trace::{EndHow, Record, RecordKind, Session, Stage, Transaction, Wall
 /// Where the question names no time, sessions of this span before now are shown.
 const RECENT_US: u64 = 86_400_000_000;
 /// Records looked through for addresses that look alike.
-const LOOKED_THROUGH: usize = 1_000;
+const LOOKED_THROUGH: usize = 300;
 const NEAREST: usize = 5;
 const SESSIONS: usize = 10;
 const HEADERLESS: usize = 10;
