@@ -310,6 +310,11 @@ impl Machine {
         self.upstream_open && self.hold.is_none() && !matches!(&self.negotiation, Some(it) if it.handshaking())
     }
 
+    /// Octets read and not yet used, of the client and of the upstream. Bounded by the limits on lines and by one read.
+    pub fn unread(&self) -> (usize, usize) {
+        (self.client_unread.len(), self.upstream_unread.len())
+    }
+
     /// Says whether the store works, for `on_store_failure = "defer"`. To be called before octets are passed in.
     pub fn set_store_failed(&mut self, failed: bool) {
         self.store_failed = failed;

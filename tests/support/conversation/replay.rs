@@ -168,7 +168,7 @@ fn check_cut(name: &str, script: &Script, whole: &Outcome, cut: &Outcome, cuts: 
 }
 
 /// Of a message that the upstream never gets whole, more or less may have gone before the leg was dropped.
-fn same(whole: &[Sign], cut: &[Sign]) -> bool {
+pub fn same(whole: &[Sign], cut: &[Sign]) -> bool {
     let octets = |signs: &[Sign]| -> Vec<u8> {
         let all = signs.iter().take_while(|sign| **sign != Sign::Dropped);
         all.filter_map(|sign| if let Sign::Octets(octets) = sign { Some(octets.as_slice()) } else { None }).collect::<Vec<_>>().concat()

@@ -68,6 +68,9 @@ pub struct World {
     stored_due: bool,
     mark_due: bool,
     store_down: bool,
+    /// Asked for and not answered yet.
+    connect_asked: bool,
+    tls_asked: Option<Leg>,
     /// What came out since it was last taken.
     pub client_out: Vec<Sign>,
     pub upstream_out: Vec<Sign>,
@@ -107,6 +110,8 @@ impl World {
             stored_due: false,
             mark_due: false,
             store_down: false,
+            connect_asked: false,
+            tls_asked: None,
             client_out: Vec::new(),
             upstream_out: Vec::new(),
             records: Vec::new(),
@@ -152,6 +157,7 @@ impl World {
     }
 
     fn open_upstream(&mut self, tls: Option<Tls>) {
+        self.connect_asked = false;
         let connected = Connected {
             ip: IpAddr::from([192, 0, 2, 25]),
             port: 25,
@@ -227,9 +233,33 @@ impl World {
         self.now = until;
     }
 
-    /// Whether a final reply, or end-of-data, still waits for the store.
+    /// Answers what the machine has asked for, if anything; the first of connect, TLS, record, mark.
+    pub fn answer(&mut self, ok: bool) {
+        if self.machine.finished() {
+            return;
+        }
+        match self.tls_asked {
+            _ if self.connect_asked && ok => {
+                let hosts = &self.options.upstream.hosts;
+                let implicit = hosts.first().is_some_and(|host| host.tls == UpstreamTls::Implicit);
+                self.connected(implicit.then(|| tls(true)));
+            }
+            _ if self.connect_asked => {
+                self.connect_asked = false;
+                self.connect_failed(Stage::Connect, Actor::Network, "connection refused");
+            }
+            Some(leg) => {
+                self.tls_asked = None;
+                if ok { self.tls_established(leg, tls(true)) } else { self.tls_failed(leg, "no shared cipher", None) }
+            }
+            None if self.stored_due => self.stored(ok),
+            None if self.mark_due => self.mark_stored(ok),
+            None => {}
+        }
+    }
+
     pub fn waits_for_store(&self) -> bool {
-        self.stored_due || self.mark_due
+        !self.machine.finished() && (self.stored_due || self.mark_due)
     }
 
     pub fn client_is_open(&self) -> bool {
@@ -305,13 +335,17 @@ impl World {
             match action {
                 Action::Connect { host } => {
                     self.drop_leg(Leg::Upstream);
+                    (self.connect_asked, self.tls_asked) = (true, self.tls_asked.filter(|leg| *leg == Leg::Client));
                     if self.by_hand.connect {
                         self.upstream_out.push(Sign::Connect(host));
                     } else {
                         self.connect_due = Some(host);
                     }
                 }
-                Action::StartTls { leg } => after.push((leg, Sign::Tls)),
+                Action::StartTls { leg } => {
+                    self.tls_asked = Some(leg);
+                    after.push((leg, Sign::Tls));
+                }
                 Action::Append { record, then_reply } => {
                     self.records.push(*record);
                     self.stored_due |= then_reply;
@@ -350,6 +384,7 @@ impl World {
     }
 
     fn drop_leg(&mut self, leg: Leg) -> bool {
+        self.tls_asked = self.tls_asked.filter(|asked| *asked != leg);
         match leg {
             Leg::Client => {
                 self.gathered.client.clear();
