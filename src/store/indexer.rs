@@ -32,14 +32,21 @@ const ANEW: Duration = Duration::from_secs(60);
 /// Full runs that may wait for a disk that can't take them; beyond that the index stands still, and the journal is searched.
 const WAITING_RUNS: usize = 4;
 
+/// How a step went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Forward,
+    CaughtUp,
+    /// Something must change first.
+    Stuck,
+}
+
 pub(super) struct Indexer {
     live: Arc<Live>,
     appender: Appender,
     /// Marks that the process before left open.
     marks: Vec<Mark>,
     last_told: Option<Ticket>,
-    /// Where the journal ended when this process began.
-    began: Option<Cursor>,
     recovering: bool,
     /// Per day, records below this number are in a run.
     reached: BTreeMap<Day, u32>,
@@ -50,13 +57,11 @@ pub(super) struct Indexer {
 
 impl Indexer {
     pub fn new(live: Arc<Live>, appender: Appender, marks: Vec<Mark>) -> Self {
-        let began = live.end();
         Self {
             live,
             appender,
             marks,
             last_told: None,
-            began,
             recovering: true,
             reached: BTreeMap::new(),
             growing: None,
@@ -68,16 +73,14 @@ impl Indexer {
     pub fn run(mut self) {
         loop {
             let goes_on = match self.step() {
-                Ok(true) => !self.live.indexer.is_closed(),
-                Ok(false) => {
+                Ok(Step::Forward) => !self.live.indexer.is_closed(),
+                Ok(Step::CaughtUp) => {
                     self.end_recovery();
                     self.live.news.send_modify(|news| *news += 1);
-                    match self.waiting.is_empty() {
-                        // Whatever comes within the pause is indexed together.
-                        true => self.live.indexer.wait() && self.live.indexer.rest(PAUSE),
-                        false => self.live.indexer.rest(RETRY),
-                    }
+                    // Whatever comes within the pause is indexed together.
+                    self.live.indexer.wait() && self.live.indexer.rest(PAUSE)
                 }
+                Ok(Step::Stuck) => self.live.indexer.rest(RETRY),
                 Err(error) => {
                     tracing::error!(%error, "the journal can't be read for the index");
                     self.live.indexer.rest(RETRY)
@@ -93,24 +96,24 @@ impl Indexer {
     /// At the end: indexes what is left if that doesn't take long, so that the next start needn't.
     fn finish(&mut self) {
         let deadline = Instant::now() + RETRY;
-        while Instant::now() < deadline && self.step().is_ok_and(|any| any) {}
+        while Instant::now() < deadline && self.step().is_ok_and(|step| step == Step::Forward) {}
     }
 
-    /// Indexes some of the records that aren't yet; whether there were any.
-    fn step(&mut self) -> io::Result<bool> {
+    /// Indexes some of the records that aren't yet.
+    fn step(&mut self) -> io::Result<Step> {
         self.store_waiting();
         for day in self.live.index.broken_days() {
             self.start_anew(day);
         }
         if self.waiting.len() >= WAITING_RUNS {
-            return Ok(false);
+            return Ok(Step::Stuck);
         }
-        let Some(day) = self.next_day() else { return Ok(false) };
+        let Some(day) = self.next_day()? else { return Ok(self.caught_up()) };
         let from = self.reached.get(&day.day).copied().unwrap_or_default();
         let batch = day.read(from)?;
         let numbers = batch.numbers();
         if numbers.is_empty() {
-            return Ok(false);
+            return Ok(Step::Stuck);
         }
         let mut found: Vec<Key> = Vec::new();
         for number in numbers.start.max(from)..numbers.end {
@@ -141,21 +144,29 @@ impl Indexer {
             self.live.recovery.replayed(u64::from(numbers.end - numbers.start.max(from)));
         }
         self.live.index.now_indexed(Cursor { day: day.day, number: numbers.end });
-        Ok(true)
+        Ok(Step::Forward)
+    }
+
+    /// Tells those who wait that there is nothing to wait for; while runs wait for the disk, that is looked at again soon.
+    fn caught_up(&self) -> Step {
+        if let Some((&day, &number)) = self.reached.last_key_value() {
+            self.live.index.now_indexed(Cursor { day, number });
+        }
+        if self.waiting.is_empty() { Step::CaughtUp } else { Step::Stuck }
     }
 
     /// The oldest day with records that are in no run.
-    fn next_day(&mut self) -> Option<Arc<DayJournal>> {
+    fn next_day(&mut self) -> io::Result<Option<Arc<DayJournal>>> {
         let broken = self.live.index.broken_days();
         for day in self.live.journal.days().into_iter().filter(|day| !broken.contains(&day.day)) {
             if !self.reached.contains_key(&day.day) && !self.look_at(&day) {
-                return None;
+                return Err(io::Error::other("the index can't be opened at present"));
             }
             if self.reached.get(&day.day).is_some_and(|&reached| reached < day.end()) {
-                return Some(day);
+                return Ok(Some(day));
             }
         }
-        None
+        Ok(None)
     }
 
     /// Learns how far the stored index of a day reaches; false if that can't be known at present.
@@ -261,18 +272,9 @@ impl Indexer {
         }
     }
 
-    /// Whether all that the process before wrote is indexed; days without a record (only marks, say) have nothing to wait for.
-    fn has_caught_up(&self) -> bool {
-        let Some(began) = self.began else { return true };
-        self.live.journal.days().into_iter().filter(|day| day.day <= began.day).all(|day| {
-            let until = if day.day == began.day { began.number } else { day.end() };
-            until == 0 || self.reached.get(&day.day).is_some_and(|&reached| reached >= until)
-        })
-    }
-
     /// Once all that the process before wrote is indexed: what it left open is in doubt, and a record says so.
     fn end_recovery(&mut self) {
-        if !self.recovering || !self.has_caught_up() {
+        if !self.recovering {
             return;
         }
         while let Some(mark) = self.marks.last() {
