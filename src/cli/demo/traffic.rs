@@ -11,6 +11,10 @@ use tokio::time::timeout;
 use super::sample::{Ending, SAMPLES, Sample};
 use crate::smtp::{ReplyScanner, ReplyView};
 
+/// Messages above this many octets are sent in two pieces.
+const LARGE: usize = 65_536;
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// Longer than the smart host's slow address takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -105,11 +109,18 @@ async fn send(proxy: SocketAddr, sample: &Sample, message: &str, came_to: &mut C
     }
     *came_to = CameTo::Text;
     if sample.ending == Ending::GoneInMessage {
-        let half = message.len() / 2;
+        let text = message.find("\r\n\r\n").map_or(0, |at| at + 4);
+        let half = text + (message.len() - text) / 2;
         client.stream.write_all(message.as_bytes().get(..half).unwrap_or_default()).await?;
         return Ok("the client closed the connection in the middle of the message".to_owned());
     }
-    let answer = client.ask(message, "the message").await?;
+    // A network is slower than this machine's memory: whoever hangs up in the message must get to see its beginning first.
+    let (beginning, rest) = message.split_at(message.floor_char_boundary(LARGE));
+    if !rest.is_empty() {
+        client.stream.write_all(beginning.as_bytes()).await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+    let answer = client.ask(if rest.is_empty() { message } else { rest }, "the message").await?;
     client.quit(answer).await
 }
 
