@@ -31,15 +31,20 @@ fn data_of_50_mb_without_holding_it() {
     let sink = Sink::start(Manner::Take);
     let mut relayscope = Relayscope::simple(&place, sink.address);
     let mut client = Client::ready(relayscope.address());
-    // A first message, so that what a session needs anyway is there before the measure is taken.
     assert_eq!(client.deliver(&Message::sized("warm", MB)).unwrap().code, 250);
-    let before = peak_memory(relayscope.process().id());
-    assert_eq!(client.deliver(&message).unwrap().code, 250);
-    let added = peak_memory(relayscope.process().id()) - before;
+    let mut peaks = vec![peak_memory(relayscope.process().id())];
+    for _ in 0..2 {
+        assert_eq!(client.deliver(&message).unwrap().code, 250);
+        peaks.push(peak_memory(relayscope.process().id()));
+    }
     client.quit();
-    assert!(added < 8 << 20, "50 MB passed through cost {added} octets of memory");
+    // What it costs to the octet is the bench's to say; here other threads take memory too (the index is opened meanwhile).
+    assert!(peaks[1] - peaks[0] < 25 * MB as u64, "a message is held whole: {peaks:?}");
+    assert!(peaks[2] - peaks[1] < 2 * MB as u64, "something of each message stays: {peaks:?}");
     let transactions = records::transactions(&relayscope.stop());
-    check_data(&message, &sink.taken()[1], &transactions[1]);
+    for number in [1, 2] {
+        check_data(&message, &sink.taken()[number], &transactions[number]);
+    }
 }
 
 #[test]
