@@ -296,8 +296,7 @@ impl Recorder {
             upstream: self.upstream.clone(),
             phases: self.phases,
             transactions: self.transactions,
-            // What became of mail is told by the transactions' own records.
-            outcome: outcome.filter(|_| self.transactions == 0),
+            outcome,
             ended: Ended { by, stage, how, commands: self.commands, detail },
             flags: std::mem::take(&mut self.flags),
             timeline: std::mem::take(&mut self.timeline),
@@ -310,7 +309,8 @@ fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
     // MAIL refused: that decides, whatever the pipelined RCPTs were answered.
     if let Some(reply) = envelope.reply.as_ref().filter(|reply| reply.code >= 400 && verdict.state != State::Accepted) {
         let (state, by) = (state_of(reply.code), if verdict.stage == Stage::MailFrom { verdict.by } else { Actor::Upstream });
-        verdict = Verdict { state, stage: Stage::MailFrom, by, reply: Some(reply.clone()), detail: None, upstream_queue_id: None };
+        verdict =
+            Verdict { state, stage: Stage::MailFrom, by, reply: Some(reply.clone()), detail: verdict.detail, upstream_queue_id: None };
         for recipient in &mut envelope.recipients {
             (recipient.state, recipient.stage, recipient.by) = (state, Stage::MailFrom, by);
         }
@@ -333,7 +333,6 @@ fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
         verdict.reply = Some(reply);
         verdict.state = state;
         verdict.upstream_queue_id = None;
-        verdict.detail = None; // the replies say why; that the client then gave up is no news
     }
     if first.is_some_and(|first| states.any(|state| state != first)) {
         verdict.state = State::Partial;
