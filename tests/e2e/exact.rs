@@ -5,9 +5,8 @@ use relayscope::trace::{Flag, State, Transaction};
 use crate::support::client::Client;
 use crate::support::message::{Message, Random, digest};
 use crate::support::place::Place;
-use crate::support::process::run;
 use crate::support::records;
-use crate::support::relayscope::{Relayscope, command};
+use crate::support::relayscope::Relayscope;
 use crate::support::sink::{Manner, Sink, Taken};
 
 const MB: usize = 1_000_000;
