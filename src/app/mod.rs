@@ -133,6 +133,12 @@ fn report(found: &RecoveryReport) {
     for (path, why) in &found.unreadable {
         tracing::error!(file = %path.display(), why, "a file of the store can't be read and is left alone");
     }
+    if found.staged > 0 {
+        tracing::warn!(
+            records = found.staged,
+            "relayscope had ended before these records were in the journal: they were taken in from memory, none is lost"
+        );
+    }
     for day in &found.rebuilt {
         tracing::warn!(%day, "the index of a day was lost or broken and is made anew from the journal");
     }

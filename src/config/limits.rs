@@ -1,9 +1,11 @@
 //! `[limits]`, `[store]` and `[http]`: ranges are held by the schema; here is what depends on more than one of them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::problem::Findings;
 use super::raw::{self, Raw};
+use super::staging::StagingPlace;
 use super::units::Interval;
 use crate::relay::options as relay;
 use crate::store;
@@ -87,15 +89,31 @@ pub(super) fn store(raw: &raw::Store, findings: &mut Findings) -> store::Options
     if raw.dir.exists() && !raw.dir.is_dir() {
         findings.refuse("store.dir", format!("[store]: dir = {:?} is a file: name a directory", raw.dir));
     }
+    if let StagingPlace::Dir(dir) = &raw.staging
+        && !dir.is_dir()
+    {
+        findings.refuse("store.staging", format!("[store]: staging = {dir:?} is no directory: name one in memory, or write \"auto\" or \"off\""));
+    }
     store::Options {
         dir: raw.dir.clone(),
         durability: raw.durability.into(),
+        staging: staging(raw),
         sync_every: raw.sync_every.0,
         queue_octets: usize::try_from(raw.queue_size.0).unwrap_or(usize::MAX),
         segment_octets: raw.segment_size.0,
         cache_octets: raw.cache_size.0,
         keep_days: raw.keep_days,
         keep_octets: raw.keep_size.0,
+    }
+}
+
+/// Where untraced mail is not passed, a record counts only once it is in the journal: memory would promise more than it can keep.
+fn staging(raw: &raw::Store) -> Option<PathBuf> {
+    match &raw.staging {
+        _ if raw.on_store_failure == raw::OnStoreFailure::Defer => None,
+        StagingPlace::Off => None,
+        StagingPlace::Auto => store::default_staging_dir(),
+        StagingPlace::Dir(dir) => Some(dir.clone()),
     }
 }
 

@@ -14,6 +14,7 @@ mod raw;
 mod secret;
 mod shape;
 mod show;
+mod staging;
 mod units;
 mod upstreams;
 mod written;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::addresses::{HostPort, Listen, ListenOrOff, Network};
+use super::staging::StagingPlace;
 use super::units::{Interval, Octets};
 use crate::relay::options as relay;
 use crate::store::options as store;
@@ -354,6 +355,8 @@ pub struct Store {
     pub dir: PathBuf,
     /// When a record counts as stored.
     pub durability: Durability,
+    /// Where records wait in memory for the journal: "auto", "off" or a directory.
+    pub staging: StagingPlace,
     /// Mail while the store fails.
     pub on_store_failure: OnStoreFailure,
     /// How long a reply waits for its record at most.
@@ -384,6 +387,7 @@ impl Default for Store {
         Self {
             dir: options.dir,
             durability: options.durability.into(),
+            staging: StagingPlace::Auto,
             on_store_failure: OnStoreFailure::Pass,
             store_wait: Interval(relay::Timeouts::default().store_wait),
             sync_every: Interval(options.sync_every),

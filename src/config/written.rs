@@ -1,6 +1,7 @@
 //! What the values have in common that have a syntax of their own: parsed from text, shown as text, named in the schema.
 
 use super::addresses::{HostPort, Listen, ListenOrOff, Network};
+use super::staging::StagingPlace;
 use super::units::{Interval, Octets};
 
 /// A value that has a syntax of its own, and so a parser with words for what is wrong.
@@ -57,6 +58,7 @@ pub(super) fn check(format: &str, text: &str) -> Option<Result<(), String>> {
         Listen::FORMAT => parsed::<Listen>(text),
         ListenOrOff::FORMAT => parsed::<ListenOrOff>(text),
         Network::FORMAT => parsed::<Network>(text),
+        StagingPlace::FORMAT => parsed::<StagingPlace>(text),
         HostPort::FORMAT => parsed::<HostPort>(text),
         _ => return None,
     };

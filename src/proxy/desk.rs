@@ -1,6 +1,6 @@
 //! Where a worker's sessions hand in their records, and wait for them together.
 //!
-//! Waking another thread is what a small message pays most for. So the sessions that one turn of the worker's loop serves wake the
+//! Waking another thread is what a small message pays most for. Where records are staged nobody waits. Otherwise the sessions that one turn of the worker's loop serves wake the
 //! store's writer once, and the writer's word wakes the worker once; the desk's own task does both.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,16 +34,18 @@ impl Desk {
         self.appender.is_healthy()
     }
 
-    /// Hands in a record; the writer hears of it at the end of this turn at the latest.
+    /// Hands in a record. Unless it is staged, the writer hears of it at the end of this turn at the latest.
     pub fn append(&self, record: &Record) -> Result<Ticket, AppendError> {
-        let ticket = self.appender.append_quietly(record)?;
-        self.hurry(ticket);
+        let ticket = self.appender.append_staged(record)?;
+        if !ticket.is_staged() {
+            self.hurry(ticket);
+        }
         Ok(ticket)
     }
 
     /// Hands in a record that can wait for the next one's wake-up.
     pub fn append_quietly(&self, record: &Record) -> Result<Ticket, AppendError> {
-        self.appender.append_quietly(record)
+        self.appender.append_staged(record)
     }
 
     pub fn is_stored(&self, ticket: Ticket) -> bool {

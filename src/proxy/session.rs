@@ -25,8 +25,9 @@ use crate::relay::{Action, Connected, Failed, Machine, SessionFacts, Wire};
 use crate::store::{AppendError, Ticket};
 use crate::trace::{self, RecordId, Tls};
 
-/// Octets read at once. Large enough that a big message costs few calls; one buffer per worker.
-const READ: usize = 128 * 1024;
+/// Octets read at once; one buffer per worker. Measured: from 128 KiB to 512 KiB a message of 10 MiB costs a quarter less CPU, most of it
+/// wake-ups of the two peers; beyond that the buffer no longer fits the processor's cache.
+const READ: usize = 512 * 1024;
 
 /// How long a closed client may still send, so that its kernel doesn't throw our last reply away.
 const LINGER: Duration = Duration::from_secs(2);
@@ -347,19 +348,19 @@ impl Session {
                     let outcome = self.context.desk.append(&record);
                     if then_reply {
                         match outcome {
-                            Ok(ticket) => self.held = Some(ticket),
-                            Err(_) => {
+                            Ok(ticket) if !ticket.is_staged() => self.held = Some(ticket),
+                            outcome => {
                                 let now = self.now();
-                                self.machine.stored(now, false, &mut self.legs);
+                                self.machine.stored(now, outcome.is_ok(), &mut self.legs);
                             }
                         }
                     }
                 }
                 Action::AppendMark { record } => match self.append_mark(&record) {
-                    Ok(ticket) => self.mark = Some(ticket),
-                    Err(_) => {
+                    Ok(ticket) if !ticket.is_staged() => self.mark = Some(ticket),
+                    outcome => {
                         let now = self.now();
-                        self.machine.mark_stored(now, false, &mut self.legs);
+                        self.machine.mark_stored(now, outcome.is_ok(), &mut self.legs);
                     }
                 },
                 Action::Close { leg } => self.leg(leg).after_flush = AfterFlush::Close,

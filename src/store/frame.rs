@@ -98,6 +98,41 @@ pub(super) fn own(input: &[u8]) -> Option<(u8, usize)> {
     Some((*input.get(PREFIX)?, PREFIX + u32::from_le_bytes(*length) as usize))
 }
 
+/// Takes out the marks whose record is among the same frames, which this process framed itself: they have served their purpose.
+pub(super) fn drop_answered_marks(frames: &mut Vec<u8>) {
+    let mut answered = Vec::new();
+    let mut marks = 0;
+    let mut at = 0;
+    while let Some((kind, length)) = frames.get(at..).and_then(own) {
+        match kind_of(kind) {
+            Some(RecordKind::Transaction) => answered.extend(own_id(&frames[at..])),
+            Some(RecordKind::Mark) => marks += 1,
+            _ => {}
+        }
+        at += length;
+    }
+    if marks == 0 || answered.is_empty() {
+        return;
+    }
+    answered.sort_unstable();
+    let (mut from, mut to) = (0, 0);
+    while let Some((kind, length)) = frames.get(from..).and_then(own) {
+        let end = (from + length).min(frames.len());
+        let is_answered = || own_id(&frames[from..]).is_some_and(|id| answered.binary_search(&id).is_ok());
+        if kind != RecordKind::Mark as u8 || !is_answered() {
+            frames.copy_within(from..end, to);
+            to += end - from;
+        }
+        from = end;
+    }
+    frames.truncate(to);
+}
+
+/// The id in a frame of this process.
+fn own_id(frame: &[u8]) -> Option<u128> {
+    Some(u128::from_le_bytes(*frame.get(PREFIX + 1..)?.first_chunk()?))
+}
+
 fn checksum(salt: u32, length: [u8; 4], body: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(salt, &length), body)
 }
@@ -119,6 +154,26 @@ mod tests {
         let next = parse(7, &octets[frame.len()..]).unwrap();
         assert_eq!(stored::decode(stored::VERSION, next.kind, next.octets).unwrap(), second);
         assert_eq!(own(&octets), Some((RecordKind::Transaction as u8, frame.len())));
+    }
+
+    #[test]
+    fn marks_with_their_record_are_dropped_and_others_kept() {
+        let frames = |records: &[Record]| {
+            let mut octets = Vec::new();
+            records.iter().for_each(|record| write(7, record, &mut octets).unwrap());
+            octets
+        };
+        #[track_caller]
+        fn check(mut octets: Vec<u8>, expected: Vec<u8>) {
+            drop_answered_marks(&mut octets);
+            assert_eq!(octets, expected);
+        }
+        let (mark, record, gap) = (samples::mark, samples::transaction, samples::gap);
+        check(Vec::new(), Vec::new());
+        check(frames(&[mark(1), mark(2)]), frames(&[mark(1), mark(2)]));
+        check(frames(&[record(1), gap(2)]), frames(&[record(1), gap(2)]));
+        check(frames(&[mark(1), mark(2), gap(9), record(1), mark(3)]), frames(&[mark(2), gap(9), record(1), mark(3)]));
+        check(frames(&[mark(1), record(1)]), frames(&[record(1)]));
     }
 
     #[test]

@@ -26,6 +26,8 @@ use crate::trace::{Record, RecordId};
 
 /// How long opening waits for the index to catch up; mail must not wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a question waits for what was handed in before it to reach the journal.
+const SETTLE: Duration = Duration::from_secs(1);
 /// A command on a stopped store waits so long for the index; then it answers from the journal.
 const OFFLINE_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -101,7 +103,7 @@ impl Store {
     }
 
     fn closed(options: Options, clock: Clock, run_records: u32) -> Self {
-        let intake = Intake::new(options.queue_octets, clock, clock::random() as u32);
+        let intake = Intake::new(options.queue_octets, options.durability, clock, clock::random() as u32);
         let news = watch::Sender::new(0);
         let opening = Opening::new(options, run_records, news.clone());
         Self { inner: Arc::new(Inner { intake, opening, news, writer: Mutex::default() }) }
@@ -214,6 +216,7 @@ impl Store {
     }
 
     fn live(&self) -> Result<Arc<Live>, StoreError> {
+        self.inner.intake.settle(SETTLE);
         self.inner.opening.live().ok_or_else(|| StoreError::Unavailable {
             why: match self.health() {
                 Health::Failed { why, .. } => why,

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -12,8 +13,9 @@ use super::clock::Clock;
 use super::frame::{self, Unframeable};
 use super::health::HealthBoard;
 use super::locks::locked;
-use super::queue::{Queue, Refused, Ticket};
-use crate::trace::{Record, WallMicros};
+use super::options::Durability;
+use super::queue::{Push, Queue, Refused, Ticket};
+use crate::trace::{Record, RecordKind, WallMicros};
 
 /// Shared by all appenders and the writer.
 #[derive(Debug)]
@@ -21,12 +23,16 @@ pub(super) struct Intake {
     pub queue: Queue,
     pub clock: Clock,
     pub health: HealthBoard,
+    durability: Durability,
     /// Frames' checksums start from it; every file of this process names it.
     pub salt: u32,
     /// Tickets below this are decided.
     decided: AtomicU64,
     failed: Failed,
     groups: Mutex<Vec<Weak<Group>>>,
+    /// How many threads wait for records to be decided.
+    settling: Mutex<usize>,
+    settled: Condvar,
 }
 
 /// Hands records in. One per worker thread, cloned for its sessions: clones share a list of waiters.
@@ -74,8 +80,9 @@ struct Failed {
 const FAILURES_KEPT: usize = 256;
 
 impl Intake {
-    pub fn new(queue_octets: usize, clock: Clock, salt: u32) -> Arc<Self> {
+    pub fn new(queue_octets: usize, durability: Durability, clock: Clock, salt: u32) -> Arc<Self> {
         Arc::new(Self {
+            durability,
             queue: Queue::new(queue_octets),
             clock,
             health: HealthBoard::default(),
@@ -83,7 +90,21 @@ impl Intake {
             decided: AtomicU64::new(0),
             failed: Failed::default(),
             groups: Mutex::default(),
+            settling: Mutex::default(),
+            settled: Condvar::new(),
         })
+    }
+
+    /// Waits until what has been handed in so far is in the journal, so long at most: who asks after a reply finds its record.
+    pub fn settle(&self, patience: Duration) {
+        let end = self.queue.nudge();
+        if self.decided.load(Ordering::SeqCst) >= end {
+            return;
+        }
+        let mut settling = locked(&self.settling);
+        *settling += 1;
+        let waited = self.settled.wait_timeout_while(settling, patience, |_| self.decided.load(Ordering::SeqCst) < end);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 -= 1;
     }
 
     pub fn appender(self: &Arc<Self>) -> Appender {
@@ -100,6 +121,9 @@ impl Intake {
             self.failed.add(self.decided.load(Ordering::Relaxed)..end, why.clone());
         }
         self.decided.store(end, Ordering::SeqCst);
+        if *locked(&self.settling) > 0 {
+            self.settled.notify_all();
+        }
         let groups = locked(&self.groups);
         for group in groups.iter().filter_map(Weak::upgrade) {
             group.wake(end);
@@ -107,10 +131,13 @@ impl Intake {
     }
 
     fn outcome(&self, ticket: Ticket) -> Poll<Result<(), StoreFailure>> {
-        if self.decided.load(Ordering::SeqCst) <= ticket.0 {
+        if ticket.staged {
+            return Poll::Ready(Ok(()));
+        }
+        if self.decided.load(Ordering::SeqCst) <= ticket.number {
             return Poll::Pending;
         }
-        Poll::Ready(match self.failed.why(ticket.0) {
+        Poll::Ready(match self.failed.why(ticket.number) {
             None => Ok(()),
             Some(why) => Err(StoreFailure { why }),
         })
@@ -123,7 +150,7 @@ impl Appender {
     /// # Errors
     /// At once when the queue is full or the store can't be written; the loss is counted, and told by a gap record.
     pub fn append(&self, record: &Record) -> Result<Ticket, AppendError> {
-        self.push(record, false)
+        self.push(record, Push::Loud)
     }
 
     /// Hands in a record that nobody waits for: it is written within a millisecond or two, without a wake-up of its own under load.
@@ -131,7 +158,17 @@ impl Appender {
     /// # Errors
     /// As [`Appender::append`].
     pub fn append_quietly(&self, record: &Record) -> Result<Ticket, AppendError> {
-        self.push(record, true)
+        self.push(record, Push::Quiet)
+    }
+
+    /// Hands in a record as quietly, which counts as stored once it is with the kernel: at once where records are staged. Under
+    /// [`Durability::Synced`] that holds for marks only.
+    ///
+    /// # Errors
+    /// As [`Appender::append`].
+    pub fn append_staged(&self, record: &Record) -> Result<Ticket, AppendError> {
+        let enough = self.intake.durability == Durability::Written || record.kind() == RecordKind::Mark;
+        self.push(record, if enough { Push::Staged } else { Push::Quiet })
     }
 
     /// Ready once the record is stored to the configured degree, or could not be.
@@ -139,7 +176,7 @@ impl Appender {
         if let Poll::Ready(outcome) = self.intake.outcome(ticket) {
             return Poll::Ready(outcome);
         }
-        if self.group.register(ticket.0, cx.waker()) {
+        if self.group.register(ticket.number, cx.waker()) {
             self.intake.queue.nudge();
         }
         // The writer may have decided between the first look and the registration.
@@ -173,7 +210,7 @@ impl Appender {
         self.intake.health.health().is_ok()
     }
 
-    fn push(&self, record: &Record, quietly: bool) -> Result<Ticket, AppendError> {
+    fn push(&self, record: &Record, how: Push) -> Result<Ticket, AppendError> {
         let mut octets = locked(&self.group.frame);
         octets.clear();
         let at = self.intake.clock.now();
@@ -182,7 +219,7 @@ impl Appender {
             self.intake.health.lost(1);
             return Err(error.into());
         }
-        self.intake.queue.push(&octets, at, quietly).map_err(|refused| {
+        self.intake.queue.push(&octets, at, how).map_err(|refused| {
             self.intake.health.lost(1);
             match refused {
                 Refused::Full => AppendError::Full,

@@ -14,7 +14,7 @@ use super::batch::Batch;
 use super::cursor::Cursor;
 use super::day::Day;
 use super::locks::{reading, writing};
-use super::log::Log;
+use super::log::{Log, LogHeader};
 use super::segment::Segment;
 
 #[derive(Debug)]
@@ -82,8 +82,8 @@ impl Journal {
         days.entry(day).or_insert_with(made).clone()
     }
 
-    /// Starts a new file, the last of its day from now on.
-    pub fn start_file(&self, day: Day, salt: u32) -> io::Result<Arc<Log>> {
+    /// Starts a new file, the last of its day from now on, for records of that version of the stored form.
+    pub fn start_file(&self, day: Day, version: u16, salt: u32) -> io::Result<Arc<Log>> {
         let day = self.day_or_new(day);
         let journal = day.dir.join("journal");
         if !journal.is_dir() {
@@ -93,7 +93,7 @@ impl Journal {
         }
         let (mut file, first) = (day.next_file(), day.end());
         let log = loop {
-            match Log::create(log_path(&day.dir, file), file, first, salt) {
+            match Log::create(log_path(&day.dir, file), LogHeader { version, file, first, salt }) {
                 // A file that could not be read at start keeps its name.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => file += 1,
                 created => break Arc::new(created?),

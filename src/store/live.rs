@@ -21,6 +21,7 @@ use super::open::OpenError;
 use super::options::Options;
 use super::recover::{self, Loaded, Recovery};
 use super::retention;
+use super::staging::Staging;
 use crate::trace::Mark;
 
 /// What a store is opened for.
@@ -81,7 +82,16 @@ impl Opening {
         if self.live.get().is_some() {
             return Ok(());
         }
-        let (live, marks) = Live::open(self.options.clone(), self.run_records, self.news.clone())?;
+        let (live, marks) = Live::open(self.options.clone(), self.run_records, self.news.clone(), intake)?;
+        if let Some(dir) = self.options.staging.as_deref().filter(|_| purpose == Use::Serving) {
+            match Staging::create(dir, &self.options.dir, intake.salt) {
+                Ok(staging) => {
+                    tracing::info!(file = %staging.path().display(), "records are staged in memory on their way to the journal");
+                    intake.queue.stage_in(staging);
+                }
+                Err(error) => tracing::warn!(dir = %dir.display(), %error, "records can't be staged in memory: replies wait for the journal"),
+            }
+        }
         live.start(intake.appender(), marks, purpose);
         let _ = self.live.set(live);
         Ok(())
@@ -95,10 +105,15 @@ impl Opening {
 }
 
 impl Live {
-    fn open(options: Options, run_records: u32, news: watch::Sender<u64>) -> Result<(Arc<Self>, Vec<Mark>), OpenError> {
+    fn open(
+        options: Options,
+        run_records: u32,
+        news: watch::Sender<u64>,
+        intake: &Intake,
+    ) -> Result<(Arc<Self>, Vec<Mark>), OpenError> {
         let lock = super::open::take_lock(&options.dir)?;
         retention::sweep(&options.dir);
-        let Loaded { journal, marks, report } = recover::load(&options.dir)?;
+        let Loaded { journal, marks, report } = recover::load(&options.dir, intake.clock.now())?;
         let live = Self {
             index: Index::new(&options.dir, options.cache_octets),
             options,

@@ -16,7 +16,7 @@ use super::batch::{Batch, Slot};
 use super::frame::{self, Frame, NoFrame};
 use super::locks::{reading, writing};
 use super::marks::OpenMarks;
-use crate::trace::{RecordId, RecordKind, stored};
+use crate::trace::{RecordId, RecordKind};
 
 const MAGIC: &[u8; 8] = b"rscopelg";
 /// Version of the file format, apart from that of the records in it.
@@ -129,8 +129,7 @@ impl LogHeader {
 
 impl Log {
     /// Makes a new file. Its name is durable when this returns.
-    pub fn create(path: PathBuf, file: u32, first: u32, salt: u32) -> io::Result<Self> {
-        let header = LogHeader { version: stored::VERSION, file, first, salt };
+    pub fn create(path: PathBuf, header: LogHeader) -> io::Result<Self> {
         let handle = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         if let Err(error) = handle.write_all_at(&header.encode(), 0) {
             // A full disk: leave no empty file behind for each attempt.

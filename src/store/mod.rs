@@ -41,6 +41,7 @@ mod samples;
 mod seal;
 mod search;
 mod segment;
+mod staging;
 mod stats;
 mod stored;
 #[cfg(test)]
@@ -61,4 +62,5 @@ pub use options::{Durability, Options};
 pub use query::{Page, PageRequest, Query, Term};
 pub use queue::Ticket;
 pub use recover::RecoveryReport;
+pub use staging::default_dir as default_staging_dir;
 pub use stats::{Field, StoreStats};

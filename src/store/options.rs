@@ -17,6 +17,8 @@ pub enum Durability {
 pub struct Options {
     pub dir: PathBuf,
     pub durability: Durability,
+    /// Directory in memory where records wait for the journal (see `store::staging`); `None`: replies wait for the journal itself.
+    pub staging: Option<PathBuf>,
     /// Pause between group fsyncs under `Written`.
     pub sync_every: Duration,
     /// Octets of records that may wait for the writer.
@@ -36,6 +38,7 @@ impl Options {
         Self {
             dir: dir.into(),
             durability: Durability::Written,
+            staging: None,
             sync_every: Duration::from_millis(100),
             queue_octets: 32 << 20,
             segment_octets: 64 << 20,

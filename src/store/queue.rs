@@ -2,18 +2,42 @@
 //!
 //! Pushing is a short critical section: copy the frame, take a ticket, and wake the writer only if it sleeps. While the writer
 //! is at the disk whatever comes gathers into the next batch. After a batch the writer dozes for a moment before it falls
-//! asleep: what is pushed quietly meanwhile goes along without a wake-up of its own.
+//! asleep: what is pushed quietly meanwhile goes along without a wake-up of its own. Where records are staged nobody waits for the
+//! writer, and it takes its time: it looks every few milliseconds, and once more is worth a call.
 
 use std::borrow::Cow;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::locks::locked;
+use super::staging::Staging;
 use crate::trace::WallMicros;
 
 /// Stands for one record on its way to the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(pub(super) u64);
+pub struct Ticket {
+    pub(super) number: u64,
+    /// The kernel has the record already.
+    pub(super) staged: bool,
+}
+
+impl Ticket {
+    /// The kernel has it: there is nothing to wait for.
+    pub fn is_staged(self) -> bool {
+        self.staged
+    }
+}
+
+/// How a record is handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Push {
+    /// Wakes the writer unless it is awake.
+    Loud,
+    /// Leaves a dozing writer alone.
+    Quiet,
+    /// As quiet, and staged if that can be: to be with the kernel is enough for it.
+    Staged,
+}
 
 /// Records that could not be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +63,8 @@ pub(super) struct Taken {
     pub frames: Vec<u8>,
     /// Tickets below this are all in this batch or before it.
     pub end: u64,
+    /// What of it is staged; to be called done once it is in the journal.
+    pub generation: Option<u64>,
     pub loss: Option<Loss>,
     /// No more will come.
     pub closed: bool,
@@ -59,6 +85,9 @@ struct Inner {
     failing: bool,
     closed: bool,
     writer: Writer,
+    /// Somebody waits for what lies here.
+    hurried: bool,
+    staging: Option<Staging>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -72,13 +101,24 @@ enum Writer {
 
 /// How long a quiet push may lie while the writer dozes.
 const DOZE: Duration = Duration::from_millis(1);
+/// How long staged records gather.
+const GATHER: Duration = Duration::from_millis(2);
+/// How often the writer looks for staged records in vain before it falls asleep.
+const LOOKS: u32 = 50;
+/// Octets of staged records that are worth a call before their time.
+const WORTH_A_CALL: usize = 512 << 10;
 
 impl Queue {
     pub fn new(octets: usize) -> Self {
         Self { inner: Mutex::default(), wake: Condvar::new(), octets }
     }
 
-    pub fn push(&self, frame: &[u8], at: WallMicros, quietly: bool) -> Result<Ticket, Refused> {
+    /// From now on records may be staged.
+    pub fn stage_in(&self, staging: Staging) {
+        locked(&self.inner).staging = Some(staging);
+    }
+
+    pub fn push(&self, frame: &[u8], at: WallMicros, how: Push) -> Result<Ticket, Refused> {
         let mut inner = locked(&self.inner);
         let refused = if inner.closed {
             Some((Refused::Closed, "the store was closed"))
@@ -94,9 +134,16 @@ impl Queue {
             return Err(refused);
         }
         inner.frames.extend_from_slice(frame);
-        let ticket = Ticket(inner.next);
+        let ticket = Ticket { number: inner.next, staged: how == Push::Staged && inner.stage(frame) };
         inner.next += 1;
-        let wake = inner.writer == Writer::Asleep || (inner.writer == Writer::Dozing && !quietly);
+        let wake = match inner.writer {
+            Writer::Awake => false,
+            Writer::Dozing => how == Push::Loud || (ticket.staged && inner.frames.len() > WORTH_A_CALL),
+            Writer::Asleep => true,
+        };
+        if how == Push::Loud || inner.frames.len() > WORTH_A_CALL {
+            inner.hurried = true;
+        }
         if wake {
             inner.writer = Writer::Awake;
         }
@@ -107,33 +154,62 @@ impl Queue {
         Ok(ticket)
     }
 
-    /// Wakes the writer for what was pushed quietly.
-    pub fn nudge(&self) {
+    /// Wakes the writer for what was pushed quietly. Tickets below what is returned are in its hands then.
+    pub fn nudge(&self) -> u64 {
         let mut inner = locked(&self.inner);
-        if inner.writer != Writer::Awake && !inner.frames.is_empty() {
-            inner.writer = Writer::Awake;
-            drop(inner);
-            self.wake.notify_one();
+        let end = inner.next;
+        if !inner.frames.is_empty() {
+            inner.hurried = true;
+            if inner.writer != Writer::Awake {
+                inner.writer = Writer::Awake;
+                drop(inner);
+                self.wake.notify_one();
+            }
         }
+        end
     }
 
     /// Waits for records, and takes all there are. `spent` is the buffer of the batch before.
     pub fn take(&self, mut spent: Vec<u8>) -> Taken {
         spent.clear();
         let mut inner = locked(&self.inner);
-        let mut nap = Writer::Dozing;
-        while inner.frames.is_empty() && inner.loss.is_none() && !inner.closed {
-            inner.writer = nap;
-            inner = if nap == Writer::Dozing {
-                self.wake.wait_timeout(inner, DOZE).map_or_else(|poisoned| poisoned.into_inner().0, |(inner, _)| inner)
+        let (pause, most) = if inner.staging.is_some() { (GATHER, LOOKS) } else { (DOZE, 1) };
+        let mut looks = 0;
+        loop {
+            let some = !inner.frames.is_empty() || inner.loss.is_some();
+            let gathers = inner.staging.is_some() && !inner.hurried && looks == 0;
+            if inner.closed || (some && !gathers) {
+                break;
+            }
+            if some || looks < most {
+                inner.writer = Writer::Dozing;
+                inner = self.wake.wait_timeout(inner, pause).map_or_else(|poisoned| poisoned.into_inner().0, |(inner, _)| inner);
+                looks += 1;
             } else {
-                self.wake.wait(inner).unwrap_or_else(std::sync::PoisonError::into_inner)
-            };
-            nap = Writer::Asleep;
+                inner.writer = Writer::Asleep;
+                inner = self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner);
+                looks = 0;
+            }
         }
         inner.writer = Writer::Awake;
+        inner.hurried = false;
         let frames = std::mem::replace(&mut inner.frames, spent);
-        Taken { frames, end: inner.next, loss: inner.loss.take(), closed: inner.closed }
+        let generation = inner.staging.as_mut().map(Staging::turn);
+        Taken { frames, end: inner.next, generation, loss: inner.loss.take(), closed: inner.closed }
+    }
+
+    /// A generation of staged records is in the journal, or was given up.
+    pub fn done(&self, generation: Option<u64>) {
+        let mut inner = locked(&self.inner);
+        if let (Some(staging), Some(generation)) = (&mut inner.staging, generation) {
+            staging.done(generation);
+        }
+    }
+
+    /// Takes the staging file away, once all is written and nothing more is taken.
+    pub fn end_staging(&self) {
+        let staging = locked(&self.inner).staging.take();
+        staging.into_iter().for_each(Staging::remove);
     }
 
     /// Counts records that were taken and then could not be written.
@@ -159,7 +235,8 @@ impl Queue {
     pub fn failing(&self) -> Taken {
         let mut inner = locked(&self.inner);
         inner.failing = true;
-        Taken { frames: std::mem::take(&mut inner.frames), end: inner.next, loss: None, closed: inner.closed }
+        let generation = inner.staging.as_mut().map(Staging::turn);
+        Taken { frames: std::mem::take(&mut inner.frames), end: inner.next, generation, loss: None, closed: inner.closed }
     }
 
     /// What was lost since the last gap record.
@@ -186,6 +263,10 @@ impl Queue {
 }
 
 impl Inner {
+    fn stage(&mut self, frame: &[u8]) -> bool {
+        self.staging.as_mut().is_some_and(|staging| staging.keep(frame))
+    }
+
     fn lose(&mut self, records: u64, at: WallMicros, why: Cow<'static, str>) {
         match &mut self.loss {
             Some(loss) => {
@@ -202,11 +283,15 @@ impl Inner {
 mod tests {
     use super::*;
 
+    fn ticket(number: u64) -> Ticket {
+        Ticket { number, staged: false }
+    }
+
     #[test]
     fn what_was_pushed_is_taken_at_once_and_in_order() {
         let queue = Queue::new(100);
-        assert_eq!(queue.push(b"one", 1, false), Ok(Ticket(0)));
-        assert_eq!(queue.push(b"two", 2, true), Ok(Ticket(1)));
+        assert_eq!(queue.push(b"one", 1, Push::Loud), Ok(ticket(0)));
+        assert_eq!(queue.push(b"two", 2, Push::Quiet), Ok(ticket(1)));
         let taken = queue.take(Vec::new());
         assert_eq!((taken.frames.as_slice(), taken.end, taken.loss, taken.closed), (b"onetwo".as_slice(), 2, None, false));
     }
@@ -214,31 +299,31 @@ mod tests {
     #[test]
     fn a_full_queue_refuses_at_once_and_counts() {
         let queue = Queue::new(4);
-        assert_eq!(queue.push(b"full", 1, false), Ok(Ticket(0)));
-        assert_eq!(queue.push(b"x", 5, false), Err(Refused::Full));
-        assert_eq!(queue.push(b"y", 9, false), Err(Refused::Full));
+        assert_eq!(queue.push(b"full", 1, Push::Loud), Ok(ticket(0)));
+        assert_eq!(queue.push(b"x", 5, Push::Loud), Err(Refused::Full));
+        assert_eq!(queue.push(b"y", 9, Push::Loud), Err(Refused::Full));
         let loss = queue.take(Vec::new()).loss.unwrap();
         assert_eq!((loss.from, loss.until, loss.records), (5, 9, 2));
-        assert_eq!(queue.push(b"x", 10, false), Ok(Ticket(1)));
+        assert_eq!(queue.push(b"x", 10, Push::Loud), Ok(ticket(1)));
     }
 
     #[test]
     fn while_failing_everything_is_refused_and_counted() {
         let queue = Queue::new(100);
-        queue.push(b"given up", 4, false).unwrap();
+        queue.push(b"given up", 4, Push::Loud).unwrap();
         assert_eq!(queue.failing().frames, b"given up");
-        assert_eq!(queue.push(b"x", 5, false), Err(Refused::Failing));
+        assert_eq!(queue.push(b"x", 5, Push::Loud), Err(Refused::Failing));
         queue.mended();
         assert_eq!(queue.loss().map(|loss| loss.records), Some(1));
-        assert!(queue.push(b"x", 6, false).is_ok());
+        assert!(queue.push(b"x", 6, Push::Loud).is_ok());
     }
 
     #[test]
     fn after_closing_the_rest_is_still_taken() {
         let queue = Queue::new(100);
-        queue.push(b"last", 1, false).unwrap();
+        queue.push(b"last", 1, Push::Loud).unwrap();
         queue.close();
-        assert_eq!(queue.push(b"x", 2, false), Err(Refused::Closed));
+        assert_eq!(queue.push(b"x", 2, Push::Loud), Err(Refused::Closed));
         let taken = queue.take(Vec::new());
         assert_eq!((taken.frames.as_slice(), taken.closed), (b"last".as_slice(), true));
     }

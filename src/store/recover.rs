@@ -1,6 +1,8 @@
 //! What is done to a store directory before it is used again: torn tails are cut, leftovers removed, files put in order.
 
+use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +14,8 @@ use super::log::{Damage, HEADER, Log, NoLog};
 use super::marks::OpenMarks;
 use super::open::OpenError;
 use super::segment::{NoSegment, Segment, unfinished};
-use crate::trace::Mark;
+use super::staging::{self, Leftover};
+use crate::trace::{Mark, WallMicros};
 
 /// What recovery found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct RecoveryReport {
     pub unreadable: Vec<(PathBuf, String)>,
     /// Records in the journal.
     pub records: u64,
+    /// Records, and marks, that a dead process had staged in memory and not yet brought to the journal.
+    pub staged: u64,
     /// Records that were indexed anew from the journal.
     pub replayed: u64,
     /// Days whose index was lost or broken, and is being made anew.
@@ -52,7 +57,7 @@ pub(super) struct Loaded {
     pub report: RecoveryReport,
 }
 
-pub(super) fn load(dir: &Path) -> Result<Loaded, OpenError> {
+pub(super) fn load(dir: &Path, now: WallMicros) -> Result<Loaded, OpenError> {
     let journal = Journal::new(dir.to_owned());
     let mut marks = OpenMarks::default();
     let mut report = RecoveryReport::default();
@@ -66,7 +71,51 @@ pub(super) fn load(dir: &Path) -> Result<Loaded, OpenError> {
             }
         }
     }
+    take_in_staged(dir, &journal, now, &mut marks, &mut report)?;
     Ok(Loaded { journal, marks: marks.decoded(), report })
+}
+
+/// Brings what a dead process had staged to the journal, into a file of its own.
+fn take_in_staged(
+    dir: &Path,
+    journal: &Journal,
+    now: WallMicros,
+    marks: &mut OpenMarks,
+    report: &mut RecoveryReport,
+) -> Result<(), OpenError> {
+    let Some(left) = Leftover::find(dir).map_err(OpenError::io(&dir.join(staging::LINK)))? else { return Ok(()) };
+    let missing = missing(journal, &left).map_err(OpenError::io(dir))?;
+    if !missing.is_empty() {
+        let log = journal.start_file(Day::of(now), left.version, left.salt).map_err(OpenError::io(dir))?;
+        log.write(&missing).and_then(|()| log.sync()).map_err(OpenError::io(&log.path))?;
+        log.publish(&missing);
+        log.finish();
+        let octets = [&[0; HEADER], missing.as_slice()].concat();
+        let scan = super::log::scan(&log.path, left.salt, &octets);
+        marks.note(left.version, &octets, &scan);
+        report.records += scan.starts.len() as u64;
+        report.staged = scan.kinds.iter().sum();
+    }
+    left.remove();
+    Ok(())
+}
+
+/// What of the leftovers no file of the process that left them has.
+fn missing(journal: &Journal, left: &Leftover) -> io::Result<Vec<u8>> {
+    let mut written = HashSet::new();
+    if left.has_in_flight() {
+        for file in journal.days().iter().flat_map(|day| day.files()) {
+            if let Form::Log(log) = file.form()
+                && log.header.salt == left.salt
+            {
+                log.each_frame(|frame| {
+                    written.insert((frame.kind, frame.id));
+                    Ok(())
+                })?;
+            }
+        }
+    }
+    Ok(left.missing(|kind, id| written.contains(&(kind, id))))
 }
 
 /// The days of a store, oldest first.

@@ -14,7 +14,7 @@ use super::live::{Live, Opening, Use};
 use super::log::Log;
 use super::options::Durability;
 use super::queue::Loss;
-use crate::trace::{Gap, Record};
+use crate::trace::{Gap, Record, stored};
 
 /// Between attempts to write again after a failure.
 const RETRY: Duration = Duration::from_secs(1);
@@ -49,9 +49,11 @@ impl Writer {
             if let Some(loss) = taken.loss.take() {
                 self.tell(loss, &mut taken.frames);
             }
+            frame::drop_answered_marks(&mut taken.frames);
             match self.store(&taken.frames) {
                 Ok(()) => {
                     self.end = taken.end;
+                    self.intake.queue.done(taken.generation);
                     self.intake.decide(taken.end, None);
                     self.ring();
                 }
@@ -114,7 +116,7 @@ impl Writer {
             Some(last) if last > today && last.number() - today.number() <= 1 => last,
             _ => today,
         };
-        let log = live.journal.start_file(day, self.intake.salt)?;
+        let log = live.journal.start_file(day, stored::VERSION, self.intake.salt)?;
         self.active = Some(Active { day, log: log.clone() });
         Ok(log)
     }
@@ -136,6 +138,7 @@ impl Writer {
     fn fail(&mut self, end: u64, error: &io::Error) {
         let now = self.intake.clock.now();
         let given_up = self.intake.queue.failing();
+        self.intake.queue.done(given_up.generation);
         let lost = given_up.end.max(end) - self.end;
         self.end = given_up.end.max(end);
         let why: Arc<str> = error.to_string().into();
@@ -220,5 +223,6 @@ impl Writer {
         {
             tracing::error!(%error, file = %active.log.path.display(), "the journal could not be synced at the end");
         }
+        self.intake.queue.end_staging();
     }
 }

@@ -1,0 +1,297 @@
+//! Records on their way to the journal, kept by the kernel meanwhile: a file in memory (tmpfs) that a killed process leaves behind.
+//!
+//! Handing a record to the writer thread and waiting for it costs two wake-ups, which is most of what a small message is delayed by.
+//! Copying into this file, which is mapped, costs neither a call nor a disk, and what it holds survives the death of the process as well
+//! as what was written to the journal does. So a record that lies here counts as `written`; the writer moves what has gathered to the
+//! journal every few milliseconds, and the next start takes in what a dead process left.
+//!
+//! `header, two halves`. Records gather in one half while the writer takes the other to the journal. Each is preceded by the number of its
+//! generation (u64): a half is read as far as that stays the same. The header says which generation reached the journal last; of the one
+//! after it some records may have.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use memmap2::MmapMut;
+
+use super::clock;
+use super::frame;
+use crate::trace::{RecordId, RecordKind, stored};
+
+const MAGIC: &[u8; 8] = b"rscopest";
+const FORMAT: u16 = 1;
+const HEADER: usize = 4096;
+/// Where the header holds the generation that reached the journal last.
+const DONE_AT: usize = 16;
+const DIR_AT: usize = 32;
+/// Octets of one half: some hundred records, several times what gathers until the writer looks.
+const HALF: usize = 1 << 20;
+/// Octets of a generation's number.
+const NUMBER: usize = 8;
+/// In the store's directory: a link to the file in memory.
+pub(super) const LINK: &str = "staging";
+const PREFIX: &str = "relayscope-";
+const SUFFIX: &str = ".staging";
+
+/// The staging file of this process.
+#[derive(Debug)]
+pub(super) struct Staging {
+    map: MmapMut,
+    /// Holds the lock.
+    _file: File,
+    path: PathBuf,
+    link: PathBuf,
+    generation: u64,
+    filled: usize,
+}
+
+/// Where staging files go if nothing else is said; `None` where they would not outlive the process: in a container whose memory goes
+/// with it, and where there is no file system in memory.
+pub fn default_dir() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let lone = std::process::id() == 1;
+    let in_container = kind_of_mount(&mounts, "/").is_none_or(|kind| matches!(kind, "overlay" | "aufs" | "fuse.fuse-overlayfs"));
+    (!lone && !in_container && kind_of_mount(&mounts, "/dev/shm") == Some("tmpfs")).then(|| PathBuf::from("/dev/shm"))
+}
+
+/// The file system mounted last at a place (proc_pid_mountinfo(5)).
+fn kind_of_mount<'a>(mounts: &'a str, place: &str) -> Option<&'a str> {
+    let kind = |line: &'a str| {
+        let (mount, source) = line.split_once(" - ")?;
+        (mount.split(' ').nth(4)? == place).then(|| source.split(' ').next()).flatten()
+    };
+    mounts.lines().rev().find_map(kind)
+}
+
+impl Staging {
+    /// Makes the file in `dir`, all of its memory taken, and links it from the store's directory.
+    pub fn create(dir: &Path, store_dir: &Path, salt: u32) -> io::Result<Self> {
+        sweep(dir);
+        let path = dir.join(format!("{PREFIX}{:016x}{SUFFIX}", clock::random()));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        let link = store_dir.join(LINK);
+        let made = prepare(&file, &header(salt, &fs::canonicalize(store_dir)?)).and_then(|map| {
+            remove_if_there(&link)?;
+            symlink(&path, &link)?;
+            Ok(map)
+        });
+        match made {
+            Ok(map) => Ok(Self { map, _file: file, path, link, generation: 1, filled: 0 }),
+            Err(error) => {
+                let _ = fs::remove_file(&path);
+                Err(error)
+            }
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps a frame; false if there is no room for it until the next [`Staging::turn`].
+    pub fn keep(&mut self, frame: &[u8]) -> bool {
+        if self.filled + NUMBER + frame.len() > HALF {
+            return false;
+        }
+        let start = place_of(self.generation) + self.filled;
+        let (number, room) = self.map[start..start + NUMBER + frame.len()].split_at_mut(NUMBER);
+        number.copy_from_slice(&self.generation.to_le_bytes());
+        room.copy_from_slice(frame);
+        self.filled += NUMBER + frame.len();
+        true
+    }
+
+    /// The writer takes all that was kept so far: what comes now goes into the other half. The generation before must be done.
+    pub fn turn(&mut self) -> u64 {
+        self.generation += 1;
+        self.filled = 0;
+        self.generation - 1
+    }
+
+    /// A generation has reached the journal, or was given up.
+    pub fn done(&mut self, generation: u64) {
+        self.map[DONE_AT..DONE_AT + NUMBER].copy_from_slice(&generation.to_le_bytes());
+    }
+
+    /// Takes the file away: everything in it has reached the journal.
+    pub fn remove(self) {
+        let _ = fs::remove_file(&self.link);
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn place_of(generation: u64) -> usize {
+    HEADER + (generation % 2) as usize * HALF
+}
+
+fn header(salt: u32, store_dir: &Path) -> Vec<u8> {
+    let mut header = vec![0; HEADER];
+    header[..8].copy_from_slice(MAGIC);
+    header[8..10].copy_from_slice(&FORMAT.to_le_bytes());
+    header[10..12].copy_from_slice(&stored::VERSION.to_le_bytes());
+    header[12..16].copy_from_slice(&salt.to_le_bytes());
+    let dir = store_dir.as_os_str().as_encoded_bytes();
+    let kept = dir.len().min(HEADER - DIR_AT);
+    header[DIR_AT..DIR_AT + kept].copy_from_slice(&dir[..kept]);
+    header
+}
+
+/// The lock shows that the process lives. Memory that can't be had is missed here, not at the first record.
+#[allow(unsafe_code, reason = "measured: with a call for each record a message of 4 KiB costs 4 % more CPU")]
+fn prepare(file: &File, header: &[u8]) -> io::Result<MmapMut> {
+    file.try_lock()?;
+    file.write_all_at(header, 0)?;
+    file.write_all_at(&vec![0; 2 * HALF], HEADER as u64)?;
+    // SAFETY: the file was made by this process just now, under a name of its own, readable and writable by this user alone, and is
+    // neither made shorter nor written by any other means while it is mapped: whoever else finds it sees the lock and lets it be.
+    unsafe { MmapMut::map_mut(file) }
+}
+
+/// What a dead process had not brought to its journal.
+#[derive(Debug)]
+pub(super) struct Leftover {
+    pub version: u16,
+    pub salt: u32,
+    /// Frames that are in no file of the journal.
+    pub fresh: Vec<u8>,
+    /// Frames of the batch that was on its way: each may or may not be in the newest file.
+    pub in_flight: Vec<u8>,
+    path: PathBuf,
+    link: PathBuf,
+    /// Made for this directory; otherwise the store was copied or moved.
+    own: bool,
+}
+
+impl Leftover {
+    /// What lies there of the store in `dir`. A file that was copied with the store serves as well as the one in memory.
+    pub fn find(dir: &Path) -> io::Result<Option<Self>> {
+        let link = dir.join(LINK);
+        let path = fs::read_link(&link).unwrap_or_else(|_| link.clone());
+        let Some(file) = open_ours(&path)? else { return Ok(None) };
+        if file.try_lock().is_err() {
+            return Ok(None); // a living process of a store that this one is a copy of
+        }
+        let mut octets = vec![0; HEADER + 2 * HALF];
+        match file.read_exact_at(&mut octets, 0) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            read => read?,
+        }
+        let Some((header, halves)) = octets.split_at_checked(HEADER) else { return Ok(None) };
+        let Some((version, salt, done)) = read_header(header) else { return Ok(None) };
+        let own = fs::canonicalize(dir).is_ok_and(|dir| recorded_dir(header) == dir.as_os_str().as_encoded_bytes());
+        let mut left = Self { version, salt, fresh: Vec::new(), in_flight: Vec::new(), path, link, own };
+        for half in halves.chunks(HALF) {
+            let Some((generation, frames)) = generation(salt, half) else { continue };
+            match generation.checked_sub(done) {
+                None | Some(0) => {}
+                Some(1) => left.in_flight = frames,
+                Some(_) => left.fresh = frames,
+            }
+        }
+        Ok(Some(left))
+    }
+
+    pub fn has_in_flight(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// Frames that the journal doesn't have, in order, given what its newest file has.
+    pub fn missing(&self, has: impl Fn(RecordKind, RecordId) -> bool) -> Vec<u8> {
+        let mut missing = Vec::new();
+        let mut rest = self.in_flight.as_slice();
+        while let Ok(found) = frame::parse(self.salt, rest) {
+            let (this, behind) = rest.split_at(found.len());
+            if !has(found.kind, found.id) {
+                missing.extend_from_slice(this);
+            }
+            rest = behind;
+        }
+        missing.extend_from_slice(&self.fresh);
+        missing
+    }
+
+    /// Takes it away: all of it is in the journal.
+    pub fn remove(self) {
+        let _ = fs::remove_file(&self.link);
+        if self.own {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Opens a staging file if it is there and this user made it: anybody may put files where those in memory live.
+fn open_ours(path: &Path) -> io::Result<Option<File>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() && found.uid() == fs::metadata("/proc/self")?.uid() => {}
+        Ok(found) => {
+            tracing::warn!(file = %path.display(), owner = found.uid(), "not a staging file of this user: left alone, and not read");
+            return Ok(None);
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    OpenOptions::new().read(true).write(true).open(path).map(Some)
+}
+
+/// Version of the stored form, salt, and the generation that is done.
+fn read_header(header: &[u8]) -> Option<(u16, u32, u64)> {
+    let u16_at = |at: usize| Some(u16::from_le_bytes(*header.get(at..)?.first_chunk()?));
+    if !header.starts_with(MAGIC) || u16_at(8)? != FORMAT {
+        return None;
+    }
+    let salt = u32::from_le_bytes(*header.get(12..)?.first_chunk()?);
+    let done = u64::from_le_bytes(*header.get(DONE_AT..)?.first_chunk()?);
+    Some((u16_at(10)?, salt, done))
+}
+
+fn recorded_dir(header: &[u8]) -> &[u8] {
+    let dir = header.get(DIR_AT..).unwrap_or_default();
+    let end = dir.iter().position(|octet| *octet == 0).unwrap_or(dir.len());
+    dir.get(..end).unwrap_or(dir)
+}
+
+/// The generation that a half holds, and its frames as far as they are whole.
+fn generation(salt: u32, half: &[u8]) -> Option<(u64, Vec<u8>)> {
+    let number = *half.first_chunk::<NUMBER>()?;
+    let mut frames = Vec::new();
+    let mut rest = half;
+    while let Some((_, behind)) = rest.split_first_chunk::<NUMBER>().filter(|(next, _)| **next == number) {
+        let Ok(found) = frame::parse(salt, behind) else { break };
+        let (this, behind) = behind.split_at(found.len());
+        frames.extend_from_slice(this);
+        rest = behind;
+    }
+    let number = u64::from_le_bytes(number);
+    (number > 0).then_some((number, frames))
+}
+
+/// Removes what stores left behind that are no more: nobody else would.
+fn sweep(dir: &Path) {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let named = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        let ours = || fs::symlink_metadata(&path).is_ok_and(|found| fs::metadata("/proc/self").is_ok_and(|own| own.uid() == found.uid()));
+        if !named || !ours() {
+            continue;
+        }
+        let Ok(Some(file)) = open_ours(&path) else { continue };
+        let mut header = vec![0; HEADER];
+        if file.try_lock().is_err() || file.read_exact_at(&mut header, 0).is_err() {
+            continue;
+        }
+        let store = std::str::from_utf8(recorded_dir(&header)).map(PathBuf::from);
+        if store.is_ok_and(|store| fs::read_link(store.join(LINK)).is_ok_and(|target| target == path)) {
+            continue; // its store will take it in
+        }
+        let _ = fs::remove_file(&path);
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
