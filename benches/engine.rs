@@ -9,7 +9,7 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use relayscope::config::{self, Overrides};
 use relayscope::relay::{Action, Connected, Machine, SessionFacts, Wire};
-use relayscope::trace::{Leg, Origin, RecordId, stored};
+use relayscope::trace::{Kept, Leg, Origin, RecordId, stored};
 
 #[allow(dead_code)]
 #[path = "relay/message.rs"]
@@ -61,8 +61,10 @@ impl Paper {
                     self.journal = stored::encode(&record, std::mem::take(&mut self.journal)).unwrap_or_default();
                     machine.stored(now, true, self);
                 }
-                Action::AppendMark { record } => {
-                    self.journal = stored::encode(&record, std::mem::take(&mut self.journal)).unwrap_or_default();
+                Action::AppendMark => {
+                    if let Some(mark) = machine.mark() {
+                        self.journal = stored::encode_mark(&mark, std::mem::take(&mut self.journal)).unwrap_or_default();
+                    }
                     machine.mark_stored(now, true, self);
                 }
                 Action::StartTls { .. } | Action::Close { .. } | Action::Abort { .. } => {}
@@ -89,11 +91,12 @@ impl Paper {
 fn session(paper: &mut Paper) -> Option<Machine> {
     let smart_host = Overrides { smart_host: Some("127.0.0.1:25".to_owned()), ..Overrides::default() };
     let options = config::load_text(Path::new("bench.toml"), "", &smart_host).ok()?.sessions.first()?.clone();
+    let origin = Origin { node: "relay1".into(), proxy_version: "0.1.0".into(), config_digest: "0123456789abcdef".into() };
     let facts = SessionFacts {
         id: RecordId::from_parts(1_795_428_131_000, 7),
         random: 7,
         at: 1_795_428_131_000_000,
-        origin: Arc::new(Origin { node: "relay1".into(), proxy_version: "0.1.0".into(), config_digest: "0123456789abcdef".into() }),
+        origin: Arc::new(Kept::new(origin)),
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         client_port: 40_000,
     };

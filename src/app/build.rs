@@ -12,7 +12,7 @@ use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls, self_signed};
 use crate::proxy::{Context, Counters, Desk, HostHealth, Roster};
 use crate::relay::options::{self, SessionOptions};
-use crate::trace::Origin;
+use crate::trace::{Kept, Origin};
 
 /// What all workers share.
 pub(super) struct Built {
@@ -98,11 +98,11 @@ impl Built {
         let upstream = &session.upstream.name;
         Some(Context {
             options: session.clone(),
-            origin: Arc::new(Origin {
+            origin: Arc::new(Kept::new(Origin {
                 node: loaded.node.clone(),
                 proxy_version: env!("CARGO_PKG_VERSION").to_owned(),
                 config_digest: loaded.digest.clone(),
-            }),
+            })),
             server_tls: self.server_tls.get(&session.listener.name).cloned(),
             client_tls: self.client_tls.get(upstream)?.clone(),
             resolver: self.resolver.clone(),

@@ -26,14 +26,14 @@ pub struct Headers {
     pub client_queue_id: Option<String>,
     /// The limit came before the end of the header section.
     pub cut: bool,
-    /// BLAKE3, hex, of the header section as captured: dot-stuffing removed, without the empty line.
-    pub digest: String,
+    /// BLAKE3 of the header section as captured: dot-stuffing removed, without the empty line.
+    pub digest: [u8; 32],
 }
 
 impl Headers {
     /// Reads a header section. It ends early at a line that can't be part of one: what follows is body, and stays unread.
     pub fn read(section: &[u8], cut: bool) -> Self {
-        let mut headers = Self { cut, digest: blake3::hash(section).to_hex().to_string(), ..Self::default() };
+        let mut headers = Self { cut, digest: blake3::hash(section).into(), ..Self::default() };
         let mut rest = section;
         if rest.starts_with(b"From ") || rest.starts_with(b">From ") {
             rest = behind_line(rest); // an mbox separator that a careless program left there
@@ -215,7 +215,7 @@ mod tests {
             received_count: 2,
             client_queue_id: Some("4F1A2B".into()),
             cut: false,
-            digest: blake3::hash(section.as_bytes()).to_hex().to_string(),
+            digest: blake3::hash(section.as_bytes()).into(),
         };
         assert_eq!(read(section), expected);
     }

@@ -118,7 +118,7 @@ fn hop(transaction: &Transaction, joined_by: JoinedBy) -> Hop {
         upstream_queue_id: outcome.upstream_queue_id.clone(),
         recipients: u32::try_from(transaction.envelope.recipients.len()).unwrap_or(u32::MAX),
         size: transaction.message.size,
-        body_digest: transaction.message.body_digest.clone(),
+        body_digest: transaction.message.body_digest.map(|digest| digest.to_string()),
         phases: (&transaction.phases).into(),
         flags: transaction.flags.iter().copied().map(Word).collect(),
         joined_by,

@@ -120,8 +120,8 @@ fn kin(group: &Group) -> Vec<Query> {
     let attempts = || group.attempts.iter().map(|(it, _)| it);
     if let Some(id) = attempts().find_map(|it| it.message.message_id.as_deref()) {
         queries.push(Query::of(Term::MessageId(format!("<{id}>"))));
-    } else if let Some(digest) = attempts().find_map(|it| it.message.body_digest.as_deref()) {
-        queries.push(Query::of(Term::BodyDigest(digest.to_owned())));
+    } else if let Some(digest) = attempts().find_map(|it| it.message.body_digest) {
+        queries.push(Query::of(Term::BodyDigest(digest)));
     }
     let (Some(first), Some(last)) = (attempts().next(), attempts().next_back()) else { return queries };
     for recipient in first.envelope.recipients.iter().take(KIN_RECIPIENTS) {

@@ -12,6 +12,7 @@ use super::nearest::nearest_word;
 use super::reading::Reading;
 use super::when::{self, Edge};
 use crate::store::{Query, Term};
+use crate::trace::digest::NotADigest;
 use crate::trace::json::Time;
 use crate::trace::{Flag, Record, RecordId, RecordKind, Stage, State, WallMicros};
 
@@ -142,7 +143,7 @@ impl What {
             "address" => Term::Address(value.to_owned()),
             "domain" => Term::Domain(value.trim_start_matches('@').to_owned()),
             "subject" => Term::Subject(value.to_owned()),
-            "digest" => Term::BodyDigest(value.to_owned()),
+            "digest" => Term::BodyDigest(value.parse().map_err(|error: NotADigest| wrong(error.to_string()))?),
             "client" => Term::ClientIp(ip()?),
             "helo" => Term::Helo(value.to_owned()),
             "auth-user" => Term::AuthUser(value.to_owned()),

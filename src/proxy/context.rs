@@ -11,12 +11,12 @@ use super::health::HostHealth;
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls};
 use crate::relay::options::SessionOptions;
-use crate::trace::Origin;
+use crate::trace::{Kept, Origin};
 
 /// Shared by all sessions of one listener on one worker.
 pub struct Context {
     pub options: Arc<SessionOptions>,
-    pub origin: Arc<Origin>,
+    pub origin: Arc<Kept<Origin>>,
     /// Absent where the listener offers no TLS.
     pub server_tls: Option<Arc<ServerTls>>,
     pub client_tls: Arc<ClientTls>,

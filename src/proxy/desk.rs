@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::store::{AppendError, Appender, Ticket};
-use crate::trace::Record;
+use crate::trace::{MarkView, Record};
 
 /// One per worker.
 #[derive(Debug)]
@@ -43,9 +43,13 @@ impl Desk {
         Ok(ticket)
     }
 
-    /// Hands in a record that can wait for the next one's wake-up.
-    pub fn append_quietly(&self, record: &Record) -> Result<Ticket, AppendError> {
-        self.appender.append_staged(record)
+    /// Hands in a mark. Unless hurried it can wait for the next record's wake-up.
+    pub fn append_mark(&self, mark: &MarkView<'_>, hurried: bool) -> Result<Ticket, AppendError> {
+        let ticket = self.appender.append_mark(mark)?;
+        if hurried && !ticket.is_staged() {
+            self.hurry(ticket);
+        }
+        Ok(ticket)
     }
 
     pub fn is_stored(&self, ticket: Ticket) -> bool {

@@ -356,7 +356,7 @@ impl Session {
                         }
                     }
                 }
-                Action::AppendMark { record } => match self.append_mark(&record) {
+                Action::AppendMark => match self.append_mark() {
                     Ok(ticket) if !ticket.is_staged() => self.mark = Some(ticket),
                     outcome => {
                         let now = self.now();
@@ -381,13 +381,12 @@ impl Session {
     }
 
     /// With few sessions the mark is written while the client sends its message. With many it goes along with others' records.
-    fn append_mark(&self, record: &trace::Record) -> Result<Ticket, AppendError> {
+    fn append_mark(&self) -> Result<Ticket, AppendError> {
         const FEW: usize = 4;
-        if self.context.counters.sessions_open.load(Ordering::Relaxed) <= FEW {
-            self.context.desk.append(record)
-        } else {
-            self.context.desk.append_quietly(record)
-        }
+        // Without a transaction (it ended within the same octets) there is nothing to mark.
+        let Some(mark) = self.machine.mark() else { return Err(AppendError::Closed) };
+        let hurried = self.context.counters.sessions_open.load(Ordering::Relaxed) <= FEW;
+        self.context.desk.append_mark(&mark, hurried)
     }
 
     /// Sends what is gathered for both legs, and does what was to follow.

@@ -8,7 +8,7 @@ use super::recorder::{Verdict, reply_of, state_of};
 use super::replies::OwnReply;
 use crate::message::{HeaderCapture, Headers};
 use crate::smtp::{BareNewlines, EndOfData, Found, ReplyView, TERMINATOR};
-use crate::trace::{Actor, Flag, Flow, Leg, Reply, Stage, State};
+use crate::trace::{Actor, Digest, Flag, Flow, Leg, Reply, Stage, State};
 
 /// What is learnt of a message while it passes.
 #[derive(Debug)]
@@ -124,9 +124,9 @@ impl Machine {
     fn append_mark(&mut self) {
         self.mark = MarkState::None;
         self.mark_since = 0;
-        if let Some(record) = self.recorder.mark() {
+        if self.recorder.in_transaction() {
             self.mark = MarkState::Pending;
-            self.actions.push_back(Action::AppendMark { record: Box::new(record) });
+            self.actions.push_back(Action::AppendMark);
         }
     }
 
@@ -252,7 +252,7 @@ impl Machine {
         let Some(message) = self.recorder.message_mut() else { return };
         message.size = body.size();
         message.bare_newlines = bare;
-        message.body_digest = complete.then(|| body.hasher.finalize().to_hex().to_string());
+        message.body_digest = complete.then(|| Digest(body.hasher.finalize().into()));
         if let Some(headers) = headers {
             message.message_id = headers.message_id;
             message.subject = headers.subject;
@@ -263,7 +263,7 @@ impl Machine {
             message.auto_submitted = headers.auto_submitted;
             message.received_count = headers.received_count;
             message.client_queue_id = headers.client_queue_id;
-            message.header_digest = Some(headers.digest);
+            message.header_digest = Some(Digest(headers.digest));
         }
     }
 

@@ -8,7 +8,7 @@ use super::negotiation::Negotiation;
 use super::options::{OnStoreFailure, SessionOptions};
 use super::recorder::{Recorder, SessionFacts};
 use crate::smtp::{Extensions, ReplyScanner, auth::Exchange, next_line};
-use crate::trace::{Actor, Dns, Envelope, Flag, Leg, Recipient, Record, RecordId, Stage, Tls, Tried};
+use crate::trace::{Actor, Dns, Envelope, Flag, Leg, MarkView, Recipient, Record, RecordId, Stage, Tls, Tried};
 
 /// Where octets go. The implementer gathers what one input causes and sends it in one write.
 pub trait Wire {
@@ -25,8 +25,8 @@ pub enum Action {
     StartTls { leg: Leg },
     /// Append to the journal. With `then_reply`, answer with [`Machine::stored`] once it is durable (or failed).
     Append { record: Box<Record>, then_reply: bool },
-    /// Append without haste; answer with [`Machine::mark_stored`] once it is durable (or failed).
-    AppendMark { record: Box<Record> },
+    /// Append [`Machine::mark`] without haste; answer with [`Machine::mark_stored`] once it is durable (or failed).
+    AppendMark,
     /// Send what is gathered for the leg, then close it in an orderly way.
     Close { leg: Leg },
     /// Close at once; octets not yet sent are dropped. The peer must not take the message for complete.
@@ -318,6 +318,11 @@ impl Machine {
     /// Says whether the store works, for `on_store_failure = "defer"`. To be called before octets are passed in.
     pub fn set_store_failed(&mut self, failed: bool) {
         self.store_failed = failed;
+    }
+
+    /// The open-transaction mark, while there is a transaction.
+    pub fn mark(&self) -> Option<MarkView<'_>> {
+        self.recorder.mark()
     }
 
     /// End-of-data waits for the mark.

@@ -2,14 +2,15 @@
 //!
 //! It decides nothing about the relay. Times come in as µs since the session began; the one wall-clock reading is the session's.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::options::Limits;
 use crate::smtp::ReplyView;
 use crate::trace::{
-    Actor, Auth, Client, Direction, EndHow, Ended, Envelope, Flag, Flow, Leg, Line, LineText, Mark, Message, Origin, Outcome, Phases,
-    Recipient, Record, RecordId, Reply, Session, Stage, State, Timeline, Tls, Transaction, Upstream, WallMicros,
+    Actor, Auth, Client, Direction, EndHow, Ended, Envelope, Flag, Flow, Kept, Leg, MarkView, Message, Origin, Outcome, Phases, Recipient,
+    Record, RecordId, Reply, Session, Stage, State, Timeline, Tls, Transaction, Upstream, WallMicros,
 };
 
 /// What is known of a session before its first octet.
@@ -19,7 +20,7 @@ pub struct SessionFacts {
     /// 80 random bits, from which the transactions' ids are made.
     pub random: u128,
     pub at: WallMicros,
-    pub origin: Arc<Origin>,
+    pub origin: Arc<Kept<Origin>>,
     pub client_ip: IpAddr,
     pub client_port: u16,
 }
@@ -41,8 +42,8 @@ pub struct Recorder {
     listener: String,
     direction: Direction,
     limits: Arc<Limits>,
-    pub client: Arc<Client>,
-    pub upstream: Arc<Upstream>,
+    pub client: Arc<Kept<Client>>,
+    pub upstream: Arc<Kept<Upstream>>,
     /// Phases of the session: DNS, connect, banner, TLS, AUTH.
     pub phases: Phases,
     timeline: Timeline,
@@ -73,8 +74,8 @@ impl Recorder {
             listener,
             direction,
             limits,
-            client: Arc::new(client),
-            upstream: Arc::new(upstream),
+            client: Arc::new(client.into()),
+            upstream: Arc::new(upstream.into()),
             phases: Phases::default(),
             timeline: Timeline::default(),
             flags: Vec::new(),
@@ -90,11 +91,11 @@ impl Recorder {
     }
 
     pub fn client_mut(&mut self) -> &mut Client {
-        Arc::make_mut(&mut self.client)
+        &mut *Arc::make_mut(&mut self.client)
     }
 
     pub fn upstream_mut(&mut self) -> &mut Upstream {
-        Arc::make_mut(&mut self.upstream)
+        &mut *Arc::make_mut(&mut self.upstream)
     }
 
     pub fn set_tls(&mut self, leg: Leg, tls: Tls) {
@@ -120,26 +121,25 @@ impl Recorder {
 
     /// A line one leg sent or got, already redacted.
     pub fn line(&mut self, now: u64, leg: Leg, flow: Flow, text: &[u8]) {
-        let text = bounded(text, self.limits.timeline_line);
-        self.push(Line { t_us: now, leg, flow, text: LineText::Own(text) });
+        if self.has_room(1) {
+            self.timeline.push(now, leg, flow, &bounded_text(text, self.limits.timeline_line));
+        }
     }
 
     /// A line that came in on one leg and went out on the other as it was.
     pub fn relayed(&mut self, now: u64, from: Leg, text: &[u8]) {
-        let to = match from {
-            Leg::Client => Leg::Upstream,
-            Leg::Upstream => Leg::Client,
-        };
-        self.line(now, from, Flow::In, text);
-        self.push(Line { t_us: now, leg: to, flow: Flow::Out, text: LineText::SameAs(1) });
+        if self.has_room(2) {
+            self.timeline.push_relayed(now, from, &bounded_text(text, self.limits.timeline_line));
+        }
     }
 
-    fn push(&mut self, line: Line) {
-        if self.timeline.lines.len() < self.limits.timeline_lines {
-            self.timeline.lines.push(line);
-        } else {
-            self.timeline.cut = self.timeline.cut.saturating_add(1);
+    /// Whether the timeline takes that many lines more; otherwise they are counted.
+    fn has_room(&mut self, lines: u32) -> bool {
+        let room = self.timeline.len() + lines as usize <= self.limits.timeline_lines;
+        if !room {
+            self.timeline.cut = self.timeline.cut.saturating_add(lines);
         }
+        room
     }
 
     pub fn in_transaction(&self) -> bool {
@@ -212,20 +212,20 @@ impl Recorder {
     }
 
     /// What goes into the journal before end-of-data goes upstream.
-    pub fn mark(&self) -> Option<Record> {
+    pub fn mark(&self) -> Option<MarkView<'_>> {
         let open = self.open.as_ref()?;
-        Some(Record::Mark(Box::new(Mark {
+        Some(MarkView {
             id: open.id,
             session_id: self.facts.id,
             transaction_no: open.number,
-            origin: self.facts.origin.clone(),
+            origin: &self.facts.origin,
             at: self.facts.at + open.began_us,
-            listener: self.listener.clone(),
+            listener: &self.listener,
             direction: self.direction,
-            client: self.client.clone(),
-            upstream: self.upstream.clone(),
-            envelope: open.envelope.clone(),
-        })))
+            client: &self.client,
+            upstream: &self.upstream,
+            envelope: &open.envelope,
+        })
     }
 
     /// Closes the transaction under way and makes its record.
@@ -356,8 +356,13 @@ pub fn reply_of(view: &ReplyView<'_>) -> Reply {
 
 /// Lossy UTF-8 of at most `limit` octets.
 pub fn bounded(text: &[u8], limit: usize) -> String {
+    bounded_text(text, limit).into_owned()
+}
+
+/// The same, borrowed where nothing has to be changed.
+fn bounded_text(text: &[u8], limit: usize) -> Cow<'_, str> {
     match text.get(..limit) {
-        Some(head) if text.len() > limit => format!("{}…", String::from_utf8_lossy(head)),
-        _ => String::from_utf8_lossy(text).into_owned(),
+        Some(head) if text.len() > limit => format!("{}…", String::from_utf8_lossy(head)).into(),
+        _ => String::from_utf8_lossy(text),
     }
 }

@@ -1,7 +1,7 @@
 //! The facts of a record that a search looks at, whatever its kind.
 
 use super::text;
-use crate::trace::{Client, Flag, Outcome, Record, RecordId, Session, Stage, State, Transaction, Upstream};
+use crate::trace::{Client, Digest, Flag, Outcome, Record, RecordId, Session, Stage, State, Transaction, Upstream};
 
 /// What transactions and sessions have in common, and where to find the rest.
 #[derive(Debug, Default)]
@@ -51,8 +51,8 @@ impl<'a> Facts<'a> {
         self.transaction?.message.subject.as_deref()
     }
 
-    pub fn body_digest(&self) -> Option<&'a str> {
-        self.transaction?.message.body_digest.as_deref()
+    pub fn body_digest(&self) -> Option<Digest> {
+        self.transaction?.message.body_digest
     }
 
     pub fn reverse_path(&self) -> Option<&'a str> {

@@ -6,7 +6,7 @@
 
 use thiserror::Error;
 
-use crate::trace::{Record, RecordId, RecordKind, stored};
+use crate::trace::{MarkView, Record, RecordId, RecordKind, stored};
 
 /// Octets before what the length counts.
 pub(super) const PREFIX: usize = 8;
@@ -57,11 +57,26 @@ pub(super) fn kind_of(octet: u8) -> Option<RecordKind> {
 
 /// Appends the record's frame to `out`; on error `out` is empty.
 pub(super) fn write(salt: u32, record: &Record, out: &mut Vec<u8>) -> Result<(), Unframeable> {
+    write_with(salt, record.kind(), record.id(), out, |out| stored::encode(record, out))
+}
+
+/// The same of a mark.
+pub(super) fn write_mark(salt: u32, mark: &MarkView<'_>, out: &mut Vec<u8>) -> Result<(), Unframeable> {
+    write_with(salt, RecordKind::Mark, mark.id, out, |out| stored::encode_mark(mark, out))
+}
+
+fn write_with(
+    salt: u32,
+    kind: RecordKind,
+    id: RecordId,
+    out: &mut Vec<u8>,
+    encode: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, postcard::Error>,
+) -> Result<(), Unframeable> {
     let start = out.len();
     out.extend_from_slice(&[0; PREFIX]);
-    out.push(record.kind() as u8);
-    out.extend_from_slice(&record.id().as_u128().to_le_bytes());
-    *out = stored::encode(record, std::mem::take(out))?;
+    out.push(kind as u8);
+    out.extend_from_slice(&id.as_u128().to_le_bytes());
+    *out = encode(std::mem::take(out))?;
     let octets = out.len() - start - PREFIX;
     if octets > LONGEST {
         out.clear();

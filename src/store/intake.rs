@@ -15,7 +15,7 @@ use super::health::HealthBoard;
 use super::locks::locked;
 use super::options::Durability;
 use super::queue::{Push, Queue, Refused, Ticket};
-use crate::trace::{Record, RecordKind, WallMicros};
+use crate::trace::{MarkView, Record, WallMicros};
 
 /// Shared by all appenders and the writer.
 #[derive(Debug)]
@@ -161,14 +161,21 @@ impl Appender {
         self.push(record, Push::Quiet)
     }
 
-    /// Hands in a record as quietly, which counts as stored once it is with the kernel: at once where records are staged. Under
-    /// [`Durability::Synced`] that holds for marks only.
+    /// Hands in a record as quietly; under [`Durability::Written`] it is stored at once where records are staged.
     ///
     /// # Errors
     /// As [`Appender::append`].
     pub fn append_staged(&self, record: &Record) -> Result<Ticket, AppendError> {
-        let enough = self.intake.durability == Durability::Written || record.kind() == RecordKind::Mark;
-        self.push(record, if enough { Push::Staged } else { Push::Quiet })
+        self.push(record, if self.intake.durability == Durability::Written { Push::Staged } else { Push::Quiet })
+    }
+
+    /// Hands in a mark as quietly. Where records are staged it is stored at once, whatever the durability: it is of use after the death of
+    /// the process. After a power cut nobody has heard of the message, and its sender tries again.
+    ///
+    /// # Errors
+    /// As [`Appender::append`].
+    pub fn append_mark(&self, mark: &MarkView<'_>) -> Result<Ticket, AppendError> {
+        self.push_frame(Push::Staged, |salt, octets| frame::write_mark(salt, mark, octets))
     }
 
     /// Ready once the record is stored to the configured degree, or could not be.
@@ -211,10 +218,14 @@ impl Appender {
     }
 
     fn push(&self, record: &Record, how: Push) -> Result<Ticket, AppendError> {
+        self.push_frame(how, |salt, octets| frame::write(salt, record, octets))
+    }
+
+    fn push_frame(&self, how: Push, write: impl FnOnce(u32, &mut Vec<u8>) -> Result<(), Unframeable>) -> Result<Ticket, AppendError> {
         let mut octets = locked(&self.group.frame);
         octets.clear();
         let at = self.intake.clock.now();
-        if let Err(error) = frame::write(self.intake.salt, record, &mut octets) {
+        if let Err(error) = write(self.intake.salt, &mut octets) {
             self.intake.queue.lost(1, at, "a record could not be encoded".into());
             self.intake.health.lost(1);
             return Err(error.into());

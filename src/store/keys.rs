@@ -3,7 +3,7 @@
 //! A key is what kind of thing it is and 40 bits of a hash of the thing. Hashes collide, so every hit is checked against the
 //! record; 40 bits make that rare and keep a page of the index small.
 
-use crate::trace::{Amendment, Client, Envelope, Outcome, Record, RecordId, RecordKind, Upstream};
+use crate::trace::{Amendment, Client, Digest, Envelope, Outcome, Record, RecordId, RecordKind, Upstream};
 
 use super::text;
 
@@ -53,6 +53,10 @@ impl Key {
 
     pub fn id(kind: KeyKind, id: RecordId) -> Self {
         Self::octets(kind, &id.as_u128().to_le_bytes())
+    }
+
+    pub fn digest(digest: &Digest) -> Self {
+        Self::octets(KeyKind::BodyDigest, &digest.0)
     }
 
     pub fn number(kind: KeyKind, number: u16) -> Self {
@@ -126,7 +130,7 @@ fn collect(record: &Record, keys: &mut Vec<Key>) {
                 self::address(address, keys);
             }
             keys.extend(message.client_queue_id.as_ref().map(|id| Key::text(KeyKind::QueueId, id)));
-            keys.extend(message.body_digest.as_ref().map(|digest| Key::text(KeyKind::BodyDigest, digest)));
+            keys.extend(message.body_digest.as_ref().map(Key::digest));
         }
         Record::Session(it) => {
             keys.push(Key::id(KeyKind::Session, it.id));

@@ -6,7 +6,7 @@ use super::cursor::Cursor;
 use super::facts::Facts;
 use super::keys::{Key, KeyKind};
 use super::text;
-use crate::trace::{Flag, Record, RecordId, RecordKind, Stage, State, WallMicros};
+use crate::trace::{Digest, Flag, Record, RecordId, RecordKind, Stage, State, WallMicros};
 
 /// One thing a record must have. Texts are compared without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Term {
     Id(RecordId),
     AuthUser(String),
     Helo(String),
-    BodyDigest(String),
+    BodyDigest(Digest),
 }
 
 /// All terms hold, and the record's time is in `since..until`.
@@ -134,7 +134,7 @@ impl Term {
             Self::Id(id) => one(Key::id(KeyKind::Id, *id)),
             Self::AuthUser(user) => one(Key::text(KeyKind::AuthUser, user)),
             Self::Helo(helo) => one(Key::text(KeyKind::Helo, helo)),
-            Self::BodyDigest(digest) => one(Key::text(KeyKind::BodyDigest, digest)),
+            Self::BodyDigest(digest) => one(Key::digest(digest)),
         }
     }
 
@@ -173,7 +173,7 @@ impl Term {
             Self::Id(id) => record.id() == *id,
             Self::AuthUser(user) => facts.auth_users().any(|known| text::same(known, user)),
             Self::Helo(helo) => facts.client.and_then(|client| client.helo.as_ref()).is_some_and(|known| text::same(known, helo)),
-            Self::BodyDigest(digest) => facts.body_digest().is_some_and(|known| text::same(known, digest)),
+            Self::BodyDigest(digest) => facts.body_digest() == Some(*digest),
         }
     }
 }

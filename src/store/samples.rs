@@ -26,8 +26,14 @@ fn hex(no: u64, salt: u64) -> String {
         .collect()
 }
 
-pub fn origin() -> Arc<Origin> {
-    Arc::new(Origin { node: "relay.example".to_owned(), proxy_version: "0.1.0".to_owned(), config_digest: "0123456789abcdef".to_owned() })
+fn digest(no: u64, salt: u64) -> Digest {
+    Digest(*blake3::hash(hex(no, salt).as_bytes()).as_bytes())
+}
+
+pub fn origin() -> Arc<Kept<Origin>> {
+    let origin =
+        Origin { node: "relay.example".to_owned(), proxy_version: "0.1.0".to_owned(), config_digest: "0123456789abcdef".to_owned() };
+    Arc::new(origin.into())
 }
 
 pub fn reply(code: u16, enhanced: (u8, u16, u16), text: String) -> Reply {
@@ -50,8 +56,7 @@ pub fn plain(no: u64) -> Transaction {
     let stage = if accepted { Stage::EndOfData } else { Stage::RcptTo };
     let decided = reply(code, enhanced, text);
     let message_id = format!("20261123.{}.{no}@mail.sender.example", &hex(no, 1)[..16]);
-    let line = |t_us, leg, flow, text: String| Line { t_us, leg, flow, text: LineText::Own(text) };
-    let timeline = [
+    let said = [
         format!("MAIL FROM:<{reverse_path}> SIZE=4096 BODY=8BITMIME"),
         "250 2.1.0 Ok".to_owned(),
         format!("RCPT TO:<{forward_path}>"),
@@ -60,12 +65,10 @@ pub fn plain(no: u64) -> Transaction {
         "354 End data with <CR><LF>.<CR><LF>".to_owned(),
         format!("{} {}", code, decided.lines[0]),
     ];
-    let mut lines = Vec::new();
-    for (index, text) in timeline.into_iter().enumerate() {
-        let t_us = 900 + index as u64 * 731 + no % 613;
-        let (from, to) = if index % 2 == 0 { (Leg::Client, Leg::Upstream) } else { (Leg::Upstream, Leg::Client) };
-        lines.push(line(t_us, from, Flow::In, text));
-        lines.push(Line { t_us: t_us + 11 + no % 17, leg: to, flow: Flow::Out, text: LineText::SameAs(1) });
+    let mut timeline = Timeline::default();
+    for (index, text) in said.iter().enumerate() {
+        let from = if index % 2 == 0 { Leg::Client } else { Leg::Upstream };
+        timeline.push_relayed(900 + index as u64 * 731 + no % 613, from, text);
     }
     Transaction {
         id: id(no),
@@ -77,14 +80,14 @@ pub fn plain(no: u64) -> Transaction {
         duration_us: 20_000 + no % 7919,
         listener: "submission".to_owned(),
         direction: Direction::Outbound,
-        client: Arc::new(Client {
+        client: Arc::new(Kept::new(Client {
             ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, (no % 200) as u8)),
             port: 30_000 + (no % 20_000) as u16,
             helo: Some("mail.sender.example".to_owned()),
             tls: None,
             auth: None,
-        }),
-        upstream: Arc::new(Upstream {
+        })),
+        upstream: Arc::new(Kept::new(Upstream {
             name: "smart".to_owned(),
             host: Some("smtp.example.net".to_owned()),
             ip: Some(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 25))),
@@ -95,7 +98,7 @@ pub fn plain(no: u64) -> Transaction {
                 .map(str::to_owned)
                 .to_vec(),
             ..Upstream::default()
-        }),
+        })),
         envelope: Envelope {
             reverse_path: reverse_path.clone(),
             params: vec!["SIZE=4096".to_owned(), "BODY=8BITMIME".to_owned()],
@@ -123,8 +126,8 @@ pub fn plain(no: u64) -> Transaction {
             received_count: 1,
             client_queue_id: Some(hex(no, 2)[..10].to_owned()),
             size: 4096 + no % 512,
-            header_digest: Some(hex(no, 4)),
-            body_digest: Some(hex(no, 5)),
+            header_digest: Some(digest(no, 4)),
+            body_digest: Some(digest(no, 5)),
             ..Message::default()
         },
         phases: Phases {
@@ -149,7 +152,7 @@ pub fn plain(no: u64) -> Transaction {
             detail: None,
         },
         flags: Vec::new(),
-        timeline: Timeline { lines, cut: 0 },
+        timeline,
     }
 }
 

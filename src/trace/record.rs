@@ -2,15 +2,18 @@
 //!
 //! Times: one wall-clock reading a session ([`WallMicros`]), everything else monotonic µs since then. Text from the wire
 //! is kept as it came apart from invalid UTF-8 (replaced), redaction (by the recorder) and bounds; whoever shows it escapes it.
-//! The field order is the stored form of version 1: change it only together with [`super::stored::VERSION`].
+//! The field order is the stored form: change it only together with [`super::stored::VERSION`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::digest::Digest;
 use super::id::RecordId;
-use super::kinds::{Act, Actor, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State};
+use super::kept::Kept;
+use super::kinds::{Act, Actor, Direction, EndHow, Flag, RecordKind, Stage, State};
+use super::timeline::Timeline;
 
 /// Unix time in µs.
 pub type WallMicros = u64;
@@ -64,7 +67,7 @@ pub struct Transaction {
     pub session_id: RecordId,
     /// 1 for the first transaction of its session.
     pub transaction_no: u32,
-    pub origin: Arc<Origin>,
+    pub origin: Arc<Kept<Origin>>,
     pub route_rule: Option<String>,
     /// When MAIL FROM arrived.
     pub at: WallMicros,
@@ -72,8 +75,8 @@ pub struct Transaction {
     pub duration_us: u64,
     pub listener: String,
     pub direction: Direction,
-    pub client: Arc<Client>,
-    pub upstream: Arc<Upstream>,
+    pub client: Arc<Kept<Client>>,
+    pub upstream: Arc<Kept<Upstream>>,
     pub envelope: Envelope,
     pub message: Message,
     pub phases: Phases,
@@ -87,15 +90,15 @@ pub struct Transaction {
 pub struct Session {
     /// The session id itself.
     pub id: RecordId,
-    pub origin: Arc<Origin>,
+    pub origin: Arc<Kept<Origin>>,
     pub route_rule: Option<String>,
     /// When the client's connection was accepted.
     pub at: WallMicros,
     pub duration_us: u64,
     pub listener: String,
     pub direction: Direction,
-    pub client: Arc<Client>,
-    pub upstream: Arc<Upstream>,
+    pub client: Arc<Kept<Client>>,
+    pub upstream: Arc<Kept<Upstream>>,
     pub phases: Phases,
     /// How many transactions it had (each has a record of its own).
     pub transactions: u32,
@@ -237,10 +240,10 @@ pub struct Message {
     pub client_queue_id: Option<String>,
     /// Octets of the message as sent on, dot-stuffing removed, terminator excluded.
     pub size: u64,
-    /// BLAKE3, hex, of the header section as captured (up to 64 KiB).
-    pub header_digest: Option<String>,
-    /// BLAKE3, hex, of the message octets as sent on (as on the wire, terminator excluded). Absent if the message did not end.
-    pub body_digest: Option<String>,
+    /// BLAKE3 of the header section as captured (up to 64 KiB).
+    pub header_digest: Option<Digest>,
+    /// BLAKE3 of the message octets as sent on (as on the wire, terminator excluded). Absent if the message did not end.
+    pub body_digest: Option<Digest>,
     /// How many CR or LF stood alone.
     pub bare_newlines: u32,
 }
@@ -300,44 +303,6 @@ pub struct Ended {
     pub detail: Option<String>,
 }
 
-/// Every command and reply of both legs on one clock, redacted, bounded.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Timeline {
-    pub lines: Vec<Line>,
-    /// Lines that did not fit.
-    pub cut: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// Since the session's start.
-    pub t_us: u64,
-    pub leg: Leg,
-    pub flow: Flow,
-    pub text: LineText,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LineText {
-    Own(String),
-    /// The same text as the entry that many places before this one (1 = the one before): what was relayed is kept once.
-    SameAs(u16),
-}
-
-impl Timeline {
-    /// The text of the line at `index`, following references back.
-    pub fn text(&self, index: usize) -> &str {
-        let mut at = index;
-        loop {
-            match self.lines.get(at).map(|line| &line.text) {
-                Some(LineText::Own(text)) => return text,
-                Some(LineText::SameAs(back)) if *back > 0 && usize::from(*back) <= at => at -= usize::from(*back),
-                _ => return "",
-            }
-        }
-    }
-}
-
 /// Facts that came after a record was written; the newest amendment wins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Amendment {
@@ -366,11 +331,43 @@ pub struct Mark {
     pub id: RecordId,
     pub session_id: RecordId,
     pub transaction_no: u32,
-    pub origin: Arc<Origin>,
+    pub origin: Arc<Kept<Origin>>,
     pub at: WallMicros,
     pub listener: String,
     pub direction: Direction,
-    pub client: Arc<Client>,
-    pub upstream: Arc<Upstream>,
+    pub client: Arc<Kept<Client>>,
+    pub upstream: Arc<Kept<Upstream>>,
     pub envelope: Envelope,
+}
+
+/// A mark by reference: the same stored form, made in passing for every message.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct MarkView<'a> {
+    pub id: RecordId,
+    pub session_id: RecordId,
+    pub transaction_no: u32,
+    pub origin: &'a Kept<Origin>,
+    pub at: WallMicros,
+    pub listener: &'a str,
+    pub direction: Direction,
+    pub client: &'a Kept<Client>,
+    pub upstream: &'a Kept<Upstream>,
+    pub envelope: &'a Envelope,
+}
+
+impl MarkView<'_> {
+    pub fn to_mark(self) -> Mark {
+        Mark {
+            id: self.id,
+            session_id: self.session_id,
+            transaction_no: self.transaction_no,
+            origin: Arc::new(self.origin.clone()),
+            at: self.at,
+            listener: self.listener.to_owned(),
+            direction: self.direction,
+            client: Arc::new(self.client.clone()),
+            upstream: Arc::new(self.upstream.clone()),
+            envelope: self.envelope.clone(),
+        }
+    }
 }

@@ -3,10 +3,10 @@
 use thiserror::Error;
 
 use super::kinds::RecordKind;
-use super::record::Record;
+use super::record::{MarkView, Record};
 
 /// Version of the stored form written by this build; it stands in every file's header.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 #[derive(Debug, Error)]
 pub enum DecodeError {
@@ -34,19 +34,28 @@ pub fn encode(record: &Record, out: Vec<u8>) -> Result<Vec<u8>, postcard::Error>
     }
 }
 
+/// Appends a mark's octets to `out`: those of the same mark as a record.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_mark(mark: &MarkView<'_>, out: Vec<u8>) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_extend(mark, out)
+}
+
 /// Reads a record of the given version and kind.
 ///
 /// # Errors
 /// A version or kind this build doesn't know, or octets that don't decode.
 pub fn decode(version: u16, kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
     match version {
-        1 => decode_v1(kind, octets),
-        0 => Err(DecodeError::UnknownVersion { found: version }),
+        2 => decode_v2(kind, octets),
+        // 1 was written by builds before the first release, and by none after.
+        0 | 1 => Err(DecodeError::UnknownVersion { found: version }),
         newer => Err(DecodeError::Newer { found: newer }),
     }
 }
 
-fn decode_v1(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
+fn decode_v2(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
     Ok(match kind {
         RecordKind::Transaction => Record::Transaction(postcard::from_bytes(octets)?),
         RecordKind::Session => Record::Session(postcard::from_bytes(octets)?),

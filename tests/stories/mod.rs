@@ -32,8 +32,12 @@ pub fn reply(text: &str) -> Reply {
     Reply { code: code.parse().unwrap(), enhanced, lines: rest.split('\n').map(str::to_owned).collect() }
 }
 
-pub fn origin() -> Arc<Origin> {
-    Arc::new(Origin { node: "relay1".into(), proxy_version: "0.1.0".into(), config_digest: "9f2c4e1ab8d07733".into() })
+fn digest(number: usize) -> Digest {
+    format!("{number:064x}").parse().unwrap()
+}
+
+pub fn origin() -> Arc<Kept<Origin>> {
+    Arc::new(Origin { node: "relay1".into(), proxy_version: "0.1.0".into(), config_digest: "9f2c4e1ab8d07733".into() }.into())
 }
 
 pub fn client() -> Client {
@@ -97,8 +101,8 @@ impl Tale {
             duration_us: 48_210,
             listener: "submission".into(),
             direction: Direction::Outbound,
-            client: Arc::new(client()),
-            upstream: Arc::new(upstream()),
+            client: Arc::new(client().into()),
+            upstream: Arc::new(upstream().into()),
             envelope: Envelope { reverse_path: from.into(), reply: Some(reply("250 2.1.0 Ok")), ..Envelope::default() },
             message: Message::default(),
             phases: Phases {
@@ -119,13 +123,11 @@ impl Tale {
     }
 
     fn said(&mut self, t_us: u64, command: &str, reply: &str) {
-        let line = |t_us, leg, flow, text| Line { t_us, leg, flow, text };
-        self.transaction.timeline.lines.extend([
-            line(t_us, Leg::Client, Flow::In, LineText::Own(command.to_owned())),
-            line(t_us + 42, Leg::Upstream, Flow::Out, LineText::SameAs(1)),
-            line(t_us + 612, Leg::Upstream, Flow::In, LineText::Own(reply.to_owned())),
-            line(t_us + 640, Leg::Client, Flow::Out, LineText::SameAs(1)),
-        ]);
+        let timeline = &mut self.transaction.timeline;
+        timeline.push(t_us, Leg::Client, Flow::In, command);
+        timeline.push(t_us + 42, Leg::Upstream, Flow::Out, command);
+        timeline.push(t_us + 612, Leg::Upstream, Flow::In, reply);
+        timeline.push(t_us + 640, Leg::Client, Flow::Out, reply);
     }
 
     /// A recipient and the reply to its RCPT TO.
@@ -164,8 +166,8 @@ impl Tale {
             received_count: 1,
             client_queue_id: Some("3C1A2200D7".into()),
             size: 4_312,
-            header_digest: Some(format!("{:064x}", message_id.len())),
-            body_digest: Some(format!("{:064x}", 0x00b0_d1e5 + message_id.len() + subject.len())),
+            header_digest: Some(digest(message_id.len())),
+            body_digest: Some(digest(0x00b0_d1e5 + message_id.len() + subject.len())),
             ..Message::default()
         };
         transaction.phases.data_us = Some(580);
@@ -199,11 +201,8 @@ impl Tale {
         transaction.phases.end_of_data_us = Some(12_400);
         transaction.outcome.reply = Some(reply);
         transaction.outcome.upstream_queue_id = queue_id.map(str::to_owned);
-        let line = |t_us, leg, flow, text| Line { t_us, leg, flow, text };
-        transaction.timeline.lines.extend([
-            line(65_700, Leg::Upstream, Flow::In, LineText::Own(text.to_owned())),
-            line(65_731, Leg::Client, Flow::Out, LineText::SameAs(1)),
-        ]);
+        transaction.timeline.push(65_700, Leg::Upstream, Flow::In, text);
+        transaction.timeline.push(65_731, Leg::Client, Flow::Out, text);
         self
     }
 
@@ -251,6 +250,8 @@ fn settle(transaction: &mut Transaction, state: State, stage: Stage, by: Actor) 
 pub fn refused_session(number: u64, clock: &str) -> Record {
     let at = at(clock);
     let text = "4.4.1 relayscope: smart host refused the connection (trace 01KAR3)";
+    let mut timeline = Timeline::default();
+    timeline.push(2_200, Leg::Client, Flow::Out, &format!("421 {text}"));
     Record::Session(Box::new(Session {
         id: RecordId::from_parts(at / 1000, u128::from(number.wrapping_mul(0xA24B_AED4_963E_E407))),
         origin: origin(),
@@ -259,8 +260,8 @@ pub fn refused_session(number: u64, clock: &str) -> Record {
         duration_us: 2_310,
         listener: "submission".into(),
         direction: Direction::Outbound,
-        client: Arc::new(Client { helo: None, ..client() }),
-        upstream: Arc::new(Upstream {
+        client: Arc::new(Client { helo: None, ..client() }.into()),
+        upstream: Arc::new(Kept::new(Upstream {
             name: "smart".into(),
             host: Some("smtp.example.net".into()),
             tried: vec![Tried {
@@ -272,7 +273,7 @@ pub fn refused_session(number: u64, clock: &str) -> Record {
                 at_us: 1_900,
             }],
             ..Upstream::default()
-        }),
+        })),
         phases: Phases { connect_us: Some(1_200), ..Phases::default() },
         transactions: 0,
         outcome: Some(Outcome {
@@ -290,10 +291,7 @@ pub fn refused_session(number: u64, clock: &str) -> Record {
         }),
         ended: Ended { by: Actor::Proxy, stage: Stage::Connect, how: EndHow::ConnectFailure, commands: 0, detail: None },
         flags: Vec::new(),
-        timeline: Timeline {
-            lines: vec![Line { t_us: 2_200, leg: Leg::Client, flow: Flow::Out, text: LineText::Own(format!("421 {text}")) }],
-            cut: 0,
-        },
+        timeline,
     }))
 }
 

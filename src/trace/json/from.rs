@@ -4,7 +4,7 @@ use super::{
     Amendment, Auth, Client, Dns, Ended, Enhanced, Envelope, Gap, Hidden, Id, Line, Mark, Message, Outcome, Phases, Recipient, Record,
     Reply, Session, Time, Tls, Transaction, Tried, Upstream, Version, Word,
 };
-use crate::trace::{RecordKind, kinds::Flag, record};
+use crate::trace::{RecordKind, Timeline, kinds::Flag, record};
 
 impl From<&record::Record> for Record {
     fn from(record: &record::Record) -> Self {
@@ -34,8 +34,8 @@ impl From<&record::Transaction> for Transaction {
             duration_us: it.duration_us,
             listener: it.listener.clone(),
             direction: Word(it.direction),
-            client: it.client.as_ref().into(),
-            upstream: it.upstream.as_ref().into(),
+            client: (&**it.client).into(),
+            upstream: (&**it.upstream).into(),
             envelope: (&it.envelope).into(),
             message: (&it.message).into(),
             phases: (&it.phases).into(),
@@ -62,8 +62,8 @@ impl From<&record::Session> for Session {
             duration_us: it.duration_us,
             listener: it.listener.clone(),
             direction: Word(it.direction),
-            client: it.client.as_ref().into(),
-            upstream: it.upstream.as_ref().into(),
+            client: (&**it.client).into(),
+            upstream: (&**it.upstream).into(),
             phases: (&it.phases).into(),
             transactions: it.transactions,
             outcome: it.outcome.as_ref().map(Into::into),
@@ -117,8 +117,8 @@ impl From<&record::Mark> for Mark {
             at: Time(it.at),
             listener: it.listener.clone(),
             direction: Word(it.direction),
-            client: it.client.as_ref().into(),
-            upstream: it.upstream.as_ref().into(),
+            client: (&**it.client).into(),
+            upstream: (&**it.upstream).into(),
             envelope: (&it.envelope).into(),
         }
     }
@@ -232,8 +232,8 @@ impl From<&record::Message> for Message {
             received_count: it.received_count,
             client_queue_id: it.client_queue_id.clone(),
             size: it.size,
-            header_digest: it.header_digest.clone(),
-            body_digest: it.body_digest.clone(),
+            header_digest: it.header_digest.map(|digest| digest.to_string()),
+            body_digest: it.body_digest.map(|digest| digest.to_string()),
             bare_newlines: it.bare_newlines,
         }
     }
@@ -290,12 +290,10 @@ fn flags(flags: &[Flag]) -> Vec<Word<Flag>> {
     flags.iter().copied().map(Word).collect()
 }
 
-/// Expands references: outside the store every line stands for itself.
-pub(super) fn lines(timeline: &record::Timeline) -> Vec<Line> {
+/// Outside the store every line stands for itself.
+pub(super) fn lines(timeline: &Timeline) -> Vec<Line> {
     timeline
-        .lines
-        .iter()
-        .enumerate()
-        .map(|(index, line)| Line { t_us: line.t_us, leg: Word(line.leg), dir: Word(line.flow), text: timeline.text(index).to_owned() })
+        .lines()
+        .map(|line| Line { t_us: line.t_us, leg: Word(line.leg), dir: Word(line.flow), text: line.text.to_owned() })
         .collect()
 }

@@ -93,18 +93,18 @@ impl Dice<'_> {
         record::Auth { mechanism: self.text(), user: self.maybe(Self::text), outcome: self.text(), reply: self.maybe(Self::reply) }
     }
 
-    fn client(&mut self) -> Arc<record::Client> {
-        Arc::new(record::Client {
+    fn client(&mut self) -> record::Client {
+        record::Client {
             ip: self.ip(),
             port: self.number() as u16,
             helo: self.maybe(Self::text),
             tls: self.maybe(Self::tls),
             auth: self.maybe(Self::auth),
-        })
+        }
     }
 
-    fn upstream(&mut self) -> Arc<record::Upstream> {
-        Arc::new(record::Upstream {
+    fn upstream(&mut self) -> record::Upstream {
+        record::Upstream {
             name: self.text(),
             host: self.maybe(Self::text),
             ip: self.maybe(Self::ip),
@@ -125,7 +125,7 @@ impl Dice<'_> {
                 at_us: dice.number(),
             }),
             dns: self.maybe(|dice| record::Dns { name: dice.text(), addresses: dice.some(Self::ip) }),
-        })
+        }
     }
 
     fn envelope(&mut self) -> record::Envelope {
@@ -162,8 +162,8 @@ impl Dice<'_> {
             received_count: self.number() as u32,
             client_queue_id: self.maybe(Self::text),
             size: self.number(),
-            header_digest: self.maybe(Self::text),
-            body_digest: self.maybe(Self::text),
+            header_digest: self.maybe(Self::digest),
+            body_digest: self.maybe(Self::digest),
             bare_newlines: self.number() as u32,
         }
     }
@@ -183,23 +183,25 @@ impl Dice<'_> {
         }
     }
 
-    fn timeline(&mut self) -> record::Timeline {
-        record::Timeline {
-            lines: self.some(|dice| record::Line {
-                t_us: dice.number(),
-                leg: dice.of(Leg::ALL),
-                flow: dice.of(Flow::ALL),
-                text: match dice.octet() % 2 {
-                    0 => record::LineText::Own(dice.text()),
-                    _ => record::LineText::SameAs(dice.number() as u16),
-                },
-            }),
-            cut: self.number() as u32,
-        }
+    fn digest(&mut self) -> trace::Digest {
+        trace::Digest(std::array::from_fn(|_| self.octet()))
     }
 
-    fn origin(&mut self) -> Arc<record::Origin> {
-        Arc::new(record::Origin { node: self.text(), proxy_version: self.text(), config_digest: self.text() })
+    fn timeline(&mut self) -> trace::Timeline {
+        let mut timeline = trace::Timeline::default();
+        for _ in 0..self.octet() % 4 {
+            let (t_us, leg, text) = (self.number(), self.of(Leg::ALL), self.text());
+            match self.octet() % 2 {
+                0 => timeline.push(t_us, leg, self.of(Flow::ALL), &text),
+                _ => timeline.push_relayed(t_us, leg, &text),
+            }
+        }
+        timeline.cut = self.number() as u32;
+        timeline
+    }
+
+    fn origin(&mut self) -> Arc<trace::Kept<record::Origin>> {
+        Arc::new(record::Origin { node: self.text(), proxy_version: self.text(), config_digest: self.text() }.into())
     }
 
     fn record(&mut self) -> trace::Record {
@@ -214,8 +216,8 @@ impl Dice<'_> {
                 duration_us: self.number(),
                 listener: self.text(),
                 direction: self.of(Direction::ALL),
-                client: self.client(),
-                upstream: self.upstream(),
+                client: Arc::new(self.client().into()),
+                upstream: Arc::new(self.upstream().into()),
                 envelope: self.envelope(),
                 message: self.message(),
                 phases: self.phases(),
@@ -231,8 +233,8 @@ impl Dice<'_> {
                 duration_us: self.number(),
                 listener: self.text(),
                 direction: self.of(Direction::ALL),
-                client: self.client(),
-                upstream: self.upstream(),
+                client: Arc::new(self.client().into()),
+                upstream: Arc::new(self.upstream().into()),
                 phases: self.phases(),
                 transactions: self.number() as u32,
                 outcome: self.maybe(Self::outcome),
@@ -268,8 +270,8 @@ impl Dice<'_> {
                 at: self.number(),
                 listener: self.text(),
                 direction: self.of(Direction::ALL),
-                client: self.client(),
-                upstream: self.upstream(),
+                client: Arc::new(self.client().into()),
+                upstream: Arc::new(self.upstream().into()),
                 envelope: self.envelope(),
             })),
         }
@@ -319,21 +321,6 @@ fn codes_are_numbers_and_times_have_six_digits() {
     assert_eq!(serde_json::to_string(&super::Reply::from(&reply)).unwrap(), r#"{"code":550,"enhanced":"5.1.1","lines":["5.1.1 no"]}"#);
     assert_eq!(Time(1_763_892_131_000_000).to_string(), "2025-11-23T10:02:11.000000Z");
     assert_eq!(Time(u64::MAX).to_string(), "9999-12-30T22:00:00.999999Z");
-}
-
-#[test]
-fn references_in_the_timeline_are_expanded() {
-    let line = |text| record::Line { t_us: 1, leg: Leg::Client, flow: Flow::In, text };
-    let timeline = record::Timeline {
-        lines: vec![
-            line(record::LineText::Own("EHLO a.example".into())),
-            line(record::LineText::SameAs(1)),
-            line(record::LineText::SameAs(9)),
-        ],
-        cut: 0,
-    };
-    let texts: Vec<_> = super::from::lines(&timeline).into_iter().map(|line| line.text).collect();
-    assert_eq!(texts, ["EHLO a.example", "EHLO a.example", ""]);
 }
 
 proptest! {

@@ -87,7 +87,7 @@ pub fn session_facts(client_ip: IpAddr) -> SessionFacts {
         id: RecordId::from_parts(at / 1000, 7),
         random: 7,
         at,
-        origin: Arc::new(Origin { node: "proxy.example".into(), proxy_version: "0".into(), config_digest: "0".into() }),
+        origin: Arc::new(Origin { node: "proxy.example".into(), proxy_version: "0".into(), config_digest: "0".into() }.into()),
         client_ip,
         client_port: 40_000,
     }
@@ -350,8 +350,8 @@ impl World {
                     self.records.push(*record);
                     self.stored_due |= then_reply;
                 }
-                Action::AppendMark { record } => {
-                    self.marks.push(*record);
+                Action::AppendMark => {
+                    self.marks.extend(self.machine.mark().map(|mark| Record::Mark(Box::new(mark.to_mark()))));
                     self.mark_due = true;
                 }
                 Action::Close { leg } => after.push((leg, Sign::Closed)),

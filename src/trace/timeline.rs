@@ -1,0 +1,159 @@
+//! The dialogue of both legs on one clock, redacted and bounded: packed into one run of octets while it goes on, because there is a line
+//! for every command and reply of every message.
+
+use serde::{Deserialize, Serialize};
+
+use super::kinds::{Flow, Leg};
+use super::packed::Packed;
+
+/// Every command and reply of both legs, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Timeline {
+    /// A line: head octet, µs since the line before (LEB128), octets of text (LEB128), text in UTF-8.
+    packed: Packed,
+    lines: u32,
+    /// Lines that did not fit.
+    pub cut: u32,
+    /// Time of the last line.
+    last_us: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Since the session's start.
+    pub t_us: u64,
+    pub leg: Leg,
+    pub flow: Flow,
+    pub text: &'a str,
+}
+
+/// Bits of a line's head.
+const UPSTREAM: u8 = 1;
+const OUT: u8 = 2;
+/// It also went out on the other leg, at the same moment, as it was: kept once, shown as two lines.
+const RELAYED: u8 = 4;
+
+impl Timeline {
+    /// Adds a line.
+    pub fn push(&mut self, t_us: u64, leg: Leg, flow: Flow, text: &str) {
+        let head = if leg == Leg::Upstream { UPSTREAM } else { 0 } | if flow == Flow::Out { OUT } else { 0 };
+        self.pack(head, t_us, text);
+        self.lines += 1;
+    }
+
+    /// Adds what came in on one leg and went out on the other as it was: two lines.
+    pub fn push_relayed(&mut self, t_us: u64, from: Leg, text: &str) {
+        let head = if from == Leg::Upstream { UPSTREAM } else { 0 } | RELAYED;
+        self.pack(head, t_us, text);
+        self.lines += 2;
+    }
+
+    fn pack(&mut self, head: u8, t_us: u64, text: &str) {
+        let octets = &mut self.packed.0;
+        octets.push(head);
+        // The clock of a session doesn't run backwards; where it seems to, the line stands at the moment of the one before.
+        number(octets, t_us.saturating_sub(self.last_us));
+        number(octets, text.len() as u64);
+        octets.extend_from_slice(text.as_bytes());
+        self.last_us = self.last_us.max(t_us);
+    }
+
+    /// How many lines there are.
+    pub fn len(&self) -> usize {
+        self.lines as usize
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let mut rest = self.packed.0.as_slice();
+        let mut t_us = 0u64;
+        let mut second = None;
+        std::iter::from_fn(move || {
+            if let Some(line) = second.take() {
+                return Some(line);
+            }
+            let (&head, behind) = rest.split_first()?;
+            let (since, behind) = read_number(behind)?;
+            let (length, behind) = read_number(behind)?;
+            let (text, behind) = behind.split_at_checked(usize::try_from(length).ok()?)?;
+            let text = std::str::from_utf8(text).ok()?;
+            rest = behind;
+            t_us = t_us.saturating_add(since);
+            let (leg, other) = if head & UPSTREAM == 0 { (Leg::Client, Leg::Upstream) } else { (Leg::Upstream, Leg::Client) };
+            let flow = if head & OUT == 0 { Flow::In } else { Flow::Out };
+            second = (head & RELAYED != 0).then_some(Line { t_us, leg: other, flow: Flow::Out, text });
+            Some(Line { t_us, leg, flow, text })
+        })
+    }
+}
+
+/// Unsigned LEB128.
+fn number(octets: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        octets.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    octets.push(value as u8);
+}
+
+fn read_number(octets: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0u64;
+    for (at, &octet) in octets.iter().enumerate().take(10) {
+        value |= u64::from(octet & 0x7f) << (7 * at);
+        if octet < 0x80 {
+            return Some((value, octets.get(at + 1..)?));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_was_relayed_is_kept_once_and_shown_twice() {
+        let mut timeline = Timeline::default();
+        timeline.push_relayed(300, Leg::Client, "EHLO a.example");
+        timeline.push(900, Leg::Client, Flow::Out, "250 ok");
+        let line = |t_us, leg, flow, text| Line { t_us, leg, flow, text };
+        let lines: Vec<_> = timeline.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                line(300, Leg::Client, Flow::In, "EHLO a.example"),
+                line(300, Leg::Upstream, Flow::Out, "EHLO a.example"),
+                line(900, Leg::Client, Flow::Out, "250 ok"),
+            ]
+        );
+        assert_eq!(timeline.len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn lines_come_back(pushed in prop::collection::vec((any::<u32>(), any::<bool>(), any::<bool>(), ".{0,300}"), 0..20)) {
+            let mut timeline = Timeline::default();
+            let mut t_us = 0u64;
+            let mut expected = Vec::new();
+            for (since, upstream, out, text) in &pushed {
+                t_us += u64::from(*since);
+                let (leg, flow) = (if *upstream { Leg::Upstream } else { Leg::Client }, if *out { Flow::Out } else { Flow::In });
+                timeline.push(t_us, leg, flow, text);
+                expected.push(Line { t_us, leg, flow, text: text.as_str() });
+            }
+            prop_assert_eq!(timeline.lines().collect::<Vec<_>>(), expected);
+            let stored = postcard::to_stdvec(&timeline).unwrap();
+            prop_assert_eq!(postcard::from_bytes::<Timeline>(&stored).unwrap(), timeline);
+        }
+
+        #[test]
+        fn no_octets_panic(octets in prop::collection::vec(any::<u8>(), 0..200)) {
+            let timeline = Timeline { packed: Packed(octets), ..Timeline::default() };
+            prop_assert!(timeline.lines().count() <= 400);
+        }
+    }
+}
