@@ -16,13 +16,47 @@ pub(super) struct Body {
     framing: Framing,
     capture: Option<HeaderCapture>,
     headers: Option<Box<Headers>>,
-    hasher: Hasher,
+    digesting: Digesting,
     /// Octets of content as sent on.
     octets: u64,
     /// Set once the upstream won't get the message whole, while the client still sends.
     sealed: Option<Sealed>,
     /// `normalize`: the octet before was a CR that has not been sent on.
     after_cr: bool,
+}
+
+/// The digest of the octets as sent on. Most messages come in one piece, and need no hasher of 2 KiB that outlives it.
+#[derive(Debug)]
+enum Digesting {
+    Nothing,
+    Piecewise(Box<Hasher>),
+    Done(Digest),
+}
+
+impl Digesting {
+    /// `last`: nothing follows these octets.
+    fn look(&mut self, octets: &[u8], last: bool) {
+        match self {
+            Self::Nothing if last => *self = Self::Done(Digest(blake3::hash(octets).into())),
+            Self::Nothing => {
+                let mut hasher = Box::new(Hasher::new());
+                hasher.update(octets);
+                *self = Self::Piecewise(hasher);
+            }
+            Self::Piecewise(hasher) => {
+                hasher.update(octets);
+            }
+            Self::Done(_) => {} // a message that is refused at its very end
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Nothing => Digest(blake3::hash(b"").into()),
+            Self::Piecewise(hasher) => Digest(hasher.finalize().into()),
+            Self::Done(digest) => *digest,
+        }
+    }
 }
 
 /// How the end of the message is known.
@@ -66,16 +100,21 @@ impl Body {
             Framing::Data(_) => HeaderCapture::for_data(header_limit),
             Framing::Chunks(_) => HeaderCapture::for_bdat(header_limit),
         };
-        Box::new(Self { framing, capture: Some(capture), headers: None, hasher: Hasher::new(), octets: 0, sealed: None, after_cr: false })
+        Box::new(Self { framing, capture: Some(capture), headers: None, digesting: Digesting::Nothing, octets: 0, sealed: None, after_cr: false })
     }
 
     /// Looks at octets that go on.
     fn look(&mut self, octets: &[u8]) {
+        self.look_at(octets, false);
+    }
+
+    /// `last`: they end the message.
+    fn look_at(&mut self, octets: &[u8], last: bool) {
         if octets.is_empty() {
             return;
         }
         self.octets += octets.len() as u64;
-        self.hasher.update(octets);
+        self.digesting.look(octets, last);
         if let Some(capture) = &mut self.capture
             && !capture.feed(octets)
         {
@@ -154,7 +193,7 @@ impl Machine {
             wire.send(Leg::Upstream, &made);
         } else {
             body.look(scan.release);
-            body.look(content);
+            body.look_at(content, scan.found == Found::End);
         }
         if limit > 0 && body.size() > limit {
             let reply = OwnReply::new(
@@ -252,7 +291,7 @@ impl Machine {
         let Some(message) = self.recorder.message_mut() else { return };
         message.size = body.size();
         message.bare_newlines = bare;
-        message.body_digest = complete.then(|| Digest(body.hasher.finalize().into()));
+        message.body_digest = complete.then(|| body.digesting.digest());
         if let Some(headers) = headers {
             message.message_id = headers.message_id;
             message.subject = headers.subject;

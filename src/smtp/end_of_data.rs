@@ -95,7 +95,9 @@ impl EndOfData {
         let mut at = 0;
         while let Some(&octet) = piece.get(at) {
             if self.state == State::Text {
-                at += plain_octets(piece.get(at..).unwrap_or_default());
+                let (plain, dots) = plain_octets(piece.get(at..).unwrap_or_default());
+                at += plain;
+                self.dots += dots;
                 match memchr3(b'\r', b'\n', 0, piece.get(at..).unwrap_or_default()) {
                     None => break,
                     Some(skip) => at += skip,
@@ -198,26 +200,57 @@ impl EndOfData {
     }
 }
 
-/// How many octets from the start (a multiple of [`BLOCK`]) hold nothing but text and CRLFs, no line of them beginning with a dot,
-/// and end within a line. Looks at whole blocks without a branch an octet: ten times the speed of the automaton, which decides
-/// wherever this does not.
-fn plain_octets(piece: &[u8]) -> usize {
-    const BLOCK: usize = 512;
-    let mut plain = 0;
-    while let Some(block) = piece.get(plain..plain + BLOCK) {
-        let (before, after) = (block.get(..BLOCK - 1).unwrap_or_default(), block.get(1..).unwrap_or_default());
-        let mut odd = u8::from(block.first().is_some_and(|octet| matches!(octet, b'\n' | 0)));
-        for (one, next) in before.iter().zip(after) {
-            odd |=
-                u8::from((*one == b'\r') != (*next == b'\n')) | u8::from(*next == 0) | (u8::from(*one == b'\n') & u8::from(*next == b'.'));
+/// Octets from the start that hold nothing but text, CRLFs and dots that are clearly stuffed, and end within a line; and how many dots
+/// those are. Looks at whole blocks without a branch an octet: ten times the speed of the automaton, which decides wherever this does not.
+fn plain_octets(piece: &[u8]) -> (usize, u64) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn by_32(piece: &[u8]) -> (usize, u64) {
+            plain_blocks(piece)
         }
-        // A block that ends in a line end leaves the next octet undecided.
-        if odd != 0 || block.last().is_some_and(|octet| matches!(octet, b'\r' | b'\n')) {
+        #[allow(unsafe_code, reason = "measured: with the vectors that every x86_64 has, this loop takes three times as long")]
+        // SAFETY: the processor has just said that it has what the function was compiled for.
+        unsafe {
+            if std::is_x86_feature_detected!("avx2") {
+                return by_32(piece);
+            }
+        }
+    }
+    plain_blocks(piece)
+}
+
+#[inline(always)]
+fn plain_blocks(piece: &[u8]) -> (usize, u64) {
+    const BLOCK: usize = 512;
+    if piece.first().is_none_or(|first| matches!(first, b'\n' | 0)) {
+        return (0, 0);
+    }
+    let (mut plain, mut dots) = (0, 0);
+    // Of each octet its two successors are known.
+    while let Some(block) = piece.get(plain..).and_then(|rest| rest.first_chunk::<{ BLOCK + 2 }>()) {
+        let (mut odd, mut stuffed) = (0u8, 0u8);
+        for at in 0..BLOCK {
+            let (one, two, three) = (block[at], block[at + 1], block[at + 2]);
+            let dot = (one == b'\n') & (two == b'.');
+            odd |= u8::from((one == b'\r') != (two == b'\n')) | u8::from(two == 0);
+            odd |= u8::from(dot & ((three == b'\r') | (three == b'\n') | (three == 0)));
+            stuffed += u8::from(dot); // at most one in three of 512
+        }
+        if odd != 0 {
             break;
         }
         plain += BLOCK;
+        dots += u64::from(stuffed);
     }
-    plain
+    // Back to within a line: what stands at its end is the automaton's to decide.
+    while let Some(last) = plain.checked_sub(1).and_then(|last| piece.get(last))
+        && matches!(last, b'\r' | b'\n' | b'.')
+    {
+        plain -= 1;
+        dots -= u64::from(piece.get(plain..plain + 2) == Some(b"\n."));
+    }
+    (plain, dots)
 }
 
 /// Counts CR or LF standing alone in octets whose length, not whose content, says where they end (BDAT).
