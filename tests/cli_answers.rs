@@ -166,8 +166,10 @@ fn the_store_is_checked_and_its_index_made_anew() {
     let numbers = out(&relayscope(&["store", "stats", "--json", "--store", store]));
     assert!(numbers.contains(&format!("\"records\":{}", stories::morning().len())), "{numbers}");
 
-    let day = dir.path().join("2026-11-23/journal");
-    let file = std::fs::read_dir(day).unwrap().next().unwrap().unwrap().path();
+    // The day on which the stories were written down: today, in UTC.
+    let mut journals = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path().join("journal"));
+    let journal = journals.find(|path| path.is_dir()).unwrap();
+    let file = std::fs::read_dir(journal).unwrap().next().unwrap().unwrap().path();
     let mut octets = std::fs::read(&file).unwrap();
     let middle = octets.len() / 2;
     octets[middle] ^= 0xff;

@@ -33,7 +33,8 @@ fn a_smart_host_alone_is_enough() {
     assert!(session.upstream.auth.is_none());
     assert_eq!(format!("{:?}", session.limits), format!("{:?}", relayscope::relay::options::Limits::default()));
     assert_eq!(session.on_store_failure, OnStoreFailure::Pass);
-    assert_eq!(loaded.store, relayscope::store::Options::new("relayscope-store"));
+    let store = relayscope::store::Options::new("relayscope-store");
+    assert_eq!(loaded.store, relayscope::store::Options { staging: relayscope::store::default_staging_dir(), ..store });
     assert_eq!(loaded.http.listen, Some("127.0.0.1:8025".parse().unwrap()));
     assert!(loaded.workers > 0);
     assert!(!loaded.node.is_empty() && !loaded.host_name.is_empty());
@@ -235,4 +236,17 @@ proptest::proptest! {
 fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn records_are_staged_where_the_file_says_so_and_never_where_mail_is_deferred() {
+    let staging = |store: &str| {
+        let text = format!("[store]\n{store}\n");
+        config::load_text(Path::new("relayscope.toml"), &text, &smart_host("smtp.example.net:587")).unwrap().store.staging
+    };
+    assert_eq!(staging("staging = \"off\""), None);
+    assert_eq!(staging("staging = \"/tmp\""), Some("/tmp".into()));
+    assert_eq!(staging("durability = \"synced\"\nstaging = \"/tmp\""), Some("/tmp".into()));
+    assert_eq!(staging("staging = \"/tmp\"\non_store_failure = \"defer\""), None);
+    assert_eq!(staging("staging = \"auto\""), relayscope::store::default_staging_dir());
 }

@@ -1,5 +1,7 @@
 //! A process is killed while it writes: whatever it had acknowledged is found, and what was open is in doubt.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says where")]
+
 use std::future::poll_fn;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -14,12 +16,15 @@ mod samples;
 use relayscope::trace;
 
 const ROLE: &str = "RELAYSCOPE_TEST_STORE";
+/// Set: records are staged in this directory.
+const STAGING: &str = "RELAYSCOPE_TEST_STAGING";
 
 /// Not a test by itself: what the killed process does.
 #[test]
 fn write_until_killed() {
     let Ok(dir) = std::env::var(ROLE) else { return };
-    let options = Options { segment_octets: 200_000, ..Options::new(dir) };
+    let staging = std::env::var_os(STAGING).map(Into::into);
+    let options = Options { segment_octets: 200_000, staging, ..Options::new(dir) };
     let store = Store::open(options).unwrap().store;
     let appender = store.appender();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -31,8 +36,8 @@ fn write_until_killed() {
         other => other,
     };
     for no in 0.. {
-        appender.append(&mark(no)).unwrap();
-        let ticket = appender.append(&samples::transaction(no)).unwrap();
+        appender.append_staged(&mark(no)).unwrap();
+        let ticket = appender.append_staged(&samples::transaction(no)).unwrap();
         // The mark of the next is on its way while this one is being waited for.
         appender.append_quietly(&mark(no + 1)).unwrap();
         runtime.block_on(poll_fn(|cx| appender.poll_stored(ticket, cx))).unwrap();
@@ -42,15 +47,26 @@ fn write_until_killed() {
 
 #[test]
 fn what_was_acknowledged_before_a_kill_is_found_after_it() {
+    killed_and_found(false);
+}
+
+#[test]
+fn what_was_staged_before_a_kill_is_found_after_it() {
+    killed_and_found(true);
+}
+
+fn killed_and_found(staged: bool) {
+    let memory = tempfile::tempdir().unwrap();
     let dir = tempfile::tempdir().unwrap();
+    let mut taken_in = 0;
     for (round, acknowledged) in [1u64, 40, 700].into_iter().enumerate() {
         let store_dir = dir.path().join(round.to_string());
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "write_until_killed", "--nocapture"])
-            .env(ROLE, &store_dir)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "write_until_killed", "--nocapture"]).env(ROLE, &store_dir).stdout(Stdio::piped());
+        if staged {
+            command.env(STAGING, memory.path());
+        }
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut last = None;
         while last.is_none_or(|last| last + 1 < acknowledged) {
@@ -78,5 +94,8 @@ fn what_was_acknowledged_before_a_kill_is_found_after_it() {
             assert_eq!(page.records, [samples::transaction(no)]);
         }
         assert!(opened.report.in_doubt <= 2, "{:?}", opened.report);
+        taken_in += opened.report.staged;
     }
+    // It never stopped writing: some of it had always yet to reach the journal.
+    assert_eq!(taken_in > 0, staged);
 }

@@ -93,6 +93,7 @@ fn check_json(report: &CheckReport) -> serde_json::Value {
         "files": report.files,
         "octets": report.octets,
         "records": kinds,
+        "staged_octets": report.staged_octets,
         "problems": problems,
     })
 }
@@ -118,6 +119,10 @@ fn render_check(report: &CheckReport, look: &Look) -> Screen {
         words::count(number(report.days), "day")
     );
     screen.paragraph(Style::Plain, &format!("Read: {read}; records: {}", or_none(&kinds.join(", "))), look.width, 2);
+    if report.staged_octets > 0 {
+        let left = octets(report.staged_octets);
+        screen.line(&format!("{left} of records lie in memory, left by a proxy that was killed: the next start takes them in."));
+    }
     if report.in_use_by.is_some() {
         screen.line("A proxy is writing to it meanwhile: the end of its newest file was left out.");
     }

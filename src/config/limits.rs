@@ -92,7 +92,10 @@ pub(super) fn store(raw: &raw::Store, findings: &mut Findings) -> store::Options
     if let StagingPlace::Dir(dir) = &raw.staging
         && !dir.is_dir()
     {
-        findings.refuse("store.staging", format!("[store]: staging = {dir:?} is no directory: name one in memory, or write \"auto\" or \"off\""));
+        findings.refuse(
+            "store.staging",
+            format!("[store]: staging = {dir:?} is no directory: name one in memory, or write \"auto\" or \"off\""),
+        );
     }
     store::Options {
         dir: raw.dir.clone(),

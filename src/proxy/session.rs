@@ -60,6 +60,8 @@ struct Session {
     /// Within one poll: the leg has nothing to read, and will wake the task when it has.
     client_waits: bool,
     upstream_waits: bool,
+    /// There is something to send, and the others have been let go first.
+    deferred: bool,
     _place: Option<Place>,
 }
 
@@ -118,6 +120,7 @@ pub(super) async fn run(
         lingering: None,
         client_waits: false,
         upstream_waits: false,
+        deferred: false,
         context,
         _place: place,
     };
@@ -148,6 +151,10 @@ impl Session {
             moved |= self.read_upstream(cx);
             moved |= self.read_client(cx);
             moved |= self.act();
+            if self.lets_others_go_first() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             moved |= self.flush(cx);
             if self.is_over(cx) {
                 return Poll::Ready(());
@@ -156,6 +163,14 @@ impl Session {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Sends only once the other sessions that are ready have read: peers that are woken one right after the other are woken more cheaply
+    /// than ones that fall asleep between two sends. True at most once before each flush.
+    fn lets_others_go_first(&mut self) -> bool {
+        let has_octets = !self.legs.client.is_clear() || !self.legs.upstream.is_clear();
+        self.deferred = has_octets && !self.deferred;
+        self.deferred
     }
 
     fn follow_phase(&mut self) {

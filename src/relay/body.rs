@@ -1,7 +1,6 @@
 //! The message on its way: DATA and BDAT octets streamed, looked at, never held beyond a few.
 
-use blake3::Hasher;
-
+use super::digesting::Digesting;
 use super::machine::{Action, Expect, Hold, Machine, MarkState, Mode, Wire};
 use super::options::BareNewline;
 use super::recorder::{Verdict, reply_of, state_of};
@@ -23,40 +22,6 @@ pub(super) struct Body {
     sealed: Option<Sealed>,
     /// `normalize`: the octet before was a CR that has not been sent on.
     after_cr: bool,
-}
-
-/// The digest of the octets as sent on. Most messages come in one piece, and need no hasher of 2 KiB that outlives it.
-#[derive(Debug)]
-enum Digesting {
-    Nothing,
-    Piecewise(Box<Hasher>),
-    Done(Digest),
-}
-
-impl Digesting {
-    /// `last`: nothing follows these octets.
-    fn look(&mut self, octets: &[u8], last: bool) {
-        match self {
-            Self::Nothing if last => *self = Self::Done(Digest(blake3::hash(octets).into())),
-            Self::Nothing => {
-                let mut hasher = Box::new(Hasher::new());
-                hasher.update(octets);
-                *self = Self::Piecewise(hasher);
-            }
-            Self::Piecewise(hasher) => {
-                hasher.update(octets);
-            }
-            Self::Done(_) => {} // a message that is refused at its very end
-        }
-    }
-
-    fn digest(&self) -> Digest {
-        match self {
-            Self::Nothing => Digest(blake3::hash(b"").into()),
-            Self::Piecewise(hasher) => Digest(hasher.finalize().into()),
-            Self::Done(digest) => *digest,
-        }
-    }
 }
 
 /// How the end of the message is known.
@@ -100,7 +65,15 @@ impl Body {
             Framing::Data(_) => HeaderCapture::for_data(header_limit),
             Framing::Chunks(_) => HeaderCapture::for_bdat(header_limit),
         };
-        Box::new(Self { framing, capture: Some(capture), headers: None, digesting: Digesting::Nothing, octets: 0, sealed: None, after_cr: false })
+        Box::new(Self {
+            framing,
+            capture: Some(capture),
+            headers: None,
+            digesting: Digesting::Nothing,
+            octets: 0,
+            sealed: None,
+            after_cr: false,
+        })
     }
 
     /// Looks at octets that go on.

@@ -8,6 +8,7 @@
 mod answers;
 mod body;
 mod commands;
+mod digesting;
 mod ending;
 pub mod machine;
 mod negotiation;

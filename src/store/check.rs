@@ -12,6 +12,7 @@ use super::open::OpenError;
 use super::recover::{self, Found};
 use super::run::RUN_RECORDS;
 use super::segment::Segment;
+use super::staging::Leftover;
 use super::stored;
 use crate::trace::RecordKind;
 
@@ -25,6 +26,8 @@ pub struct CheckReport {
     pub octets: u64,
     /// How many records of each kind there are.
     pub kinds: Vec<(RecordKind, u64)>,
+    /// Octets of records that a dead process staged in memory: the next start brings them to the journal.
+    pub staged_octets: u64,
     /// In the order of the journal.
     pub problems: Vec<Problem>,
 }
@@ -76,6 +79,7 @@ pub fn check(dir: &Path) -> Result<CheckReport, OpenError> {
             report.index(dir, day);
         }
     }
+    report.staged_octets = Leftover::find(dir).map_err(OpenError::io(dir))?.map_or(0, |left| left.octets());
     report.kinds = RecordKind::ALL.iter().map(|&kind| (kind, kinds[kind as usize])).filter(|&(_, count)| count > 0).collect();
     Ok(report)
 }

@@ -18,7 +18,7 @@ use super::lock::StoreLock;
 use super::locks::locked;
 use super::log::Log;
 use super::open::OpenError;
-use super::options::Options;
+use super::options::{Durability, Options};
 use super::recover::{self, Loaded, Recovery};
 use super::retention;
 use super::staging::Staging;
@@ -89,7 +89,9 @@ impl Opening {
                     tracing::info!(file = %staging.path().display(), "records are staged in memory on their way to the journal");
                     intake.queue.stage_in(staging);
                 }
-                Err(error) => tracing::warn!(dir = %dir.display(), %error, "records can't be staged in memory: replies wait for the journal"),
+                Err(error) => {
+                    tracing::warn!(dir = %dir.display(), %error, "records can't be staged in memory: replies wait for the journal")
+                }
             }
         }
         live.start(intake.appender(), marks, purpose);
@@ -105,12 +107,7 @@ impl Opening {
 }
 
 impl Live {
-    fn open(
-        options: Options,
-        run_records: u32,
-        news: watch::Sender<u64>,
-        intake: &Intake,
-    ) -> Result<(Arc<Self>, Vec<Mark>), OpenError> {
+    fn open(options: Options, run_records: u32, news: watch::Sender<u64>, intake: &Intake) -> Result<(Arc<Self>, Vec<Mark>), OpenError> {
         let lock = super::open::take_lock(&options.dir)?;
         retention::sweep(&options.dir);
         let Loaded { journal, marks, report } = recover::load(&options.dir, intake.clock.now())?;
@@ -182,6 +179,10 @@ impl Live {
         while self.syncer.wait() && self.syncer.rest(pause) {
             for log in std::mem::take(&mut *locked(&self.unsynced)) {
                 log.look_for_name();
+                if self.options.durability == Durability::Synced {
+                    log.looked_at();
+                    continue;
+                }
                 self.written.syncs.fetch_add(1, Ordering::Relaxed);
                 if let Err(error) = log.sync() {
                     tracing::error!(%error, file = %log.path.display(), "the journal could not be synced: a power cut would lose records");

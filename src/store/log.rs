@@ -200,6 +200,11 @@ impl Log {
 
     pub fn sync(&self) -> io::Result<()> {
         self.unsynced.store(false, Ordering::SeqCst);
+        self.sync_now()
+    }
+
+    /// The same, by the writer itself: the sync thread still looks after the file now and then.
+    pub fn sync_now(&self) -> io::Result<()> {
         self.file.sync_data().inspect_err(|_| self.unsound.store(true, Ordering::Release))
     }
 
@@ -210,6 +215,11 @@ impl Log {
     /// Notes that there is something to sync; true if that is news.
     pub fn needs_sync(&self) -> bool {
         !self.unsynced.swap(true, Ordering::SeqCst)
+    }
+
+    /// Notes that the sync thread has looked, and that nothing is to be synced.
+    pub fn looked_at(&self) {
+        self.unsynced.store(false, Ordering::SeqCst);
     }
 
     /// Asks the file system whether the file still has its name.

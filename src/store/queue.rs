@@ -169,9 +169,13 @@ impl Queue {
         end
     }
 
-    /// Waits for records, and takes all there are. `spent` is the buffer of the batch before.
-    pub fn take(&self, mut spent: Vec<u8>) -> Taken {
+    /// Waits for records, and takes all there are. `spent` is the buffer of the batch before. `gather`: lets that much time pass first,
+    /// whoever waits, so that more goes along.
+    pub fn take(&self, mut spent: Vec<u8>, gather: Duration) -> Taken {
         spent.clear();
+        if !gather.is_zero() {
+            self.pause(gather);
+        }
         let mut inner = locked(&self.inner);
         let (pause, most) = if inner.staging.is_some() { (GATHER, LOOKS) } else { (DOZE, 1) };
         let mut looks = 0;
@@ -292,7 +296,7 @@ mod tests {
         let queue = Queue::new(100);
         assert_eq!(queue.push(b"one", 1, Push::Loud), Ok(ticket(0)));
         assert_eq!(queue.push(b"two", 2, Push::Quiet), Ok(ticket(1)));
-        let taken = queue.take(Vec::new());
+        let taken = queue.take(Vec::new(), Duration::ZERO);
         assert_eq!((taken.frames.as_slice(), taken.end, taken.loss, taken.closed), (b"onetwo".as_slice(), 2, None, false));
     }
 
@@ -302,7 +306,7 @@ mod tests {
         assert_eq!(queue.push(b"full", 1, Push::Loud), Ok(ticket(0)));
         assert_eq!(queue.push(b"x", 5, Push::Loud), Err(Refused::Full));
         assert_eq!(queue.push(b"y", 9, Push::Loud), Err(Refused::Full));
-        let loss = queue.take(Vec::new()).loss.unwrap();
+        let loss = queue.take(Vec::new(), Duration::ZERO).loss.unwrap();
         assert_eq!((loss.from, loss.until, loss.records), (5, 9, 2));
         assert_eq!(queue.push(b"x", 10, Push::Loud), Ok(ticket(1)));
     }
@@ -324,7 +328,7 @@ mod tests {
         queue.push(b"last", 1, Push::Loud).unwrap();
         queue.close();
         assert_eq!(queue.push(b"x", 2, Push::Loud), Err(Refused::Closed));
-        let taken = queue.take(Vec::new());
+        let taken = queue.take(Vec::new(), Duration::ZERO);
         assert_eq!((taken.frames.as_slice(), taken.closed), (b"last".as_slice(), true));
     }
 }

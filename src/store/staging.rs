@@ -193,6 +193,10 @@ impl Leftover {
         Ok(Some(left))
     }
 
+    pub fn octets(&self) -> u64 {
+        (self.fresh.len() + self.in_flight.len()) as u64
+    }
+
     pub fn has_in_flight(&self) -> bool {
         !self.in_flight.is_empty()
     }
@@ -293,5 +297,189 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::samples;
+    use crate::trace::Record;
+
+    const SALT: u32 = 7;
+
+    fn frame_of(record: &Record) -> Vec<u8> {
+        let mut octets = Vec::new();
+        frame::write(SALT, record, &mut octets).unwrap();
+        octets
+    }
+
+    /// A store's directory, one for files in memory, and a staging file between them.
+    struct Place {
+        store: tempfile::TempDir,
+        memory: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            Self { store: tempfile::tempdir().unwrap(), memory: tempfile::tempdir().unwrap() }
+        }
+
+        fn staging(&self) -> Staging {
+            Staging::create(self.memory.path(), self.store.path(), SALT).unwrap()
+        }
+
+        fn left(&self) -> Option<Leftover> {
+            Leftover::find(self.store.path()).unwrap()
+        }
+
+        fn in_memory(&self) -> usize {
+            fs::read_dir(self.memory.path()).unwrap().count()
+        }
+    }
+
+    fn keep(staging: &mut Staging, no: u64) {
+        assert!(staging.keep(&frame_of(&samples::transaction(no))));
+    }
+
+    fn frames(numbers: std::ops::Range<u64>) -> Vec<u8> {
+        numbers.flat_map(|no| frame_of(&samples::transaction(no))).collect()
+    }
+
+    #[test]
+    fn what_was_kept_is_found_after_death() {
+        let place = Place::new();
+        let mut staging = place.staging();
+        keep(&mut staging, 1);
+        keep(&mut staging, 2);
+        drop(staging); // as a kill does: nothing is removed
+        let left = place.left().unwrap();
+        assert_eq!(left.missing(|_, _| false), frames(1..3));
+        left.remove();
+        assert!(place.left().is_none());
+        assert_eq!(place.in_memory(), 0);
+    }
+
+    #[test]
+    fn a_generation_that_is_done_is_not_taken_in_again() {
+        let place = Place::new();
+        let mut staging = place.staging();
+        keep(&mut staging, 1);
+        let first = staging.turn();
+        keep(&mut staging, 2);
+        keep(&mut staging, 3);
+        staging.done(first);
+        let second = staging.turn();
+        keep(&mut staging, 4);
+        drop(staging);
+        let left = place.left().unwrap();
+        assert_eq!(second, 2);
+        // The second was on its way: what the journal has of it is not taken in twice.
+        let third = samples::transaction(3).id();
+        assert_eq!(left.missing(|_, id| id != third), [frames(3..4), frames(4..5)].concat());
+        assert_eq!(left.missing(|_, _| false), frames(2..5));
+    }
+
+    #[test]
+    fn what_an_older_generation_left_behind_is_not_read() {
+        let place = Place::new();
+        let mut staging = place.staging();
+        (0..20).for_each(|no| keep(&mut staging, no));
+        for _ in 0..2 {
+            let done = staging.turn();
+            staging.done(done);
+        }
+        keep(&mut staging, 30); // over the first of twenty
+        drop(staging);
+        assert_eq!(place.left().unwrap().missing(|_, _| false), frames(30..31));
+    }
+
+    #[test]
+    fn a_torn_entry_ends_what_is_read() {
+        let place = Place::new();
+        let mut staging = place.staging();
+        (1..4).for_each(|no| keep(&mut staging, no));
+        let torn = place_of(1) + staging.filled - 1;
+        staging.map[torn] ^= 1;
+        drop(staging);
+        assert_eq!(place.left().unwrap().missing(|_, _| false), frames(1..3));
+    }
+
+    #[test]
+    fn a_full_half_refuses_until_the_turn() {
+        let place = Place::new();
+        let mut staging = place.staging();
+        let big = vec![0; HALF / 2];
+        assert!(staging.keep(&big));
+        assert!(!staging.keep(&big));
+        staging.turn();
+        assert!(staging.keep(&big));
+        staging.remove();
+        assert_eq!(place.in_memory(), 0);
+        assert!(place.left().is_none());
+    }
+
+    #[test]
+    fn a_living_process_is_left_alone() {
+        let place = Place::new();
+        let mut staging = place.staging();
+        keep(&mut staging, 1);
+        assert!(place.left().is_none());
+        // Another store starts, and sweeps.
+        let other = tempfile::tempdir().unwrap();
+        let second = Staging::create(place.memory.path(), other.path(), 8).unwrap();
+        assert_eq!(place.in_memory(), 2);
+        second.remove();
+        drop(staging);
+        assert_eq!(place.left().unwrap().missing(|_, _| false), frames(1..2));
+    }
+
+    #[test]
+    fn a_copy_of_the_store_is_served_and_takes_nothing_away() {
+        let place = Place::new();
+        let mut staging = place.staging();
+        keep(&mut staging, 1);
+        drop(staging);
+        let copy = tempfile::tempdir().unwrap();
+        symlink(fs::read_link(place.store.path().join(LINK)).unwrap(), copy.path().join(LINK)).unwrap();
+        let left = Leftover::find(copy.path()).unwrap().unwrap();
+        assert_eq!(left.missing(|_, _| false), frames(1..2));
+        left.remove();
+        assert!(place.left().is_some());
+    }
+
+    #[test]
+    fn files_of_stores_that_are_no_more_are_swept_away() {
+        let place = Place::new();
+        let gone = tempfile::tempdir().unwrap();
+        drop(Staging::create(place.memory.path(), gone.path(), 8).unwrap());
+        drop(gone);
+        assert_eq!(place.in_memory(), 1);
+        let staging = place.staging();
+        assert_eq!(place.in_memory(), 1);
+        staging.remove();
+    }
+
+    #[test]
+    fn what_is_no_staging_file_is_not_read() {
+        let place = Place::new();
+        for octets in [vec![], vec![0; 100], vec![0xff; HEADER + 2 * HALF]] {
+            fs::write(place.store.path().join(LINK), octets).unwrap();
+            assert!(place.left().is_none());
+        }
+        fs::remove_file(place.store.path().join(LINK)).unwrap();
+        fs::create_dir(place.store.path().join(LINK)).unwrap();
+        assert!(place.left().is_none());
+    }
+
+    #[test]
+    fn mounts_are_read() {
+        let mounts = "22 1 0:21 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+             30 22 0:25 / /dev/shm rw,nosuid shared:5 - tmpfs tmpfs rw,size=1k\n\
+             31 22 0:26 / /dev/shm/x rw - ext4 /dev/vdb rw\n";
+        assert_eq!(kind_of_mount(mounts, "/"), Some("ext4"));
+        assert_eq!(kind_of_mount(mounts, "/dev/shm"), Some("tmpfs"));
+        assert_eq!(kind_of_mount(mounts, "/none"), None);
+        assert_eq!(kind_of_mount("garbage\n - \n", "/"), None);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::day::Day;
 use super::frame;
@@ -18,6 +18,10 @@ use crate::trace::{Gap, Record, stored};
 
 /// Between attempts to write again after a failure.
 const RETRY: Duration = Duration::from_secs(1);
+/// So many records in a batch, marks among them, are worth gathering for.
+const SEVERAL: u64 = 4;
+/// From one batch to the next: a disk that takes longer gathers by itself.
+const GATHERING: Duration = Duration::from_micros(600);
 /// A file that large is finished whatever the options say: offsets in it take 32 bits.
 const LARGEST: u64 = 1 << 30;
 
@@ -44,8 +48,10 @@ impl Writer {
             return;
         }
         let mut spent = Vec::new();
+        let mut gather = Duration::ZERO;
         loop {
-            let mut taken = self.intake.queue.take(std::mem::take(&mut spent));
+            let mut taken = self.intake.queue.take(std::mem::take(&mut spent), gather);
+            let (began, first) = (Instant::now(), self.end);
             if let Some(loss) = taken.loss.take() {
                 self.tell(loss, &mut taken.frames);
             }
@@ -56,6 +62,7 @@ impl Writer {
                     self.intake.queue.done(taken.generation);
                     self.intake.decide(taken.end, None);
                     self.ring();
+                    gather = self.gathering(taken.end - first, began.elapsed());
                 }
                 Err(error) => {
                     self.fail(taken.end, &error);
@@ -73,6 +80,13 @@ impl Writer {
         }
     }
 
+    /// How long the next batch is let grow. A sync costs the same for one record as for twenty: where several came while the last one
+    /// took its time, more will come, and waiting a little for them costs less than another sync.
+    fn gathering(&self, records: u64, took: Duration) -> Duration {
+        let synced = self.opening.live().is_some_and(|live| live.options.durability == Durability::Synced);
+        if synced && records >= SEVERAL { GATHERING.saturating_sub(took) } else { Duration::ZERO }
+    }
+
     fn store(&mut self, frames: &[u8]) -> io::Result<()> {
         if frames.is_empty() {
             return Ok(());
@@ -80,7 +94,7 @@ impl Writer {
         let Some(live) = self.opening.live() else { return Err(io::Error::other("the store is not open")) };
         let log = self.active(&live)?;
         let written = log.write(frames).and_then(|()| match live.options.durability {
-            Durability::Synced => log.sync(),
+            Durability::Synced => log.sync_now(),
             Durability::Written => Ok(()),
         });
         if let Err(error) = written {

@@ -18,7 +18,7 @@ pub use id::RecordId;
 pub use kept::Kept;
 pub use kinds::{Act, Actor, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State};
 pub use record::{
-    Amendment, Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Mark, MarkView, Message, Origin, Outcome, Phases, Recipient, Record,
-    Reply, Session, Tls, Transaction, Tried, Upstream, WallMicros,
+    Amendment, Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Mark, MarkView, Message, Origin, Outcome, Phases, Recipient, Record, Reply,
+    Session, Tls, Transaction, Tried, Upstream, WallMicros,
 };
 pub use timeline::{Line, Timeline};

@@ -27,6 +27,8 @@ pub struct Line<'a> {
     pub text: &'a str,
 }
 
+/// Octets that the dialogue of a message with one recipient takes.
+const USUAL: usize = 512;
 /// Bits of a line's head.
 const UPSTREAM: u8 = 1;
 const OUT: u8 = 2;
@@ -50,6 +52,9 @@ impl Timeline {
 
     fn pack(&mut self, head: u8, t_us: u64, text: &str) {
         let octets = &mut self.packed.0;
+        if octets.capacity() == 0 {
+            octets.reserve(USUAL);
+        }
         octets.push(head);
         // The clock of a session doesn't run backwards; where it seems to, the line stands at the moment of the one before.
         number(octets, t_us.saturating_sub(self.last_us));

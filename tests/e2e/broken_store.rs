@@ -153,7 +153,11 @@ fn starts_on_a_damaged_store() {
         client.quit();
         relayscope
     };
-    let store = send("one").kill();
+    let relayscope = send("one");
+    // Whoever asks gets what is in the journal: now it is there, and not in memory.
+    let (code, said) = run(&mut command(&place, &["where", "--store", "store", "one@msg.example"]));
+    assert_eq!(code, 0, "{said}");
+    let store = relayscope.kill();
     for (path, octets) in crate::support::place::files_under(&store) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.components().any(|it| it.as_os_str() == "index") {

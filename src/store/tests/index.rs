@@ -73,7 +73,7 @@ fn a_broken_index_is_moved_aside_and_made_again() {
 #[test]
 fn an_index_that_is_ahead_of_the_journal_is_made_again() {
     let mut room = Room::with_runs_of(5);
-    room.options.segment_octets = 20_000;
+    room.options.segment_octets = 10_000;
     let store = room.store();
     for no in 0..40 {
         put(&store, &transactions(no..no + 1));

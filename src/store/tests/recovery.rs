@@ -106,7 +106,7 @@ fn a_mark_without_a_record_becomes_a_transaction_in_doubt() {
 #[test]
 fn an_open_mark_outlives_the_sealing_of_its_file() {
     let mut room = Room::new();
-    room.options.segment_octets = 20_000;
+    room.options.segment_octets = 10_000;
     let store = room.store();
     put(&store, &[samples::mark(1000), samples::mark(1001)]);
     for no in 0..60 {
@@ -125,7 +125,7 @@ fn an_open_mark_outlives_the_sealing_of_its_file() {
 #[test]
 fn a_crash_while_sealing_leaves_the_active_form_in_force() {
     let mut room = Room::new();
-    room.options.segment_octets = 20_000;
+    room.options.segment_octets = 10_000;
     // Nothing is sealed by a store that is opened to be asked.
     let store = room.open_for(Use::Offline).store;
     for no in 0..20 {

@@ -48,7 +48,7 @@ fn every_kind_of_term_finds_its_record_in_memory_and_on_disk() {
         Term::Session(like.session_id),
         Term::Id(like.id),
         Term::Helo("mail.sender.example".to_owned()),
-        Term::BodyDigest(like.message.body_digest.clone().unwrap()),
+        Term::BodyDigest(like.message.body_digest.unwrap()),
     ];
     for term in terms {
         let found = find(&store, term.clone());
@@ -87,7 +87,7 @@ fn pages_follow_one_another_without_overlap_while_records_come_in() {
 #[test]
 fn a_cursor_holds_through_sealing_and_a_restart() {
     let mut room = Room::new();
-    room.options.segment_octets = 20_000;
+    room.options.segment_octets = 10_000;
     let store = room.store();
     put(&store, &transactions(0..5));
     let (first, cursor) = store.follow(None, 3).unwrap();

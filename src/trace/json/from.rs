@@ -292,8 +292,5 @@ fn flags(flags: &[Flag]) -> Vec<Word<Flag>> {
 
 /// Outside the store every line stands for itself.
 pub(super) fn lines(timeline: &Timeline) -> Vec<Line> {
-    timeline
-        .lines()
-        .map(|line| Line { t_us: line.t_us, leg: Word(line.leg), dir: Word(line.flow), text: line.text.to_owned() })
-        .collect()
+    timeline.lines().map(|line| Line { t_us: line.t_us, leg: Word(line.leg), dir: Word(line.flow), text: line.text.to_owned() }).collect()
 }
