@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::context::{Context, NoPlace};
+use super::context::{Context, NoPlace, Phase};
 use super::session;
 
 /// Serves a listening socket until the returned future is dropped. Sessions go on as tasks of their own.
@@ -19,6 +19,8 @@ pub async fn serve(listener: TcpListener, current: impl Fn() -> Arc<Context>) {
                 let limits = &context.options.limits;
                 let place = context.counters.enter(peer.ip(), limits.sessions, limits.sessions_per_client);
                 let refusal = match &place {
+                    // Between the word to drain and the end of listening: no new session, and no upstream connection for it.
+                    _ if context.roster.phase() != Phase::Serve => Some((421, "shutting down, connect again later")),
                     _ if !is_allowed(&context, peer.ip()) => Some((554, "this client is not allowed to send mail here")),
                     Err(NoPlace::Full) => Some((421, "too many sessions are open, try again later")),
                     Err(NoPlace::FullForClient) => Some((421, "too many sessions from this client are open, try again later")),
