@@ -32,6 +32,10 @@ const ANEW: Duration = Duration::from_secs(60);
 /// Full runs that may wait for a disk that can't take them; beyond that the index stands still, and the journal is searched.
 const WAITING_RUNS: usize = 4;
 
+/// From so many records on a run is stored at the end of the process. Replaying fewer takes some 10 ms; many small runs would slow down
+/// each look-up.
+const WORTH_STORING: u32 = 4096;
+
 /// How a step went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -93,10 +97,14 @@ impl Indexer {
         }
     }
 
-    /// At the end: indexes what is left if that doesn't take long, so that the next start needn't.
+    /// At the end: indexes what is left if that doesn't take long, and stores the run so far if that spares the next start some time.
     fn finish(&mut self) {
         let deadline = Instant::now() + RETRY;
         while Instant::now() < deadline && self.step().is_ok_and(|step| step == Step::Forward) {}
+        let day = self.growing.as_ref().filter(|(_, run)| reading(run).span >= WORTH_STORING);
+        if let Some(day) = day.map(|(day, _)| day.day) {
+            self.finish_run(Some(day));
+        }
     }
 
     /// Indexes some of the records that aren't yet.

@@ -34,6 +34,25 @@ fn a_block_that_straddles_a_checkpoint_is_indexed_once_and_whole() {
 }
 
 #[test]
+fn much_that_is_left_at_the_end_is_stored_and_little_is_not() {
+    let room = Room::new();
+    let mut store = room.store();
+    let mut written = 0;
+    for (more, replayed) in [(5_000, 0), (300, 300), (4_500, 0)] {
+        put(&store, &transactions(written..written + more));
+        written += more;
+        store.close();
+        let opened = room.open();
+        assert_eq!(opened.report.replayed, replayed);
+        store = opened.store;
+        for no in [0, 4_999, written - more, written - 1] {
+            all_found(&store, no..no + 1);
+        }
+    }
+    assert_eq!(store.stats().unwrap().runs, 2);
+}
+
+#[test]
 fn a_deleted_index_is_made_again_and_said() {
     let room = Room::with_runs_of(10);
     let store = room.store();
