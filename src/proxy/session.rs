@@ -169,8 +169,13 @@ impl Session {
     /// than ones that fall asleep between two sends. True at most once before each flush.
     fn lets_others_go_first(&mut self) -> bool {
         let has_octets = !self.legs.client.is_clear() || !self.legs.upstream.is_clear();
-        self.deferred = has_octets && !self.deferred;
+        self.deferred = has_octets && !self.deferred && self.has_company();
         self.deferred
+    }
+
+    fn has_company(&self) -> bool {
+        const FEW: usize = 4;
+        self.context.counters.sessions_open.load(Ordering::Relaxed) > FEW
     }
 
     fn follow_phase(&mut self) {
@@ -397,11 +402,9 @@ impl Session {
 
     /// With few sessions the mark is written while the client sends its message. With many it goes along with others' records.
     fn append_mark(&self) -> Result<Ticket, AppendError> {
-        const FEW: usize = 4;
         // Without a transaction (it ended within the same octets) there is nothing to mark.
         let Some(mark) = self.machine.mark() else { return Err(AppendError::Closed) };
-        let hurried = self.context.counters.sessions_open.load(Ordering::Relaxed) <= FEW;
-        self.context.desk.append_mark(&mark, hurried)
+        self.context.desk.append_mark(&mark, !self.has_company())
     }
 
     /// Sends what is gathered for both legs, and does what was to follow.
