@@ -131,6 +131,11 @@ impl Queue {
         };
         if let Some((refused, why)) = refused {
             inner.lose(1, at, why.into());
+            if inner.writer == Writer::Asleep {
+                // A gap is told at once, not with the next record.
+                inner.writer = Writer::Awake;
+                self.wake.notify_one();
+            }
             return Err(refused);
         }
         inner.frames.extend_from_slice(frame);
@@ -309,6 +314,19 @@ mod tests {
         let loss = queue.take(Vec::new(), Duration::ZERO).loss.unwrap();
         assert_eq!((loss.from, loss.until, loss.records), (5, 9, 2));
         assert_eq!(queue.push(b"x", 10, Push::Loud), Ok(ticket(1)));
+    }
+
+    #[test]
+    fn a_loss_wakes_a_sleeping_writer() {
+        let queue = Queue::new(4);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| queue.take(Vec::new(), Duration::ZERO).loss);
+            while locked(&queue.inner).writer != Writer::Asleep {
+                std::thread::yield_now();
+            }
+            assert_eq!(queue.push(b"too long", 1, Push::Loud), Err(Refused::Full));
+            assert_eq!(writer.join().unwrap().map(|loss| loss.records), Some(1));
+        });
     }
 
     #[test]
