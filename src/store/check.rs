@@ -14,7 +14,7 @@ use super::run::RUN_RECORDS;
 use super::segment::Segment;
 use super::staging::Leftover;
 use super::stored;
-use crate::trace::RecordKind;
+use crate::trace::{self, RecordKind};
 
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,6 +99,7 @@ impl CheckReport {
             Err(NoLog::Short) => return self.problem(&found.path, 0, "the file is shorter than its header: it never held a record", false),
             Err(error) => return self.problem(&found.path, 0, error.to_string(), true),
         };
+        self.form(&found.path, header.version);
         let scan = super::log::scan(&found.path, header.salt, &octets);
         for (sum, count) in kinds.iter_mut().zip(scan.kinds) {
             *sum += count;
@@ -117,6 +118,12 @@ impl CheckReport {
         }
     }
 
+    fn form(&mut self, file: &Path, version: u16) {
+        if let Err(error) = trace::stored::readable(version) {
+            self.problem(file, 0, error.to_string(), true);
+        }
+    }
+
     /// Checks a sealed file; where its chain ends.
     fn sealed(&mut self, path: &Path, before: Option<[u8; 32]>, kinds: &mut [u64]) -> Option<[u8; 32]> {
         let segment = match Segment::open(path.to_owned()) {
@@ -126,6 +133,7 @@ impl CheckReport {
                 return None;
             }
         };
+        self.form(path, segment.header.version);
         match segment.verify() {
             Ok(Ok(found)) => kinds.iter_mut().zip(found).for_each(|(sum, count)| *sum += count),
             Ok(Err((offset, what))) => self.problem(path, offset, what, true),

@@ -203,6 +203,14 @@ impl DayJournal {
 const STEP_BACK: u32 = 64;
 
 impl JournalFile {
+    /// Version of the stored form of its records.
+    pub fn version(&self) -> u16 {
+        match self.form() {
+            Form::Log(log) => log.header.version,
+            Form::Sealed(segment) => segment.header.version,
+        }
+    }
+
     pub fn new(file: u32, first: u32, form: Form) -> Self {
         Self { file, first, form: RwLock::new(form) }
     }

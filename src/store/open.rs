@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::lock::{NoLock, StoreLock};
+use crate::trace::stored::DecodeError;
 
 /// Why a store can't be opened.
 #[derive(Debug, Error)]
@@ -16,6 +17,8 @@ pub enum OpenError {
     InUse { dir: PathBuf, pid: u32 },
     #[error("{dir}: the store is in use by another process")]
     InUseBySomebody { dir: PathBuf },
+    #[error("{path}: {error}")]
+    Form { path: PathBuf, error: DecodeError },
     #[error("{path}: {error}")]
     Io { path: PathBuf, error: io::Error },
 }

@@ -15,7 +15,7 @@ use super::marks::OpenMarks;
 use super::open::OpenError;
 use super::segment::{NoSegment, Segment, unfinished};
 use super::staging::{self, Leftover};
-use crate::trace::{Mark, WallMicros};
+use crate::trace::{Mark, WallMicros, stored};
 
 /// What recovery found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub(super) fn load(dir: &Path, now: WallMicros) -> Result<Loaded, OpenError> {
         let day = journal.day_or_new(day);
         for found in files {
             if let Some(file) = open_file(&found, &mut marks, &mut report) {
+                // What this build can't read it must not add to, nor call empty.
+                stored::readable(file.version()).map_err(|error| OpenError::Form { path: found.path.clone(), error })?;
                 report.records += u64::from(file.numbers().end - file.numbers().start);
                 day.add(Arc::new(file));
             }
@@ -84,6 +86,7 @@ fn take_in_staged(
     report: &mut RecoveryReport,
 ) -> Result<(), OpenError> {
     let Some(left) = Leftover::find(dir).map_err(OpenError::io(&dir.join(staging::LINK)))? else { return Ok(()) };
+    stored::readable(left.version).map_err(|error| OpenError::Form { path: dir.join(staging::LINK), error })?;
     let missing = missing(journal, &left).map_err(OpenError::io(dir))?;
     if !missing.is_empty() {
         let log = journal.start_file(Day::of(now), left.version, left.salt).map_err(OpenError::io(dir))?;

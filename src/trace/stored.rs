@@ -12,7 +12,10 @@ pub const VERSION: u16 = 2;
 pub enum DecodeError {
     #[error("the record is of stored form {found}; this build reads up to {VERSION}: use a newer relayscope")]
     Newer { found: u16 },
-    #[error("unknown stored form {found}")]
+    #[error(
+        "the records are of stored form {found}, which only builds before the first release wrote: move the store away, or read it with the \
+         relayscope that wrote it"
+    )]
     UnknownVersion { found: u16 },
     #[error("record kind {kind} has no stored form yet")]
     UnknownKind { kind: RecordKind },
@@ -47,8 +50,17 @@ pub fn encode_mark(mark: &MarkView<'_>, out: Vec<u8>) -> Result<Vec<u8>, postcar
 /// # Errors
 /// A version or kind this build doesn't know, or octets that don't decode.
 pub fn decode(version: u16, kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
+    readable(version)?;
+    decode_v2(kind, octets)
+}
+
+/// Whether this build reads records of that version.
+///
+/// # Errors
+/// It doesn't, and why.
+pub fn readable(version: u16) -> Result<(), DecodeError> {
     match version {
-        2 => decode_v2(kind, octets),
+        2 => Ok(()),
         // 1 was written by builds before the first release, and by none after.
         0 | 1 => Err(DecodeError::UnknownVersion { found: version }),
         newer => Err(DecodeError::Newer { found: newer }),

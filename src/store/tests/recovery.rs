@@ -196,3 +196,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_form_that_this_build_does_not_read_is_refused_and_left_alone() {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(0..3));
+    store.close();
+    let file = room.journal().remove(0);
+    let whole = std::fs::read(&file).unwrap();
+    for (version, words) in [(1u16, "before the first release"), (9, "newer relayscope")] {
+        let mut octets = whole.clone();
+        octets[10..12].copy_from_slice(&version.to_le_bytes());
+        let checksum = crc32c::crc32c(&octets[..28]);
+        octets[28..32].copy_from_slice(&checksum.to_le_bytes());
+        std::fs::write(&file, &octets).unwrap();
+        let Err(refused @ OpenError::Form { .. }) = Store::open(room.options.clone()) else { panic!("form {version} was opened") };
+        assert!(refused.to_string().contains(words), "{refused}");
+        let report = check(room.path()).unwrap();
+        assert!(!report.is_sound() && report.problems[0].what.contains(words), "{report:?}");
+        assert_eq!(std::fs::read(&file).unwrap(), octets);
+    }
+    std::fs::write(&file, whole).unwrap();
+    assert_eq!(everything(&room.store()), transactions(0..3));
+}
