@@ -127,7 +127,7 @@ fn ingest(store: &Store, plan: &Plan) -> Vec<Duration> {
                                 let mut no = worker * lanes + lane;
                                 while no < records {
                                     if marks {
-                                        appender.append_quietly(&samples::mark(no)).unwrap();
+                                        appender.append_staged(&samples::mark(no)).unwrap();
                                     }
                                     let record = samples::transaction(no);
                                     let begun = Instant::now();

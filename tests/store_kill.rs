@@ -39,7 +39,7 @@ fn write_until_killed() {
         appender.append_staged(&mark(no)).unwrap();
         let ticket = appender.append_staged(&samples::transaction(no)).unwrap();
         // The mark of the next is on its way while this one is being waited for.
-        appender.append_quietly(&mark(no + 1)).unwrap();
+        appender.append_staged(&mark(no + 1)).unwrap();
         runtime.block_on(poll_fn(|cx| appender.poll_stored(ticket, cx))).unwrap();
         println!("stored {no}");
     }

@@ -377,8 +377,9 @@ impl Session {
                     }
                 }
                 Action::AppendMark => match self.append_mark() {
-                    Ok(ticket) if !ticket.is_staged() => self.mark = Some(ticket),
-                    outcome => {
+                    None => {} // the transaction ended within the same octets: there is nothing to mark
+                    Some(Ok(ticket)) if !ticket.is_staged() => self.mark = Some(ticket),
+                    Some(outcome) => {
                         let now = self.now();
                         self.machine.mark_stored(now, outcome.is_ok(), &mut self.legs);
                     }
@@ -401,10 +402,9 @@ impl Session {
     }
 
     /// With few sessions the mark is written while the client sends its message. With many it goes along with others' records.
-    fn append_mark(&self) -> Result<Ticket, AppendError> {
-        // Without a transaction (it ended within the same octets) there is nothing to mark.
-        let Some(mark) = self.machine.mark() else { return Err(AppendError::Closed) };
-        self.context.desk.append_mark(&mark, !self.has_company())
+    fn append_mark(&self) -> Option<Result<Ticket, AppendError>> {
+        let mark = self.machine.mark()?;
+        Some(self.context.desk.append_mark(&mark, !self.has_company()))
     }
 
     /// Sends what is gathered for both legs, and does what was to follow.

@@ -153,15 +153,8 @@ impl Appender {
         self.push(record, Push::Loud)
     }
 
-    /// Hands in a record that nobody waits for: it is written within a millisecond or two, without a wake-up of its own under load.
-    ///
-    /// # Errors
-    /// As [`Appender::append`].
-    pub fn append_quietly(&self, record: &Record) -> Result<Ticket, AppendError> {
-        self.push(record, Push::Quiet)
-    }
-
-    /// Hands in a record as quietly; under [`Durability::Written`] it is stored at once where records are staged.
+    /// Hands in a record without a wake-up of its own under load: it is written within a millisecond or two, sooner if somebody waits for
+    /// it. Where records are staged it is stored at once, under [`Durability::Written`].
     ///
     /// # Errors
     /// As [`Appender::append`].

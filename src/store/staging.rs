@@ -228,7 +228,7 @@ impl Leftover {
 /// Opens a staging file if it is there and this user made it: anybody may put files where those in memory live.
 fn open_ours(path: &Path) -> io::Result<Option<File>> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() && found.uid() == fs::metadata("/proc/self")?.uid() => {}
+        Ok(found) if found.is_file() && is_ours(&found) => {}
         Ok(found) => {
             tracing::warn!(file = %path.display(), owner = found.uid(), "not a staging file of this user: left alone, and not read");
             return Ok(None);
@@ -237,6 +237,11 @@ fn open_ours(path: &Path) -> io::Result<Option<File>> {
         Err(error) => return Err(error),
     }
     OpenOptions::new().read(true).write(true).open(path).map(Some)
+}
+
+/// Whether the file belongs to the user this process runs as.
+fn is_ours(found: &fs::Metadata) -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == found.uid())
 }
 
 /// Version of the stored form, salt, and the generation that is done.
@@ -276,8 +281,8 @@ fn sweep(dir: &Path) {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {
         let named = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
-        let ours = || fs::symlink_metadata(&path).is_ok_and(|found| fs::metadata("/proc/self").is_ok_and(|own| own.uid() == found.uid()));
-        if !named || !ours() {
+        // Others' files are none of our business, and worth no warning here.
+        if !named || !fs::symlink_metadata(&path).is_ok_and(|found| is_ours(&found)) {
             continue;
         }
         let Ok(Some(file)) = open_ours(&path) else { continue };
