@@ -11,8 +11,8 @@ use super::client::{Client, Events, Place};
 use super::failure::Failure;
 use crate::http::SOCKET;
 use crate::path::ask::StoreNumbers;
-use crate::path::{Answer, By, Clock, Listing, Stats, StoreTraces, What, never, stats};
-use crate::store::{Cursor, OpenError, Options, Store};
+use crate::path::{Answer, Asked, Clock, ListRequest, Listing, Stats, StoreTraces, What, never, stats};
+use crate::store::{OpenError, Options, Store};
 use crate::trace::json::{Record, Time};
 use crate::trace::{RecordId, WallMicros};
 
@@ -52,14 +52,15 @@ impl Backend {
         Ok(answer)
     }
 
-    pub fn list(&self, what: &What, limit: usize, before: Option<Cursor>) -> Result<Listing, Failure> {
+    pub fn list(&self, what: &What, request: ListRequest) -> Result<Listing, Failure> {
         match self {
-            Self::Store(store) => store.list(what, limit, before).map_err(Failure::failed),
+            Self::Store(store) => store.list(what, request).map_err(Failure::failed),
             Self::Api(client) => {
-                let (question, limit) = (what.canonical(), limit.to_string());
-                let cursor = before.map(|cursor| cursor.to_string());
+                let (question, limit) = (what.canonical(), request.limit.to_string());
+                let cursor = request.before.map(|cursor| cursor.to_string());
                 let mut query = vec![("q", question.as_str()), ("limit", limit.as_str())];
                 query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+                query.extend(request.explain.then_some(("explain", "true")));
                 found(client.get("/api/v1/transactions", &query)?)
             }
         }
@@ -72,13 +73,15 @@ impl Backend {
         }
     }
 
-    pub fn stats(&self, what: &What, by: &[By], since: WallMicros, until: WallMicros) -> Result<Stats, Failure> {
+    pub fn stats(&self, what: &What, asked: &Asked<'_>) -> Result<Stats, Failure> {
         match self {
-            Self::Store(store) => stats::stats(store, what, by, since, until).map_err(Failure::failed),
+            Self::Store(store) => stats::stats(store, what, asked).map_err(Failure::failed),
             Self::Api(client) => {
-                let by = by.iter().map(|by| by.word()).collect::<Vec<_>>().join(",");
-                let over = Time(since).to_string();
-                found(client.get("/api/v1/stats", &[("q", &what.canonical()), ("by", &by), ("over", &over)])?)
+                let by = asked.by.iter().map(|by| by.word()).collect::<Vec<_>>().join(",");
+                let (question, over) = (what.canonical(), Time(asked.since).to_string());
+                let mut query = vec![("q", question.as_str()), ("by", by.as_str()), ("over", over.as_str())];
+                query.extend(asked.explain.then_some(("explain", "true")));
+                found(client.get("/api/v1/stats", &query)?)
             }
         }
     }

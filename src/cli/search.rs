@@ -1,5 +1,7 @@
 //! `relayscope search QUERY`: the records that match, a line each.
 
+use std::io::IsTerminal;
+
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -9,7 +11,7 @@ use super::backend::Backend;
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, show_json};
 use super::table::{Cell, Table};
-use crate::path::{Listing, What, what, words};
+use crate::path::{Explained, ListRequest, Listing, What, field, words};
 use crate::store::Cursor;
 use crate::trace::json::{Record, Time};
 
@@ -26,6 +28,9 @@ pub struct Search {
     /// Go on where an earlier listing stopped
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
+    /// Say what the index was asked, and what had to be read
+    #[arg(long)]
+    explain: bool,
 }
 
 impl Search {
@@ -37,20 +42,53 @@ impl Search {
             Some(cursor) => Some(cursor.parse::<Cursor>().map_err(|error| Failure::usage(format!("--cursor {error}")))?),
             None => None,
         };
-        let listing = Backend::open(traces)?.list(&what, usize::from(self.limit), before)?;
+        let request = ListRequest { limit: usize::from(self.limit), before, explain: self.explain };
+        let listing = patiently(&Backend::open(traces)?, &what, request)?;
+        let look = Look::of_stdout(now);
         if traces.json {
             for record in &listing.records {
                 show_json(record)?;
             }
         } else {
-            render(&listing, &Look::of_stdout(now)).show()?;
+            render(&listing, &look).show()?;
+        }
+        listing.explained.iter().for_each(explain);
+        if let Some(oldest) = listing.kept_since {
+            eprintln!("traces are kept from {} on: what was before can't be found here", look.clock.moment(oldest));
         }
         if let Some(next) = &listing.next {
-            let why = if listing.cut_short { "the search took too long and stopped here; go on" } else { "more" };
-            eprintln!("{why}: --cursor {next}");
+            eprintln!("more: --cursor {next}");
         }
         Ok(if listing.records.is_empty() { Status::NotFound } else { Status::Done })
     }
+}
+
+/// Goes on where a search was broken off, until it has what was asked for, and says how far it is.
+fn patiently(backend: &Backend, what: &What, mut request: ListRequest) -> Result<Listing, Failure> {
+    let shows_progress = std::io::stderr().is_terminal();
+    let mut all = backend.list(what, request)?;
+    let wanted = request.limit;
+    while all.cut_short
+        && all.records.len() < wanted
+        && let Some(next) = &all.next
+    {
+        if shows_progress {
+            eprint!("\rno index says this: going through the records, {} % … ", all.percent.unwrap_or(0));
+        }
+        request.before = Some(next.parse().map_err(Failure::failed)?);
+        request.limit = wanted - all.records.len();
+        let more = backend.list(what, request)?;
+        all = Listing { records: all.records.into_iter().chain(more.records).collect(), ..more };
+        if shows_progress && !all.cut_short {
+            eprintln!();
+        }
+    }
+    Ok(all)
+}
+
+/// Says how a question was answered; beside the answer, so that the answer stays as it is.
+pub fn explain(explained: &Explained) {
+    explained.lines().iter().for_each(|line| eprintln!("{line}"));
 }
 
 /// What was typed as a question.
@@ -61,10 +99,10 @@ pub fn question(words: &[String], now: Timestamp) -> Result<What, Failure> {
 
 /// The shell takes the quotes of `subject:"two words"` away: they are put back around a value that is one argument's rest.
 fn requoted(word: &str) -> String {
-    let is_term = |text: &str| text.split_once(':').is_some_and(|(field, _)| what::is_field(field));
+    let is_term = |text: &str| text.split_once(':').is_some_and(|(field, _)| field::is_field(field));
     match word.split_once(':') {
         Some((field, value))
-            if what::is_field(field)
+            if field::is_field(field)
                 && value.contains(char::is_whitespace)
                 && !value.contains('"')
                 && !value.split_whitespace().skip(1).any(is_term) =>

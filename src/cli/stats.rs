@@ -9,10 +9,10 @@ use super::backend::Backend;
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, show_json};
 use super::table::{Cell, Table};
-use crate::path::By;
 use crate::path::clock::{grouped, octets, span};
 use crate::path::stats as counted;
 use crate::path::when::{self, Edge};
+use crate::path::{Asked, By};
 use crate::trace::State;
 
 #[derive(Debug, Args)]
@@ -25,9 +25,13 @@ pub struct Stats {
     /// Over which time: 24h, 7d, today, 2026-11-23, …
     #[arg(long, default_value = "24h", value_name = "TIME")]
     over: String,
-    /// What to count by: state, stage, upstream, domain, code, client, listener
+    /// What to count by: state, stage, by, act, cause, code, enhanced, domain, sender-domain, upstream, listener, client, helo, auth-user,
+    /// tls, flag
     #[arg(long, value_name = "FIELD,…", default_value = "state,stage,upstream,domain")]
     by: String,
+    /// Say what the index was asked, and what had to be read
+    #[arg(long)]
+    explain: bool,
 }
 
 impl Stats {
@@ -39,12 +43,13 @@ impl Stats {
         let since =
             when::parse(&self.over, Edge::Since, now, &TimeZone::system()).map_err(|error| Failure::usage(format!("--over {error}")))?;
         let until = u64::try_from(now.as_microsecond()).unwrap_or_default();
-        let stats = Backend::open(traces)?.stats(&what, &by, since, until)?;
+        let stats = Backend::open(traces)?.stats(&what, &Asked { by: &by, since, until, explain: self.explain })?;
         if traces.json {
             show_json(&stats)?;
         } else {
             render(&stats, &Look::of_stdout(now)).show()?;
         }
+        stats.explained.iter().for_each(super::search::explain);
         let nothing = stats.transactions == 0 && stats.sessions == 0;
         Ok(if nothing { Status::NotFound } else { Status::Done })
     }

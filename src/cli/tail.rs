@@ -8,6 +8,7 @@ use super::backend::{Backend, Live};
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, show_json};
 use super::search::{ROOMY, row, stacked};
+use crate::path::ListRequest;
 use crate::trace::json::Record;
 
 #[derive(Debug, Args)]
@@ -36,7 +37,7 @@ impl Tail {
         let backend = Backend::open(traces)?;
         let mut past = match self.lines {
             0 => Vec::new(),
-            lines => backend.list(&what, usize::from(lines), None)?.records,
+            lines => backend.list(&what, ListRequest { limit: usize::from(lines), before: None, explain: false })?.records,
         };
         past.reverse();
         show(&past, traces.json, &look)?;

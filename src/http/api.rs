@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::error::ApiError;
 use super::live;
 use crate::path::when::{self, Edge};
-use crate::path::{By, StoreTraces, What, stats};
+use crate::path::{Asked, By, ListRequest, StoreTraces, What, stats};
 use crate::store::{Cursor, Health, StoreError};
 use crate::trace::RecordId;
 use crate::trace::json::Time;
@@ -101,14 +101,16 @@ struct List {
     q: String,
     limit: Option<usize>,
     cursor: Option<String>,
+    #[serde(default)]
+    explain: bool,
 }
 
 async fn list(State(api): State<Api>, query: Result<Query<List>, QueryRejection>) -> Result<Response, ApiError> {
     let Query(asked) = query.map_err(parameters)?;
     let what = question(&asked.q, Timestamp::now())?;
     let limit = limited("limit", asked.limit, 50, RECORDS)?;
-    let before = cursor(asked.cursor.as_deref())?;
-    answer(move || api.traces.list(&what, limit, before)).await
+    let request = ListRequest { limit, before: cursor(asked.cursor.as_deref())?, explain: asked.explain };
+    answer(move || api.traces.list(&what, request)).await
 }
 
 async fn record(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {
@@ -126,6 +128,8 @@ struct Count {
     q: String,
     by: Option<String>,
     over: Option<String>,
+    #[serde(default)]
+    explain: bool,
 }
 
 async fn count(State(api): State<Api>, query: Result<Query<Count>, QueryRejection>) -> Result<Response, ApiError> {
@@ -138,7 +142,8 @@ async fn count(State(api): State<Api>, query: Result<Query<Count>, QueryRejectio
     };
     let over = asked.over.as_deref().unwrap_or("24h");
     let since = when::parse(over, Edge::Since, now, &TimeZone::UTC).map_err(|error| ApiError::BadRequest(format!("over: {error}")))?;
-    answer(move || stats::stats(&api.traces, &what, &by, since, micros(now))).await
+    let until = micros(now);
+    answer(move || stats::stats(&api.traces, &what, &Asked { by: &by, since, until, explain: asked.explain })).await
 }
 
 async fn store_stats(State(api): State<Api>) -> Result<Response, ApiError> {

@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
+use super::explained::Explained;
 use super::find::{self, Traces};
 use super::reading::Reading;
 use super::what::What;
-use crate::store::{Cursor, Health, Page, PageRequest, Query, Store, StoreError};
+use crate::store::{Cursor, Field, Health, Page, PageRequest, Query, Store, StoreError, Tally};
 use crate::trace::json::{Record, Time};
 use crate::trace::{RecordId, WallMicros};
 
@@ -28,6 +29,24 @@ pub struct Listing {
     /// The search was broken off after some seconds: there may be more, even if `records` is empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut_short: bool,
+    /// How many in a hundred of the records in question the search has behind it; present where it was broken off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+    /// Nothing older than this is kept, although it was asked for, or might have been the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_since: Option<Time>,
+    /// How it was found; present if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explained: Option<Explained>,
+}
+
+/// Which records are listed, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct ListRequest {
+    pub limit: usize,
+    /// [`Listing::next`] of the page before.
+    pub before: Option<Cursor>,
+    pub explain: bool,
 }
 
 /// The store in numbers.
@@ -82,20 +101,33 @@ impl StoreTraces {
     ///
     /// # Errors
     /// The store can't be read.
-    pub fn list(&self, what: &What, limit: usize, before: Option<Cursor>) -> Result<Listing, StoreError> {
-        let page = match before {
+    pub fn list(&self, what: &What, request: ListRequest) -> Result<Listing, StoreError> {
+        let ListRequest { limit, before, explain } = request;
+        let (reading, page) = match before {
             // The reading that found the first page goes on; it must not change in the middle of a listing.
             Some(_) => {
                 let meant = meant(self, what)?;
-                meant.page(self, &PageRequest { limit, before })?
+                let page = meant.page(self, &PageRequest { limit, before })?;
+                (meant.name, page)
             }
             None => first_page(self, what, limit)?,
         };
+        let oldest = if page.next.is_none() { self.oldest()? } else { None };
+        // A first page that isn't full has gone through all that there is.
+        let beyond = |oldest: &Time| what.since.map_or(page.records.is_empty(), |since| since < oldest.0);
         Ok(Listing {
             records: page.records.iter().map(Record::from).collect(),
             next: page.next.map(|cursor| cursor.to_string()),
             cut_short: page.cut_short,
+            percent: page.cut_short.then(|| (page.explained.passed * 100).checked_div(page.explained.of).unwrap_or(100).min(100) as u8),
+            kept_since: oldest.filter(beyond),
+            explained: explain.then(|| Explained { reading: reading.to_owned(), ..(&page.explained).into() }),
         })
+    }
+
+    fn oldest(&self) -> Result<Option<Time>, StoreError> {
+        let (oldest, _) = self.store.follow(None, 1)?;
+        Ok(oldest.first().map(|record| Record::from(record).at()))
     }
 
     /// The store in numbers.
@@ -152,11 +184,15 @@ impl Traces for StoreTraces {
         self.store.query(query, page)
     }
 
+    fn tally(&self, query: &Query, by: &[Field]) -> Result<Tally, StoreError> {
+        self.store.tally(query, by)
+    }
+
     fn reach(&self) -> Result<Option<(WallMicros, WallMicros)>, StoreError> {
-        let (oldest, _) = self.store.follow(None, 1)?;
+        let oldest = self.oldest()?;
         let newest = self.store.query(&Query::default(), &PageRequest::newest(1))?.records;
         let time = |record: &crate::trace::Record| Record::from(record).at().0;
-        Ok(oldest.first().map(time).zip(newest.first().map(time)))
+        Ok(oldest.map(|oldest| oldest.0).zip(newest.first().map(time)))
     }
 
     fn is_running(&self) -> bool {
@@ -164,12 +200,12 @@ impl Traces for StoreTraces {
     }
 }
 
-/// The first page of the first reading that finds anything.
-fn first_page<T: Traces>(traces: &T, what: &What, limit: usize) -> Result<Page, T::Error> {
-    let mut last = Page::default();
+/// The first page of the first reading that finds anything, and what that reading is called.
+fn first_page<T: Traces>(traces: &T, what: &What, limit: usize) -> Result<(&'static str, Page), T::Error> {
+    let mut last = ("nothing", Page::default());
     for reading in what.readings() {
-        last = reading.page(traces, &PageRequest::newest(limit))?;
-        if !last.records.is_empty() {
+        last = (reading.name, reading.page(traces, &PageRequest::newest(limit))?);
+        if !last.1.records.is_empty() || last.1.cut_short {
             break;
         }
     }
@@ -185,10 +221,14 @@ pub fn meant<T: Traces>(traces: &T, what: &What) -> Result<Reading, T::Error> {
     let only = readings.len() == 1;
     let mut last = Reading::default();
     for reading in readings {
-        if only || !reading.page(traces, &PageRequest::newest(1))?.records.is_empty() {
+        if only {
             return Ok(reading);
         }
+        let page = reading.page(traces, &PageRequest::newest(1))?;
         last = reading;
+        if !page.records.is_empty() || page.cut_short {
+            break;
+        }
     }
     Ok(last)
 }

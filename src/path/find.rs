@@ -8,7 +8,7 @@ use super::join::{self, Group};
 use super::never;
 use super::reading::Reading;
 use super::what::What;
-use crate::store::{Page, PageRequest, Query, Term};
+use crate::store::{Field, Page, PageRequest, Query, Tally, Term};
 use crate::trace::{Record, RecordId, Transaction, WallMicros};
 
 /// Matching records looked at for one answer; further ones only set `more`.
@@ -31,6 +31,12 @@ pub trait Traces {
     /// # Errors
     /// Whatever keeps the traces from being read.
     fn query(&self, query: &Query, page: &PageRequest) -> Result<Page, Self::Error>;
+
+    /// Counts what matches, and by each of the fields.
+    ///
+    /// # Errors
+    /// Whatever keeps the traces from being read.
+    fn tally(&self, query: &Query, by: &[Field]) -> Result<Tally, Self::Error>;
 
     /// The times of the oldest and the newest record, if there are any.
     ///

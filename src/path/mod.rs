@@ -1,30 +1,35 @@
 //! Message paths: what became of a message, over retries and hops, and the sentence that says so.
 //!
-//! Reading order: [`what`] (what was asked), [`find`] (records fetched and completed), [`join`] (records → messages),
+//! Reading order: [`what`] (what was asked, through [`lex`], [`tree`] and [`field`]), [`find`] (records fetched and completed), [`join`] (records → messages),
 //! [`fate`] (each recipient's latest truth), [`verdict`] and [`next`] (the words), [`never`] (no match is an answer too);
 //! [`answer`] is the public JSON of it all; [`ask`] is where the command line and the API put their questions. Nothing here
 //! prints or opens a store.
 
 pub mod answer;
 pub mod ask;
+pub mod bounds;
 pub mod clock;
+pub mod explained;
 pub mod fate;
-pub mod filter;
+pub mod field;
 pub mod find;
 pub mod join;
+pub mod lex;
 pub mod nearest;
 pub mod never;
 pub mod next;
 pub mod reading;
 pub mod stats;
+pub mod tree;
 pub mod verdict;
 pub mod what;
 pub mod when;
 pub mod words;
 
 pub use answer::{Answer, Fate, Hop, MessagePath};
-pub use ask::{Listing, StoreTraces};
+pub use ask::{ListRequest, Listing, StoreTraces};
 pub use clock::Clock;
+pub use explained::Explained;
 pub use find::{Traces, find};
-pub use stats::{By, Stats};
+pub use stats::{Asked, By, Stats};
 pub use what::{NotUnderstood, What};

@@ -1,16 +1,14 @@
 //! Counts over a span of time: how many messages, and how they fared by state, stage, upstream, domain.
 
-use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::explained::Explained;
 use super::find::Traces;
 use super::what::What;
-use crate::store::PageRequest;
+use crate::store::Field;
+use crate::trace::WallMicros;
 use crate::trace::json::Time;
-use crate::trace::{Record, RecordKind, Transaction, WallMicros};
 
 /// What transactions can be counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -18,15 +16,41 @@ use crate::trace::{Record, RecordKind, Transaction, WallMicros};
 pub enum By {
     State,
     Stage,
-    Upstream,
-    Domain,
+    By,
+    Act,
+    Cause,
     Code,
-    Client,
+    Enhanced,
+    Domain,
+    SenderDomain,
+    Upstream,
     Listener,
+    Client,
+    Helo,
+    AuthUser,
+    Tls,
+    Flag,
 }
 
 impl By {
-    pub const ALL: [Self; 7] = [Self::State, Self::Stage, Self::Upstream, Self::Domain, Self::Code, Self::Client, Self::Listener];
+    pub const ALL: [Self; 16] = [
+        Self::State,
+        Self::Stage,
+        Self::By,
+        Self::Act,
+        Self::Cause,
+        Self::Code,
+        Self::Enhanced,
+        Self::Domain,
+        Self::SenderDomain,
+        Self::Upstream,
+        Self::Listener,
+        Self::Client,
+        Self::Helo,
+        Self::AuthUser,
+        Self::Tls,
+        Self::Flag,
+    ];
     /// What is counted where nothing is asked for.
     pub const USUAL: [Self; 4] = [Self::State, Self::Stage, Self::Upstream, Self::Domain];
 
@@ -34,11 +58,41 @@ impl By {
         match self {
             Self::State => "state",
             Self::Stage => "stage",
-            Self::Upstream => "upstream",
-            Self::Domain => "domain",
+            Self::By => "by",
+            Self::Act => "act",
+            Self::Cause => "cause",
             Self::Code => "code",
-            Self::Client => "client",
+            Self::Enhanced => "enhanced",
+            Self::Domain => "domain",
+            Self::SenderDomain => "sender-domain",
+            Self::Upstream => "upstream",
             Self::Listener => "listener",
+            Self::Client => "client",
+            Self::Helo => "helo",
+            Self::AuthUser => "auth-user",
+            Self::Tls => "tls",
+            Self::Flag => "flag",
+        }
+    }
+
+    fn field(self) -> Field {
+        match self {
+            Self::State => Field::State,
+            Self::Stage => Field::Stage,
+            Self::By => Field::By,
+            Self::Act => Field::Act,
+            Self::Cause => Field::Cause,
+            Self::Code => Field::Code,
+            Self::Enhanced => Field::Enhanced,
+            Self::Domain => Field::Domain,
+            Self::SenderDomain => Field::SenderDomain,
+            Self::Upstream => Field::Upstream,
+            Self::Listener => Field::Listener,
+            Self::Client => Field::Client,
+            Self::Helo => Field::Helo,
+            Self::AuthUser => Field::AuthUser,
+            Self::Tls => Field::Tls,
+            Self::Flag => Field::Flag,
         }
     }
 
@@ -48,7 +102,7 @@ impl By {
     /// In words for the one who typed it.
     pub fn list(text: &str) -> Result<Vec<Self>, String> {
         let one = |word: &str| {
-            let known = Self::ALL.iter().copied().find(|by| by.word() == word);
+            let known = Self::ALL.iter().copied().find(|by| by.word() == word || by.word().replace('-', "_") == word);
             known.ok_or_else(|| format!("{word:?} can't be counted by: {} can", Self::ALL.map(Self::word).join(", ")))
         };
         text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(one).collect()
@@ -66,7 +120,7 @@ pub struct Stats {
     pub recipients: u64,
     /// Octets of message text.
     pub octets: u64,
-    /// Time from end-of-data to its reply, over the transactions that had one.
+    /// Time from end-of-data to its reply, over the transactions that had one, within one in a hundred.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_of_data_median_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +131,9 @@ pub struct Stats {
     /// Counting was broken off after some seconds: only the newest are counted, from `since` on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut_short: bool,
+    /// How it was counted; present if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explained: Option<Explained>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -97,133 +154,51 @@ pub struct Count {
 
 /// Most kinds that one count tells apart in its answer.
 pub const KINDS: usize = 20;
-/// Most kinds that are held while counting: what comes beyond is counted as other.
-const HELD: usize = 100_000;
-const PAGE: usize = 2_000;
-const PATIENCE: Duration = Duration::from_secs(10);
-
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }
 
-/// Counts what matches in a span, newest first.
+/// What is to be counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub by: &'a [By],
+    /// Unless the question itself names a time.
+    pub since: WallMicros,
+    pub until: WallMicros,
+    pub explain: bool,
+}
+
+/// Counts what matches in a span.
 ///
 /// # Errors
 /// What the traces' own reading fails with.
-pub fn stats<T: Traces>(traces: &T, what: &What, by: &[By], since: WallMicros, until: WallMicros) -> Result<Stats, T::Error> {
-    let mut meant = super::ask::meant(traces, what)?;
-    let since = *meant.query.since.get_or_insert(since);
-    let until = *meant.query.until.get_or_insert(until);
-    let mut tally = Tally::new(by);
-    let mut before = None;
-    let mut cut_short = false;
-    let mut reached = since;
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let page = meant.page(traces, &PageRequest { limit: PAGE, before })?;
-        for record in &page.records {
-            tally.add(record);
-        }
-        before = page.next;
-        if before.is_none() {
-            break;
-        }
-        if Instant::now() > deadline {
-            cut_short = true;
-            reached = page.records.last().map_or(reached, |record| crate::trace::json::Record::from(record).at().0);
-            break;
-        }
-    }
-    Ok(tally.stats(Time(reached), Time(until), cut_short))
+pub fn stats<T: Traces>(traces: &T, what: &What, asked: &Asked<'_>) -> Result<Stats, T::Error> {
+    let &Asked { by, since, until, explain } = asked;
+    let meant = super::ask::meant(traces, what)?;
+    let mut query = meant.query;
+    let since = *query.since.get_or_insert(since);
+    let until = *query.until.get_or_insert(until);
+    let fields: Vec<Field> = by.iter().map(|by| by.field()).collect();
+    let tally = traces.tally(&query, &fields)?;
+    let counts = by.iter().zip(tally.by).zip(tally.others).map(|((&by, counts), others)| ranked(by, counts, others)).collect();
+    Ok(Stats {
+        since: Time(tally.cut_short_at.unwrap_or(since)),
+        until: Time(until),
+        transactions: tally.transactions,
+        sessions: tally.sessions,
+        recipients: tally.recipients,
+        octets: tally.octets,
+        end_of_data_median_us: tally.end_of_data.map(|(median, _)| median),
+        end_of_data_p99_us: tally.end_of_data.map(|(_, p99)| p99),
+        records_lost: tally.records_lost,
+        by: counts,
+        cut_short: tally.cut_short_at.is_some(),
+        explained: explain.then(|| Explained { reading: meant.name.to_owned(), ..(&tally.explained).into() }),
+    })
 }
 
-struct Tally {
-    transactions: u64,
-    sessions: u64,
-    recipients: u64,
-    octets: u64,
-    records_lost: u64,
-    end_of_data: Vec<u64>,
-    counts: Vec<(By, HashMap<String, u64>)>,
-}
-
-impl Tally {
-    fn new(by: &[By]) -> Self {
-        let counts = by.iter().map(|&by| (by, HashMap::new())).collect();
-        Self { transactions: 0, sessions: 0, recipients: 0, octets: 0, records_lost: 0, end_of_data: Vec::new(), counts }
-    }
-
-    fn add(&mut self, record: &Record) {
-        match record {
-            Record::Transaction(transaction) => self.add_transaction(transaction),
-            Record::Gap(gap) => self.records_lost += gap.records_lost,
-            other if other.kind() == RecordKind::Session => self.sessions += 1,
-            _ => {}
-        }
-    }
-
-    fn add_transaction(&mut self, transaction: &Transaction) {
-        self.transactions += 1;
-        self.recipients += transaction.envelope.recipients.len() as u64 + u64::from(transaction.envelope.recipients_cut);
-        self.octets = self.octets.saturating_add(transaction.message.size);
-        self.end_of_data.extend(transaction.phases.end_of_data_us);
-        for (by, counts) in &mut self.counts {
-            for key in keys(*by, transaction) {
-                let held = counts.len();
-                match counts.get_mut(&key) {
-                    Some(count) => *count += 1,
-                    None if held < HELD => {
-                        counts.insert(key, 1);
-                    }
-                    None => {}
-                }
-            }
-        }
-    }
-
-    fn stats(mut self, since: Time, until: Time, cut_short: bool) -> Stats {
-        self.end_of_data.sort_unstable();
-        let end_of_data = self.end_of_data;
-        // Nearest rank: of few values, the 99th percentile is the greatest.
-        let quantile = |percent: usize| end_of_data.get((end_of_data.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-        let by = self.counts.into_iter().map(|(by, counts)| ranked(by, counts)).collect();
-        Stats {
-            since,
-            until,
-            transactions: self.transactions,
-            sessions: self.sessions,
-            recipients: self.recipients,
-            octets: self.octets,
-            end_of_data_median_us: quantile(50),
-            end_of_data_p99_us: quantile(99),
-            records_lost: self.records_lost,
-            by,
-            cut_short,
-        }
-    }
-}
-
-fn ranked(by: By, counts: HashMap<String, u64>) -> Counts {
-    let kinds = counts.len();
-    let mut counts: Vec<Count> = counts.into_iter().map(|(key, transactions)| Count { key, transactions }).collect();
-    counts.sort_by(|one, other| other.transactions.cmp(&one.transactions).then_with(|| one.key.cmp(&other.key)));
+fn ranked(by: By, mut counts: Vec<(String, u64)>, others: u64) -> Counts {
+    let others = others + counts.len().saturating_sub(KINDS) as u64;
     counts.truncate(KINDS);
-    Counts { by, counts, others: kinds.saturating_sub(KINDS) as u64 }
-}
-
-/// Under what a transaction counts: once for each of its recipients' domains, otherwise once.
-fn keys(by: By, transaction: &Transaction) -> HashSet<String> {
-    let one = |key: String| HashSet::from([key]);
-    match by {
-        By::State => one(transaction.outcome.state.to_string()),
-        By::Stage => one(transaction.outcome.stage.to_string()),
-        By::Upstream => one(transaction.upstream.host.clone().unwrap_or_else(|| transaction.upstream.name.clone())),
-        By::Domain => {
-            let recipients = transaction.envelope.recipients.iter();
-            recipients.filter_map(|it| it.address.rsplit_once('@')).map(|(_, domain)| domain.to_ascii_lowercase()).collect()
-        }
-        By::Code => transaction.outcome.reply.iter().map(|reply| reply.code.to_string()).collect(),
-        By::Client => one(transaction.client.ip.to_string()),
-        By::Listener => one(transaction.listener.clone()),
-    }
+    Counts { by, counts: counts.into_iter().map(|(key, transactions)| Count { key, transactions }).collect(), others }
 }

@@ -7,23 +7,29 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
-use super::filter::Filter;
-use super::nearest::nearest_word;
+use super::field;
+use super::lex::{Word, written};
 use super::reading::Reading;
+use super::tree::{self, Node};
 use super::when::{self, Edge};
-use crate::store::{Query, Term};
-use crate::trace::digest::NotADigest;
+use crate::store::{Query, Term, TextField};
 use crate::trace::json::Time;
-use crate::trace::{Flag, Record, RecordId, RecordKind, Stage, State, WallMicros};
+use crate::trace::{Record, RecordId, WallMicros};
 
 /// The grammar, for `--help` and errors.
 pub const GRAMMAR: &str = "\
 WHAT is free words, field:value terms, or both; all of them have to hold. Quote values with spaces: subject:\"two words\".
+Terms are tied with and, or, not and parentheses: state:rejected and not (to:@a.example or to:@b.example). Between plain words
+write AND, OR, NOT in capitals: a subject that is pasted in keeps its own.
 
 Free words are read as, in this order, whatever finds something first:
   a trace id, a Message-ID (<abc.7@mail.example.org>) or some of its words in a row (abc.7),
   an address (bob@example.org, @example.org), a queue id (the smart host's or your server's),
   a client's IP address, a domain, a local part, words of the subject.
+
+Words of a Message-ID, a subject or a reply are found whole, the last one (three characters or more) also by its beginning:
+subject:inv finds \"invoices\". Other texts are found by their beginning with a star: from:bob*, queue:4XyZ*, domain:exam*.
+A star elsewhere (subject:*voice*, to:*b@*.org) goes through all values that there are, which takes longer.
 
 Fields:
   id:          trace id of a transaction or session    message-id:  <whole> or some of its words
@@ -31,55 +37,17 @@ Fields:
   from:        reverse-path; a@b, @b or a; <> is null  to:          a recipient; a@b, @b or a
   address:     sender or recipient                     domain:      of sender or recipient
   subject:     words, in any order                     digest:      BLAKE3 of the message octets
-  client:      IP address of the sending server        helo:        the name it gave
+  client:      IP address or network of the sender     helo:        the name it gave
   auth-user:   the name it logged in with              listener:    where it came in
-  upstream:    name or host of the smart host          code:        reply code that decided: 550
-  state:       accepted deferred rejected aborted unknown partial
+  upstream:    name, host, address or network          code:        reply code that decided: 550
+  state:       accepted deferred rejected aborted unknown partial (ever: also before a late reply)
   stage:       connect banner ehlo starttls auth mail_from rcpt_to data body end_of_data …
   flag:        in_doubt late_reply bare_newline …      kind:        transaction session gap
-  by:          client proxy dns network upstream       enhanced:    5.1.1, or its beginning: 5.7
-  reply:       text of a reply that decided            tls:         none any verified unverified TLSv1.2 (upstream leg)
-  size:        >10M or <4k, octets of the message      duration:    >10s or <50ms, the whole transaction
+  by:          client proxy dns network upstream       act:         who must act
+  enhanced:    5.1.1, or its beginning: 5.7            reply:       words of a reply that decided, in a row
+  cause:       why it stopped                          tls:         none any verified unverified TLSv1.2 (client-tls: too)
+  size:        >10M, <4k, 10k..1M, octets              duration:    >10s, <50ms, 1s..5s, the whole transaction
   since: until:  2h, 30m, 3d, 10:02, today, yesterday, 2026-11-23, 2026-11-23T10:02, …Z for UTC";
-
-/// What can be asked for by name.
-const FIELDS: &[&str] = &[
-    "id",
-    "session",
-    "message-id",
-    "queue",
-    "from",
-    "to",
-    "address",
-    "domain",
-    "subject",
-    "digest",
-    "client",
-    "helo",
-    "auth-user",
-    "listener",
-    "upstream",
-    "code",
-    "state",
-    "stage",
-    "flag",
-    "kind",
-    "by",
-    "act",
-    "cause",
-    "enhanced",
-    "reply",
-    "tls",
-    "size",
-    "duration",
-    "since",
-    "until",
-];
-
-/// Whether something can be asked for by that name.
-pub fn is_field(name: &str) -> bool {
-    FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name))
-}
 
 /// Where and why a question can't be understood.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -96,8 +64,7 @@ pub struct What {
     /// As it was asked.
     pub text: String,
     fields: Vec<Term>,
-    filters: Vec<Filter>,
-    free: Vec<String>,
+    free: Vec<Word>,
     pub since: Option<WallMicros>,
     pub until: Option<WallMicros>,
     /// The same question, with times that mean the same everywhere.
@@ -108,11 +75,15 @@ impl What {
     /// Reads a question; relative times are seen from `now` in `zone`.
     ///
     /// # Errors
-    /// An unknown field, or a value that its field can't have: with the column.
+    /// An unknown field, a value that its field can't have, an operator with nothing to tie: with the column.
     pub fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Self, NotUnderstood> {
         let mut what = Self { text: text.trim().to_owned(), ..Self::default() };
-        for word in words(text)? {
-            what.add(&word, now, zone)?;
+        let nodes = match tree::read(text)? {
+            Node::All(nodes) => nodes,
+            only => vec![only],
+        };
+        for node in nodes {
+            what.add(node, now, zone)?;
         }
         if let (Some(since), Some(until)) = (what.since, what.until)
             && since >= until
@@ -122,76 +93,42 @@ impl What {
         Ok(what)
     }
 
-    fn add(&mut self, word: &Word, now: Timestamp, zone: &TimeZone) -> Result<(), NotUnderstood> {
-        let Some(field) = &word.field else {
-            self.free.push(word.value.clone());
-            self.canonical.push(quoted(&word.value));
+    /// Takes in one of the things that all have to hold.
+    fn add(&mut self, node: Node, now: Timestamp, zone: &TimeZone) -> Result<(), NotUnderstood> {
+        let Node::Word(column, word) = &node else {
+            self.fields.push(term(&node)?);
+            let tied = node.written(&as_written);
+            self.canonical.push(if matches!(node, Node::Not(_)) { tied } else { format!("({tied})") });
             return Ok(());
         };
-        let value = word.value.as_str();
-        let wrong = |message: String| NotUnderstood { column: word.value_column, message };
-        let mut canonical = format!("{field}:{}", quoted(value));
-        let ip = || IpAddr::from_str(value.trim_matches(['[', ']'])).map_err(|_| wrong(format!("{value:?} is not an IP address")));
-        let id = || RecordId::from_str(value).map_err(|error| wrong(error.to_string()));
-        let term = match field.as_str() {
-            "id" => Term::Id(id()?),
-            "session" => Term::Session(id()?),
-            "message-id" => Term::MessageId(value.to_owned()),
-            "queue" => Term::QueueId(value.to_owned()),
-            "from" => Term::From(if value == "<>" { String::new() } else { value.to_owned() }),
-            "to" => Term::To(value.to_owned()),
-            "address" => Term::Address(value.to_owned()),
-            "domain" => Term::Domain(value.trim_start_matches('@').to_owned()),
-            "subject" => Term::Subject(value.to_owned()),
-            "digest" => Term::BodyDigest(value.parse().map_err(|error: NotADigest| wrong(error.to_string()))?),
-            "client" => Term::ClientIp(ip()?),
-            "helo" => Term::Helo(value.to_owned()),
-            "auth-user" => Term::AuthUser(value.to_owned()),
-            "listener" => Term::Listener(value.to_owned()),
-            "upstream" => Term::Upstream(value.to_owned()),
-            "code" => match value.parse() {
-                Ok(code @ 100..=599) => Term::Code(code),
-                _ => return Err(wrong(format!("{value:?} is not a reply code such as 550"))),
-            },
-            "state" => Term::State(State::from_word(value).ok_or_else(|| wrong(one_of("state", value, State::ALL, State::word)))?),
-            "stage" => Term::Stage(Stage::from_word(value).ok_or_else(|| wrong(one_of("stage", value, Stage::ALL, Stage::word)))?),
-            "flag" => Term::Flag(Flag::from_word(value).ok_or_else(|| wrong(one_of("flag", value, Flag::ALL, Flag::word)))?),
-            "kind" => {
-                Term::Kind(RecordKind::from_word(value).ok_or_else(|| wrong(one_of("kind", value, RecordKind::ALL, RecordKind::word)))?)
-            }
-            "since" | "until" => {
-                let edge = if field == "since" { Edge::Since } else { Edge::Until };
-                let at = when::parse(value, edge, now, zone).map_err(&wrong)?;
-                canonical = format!("{field}:{}", Time(at));
-                if edge == Edge::Since {
-                    self.since = Some(at)
-                } else {
-                    self.until = Some(at)
-                }
-                self.canonical.push(canonical);
+        let edge = match word.field.as_deref() {
+            None => {
+                self.free.push(word.clone());
+                self.canonical.push(as_written(word));
                 return Ok(());
             }
-            other => {
-                if let Some(filter) = Filter::parse(other, value) {
-                    self.filters.push(filter.map_err(wrong)?);
-                    self.canonical.push(canonical);
-                    return Ok(());
-                }
-                let unknown = other;
-                let hint = nearest_word(unknown, FIELDS).map(|near| format!("; did you mean {near}:?")).unwrap_or_default();
-                let message =
-                    format!("no field is called {unknown:?}{hint} (quote it if it is a word of a subject: \"{unknown}:{value}\")");
-                return Err(NotUnderstood { column: word.column, message });
+            Some("since") => Edge::Since,
+            Some("until") => Edge::Until,
+            Some(field) => {
+                self.fields.push(field::term(*column, field, word)?);
+                self.canonical.push(as_written(word));
+                return Ok(());
             }
         };
-        self.canonical.push(canonical);
-        self.fields.push(term);
+        let wrong = |message| NotUnderstood { column: word.value_column, message };
+        let at = when::parse(&word.value, edge, now, zone).map_err(wrong)?;
+        let (name, bound) = match edge {
+            Edge::Since => ("since", &mut self.since),
+            Edge::Until => ("until", &mut self.until),
+        };
+        *bound = Some(at);
+        self.canonical.push(format!("{name}:{}", Time(at)));
         Ok(())
     }
 
     /// Nothing at all was asked.
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.filters.is_empty() && self.free.is_empty()
+        self.fields.is_empty() && self.free.is_empty()
     }
 
     /// The question with absolute times, to be sent to a process with another clock or zone.
@@ -201,49 +138,14 @@ impl What {
 
     /// The queries that the question can mean, most particular first. The first that finds something is meant.
     pub fn readings(&self) -> Vec<Reading> {
-        let reading = |name: &'static str, terms: Vec<Term>| Reading {
-            name,
-            query: Query { all: self.fields.iter().cloned().chain(terms).collect(), since: self.since, until: self.until },
-            filters: self.filters.clone(),
+        let readings = match self.free.as_slice() {
+            [] => vec![("the fields", Vec::new())],
+            [only] => readings_of(only).into_iter().map(|(name, term)| (name, vec![term])).collect(),
+            several => vec![("words of a subject, or addresses", several_words(several))],
         };
-        let [only] = self.free.as_slice() else {
-            if self.free.is_empty() {
-                return vec![reading("the fields", Vec::new())];
-            }
-            let (addresses, words): (Vec<_>, Vec<_>) = self.free.iter().partition(|word| word.contains('@'));
-            let mut terms: Vec<Term> = addresses.into_iter().cloned().map(Term::Address).collect();
-            if !words.is_empty() {
-                terms.push(Term::Subject(words.into_iter().map(String::as_str).collect::<Vec<_>>().join(" ")));
-            }
-            return vec![reading("words of a subject, or addresses", terms)];
-        };
-        let word = only.clone();
-        if word == "<>" {
-            return vec![reading("the null sender", vec![Term::From(String::new())])];
-        }
-        if let Ok(ip) = IpAddr::from_str(word.trim_matches(['[', ']'])) {
-            return vec![reading("a client's address", vec![Term::ClientIp(ip)])];
-        }
-        let mut readings = Vec::new();
-        if let Ok(id) = RecordId::from_str(&word) {
-            readings.push(reading("a trace id", vec![Term::Id(id)]));
-            readings.push(reading("a session's id", vec![Term::Session(id)]));
-        }
-        if word.contains('@') {
-            let bare = word.trim_start_matches('<').trim_end_matches('>');
-            readings.push(reading("a Message-ID", vec![Term::MessageId(format!("<{bare}>"))]));
-            readings.push(reading("an address", vec![Term::Address(bare.to_owned())]));
-            readings.push(reading("words of a Message-ID", vec![Term::MessageId(bare.to_owned())]));
-            return readings;
-        }
-        readings.push(reading("a queue id", vec![Term::QueueId(word.clone())]));
-        if word.contains('.') {
-            readings.push(reading("a domain", vec![Term::Domain(word.clone())]));
-        }
-        readings.push(reading("words of a Message-ID", vec![Term::MessageId(word.clone())]));
-        readings.push(reading("a local part", vec![Term::Address(word.clone())]));
-        readings.push(reading("words of a subject", vec![Term::Subject(word)]));
-        readings
+        let whole =
+            |terms: Vec<Term>| Query { all: self.fields.iter().cloned().chain(terms).collect(), since: self.since, until: self.until };
+        readings.into_iter().map(|(name, terms)| Reading { name, query: whole(terms) }).collect()
     }
 
     /// Whether a record answers the question in any of its readings: for those who follow, and can't wait which one is meant.
@@ -257,7 +159,7 @@ impl What {
             Term::Address(address) | Term::From(address) | Term::To(address) => Some(address.as_str()),
             _ => None,
         });
-        let of_words = self.free.iter().map(|word| word.trim_start_matches('<').trim_end_matches('>'));
+        let of_words = self.free.iter().map(|word| word.value.trim_start_matches('<').trim_end_matches('>'));
         of_fields.chain(of_words).filter(|word| word.find('@').is_some_and(|at| at > 0)).collect()
     }
 
@@ -268,7 +170,7 @@ impl What {
             Term::Subject(_) => Some(""),
             _ => None,
         });
-        let asked = of_fields.or(self.free.first().map(String::as_str))?;
+        let asked = of_fields.or(self.free.first().map(|word| word.value.as_str()))?;
         if std::net::IpAddr::from_str(asked).is_ok() || RecordId::from_str(asked).is_ok() {
             return None;
         }
@@ -284,91 +186,97 @@ impl What {
     }
 }
 
-/// A word of the question: where it stands, the field before its colon, and its value without quotes.
-#[derive(Debug, PartialEq, Eq)]
-struct Word {
-    column: usize,
-    value_column: usize,
-    field: Option<String>,
-    value: String,
+fn as_written(word: &Word) -> String {
+    let value = written(&word.value, word.has_star);
+    match &word.field {
+        Some(field) => format!("{field}:{value}"),
+        None => value,
+    }
 }
 
-fn words(text: &str) -> Result<Vec<Word>, NotUnderstood> {
-    let mut words = Vec::new();
-    let mut rest = text.chars().zip(1..).peekable();
-    while let Some(&(first, column)) = rest.peek() {
-        if first.is_whitespace() {
-            rest.next();
-            continue;
-        }
-        let mut word = Word { column, value_column: column, field: None, value: String::new() };
-        let mut quoted = false;
-        while let Some(&(c, at)) = rest.peek() {
-            match c {
-                '"' => {
-                    rest.next();
-                    quoted = true;
-                    loop {
-                        match rest.next() {
-                            Some(('"', _)) => break,
-                            Some(('\\', _)) if matches!(rest.peek(), Some(('"' | '\\', _))) => {
-                                word.value.extend(rest.next().map(|(c, _)| c));
-                            }
-                            Some((c, _)) => word.value.push(c),
-                            None => return Err(NotUnderstood { column: at, message: "this quote is never closed".to_owned() }),
-                        }
-                    }
-                }
-                ':' if word.field.is_none() && !quoted && is_field_name(&word.value) && !is_last(&mut rest.clone()) => {
-                    rest.next();
-                    word.field = Some(std::mem::take(&mut word.value).to_ascii_lowercase());
-                    word.value_column = at + 1;
-                }
-                c if c.is_whitespace() => break,
-                c => {
-                    word.value.push(c);
-                    rest.next();
-                }
+/// What is tied by operators, as a term. A free word in it means all that it can mean at once.
+fn term(node: &Node) -> Result<Term, NotUnderstood> {
+    let all = |nodes: &[Node]| nodes.iter().map(term).collect::<Result<Vec<_>, _>>();
+    Ok(match node {
+        Node::All(nodes) => Term::All(all(nodes)?),
+        Node::Any(nodes) => Term::Any(all(nodes)?),
+        Node::Not(node) => Term::Not(Box::new(term(node)?)),
+        Node::Word(column, word) => match word.field.as_deref() {
+            None => Term::Any(readings_of(word).into_iter().map(|(_, term)| term).collect()),
+            Some(field @ ("since" | "until")) => {
+                let message = format!("{field}: is for the whole question; write it outside of \"or\", \"not\" and parentheses");
+                return Err(NotUnderstood { column: *column, message });
             }
-        }
-        // `2001:db8::1` is an address, not a field.
-        if let Some(field) = &word.field
-            && IpAddr::from_str(&format!("{field}:{}", word.value)).is_ok()
-        {
-            word.value = format!("{field}:{}", word.value);
-            word.field = None;
-        }
-        if let Some(name) = word.value.strip_suffix(':').filter(|name| word.field.is_none() && !quoted && is_field(name)) {
-            let message = format!("{name}: has no value (quote it if it is a word of a subject: \"{name}:\")");
-            return Err(NotUnderstood { column: word.column, message });
-        }
-        words.push(word);
+            Some(field) => field::term(*column, field, word)?,
+        },
+    })
+}
+
+/// Several free words together are words of a subject, or addresses.
+fn several_words(words: &[Word]) -> Vec<Term> {
+    let (addresses, words): (Vec<_>, Vec<_>) = words.iter().partition(|word| word.value.contains('@'));
+    let of = |field: TextField, word: &Word| field::with_star(field, &word.value).unwrap_or_else(|_| Term::Like(field, word.value.clone()));
+    let mut terms: Vec<Term> = Vec::new();
+    for address in addresses {
+        terms.push(if address.has_star { of(TextField::Address, address) } else { Term::Address(address.value.clone()) });
     }
-    Ok(words)
-}
-
-fn is_field_name(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-}
-
-/// The colon ends its word, as in a subject's `Re:`.
-fn is_last(rest: &mut impl Iterator<Item = (char, usize)>) -> bool {
-    rest.next();
-    rest.next().is_none_or(|(c, _)| c.is_whitespace())
-}
-
-fn quoted(value: &str) -> String {
-    if value.is_empty() || value.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\\' | ':')) {
-        format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
-    } else {
-        value.to_owned()
+    let (patterns, words): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word.has_star);
+    terms.extend(patterns.into_iter().map(|word| of(TextField::Subject, word)));
+    if !words.is_empty() {
+        terms.push(Term::Subject(words.into_iter().map(|word| word.value.as_str()).collect::<Vec<_>>().join(" ")));
     }
+    terms
 }
 
-fn one_of<T: Copy>(field: &str, value: &str, all: &[T], word: fn(T) -> &'static str) -> String {
-    let words: Vec<&str> = all.iter().copied().map(word).collect();
-    let hint = nearest_word(value, &words).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-    format!("{value:?} is not a {field}{hint} One of: {}", words.join(" "))
+/// What one free word can be, most particular first.
+fn readings_of(word: &Word) -> Vec<(&'static str, Term)> {
+    if word.has_star {
+        return starred(&word.value);
+    }
+    let word = word.value.clone();
+    if word == "<>" {
+        return vec![("the null sender", Term::From(String::new()))];
+    }
+    if let Ok(ip) = IpAddr::from_str(word.trim_matches(['[', ']'])) {
+        return vec![("a client's address", Term::ClientIp(ip))];
+    }
+    if let Ok(net) = word.parse() {
+        return vec![("a client's network", Term::ClientNet(net))];
+    }
+    let mut readings = Vec::new();
+    if let Ok(id) = RecordId::from_str(&word) {
+        readings.push(("a trace id", Term::Id(id)));
+        readings.push(("a session's id", Term::Session(id)));
+    }
+    if word.contains('@') {
+        let bare = word.trim_start_matches('<').trim_end_matches('>');
+        readings.push(("a Message-ID", Term::MessageId(format!("<{bare}>"))));
+        readings.push(("an address", Term::Address(bare.to_owned())));
+        readings.push(("words of a Message-ID", Term::MessageId(bare.to_owned())));
+        return readings;
+    }
+    readings.push(("a queue id", Term::QueueId(word.clone())));
+    if word.contains('.') {
+        readings.push(("a domain", Term::Domain(word.clone())));
+    }
+    readings.push(("words of a Message-ID", Term::MessageId(word.clone())));
+    readings.push(("a local part", Term::Address(word.clone())));
+    readings.push(("words of a subject", Term::Subject(word)));
+    readings
+}
+
+/// What a free word with a star can be.
+fn starred(word: &str) -> Vec<(&'static str, Term)> {
+    let kinds = [
+        ("a queue id", TextField::QueueId),
+        ("a domain", TextField::Domain),
+        ("words of a Message-ID", TextField::MessageId),
+        ("an address", TextField::Address),
+        ("words of a subject", TextField::Subject),
+    ];
+    let is_address = word.contains('@');
+    let kinds = kinds.into_iter().filter(|(_, field)| !is_address || *field == TextField::Address);
+    kinds.filter_map(|(name, field)| Some((name, field::with_star(field, word).ok()?))).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Questions, and what they are understood to be.
 
 use super::*;
+use crate::trace::State;
 
 fn parse(text: &str) -> Result<What, NotUnderstood> {
     What::parse(text, "2026-11-23T10:30:00Z".parse().unwrap(), &TimeZone::UTC)
@@ -93,8 +94,82 @@ fn errors_point_at_the_column() {
     refuses("http://x", 1, "quote it");
     refuses("bob since:", 5, "has no value");
     refuses("size:big", 6, "not a bound");
-    refuses("by:nobody", 4, "one of");
+    refuses("by:nobody", 4, "One of");
+    refuses("from:a or", 10, "missing here");
+    refuses("or from:a", 1, "missing here");
+    refuses("from:a and or to:b", 12, "missing here");
+    refuses("(from:a or to:b", 1, "never closed");
+    refuses("from:a ) to:b", 8, "closes nothing");
+    refuses("from:a or since:2h", 11, "whole question");
+    refuses("not until:2h", 5, "whole question");
+    refuses("client:192.0.2.*", 8, "write a network");
+    refuses("state:rej*", 7, "takes no *");
+    refuses("subject:\"a b\"*c*", 9, "one word");
+    refuses("subject:...", 9, "neither letter nor digit");
+    refuses("((((((((((((((((((((((((((((((((((from:a", 33, "too deeply");
     refuses("enhanced:5.x", 10, "5.1.1 or 5.7");
+}
+
+#[test]
+fn terms_are_tied_by_operators() {
+    let s = str::to_owned;
+    let fields = |text: &str, expected: &[Term]| reads(text, &[("the fields", expected)]);
+    let (from, to, code) = (Term::From(s("a")), Term::To(s("b")), Term::Code(550));
+    fields("from:a and to:b", &[from.clone(), to.clone()]);
+    fields("from:a or to:b code:550", &[Term::Any(vec![from.clone(), Term::All(vec![to.clone(), code.clone()])])]);
+    fields("(from:a OR to:b) and not code:550", &[Term::Any(vec![from.clone(), to.clone()]), Term::Not(Box::new(code.clone()))]);
+    fields("not not from:a", &[Term::Not(Box::new(Term::Not(Box::new(from.clone()))))]);
+    fields("not (from:a to:b)", &[Term::Not(Box::new(Term::All(vec![from.clone(), to.clone()])))]);
+    fields(
+        "bob@x.example or <>",
+        &[Term::Any(vec![
+            Term::Any(vec![Term::MessageId(s("<bob@x.example>")), Term::Address(s("bob@x.example")), Term::MessageId(s("bob@x.example"))]),
+            Term::Any(vec![Term::From(s(""))]),
+        ])],
+    );
+}
+
+#[test]
+fn a_subject_that_is_pasted_in_keeps_its_words() {
+    let subject = |text: &str| reads(text, &[("words of a subject, or addresses", &[Term::Subject(text.to_owned())])]);
+    subject("do not reply");
+    subject("terms and conditions");
+    subject("now or never");
+    let s = str::to_owned;
+    reads("invoice OR receipt", &[("the fields", &[Term::Any(vec![anything("invoice"), anything("receipt")])])]);
+    reads("\"or\" \"(urgent)\"", &[("words of a subject, or addresses", &[Term::Subject(s("or (urgent)"))])]);
+
+    fn anything(word: &str) -> Term {
+        let word = word.to_owned();
+        Term::Any(vec![Term::QueueId(word.clone()), Term::MessageId(word.clone()), Term::Address(word.clone()), Term::Subject(word)])
+    }
+}
+
+#[test]
+fn stars_make_beginnings_and_patterns() {
+    let s = str::to_owned;
+    let one = |text: &str, expected: Term| reads(text, &[("the fields", &[expected])]);
+    one("from:bob*", Term::Begins(TextField::From, s("bob")));
+    one("to:bob@exa*", Term::Begins(TextField::To, s("bob@exa")));
+    one("domain:@exa*", Term::Begins(TextField::Domain, s("exa")));
+    one("subject:\"big inv\"*", Term::Begins(TextField::Subject, s("big inv")));
+    one("subject:*oice", Term::Like(TextField::Subject, s("*oice")));
+    one("queue:4X*9", Term::Like(TextField::QueueId, s("4X*9")));
+    one("from:\"a*\"", Term::From(s("a*")));
+    one("helo:*", Term::Like(TextField::Helo, s("*")));
+    one("client:192.0.2.0/24", Term::ClientNet("192.0.2.0/24".parse().unwrap()));
+    one("upstream:2001:db8::/32", Term::UpstreamNet("2001:db8::/32".parse().unwrap()));
+    one("size:10k..1M", Term::Size(10_240..=1_048_576));
+    reads(
+        "4Xy*",
+        &[
+            ("a queue id", &[Term::Begins(TextField::QueueId, s("4Xy"))]),
+            ("a domain", &[Term::Begins(TextField::Domain, s("4Xy"))]),
+            ("words of a Message-ID", &[Term::Begins(TextField::MessageId, s("4Xy"))]),
+            ("an address", &[Term::Begins(TextField::Address, s("4Xy"))]),
+            ("words of a subject", &[Term::Begins(TextField::Subject, s("4Xy"))]),
+        ],
+    );
 }
 
 #[test]
@@ -104,11 +179,16 @@ fn canonical_questions_mean_the_same_everywhere() {
     let again = parse(&what.canonical()).unwrap();
     assert_eq!((again.readings(), again.canonical()), (what.readings(), what.canonical()));
     assert_eq!(what.addresses(), ["bob@x.example"]);
+    for text in ["from:a or (to:b not code:550)", "not from:a", "subject:\"big inv\"*", "from:\"a*\" helo:*", "\"or\" b AND c"] {
+        let what = parse(text).unwrap();
+        let again = parse(&what.canonical()).unwrap();
+        assert_eq!((again.readings(), again.canonical()), (what.readings(), what.canonical()), "{text}");
+    }
 }
 
 proptest::proptest! {
     #[test]
-    fn nothing_that_is_typed_panics(text in "\\PC{0,60}|[a-z:\"\\\\ @<>.-]{0,40}") {
+    fn nothing_that_is_typed_panics(text in "\\PC{0,60}|[a-z:\"\\\\ @<>.*()-]{0,40}|((from:a|or|and|not|\\(|\\)|b\\*|c) ){0,12}") {
         if let Ok(what) = parse(&text) {
             let again = parse(&what.canonical()).unwrap();
             proptest::prop_assert_eq!(again.readings(), what.readings());

@@ -5,15 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::day::Day;
-use super::index::index_dir;
+use super::index::growing::RUN_RECORDS;
+use super::index::{self, file::RunFile};
 use super::lock::{self, Owner};
 use super::log::{LogHeader, NoLog};
 use super::open::OpenError;
 use super::recover::{self, Found};
-use super::run::RUN_RECORDS;
 use super::segment::Segment;
 use super::staging::Leftover;
-use super::stored;
 use crate::trace::{self, RecordKind};
 
 /// What a check found.
@@ -75,9 +74,7 @@ pub fn check(dir: &Path) -> Result<CheckReport, OpenError> {
             }
         }
         let records: u64 = kinds.iter().sum::<u64>() - before;
-        if records >= u64::from(RUN_RECORDS) {
-            report.index(dir, day);
-        }
+        report.index(dir, day, records);
     }
     report.staged_octets = Leftover::find(dir).map_err(OpenError::io(dir))?.map_or(0, |left| left.octets());
     report.kinds = RecordKind::ALL.iter().map(|&kind| (kind, kinds[kind as usize])).filter(|&(_, count)| count > 0).collect();
@@ -145,13 +142,19 @@ impl CheckReport {
         Some(segment.chain)
     }
 
-    /// Sled can't be opened without being changed: only its presence is looked at.
-    fn index(&mut self, dir: &Path, day: Day) {
-        let index = index_dir(dir, day);
-        if !index.is_dir() {
-            self.problem(&index, 0, "the index is missing: it is made anew at the next start", false);
-        } else if self.in_use_by.is_none() && stored::completed(&index).is_none() && !index.join("db").is_file() {
-            self.problem(&index, 0, "the index has no database: it is made anew at the next start", false);
+    /// Checks the run files of a day. What is wrong with them is made anew; nothing is lost.
+    fn index(&mut self, dir: &Path, day: Day, records: u64) {
+        let runs = index::shelf::run_files(dir, day);
+        if runs.is_empty() && records >= u64::from(RUN_RECORDS) {
+            self.problem(&index::dir(dir, day), 0, "the index is missing: it is made anew at the next start", false);
+        }
+        for (path, ..) in runs {
+            self.files += 1;
+            self.octets += fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            let sound = RunFile::open(&path).map_err(|error| (0, error.to_string())).and_then(|file| file.verify());
+            if let Err((offset, what)) = sound {
+                self.problem(&path, offset, format!("{what}: it is made anew from the journal when it is read"), false);
+            }
         }
     }
 }
@@ -165,7 +168,7 @@ pub fn rebuild_index(options: super::Options) -> Result<super::RecoveryReport, O
     {
         let _lock = super::open::take_lock(&dir)?;
         for day in recover::days(&dir)? {
-            let index = index_dir(&dir, day);
+            let index = index::dir(&dir, day);
             match fs::remove_dir_all(&index) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(OpenError::io(&index)(error)),
                 _ => {}

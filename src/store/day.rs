@@ -33,6 +33,11 @@ impl Day {
         self.start() + DAY_US
     }
 
+    /// The day of that number.
+    pub(super) fn numbered(number: u32) -> Self {
+        Self(number.min(2_932_896))
+    }
+
     pub fn number(self) -> u32 {
         self.0
     }

@@ -1,7 +1,8 @@
 //! The facts of a record that a search looks at, whatever its kind.
 
+use super::query::Leg;
 use super::text;
-use crate::trace::{Client, Digest, Flag, Outcome, Record, RecordId, Session, Stage, State, Transaction, Upstream};
+use crate::trace::{Actor, Client, Digest, Flag, Outcome, Record, RecordId, Reply, Session, Stage, State, Tls, Transaction, Upstream};
 
 /// What transactions and sessions have in common, and where to find the rest.
 #[derive(Debug, Default)]
@@ -84,10 +85,67 @@ impl<'a> Facts<'a> {
         self.outcome.map(|outcome| outcome.stage).into_iter().chain(recipients).chain(ended)
     }
 
-    pub fn codes(&self) -> impl Iterator<Item = u16> {
+    pub fn actors(&self) -> impl Iterator<Item = Actor> {
+        let recipients = self.transaction.into_iter().flat_map(|it| &it.envelope.recipients).map(|recipient| recipient.by);
+        let ended = self.ended.map(|it| it.ended.by);
+        self.outcome.map(|outcome| outcome.by).into_iter().chain(recipients).chain(ended)
+    }
+
+    pub fn causes(&self) -> impl Iterator<Item = &'a str> {
+        let recipients = self.transaction.into_iter().flat_map(|it| &it.envelope.recipients).filter_map(|it| it.cause.as_deref());
+        self.outcome.and_then(|outcome| outcome.cause.as_deref()).into_iter().chain(recipients)
+    }
+
+    /// Replies that decided.
+    pub fn replies(&self) -> impl Iterator<Item = &'a Reply> {
         let recipients = self.transaction.into_iter().flat_map(|it| &it.envelope.recipients).filter_map(|it| it.reply.as_ref());
         let outcome = self.outcome.and_then(|outcome| outcome.reply.as_ref());
-        outcome.into_iter().chain(recipients).map(|reply| reply.code)
+        outcome.into_iter().chain(recipients)
+    }
+
+    pub fn reply_lines(&self) -> impl Iterator<Item = &'a str> {
+        self.replies().flat_map(|reply| &reply.lines).map(String::as_str)
+    }
+
+    /// Whether there are legs at all.
+    pub fn has_peer(&self) -> bool {
+        self.client.is_some()
+    }
+
+    pub fn tls(&self, leg: Leg) -> Option<&'a Tls> {
+        match leg {
+            Leg::Client => self.client?.tls.as_ref(),
+            Leg::Upstream => self.upstream?.tls.as_ref(),
+        }
+    }
+
+    pub fn helo(&self) -> Option<&'a str> {
+        self.client?.helo.as_deref()
+    }
+
+    /// The upstream's name and its host.
+    pub fn upstreams(&self) -> impl Iterator<Item = &'a str> {
+        let upstream = self.upstream;
+        upstream.map(|it| it.name.as_str()).into_iter().chain(upstream.and_then(|it| it.host.as_deref()))
+    }
+
+    /// Octets of the message.
+    pub fn size(&self) -> Option<u64> {
+        Some(self.transaction?.message.size)
+    }
+
+    pub fn duration_us(&self) -> Option<u64> {
+        self.transaction.map(|it| it.duration_us).or(self.ended.map(|it| it.duration_us))
+    }
+
+    /// Reverse-path, recipients, header From.
+    pub fn addresses(&self) -> impl Iterator<Item = &'a str> {
+        self.reverse_path().into_iter().chain(self.recipients()).chain(self.header_from())
+    }
+
+    /// Of the reverse-path and of the recipients.
+    pub fn domains(&self) -> impl Iterator<Item = &'a str> {
+        self.reverse_path().into_iter().chain(self.recipients()).filter_map(|address| text::split_address(address).1)
     }
 
     pub fn auth_users(&self) -> impl Iterator<Item = &'a str> {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::clock::{self, Clock};
 use super::cursor::Cursor;
 use super::health::Health;
+use super::index::growing::RUN_RECORDS;
 use super::intake::{Appender, Intake};
 use super::live::{Live, Opening, Use};
 use super::locks::locked;
@@ -18,9 +19,9 @@ use super::open::OpenError;
 use super::options::Options;
 use super::query::{Page, PageRequest, Query};
 use super::recover::RecoveryReport;
-use super::run::RUN_RECORDS;
 use super::search::Search;
-use super::stats::{self, Field, StoreStats};
+use super::stats::{self, StoreStats};
+use super::tally::{self, Field, Tally};
 use super::writer::Writer;
 use crate::trace::{Record, RecordId};
 
@@ -193,12 +194,12 @@ impl Store {
         Ok(stats::stats(&*self.live()?, self.health(), self.inner.intake.health.records_lost()))
     }
 
-    /// Counts the records that answer a query by a field, the most frequent value first.
+    /// Counts what answers a query, and by each of the fields.
     ///
     /// # Errors
     /// The store isn't open, or its files can't be read.
-    pub fn count(&self, query: &Query, by: Field) -> Result<Vec<(String, u64)>, StoreError> {
-        Ok(stats::count(&*self.live()?, query, by)?)
+    pub fn tally(&self, query: &Query, by: &[Field]) -> Result<Tally, StoreError> {
+        Ok(tally::tally(&*self.live()?, query, by)?)
     }
 
     /// What recovery found, or has found so far; waits for its end so long at most.

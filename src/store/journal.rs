@@ -146,6 +146,12 @@ impl DayJournal {
         })
     }
 
+    /// Whether no file has any of these numbers.
+    pub fn is_hole(&self, numbers: Range<u32>) -> bool {
+        let overlaps = |of: Range<u32>| of.start < numbers.end && numbers.start < of.end;
+        numbers.is_empty() || !reading(&self.files).iter().any(|file| overlaps(file.numbers()))
+    }
+
     pub fn add(&self, file: Arc<JournalFile>) {
         writing(&self.files).push(file);
     }

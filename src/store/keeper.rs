@@ -41,15 +41,6 @@ impl Keeper {
         while begun.elapsed() < PATIENCE && !self.live.keeper.is_closed() && self.live.recovery.wait(Duration::from_millis(100)).unfinished
         {
         }
-        for day in self.live.journal.days().into_iter().rev() {
-            if let Err(error) = self.live.index.warm(day.day) {
-                self.live.index.report_broken(day.day, &error);
-                self.live.indexer.hurry();
-            }
-            if self.live.keeper.is_closed() {
-                return;
-            }
-        }
         loop {
             self.round();
             if !self.live.keeper.wait_at_most(ROUND) {
@@ -63,7 +54,31 @@ impl Keeper {
             self.retry_at = None;
             self.seal_finished();
         }
+        self.merge_runs();
         retention::apply(&self.live, self.appender.now());
+    }
+
+    /// Merges index runs, as many as there are worth it.
+    fn merge_runs(&mut self) {
+        let live = self.live.clone();
+        let last = live.journal.last_day();
+        for day in live.journal.days() {
+            let goes_on = || !live.keeper.is_closed();
+            let is_over = Some(day.day) != last && live.index.stored_until(day.day) == day.end();
+            loop {
+                match live.index.merge(day.day, live.run_records, is_over, &goes_on) {
+                    Ok(true) => self.seal_finished(),
+                    Ok(false) => break,
+                    Err(error) => {
+                        if goes_on() {
+                            tracing::error!(day = %day.day, %error, "runs of the index could not be merged; it is tried again");
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        live.index.sweep();
     }
 
     fn seal_finished(&mut self) {

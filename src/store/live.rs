@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::bell::Bell;
 use super::cursor::Cursor;
 use super::index::Index;
-use super::indexer::Indexer;
+use super::index::indexer::Indexer;
 use super::intake::{Appender, Intake};
 use super::journal::Journal;
 use super::keeper::Keeper;
@@ -19,7 +19,7 @@ use super::locks::locked;
 use super::log::Log;
 use super::open::OpenError;
 use super::options::{Durability, Options};
-use super::recover::{self, Loaded, Recovery};
+use super::recover::{self, Loaded, Recovery, RecoveryReport};
 use super::retention;
 use super::staging::Staging;
 use crate::trace::Mark;
@@ -111,8 +111,10 @@ impl Live {
         let lock = super::open::take_lock(&options.dir)?;
         retention::sweep(&options.dir);
         let Loaded { journal, marks, report } = recover::load(&options.dir, intake.clock.now())?;
+        let index = Index::open(&options.dir, options.cache_octets, &journal.days());
+        let report = RecoveryReport { catalog_rebuilt: index.catalog_was_lost(), ..report };
         let live = Self {
-            index: Index::new(&options.dir, options.cache_octets),
+            index,
             options,
             journal,
             indexer: Bell::default(),

@@ -1,13 +1,13 @@
 //! The trace store: a journal that is the truth, an index over it that can always be made again.
 //!
-//! Reading order: [`intake`] (records come in), `writer` and `log` (they are appended), `indexer` and `run` (they are made
-//! findable), `search` (they are found). Only this module knows the files.
+//! Reading order: [`intake`] (records come in), `writer` and `log` (they are appended), `index` (they are made findable), `plan`,
+//! `answering` and `search` (they are found), `tally` (they are counted). Only this module knows the files.
 
 pub mod options;
 
+mod answering;
 mod batch;
 mod bell;
-mod bloom;
 mod check;
 mod clock;
 mod cursor;
@@ -17,25 +17,24 @@ mod fold;
 mod frame;
 mod handle;
 mod health;
+mod histogram;
+mod history;
 mod index;
-mod indexer;
 mod intake;
 mod journal;
 mod keeper;
-mod keys;
 mod live;
 mod lock;
 mod locks;
 mod log;
 mod marks;
+mod matching;
 mod open;
-mod pages;
-mod places;
+mod plan;
 mod query;
 mod queue;
 mod recover;
 mod retention;
-mod run;
 #[cfg(test)]
 mod samples;
 mod seal;
@@ -43,7 +42,7 @@ mod search;
 mod segment;
 mod staging;
 mod stats;
-mod stored;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -59,8 +58,10 @@ pub use lock::Owner;
 pub use log::Damage;
 pub use open::OpenError;
 pub use options::{Durability, Options};
-pub use query::{Page, PageRequest, Query, Term};
+pub use query::{Leg, Page, PageRequest, Query, Term, TextField, TlsIs};
 pub use queue::Ticket;
 pub use recover::RecoveryReport;
+pub use search::{Explained, Find};
 pub use staging::default_dir as default_staging_dir;
-pub use stats::{Field, StoreStats};
+pub use stats::StoreStats;
+pub use tally::{Field, Tally};

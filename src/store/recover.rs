@@ -34,6 +34,8 @@ pub struct RecoveryReport {
     pub replayed: u64,
     /// Days whose index was lost or broken, and is being made anew.
     pub rebuilt: Vec<Day>,
+    /// The catalog of the index was broken, and was made anew from the run files.
+    pub catalog_rebuilt: bool,
     /// Marks without a record, turned into records of state `unknown`.
     pub in_doubt: u64,
     /// Indexing goes on in the background: the numbers above are not final.

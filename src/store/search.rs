@@ -1,38 +1,92 @@
-//! Answers a query: newest first, the rarest key first, every hit checked against the record.
+//! Answers a query: newest first, the rarest term first, every hit checked against the record.
 
+use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::answering::{Asking, Met, Set};
 use super::batch::Batch;
 use super::cursor::Cursor;
 use super::day::Day;
-use super::fold;
+use super::history::History;
 use super::index::RunView;
-use super::keys::{Key, KeyKind};
+use super::index::lookup::Lookup;
+use super::index::places::Places;
+use super::index::terms::{self, TermKind};
 use super::live::Live;
+use super::plan::{Plan, Planner};
 use super::query::{Page, PageRequest, Query};
-use super::stored::IndexError;
-use crate::trace::{Amendment, Record, RecordId};
+use crate::trace::{Record, RecordId};
 
 /// A search is broken off after this time; its page says so.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a search waits for records that are written but not indexed yet.
 const CATCH_UP: Duration = Duration::from_secs(1);
+
 pub(super) struct Search<'a> {
-    live: &'a Live,
+    pub live: &'a Live,
     /// The neighbourhood read last.
     batch: Option<(Day, Batch)>,
+    pub explained: Explained,
+    met: Vec<Met>,
+    /// Records whose later words were met where no index reaches.
+    amended: HashSet<RecordId>,
+    /// What is not indexed yet isn't looked at: it comes after what is.
+    only_indexed: bool,
+}
+
+/// How a query was answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Explained {
+    /// Each thing that was looked for in the index.
+    pub finds: Vec<Find>,
+    /// Parts of the index that were asked, and those passed by for their times.
+    pub runs_asked: u64,
+    pub runs_passed_by: u64,
+    /// Records that the index named, and those of them that were read.
+    pub candidates: u64,
+    pub records_read: u64,
+    /// Records that no index covered, or could say nothing of: gone through one by one.
+    pub records_gone_through: u64,
+    /// Records that the search has behind it, of all that it may have to pass.
+    pub passed: u64,
+    pub of: u64,
+    pub took: Duration,
+}
+
+/// One thing that was looked for in the index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Find {
+    pub what: String,
+    pub runs: u64,
+    /// Postings that stand for it in the runs asked.
+    pub records: u64,
+}
+
+/// A part of a day, and what the index says of it.
+pub(super) struct Part {
+    pub day: Day,
+    pub run: Option<RunView>,
+    pub numbers: Range<u32>,
+    /// What may fit; `None` where there is no index.
+    pub set: Option<Set>,
 }
 
 impl<'a> Search<'a> {
     pub fn new(live: &'a Live) -> Self {
-        Self { live, batch: None }
+        Self { live, batch: None, explained: Explained::default(), met: Vec::new(), amended: HashSet::new(), only_indexed: false }
+    }
+
+    /// For the one who makes the index: to see what came before.
+    pub fn of_indexed(live: &'a Live) -> Self {
+        Self { only_indexed: true, ..Self::new(live) }
     }
 
     pub fn page(mut self, query: &Query, request: &PageRequest) -> io::Result<Page> {
         let mut page = Page::default();
-        let deadline = Instant::now() + PATIENCE;
+        let begun = Instant::now();
+        let deadline = begun + PATIENCE;
         let limit = request.limit.max(1);
         let mut last = None;
         let stopped = self.each(query, request.before, &mut |place, record| match record {
@@ -51,74 +105,131 @@ impl<'a> Search<'a> {
             None => true,
         })?;
         page.next = last.filter(|_| stopped);
+        self.explained.took = begun.elapsed();
+        page.explained = self.explained;
         Ok(page)
     }
 
     /// Shows every match, newest first, to `see`, and `None` now and then with the place reached, until it returns false; whether it did.
     pub fn each(&mut self, query: &Query, before: Option<Cursor>, see: &mut dyn FnMut(Cursor, Option<Record>) -> bool) -> io::Result<bool> {
+        self.parts(query, before, &mut |search, part| search.each_in(query, part, see))
+    }
+
+    /// Shows every part that may hold a match, newest first, until `see` returns true; whether it did.
+    pub fn parts(
+        &mut self,
+        query: &Query,
+        before: Option<Cursor>,
+        see: &mut dyn FnMut(&mut Self, &Part) -> io::Result<bool>,
+    ) -> io::Result<bool> {
         self.catch_up();
-        let clauses = query.clauses();
-        for day in self.live.journal.days().into_iter().rev() {
-            if before.is_some_and(|before| day.day > before.day) || !self.live.index.may_hold(day.day, query.since, query.until) {
-                continue;
-            }
-            let end = before.filter(|before| before.day == day.day).map_or(day.end(), |before| before.number);
-            for part in parts(&self.live.index.runs(day.day), end) {
-                let candidates = match &part.run {
-                    Some(run) if !run.may_hold(query.since, query.until) => continue,
-                    Some(run) => self.unless_broken(day.day, self.candidates(run, &clauses, query, &part.numbers)),
-                    None => None,
-                };
-                let scanning = clauses.is_empty() || candidates.is_none();
-                let numbers: Box<dyn Iterator<Item = u32>> = match candidates {
-                    Some(candidates) => Box::new(candidates.into_iter().rev()),
-                    None => Box::new(part.numbers.clone().rev()),
-                };
-                for number in numbers {
-                    let place = Cursor { day: day.day, number };
-                    let record = self.verified(place, query, scanning)?;
-                    if (record.is_some() || number % 256 == 0) && !see(place, record) {
-                        return Ok(true);
-                    }
+        let mut planner = Planner::default();
+        let plan = planner.plan(query);
+        self.met = vec![Met::default(); planner.said.len()];
+        let mut days = self.live.journal.days();
+        days.retain(|day| before.is_none_or(|before| day.day <= before.day) && self.live.index.may_hold(day, query.since, query.until));
+        let end_of =
+            |day: &super::journal::DayJournal| before.filter(|before| before.day == day.day).map_or(day.end(), |before| before.number);
+        self.explained.of = days.iter().map(|day| u64::from(end_of(day))).sum();
+        let mut stopped = false;
+        'days: for day in days.into_iter().rev() {
+            for (run, numbers) in cut(&self.live.index.runs(day.day), end_of(&day)) {
+                let length = u64::from(numbers.end - numbers.start);
+                if run.as_ref().is_some_and(|run| !run.may_hold(query.since, query.until)) {
+                    self.explained.runs_passed_by += 1;
+                } else {
+                    let set = run.as_ref().and_then(|run| self.ask(day.day, run, &plan));
+                    let part = Part { day: day.day, run, numbers, set };
+                    stopped = see(self, &part)?;
                 }
+                if stopped {
+                    break 'days;
+                }
+                self.explained.passed += length;
             }
         }
+        let finds = planner.said.into_iter().zip(&self.met);
+        self.explained.finds = finds.map(|(what, met)| Find { what, runs: met.runs, records: met.records }).collect();
+        Ok(stopped)
+    }
+
+    /// What the index says, or `None` if it is broken: then the journal is asked.
+    fn ask(&mut self, day: Day, run: &RunView, plan: &Plan) -> Option<Set> {
+        self.explained.runs_asked += 1;
+        let set = Asking { index: &self.live.index, run, met: &mut self.met }.answer(plan);
+        self.unless_broken(day, run, set)
+    }
+
+    pub fn unless_broken<T>(&self, day: Day, run: &RunView, said: io::Result<T>) -> Option<T> {
+        said.inspect_err(|error| {
+            self.live.index.report_broken(day, run.first(), error);
+            self.live.indexer.hurry();
+        })
+        .ok()
+    }
+
+    fn each_in(&mut self, query: &Query, part: &Part, see: &mut dyn FnMut(Cursor, Option<Record>) -> bool) -> io::Result<bool> {
+        let superseded = self.live.index.superseded(part.day);
+        let is_superseded = |number: u32| superseded.as_ref().is_some_and(|places| places.contains(number));
+        let times = part.run.as_ref().filter(|_| query.since.is_some() || query.until.is_some()).map(RunView::times);
+        let first = part.run.as_ref().map_or(part.numbers.start, RunView::first);
+        let may_be = |number: u32| times.as_ref().is_none_or(|times| times.may_hold(number - first, query.since, query.until));
+        let places = part.set.as_ref().and_then(|set| set.places.as_ref());
+        let scanning = places.is_none();
+        let numbers: Box<dyn Iterator<Item = u32>> = match places {
+            Some(places) => Box::new(places.iter().rev().map(|place| first + place).filter(|number| part.numbers.contains(number))),
+            None => Box::new(part.numbers.clone().rev()),
+        };
+        self.explained.candidates += places.map_or(0, Places::len);
+        let begun = self.explained.passed;
+        for (seen, number) in numbers.enumerate() {
+            let place = Cursor { day: part.day, number };
+            self.explained.passed = begun + u64::from(part.numbers.end - number);
+            let record = match may_be(number) && !is_superseded(number) {
+                true => self.verified(place, query, scanning)?,
+                false => None,
+            };
+            if (record.is_some() || seen % 64 == 63) && !see(place, record) {
+                return Ok(true);
+            }
+        }
+        self.explained.passed = begun;
         Ok(false)
     }
 
     /// The record of that id with its amendments; an amendment's id leads to what it amends.
     pub fn fetch(&mut self, id: RecordId) -> io::Result<Option<Record>> {
         self.catch_up();
-        self.folded(id)
-    }
-
-    fn folded(&mut self, id: RecordId) -> io::Result<Option<Record>> {
-        let mut base = None;
-        for place in self.places_by_id(KeyKind::Id, id) {
+        let mut of = id;
+        for place in self.places_by_id(TermKind::Id, id) {
             match self.record(place, false)? {
-                Some(record) if record.id() == id => base = Some(record),
-                Some(_) | None => {}
+                Some(Record::Amendment(amendment)) if amendment.id == id => of = amendment.of,
+                _ => {}
             }
         }
-        match base {
-            Some(Record::Amendment(amendment)) if amendment.of != id => self.folded(amendment.of),
-            Some(mut base) => {
-                for place in self.amendments_of(id)? {
-                    if let Some(Record::Amendment(amendment)) = self.record(place, false)? {
-                        fold::amend(&mut base, &amendment);
-                    }
-                }
-                Ok(Some(base))
-            }
-            None => Ok(None),
-        }
+        Ok(self.history(of)?.folded())
     }
 
-    /// The amended record as an amendment at `place` leaves it.
-    pub fn folded_for(&mut self, amendment: &Amendment) -> io::Result<Option<Record>> {
-        let mut folded = self.folded(amendment.of)?;
-        folded.iter_mut().for_each(|record| fold::amend(record, amendment));
-        Ok(folded)
+    /// A record and what became known of it, as far as it is indexed.
+    pub fn history(&mut self, id: RecordId) -> io::Result<History> {
+        let mut history = History::default();
+        for place in self.places_by_id(TermKind::Id, id) {
+            if let Some(record) = self.record(place, false)?
+                && record.id() == id
+            {
+                history.base = Some(record);
+                history.places.push(place);
+            }
+        }
+        for place in self.places_by_id(TermKind::Amends, id) {
+            if let Some(Record::Amendment(amendment)) = self.record(place, false)?
+                && amendment.of == id
+            {
+                history.amendments.push(*amendment);
+                history.places.push(place);
+            }
+        }
+        Ok(history)
     }
 
     /// Waits, not for ever, until what is written now is indexed.
@@ -127,78 +238,48 @@ impl<'a> Search<'a> {
         self.live.index.wait_for(end, Instant::now() + CATCH_UP, || self.live.indexer.hurry());
     }
 
-    /// Where amendments of a record stand, oldest first.
-    fn amendments_of(&mut self, id: RecordId) -> io::Result<Vec<Cursor>> {
-        let mut places = Vec::new();
-        for place in self.places_by_id(KeyKind::Amends, id) {
-            if let Some(Record::Amendment(amendment)) = self.record(place, false)?
-                && amendment.of == id
-            {
-                places.push(place);
-            }
-        }
-        Ok(places)
-    }
-
-    /// Every place where a record with such a key may stand, oldest first.
-    fn places_by_id(&self, kind: KeyKind, id: RecordId) -> Vec<Cursor> {
-        let key = Key::id(kind, id);
+    /// Every place where a record with such a term may stand, oldest first.
+    fn places_by_id(&self, kind: TermKind, id: RecordId) -> Vec<Cursor> {
+        let lookup = Lookup::Term(terms::of_id(kind, id));
         let earliest = Day::of(id.unix_ms().saturating_mul(1000)).earlier(1);
         let mut places = Vec::new();
         for day in self.live.journal.days().into_iter().filter(|day| day.day >= earliest) {
-            for part in parts(&self.live.index.runs(day.day), day.end()).into_iter().rev() {
-                match &part.run {
-                    Some(run) if kind == KeyKind::Amends && run.amendments() == 0 => {}
-                    Some(run) => match self.unless_broken(day.day, self.live.index.places(run, key)) {
-                        Some(found) => {
-                            let first = run.first();
-                            places.extend(
-                                found.into_vec().into_iter().map(|place| Cursor { day: day.day, number: first + u32::from(place) }),
-                            );
+            let at = |number: u32| Cursor { day: day.day, number };
+            for (run, numbers) in cut(&self.live.index.runs(day.day), day.end()).into_iter().rev() {
+                match &run {
+                    Some(run) if kind == TermKind::Amends && run.amendments() == 0 => {}
+                    Some(run) => {
+                        let found = self.live.index.ask(run, &lookup).and_then(|answer| answer.places());
+                        match self.unless_broken(day.day, run, found) {
+                            Some(found) => places.extend(found.into_iter().map(|place| at(run.first() + place))),
+                            None => places.extend(numbers.map(at)),
                         }
-                        None => places.extend(part.numbers.map(|number| Cursor { day: day.day, number })),
-                    },
-                    None => places.extend(part.numbers.map(|number| Cursor { day: day.day, number })),
+                    }
+                    None if self.only_indexed => {}
+                    None => places.extend(numbers.map(at)),
                 }
             }
         }
         places
     }
 
-    /// What the index says, or `None` if it is broken: then the journal is asked.
-    fn unless_broken<T>(&self, day: Day, said: Result<T, IndexError>) -> Option<T> {
-        said.inspect_err(|error| {
-            self.live.index.report_broken(day, error);
-            self.live.indexer.hurry();
-        })
-        .ok()
-    }
-
-    /// Numbers in a run that have all the keys, ascending.
-    fn candidates(&self, run: &RunView, clauses: &[Vec<Key>], query: &Query, within: &Range<u32>) -> Result<Vec<u32>, IndexError> {
-        let first = run.first();
-        let timed = query.since.is_some() || query.until.is_some();
-        let times = timed.then(|| run.times());
-        let in_time = |place: u16| times.as_ref().is_none_or(|times| times.may_hold(place, query.since, query.until));
-        let places = match self.live.index.places_of_all(run, clauses)? {
-            Some(places) => places,
-            None => (0..=u16::MAX).collect(),
-        };
-        let numbers = places.into_iter().filter(|&place| in_time(place)).map(|place| first + u32::from(place));
-        Ok(numbers.filter(|number| within.contains(number)).collect())
-    }
-
     /// The record at that place, folded, if it answers the query.
-    fn verified(&mut self, place: Cursor, query: &Query, scanning: bool) -> io::Result<Option<Record>> {
+    pub fn verified(&mut self, place: Cursor, query: &Query, scanning: bool) -> io::Result<Option<Record>> {
+        self.explained.records_read += 1;
+        self.explained.records_gone_through += u64::from(scanning);
         match self.record(place, scanning)? {
             None => Ok(None),
             // The newest word about a record stands for it: it is shown in one place only.
-            Some(Record::Amendment(amendment)) => match self.amendments_of(amendment.of)?.last() {
-                Some(&newest) if newest == place => Ok(self.folded(amendment.of)?.filter(|record| query.matches(record))),
-                _ => Ok(None),
-            },
-            Some(record) if !query.matches(&record) && self.amendments_of(record.id())?.is_empty() => Ok(None),
-            Some(record) => Ok(self.amendments_of(record.id())?.is_empty().then_some(record)),
+            Some(Record::Amendment(amendment)) => {
+                if scanning {
+                    self.amended.insert(amendment.of);
+                }
+                let history = self.history(amendment.of)?;
+                let is_newest = history.amendments.last().is_some_and(|newest| newest.id == amendment.id);
+                let folded = if is_newest { history.folded() } else { None };
+                Ok(folded.filter(|record| query.matches_one_that_was(record, &history.states())))
+            }
+            Some(record) => Ok(Some(record).filter(|record| query.matches(record) && !self.amended.contains(&record.id()))),
         }
     }
 
@@ -217,28 +298,22 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Neighbouring numbers of a day: a run, or what no run covers (yet).
-struct Part {
-    run: Option<RunView>,
-    numbers: Range<u32>,
-}
-
-/// All numbers of a day before `end` in parts, newest first.
-fn parts(runs: &[RunView], end: u32) -> Vec<Part> {
+/// All numbers of a day before `end` in parts, newest first: runs, and what no run covers (yet).
+fn cut(runs: &[RunView], end: u32) -> Vec<(Option<RunView>, Range<u32>)> {
     let mut parts = Vec::new();
     let mut done = 0;
     for run in runs {
         let (first, after) = (run.first().min(end), run.end().min(end));
         if done < first {
-            parts.push(Part { run: None, numbers: done..first });
+            parts.push((None, done..first));
         }
         if first < after {
-            parts.push(Part { run: Some(run.clone()), numbers: first..after });
+            parts.push((Some(run.clone()), first..after));
         }
         done = done.max(after);
     }
     if done < end {
-        parts.push(Part { run: None, numbers: done..end });
+        parts.push((None, done..end));
     }
     parts.reverse();
     parts

@@ -1,21 +1,14 @@
-//! The store in numbers, and records counted by what they have in common.
+//! The store in numbers.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::sync::atomic::Ordering;
 
 use super::day::Day;
-use super::facts::Facts;
 use super::health::Health;
-use super::index::index_dir;
+use super::index;
 use super::journal::Form;
 use super::live::Live;
-use super::query::{Query, time_of};
 use super::retention::octets_in;
-use super::search::Search;
-use super::text;
-use crate::trace::Record;
 
 /// The store in numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,25 +32,6 @@ pub struct StoreStats {
     pub batches: u64,
     pub syncs: u64,
     pub health: Health,
-}
-
-/// What records can be counted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
-    Kind,
-    State,
-    Stage,
-    By,
-    Cause,
-    /// The deciding reply's.
-    Code,
-    /// Of the recipients.
-    Domain,
-    Upstream,
-    Listener,
-    ClientIp,
-    /// UTC.
-    Day,
 }
 
 pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStats {
@@ -93,7 +67,7 @@ pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStat
                 }
             }
         }
-        stats.index_octets += octets_in(&index_dir(&live.options.dir, day.day));
+        stats.index_octets += octets_in(&index::dir(&live.options.dir, day.day));
         stats.runs += live.index.runs(day.day).len() as u64;
     }
     if let (Some(end), indexed) = (live.end(), live.index.indexed()) {
@@ -101,45 +75,4 @@ pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStat
         stats.unindexed = u64::from(end.number.saturating_sub(from));
     }
     stats
-}
-
-/// Counts the records that answer the query by a field, the most frequent first. A record with several values counts for each.
-pub(super) fn count(live: &Live, query: &Query, by: Field) -> io::Result<Vec<(String, u64)>> {
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    Search::new(live).each(query, None, &mut |_, record| {
-        if let Some(record) = record {
-            for value in values(&record, by) {
-                *counts.entry(value).or_default() += 1;
-            }
-        }
-        true
-    })?;
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    Ok(counts)
-}
-
-fn values(record: &Record, by: Field) -> Vec<String> {
-    let facts = Facts::of(record);
-    let one = |value: Option<&str>| value.map(str::to_owned).into_iter().collect();
-    let outcome = facts.outcome;
-    match by {
-        Field::Kind => one(Some(record.kind().word())),
-        Field::State => one(outcome.map(|outcome| outcome.state.word())),
-        Field::Stage => one(outcome.map(|outcome| outcome.stage.word())),
-        Field::By => one(outcome.map(|outcome| outcome.by.word())),
-        Field::Cause => one(outcome.and_then(|outcome| outcome.cause.as_deref())),
-        Field::Code => outcome.and_then(|outcome| outcome.reply.as_ref()).map(|reply| reply.code.to_string()).into_iter().collect(),
-        Field::Domain => {
-            let mut domains: Vec<_> =
-                facts.recipients().filter_map(|address| text::split_address(address).1).map(str::to_lowercase).collect();
-            domains.sort_unstable();
-            domains.dedup();
-            domains
-        }
-        Field::Upstream => one(facts.upstream.map(|upstream| upstream.name.as_str())),
-        Field::Listener => one(facts.listener),
-        Field::ClientIp => facts.client.map(|client| client.ip.to_canonical().to_string()).into_iter().collect(),
-        Field::Day => vec![Day::of(time_of(record)).to_string()],
-    }
 }

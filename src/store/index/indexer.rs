@@ -1,27 +1,27 @@
-//! The index thread: follows the journal, puts each record's keys into the run that grows, stores runs that are full.
+//! The index thread: follows the journal, puts each record's terms into the run that grows, stores runs that are full.
 //!
-//! Start and everyday are one path: it goes on where a day's checkpoint says, whether that was a moment or a crash ago.
+//! Start and everyday are one path: it goes on where a day's stored runs end, whether that was a moment or a crash ago.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use super::cursor::Cursor;
-use super::day::Day;
-use super::index::{SharedRun, index_dir};
-use super::intake::Appender;
-use super::journal::DayJournal;
-use super::keys::{self, Key};
-use super::live::Live;
-use super::locks::{reading, writing};
-use super::marks;
-use super::query::time_of;
-use super::queue::Ticket;
-use super::run::Run;
-use super::search::Search;
-use super::stored::Checkpoint;
-use crate::trace::{Mark, Record};
+use super::columns::numbers_of;
+use super::growing::GrowingRun;
+use super::terms::Terms;
+use super::{SharedRun, columns};
+use crate::store::cursor::Cursor;
+use crate::store::day::Day;
+use crate::store::intake::Appender;
+use crate::store::journal::DayJournal;
+use crate::store::live::Live;
+use crate::store::locks::{reading, writing};
+use crate::store::marks;
+use crate::store::query::time_of;
+use crate::store::queue::Ticket;
+use crate::store::search::Search;
+use crate::trace::{Amendment, Mark, Record, State, WallMicros};
 
 /// Between two looks at the journal while records come in: they are indexed in bunches.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -45,7 +45,7 @@ enum Step {
     Stuck,
 }
 
-pub(super) struct Indexer {
+pub struct Indexer {
     live: Arc<Live>,
     appender: Appender,
     /// Marks that the process before left open.
@@ -55,8 +55,19 @@ pub(super) struct Indexer {
     /// Per day, records below this number are in a run.
     reached: BTreeMap<Day, u32>,
     growing: Option<(Arc<DayJournal>, SharedRun)>,
-    waiting: Vec<(Day, SharedRun, Checkpoint)>,
+    waiting: Vec<(Day, SharedRun, u64)>,
     begun_anew: BTreeMap<Day, Instant>,
+    /// Of the record at hand.
+    terms: Terms,
+}
+
+/// What a record is indexed by, beside its terms.
+#[derive(Debug, Default)]
+struct Entry {
+    at: Option<WallMicros>,
+    numbers: columns::Numbers,
+    amends: bool,
+    superseded: Vec<Cursor>,
 }
 
 impl Indexer {
@@ -71,6 +82,7 @@ impl Indexer {
             growing: None,
             waiting: Vec::new(),
             begun_anew: BTreeMap::new(),
+            terms: Terms::default(),
         }
     }
 
@@ -101,51 +113,42 @@ impl Indexer {
     fn finish(&mut self) {
         let deadline = Instant::now() + RETRY;
         while Instant::now() < deadline && self.step().is_ok_and(|step| step == Step::Forward) {}
-        let day = self.growing.as_ref().filter(|(_, run)| reading(run).span >= WORTH_STORING);
-        if let Some(day) = day.map(|(day, _)| day.day) {
-            self.finish_run(Some(day));
+        if self.growing.as_ref().is_some_and(|(_, run)| reading(run).span >= WORTH_STORING) {
+            self.finish_run();
         }
     }
 
     /// Indexes some of the records that aren't yet.
     fn step(&mut self) -> io::Result<Step> {
         self.store_waiting();
-        for day in self.live.index.broken_days() {
-            self.start_anew(day);
+        for (day, from) in self.live.index.broken_days() {
+            self.start_anew(day, from);
         }
         if self.waiting.len() >= WAITING_RUNS {
             return Ok(Step::Stuck);
         }
-        let Some(day) = self.next_day()? else { return Ok(self.caught_up()) };
+        let Some(day) = self.next_day() else { return Ok(self.caught_up()) };
         let from = self.reached.get(&day.day).copied().unwrap_or_default();
         let batch = day.read(from)?;
         let numbers = batch.numbers();
         if numbers.is_empty() {
             return Ok(Step::Stuck);
         }
-        let mut found: Vec<Key> = Vec::new();
         for number in numbers.start.max(from)..numbers.end {
-            found.clear();
-            let record = batch.record(number);
-            let mut at = record.as_ref().map(time_of);
-            match &record {
-                Some(Record::Amendment(amendment)) => {
-                    let folded = Search::new(&self.live).folded_for(amendment)?;
-                    keys::keys_of_amended(amendment, folded.as_ref(), &mut found);
-                    at = folded.as_ref().map(time_of).or(at);
-                }
-                Some(record) => keys::keys_of(record, &mut found),
-                None => {}
-            }
+            let entry = self.entry(batch.record(number).as_ref())?;
             let run = self.run_for(&day, number);
             let mut run = writing(&run);
-            run.add(number, at, &found);
-            run.amendments += u32::from(matches!(record, Some(Record::Amendment(_))));
+            run.add(number, entry.at, &self.terms, entry.numbers);
+            if entry.amends {
+                run.amendments += 1;
+                entry.superseded.iter().for_each(|&at| self.live.index.supersede(at));
+                run.superseded.extend(entry.superseded);
+            }
             let full = run.span >= self.live.run_records;
             drop(run);
             self.reached.insert(day.day, number + 1);
             if full {
-                self.finish_run(Some(day.day));
+                self.finish_run();
             }
         }
         if self.recovering {
@@ -153,6 +156,31 @@ impl Indexer {
         }
         self.live.index.now_indexed(Cursor { day: day.day, number: numbers.end });
         Ok(Step::Forward)
+    }
+
+    /// What a record is indexed by; its terms are left in `self.terms`.
+    fn entry(&mut self, record: Option<&Record>) -> io::Result<Entry> {
+        self.terms.clear();
+        let Some(record) = record else { return Ok(Entry::default()) };
+        if let Record::Amendment(amendment) = record {
+            return self.entry_of_amendment(amendment);
+        }
+        self.terms.add(record);
+        Ok(Entry { at: Some(time_of(record)), numbers: numbers_of(record), ..Entry::default() })
+    }
+
+    /// An amendment stands for what it amends: it has the terms of that, as it is from now on.
+    fn entry_of_amendment(&mut self, amendment: &Amendment) -> io::Result<Entry> {
+        let history = Search::of_indexed(&self.live).history(amendment.of)?;
+        let folded = history.folded_with(amendment);
+        let earlier: Vec<State> = history.states();
+        self.terms.add_amended(amendment, folded.as_ref(), &earlier);
+        Ok(Entry {
+            at: folded.as_ref().map(time_of).or(Some(amendment.at)),
+            numbers: folded.as_ref().map(numbers_of).unwrap_or_default(),
+            amends: true,
+            superseded: history.places,
+        })
     }
 
     /// Tells those who wait that there is nothing to wait for; while runs wait for the disk, that is looked at again soon.
@@ -164,66 +192,37 @@ impl Indexer {
     }
 
     /// The oldest day with records that are in no run.
-    fn next_day(&mut self) -> io::Result<Option<Arc<DayJournal>>> {
+    fn next_day(&mut self) -> Option<Arc<DayJournal>> {
         let broken = self.live.index.broken_days();
-        for day in self.live.journal.days().into_iter().filter(|day| !broken.contains(&day.day)) {
-            if !self.reached.contains_key(&day.day) && !self.look_at(&day) {
-                return Err(io::Error::other("the index can't be opened at present"));
+        for day in self.live.journal.days().into_iter().filter(|day| !broken.contains_key(&day.day)) {
+            if !self.reached.contains_key(&day.day) {
+                let until = self.live.index.stored_until(day.day);
+                // Full runs are stored at once: a day that has had some, and has none, has lost them.
+                let lost = self.live.index.lost().contains(&day.day) || (until == 0 && day.end() >= self.live.run_records);
+                if self.recovering && lost {
+                    self.live.recovery.rebuilt(day.day);
+                }
+                self.reached.insert(day.day, until);
             }
             if self.reached.get(&day.day).is_some_and(|&reached| reached < day.end()) {
-                return Ok(Some(day));
+                return Some(day);
             }
         }
-        Ok(None)
+        None
     }
 
-    /// Learns how far the stored index of a day reaches; false if that can't be known at present.
-    fn look_at(&mut self, day: &DayJournal) -> bool {
-        let dir = index_dir(&self.live.options.dir, day.day);
-        let fits = |checkpoint: &Checkpoint| checkpoint.until <= day.end() && checkpoint.damage == day.damage();
-        if let Some(complete) = self.live.index.completed(day.day).filter(|it| it.checkpoint.until == day.end() && fits(&it.checkpoint)) {
-            self.live.index.is_over(day.day, complete.span);
-            self.reached.insert(day.day, complete.checkpoint.until);
-            return true;
-        }
-        let missing = !dir.is_dir();
-        let until = match self.live.index.open(day.day) {
-            Ok(index) => Some(index.checkpoint()).filter(fits).map(|checkpoint| checkpoint.until),
-            Err(error) if error.is_passing() => {
-                tracing::error!(day = %day.day, %error, "the index of a day can't be opened at present");
-                return false;
-            }
-            Err(error) => {
-                tracing::error!(day = %day.day, %error, "the index of a day is broken");
-                None
-            }
-        };
-        // Full runs are stored at once: a day that has had some, and has none, has lost them.
-        let empty = until == Some(0) && day.end() >= self.live.run_records;
-        if self.recovering && (missing || empty || until.is_none()) {
-            self.live.recovery.rebuilt(day.day);
-        }
-        match until {
-            Some(until) => {
-                self.reached.insert(day.day, until);
-                true
-            }
-            None => self.start_anew(day.day),
-        }
-    }
-
-    /// Moves a day's index away, to make it again from the journal; false if that was done only just now.
-    fn start_anew(&mut self, day: Day) -> bool {
-        self.growing.take_if(|(of, _)| of.day == day);
-        self.waiting.retain(|(of, ..)| *of != day);
+    /// Removes the runs of a day from that number on, to make them again from the journal; not if that was done only just now.
+    fn start_anew(&mut self, day: Day, from: u32) {
         let now = Instant::now();
         if self.begun_anew.get(&day).is_some_and(|&before| now.duration_since(before) < ANEW) {
-            return false;
+            return;
         }
+        self.growing.take_if(|(of, _)| of.day == day);
+        self.waiting.retain(|(of, ..)| *of != day);
         self.begun_anew.insert(day, now);
-        self.live.index.set_aside(day);
-        self.reached.insert(day, 0);
-        true
+        self.live.index.set_aside(day, from);
+        self.reached.insert(day, self.live.index.stored_until(day));
+        tracing::warn!(%day, "the index of a day is being made anew from the journal");
     }
 
     /// The run that takes the record of that number.
@@ -234,49 +233,33 @@ impl Indexer {
                 return run.clone();
             }
         }
-        self.finish_run(Some(day.day));
-        let run = Arc::new(RwLock::new(Run::new(number)));
+        self.finish_run();
+        let run = Arc::new(RwLock::new(GrowingRun::new(number)));
         self.live.index.begin(day.day, run.clone());
         self.growing = Some((day.clone(), run.clone()));
         run
     }
 
     /// Stores the run that grew so far: it is full, or its day is over.
-    fn finish_run(&mut self, next: Option<Day>) {
+    fn finish_run(&mut self) {
         let Some((day, run)) = self.growing.take() else { return };
-        let checkpoint = Checkpoint { until: reading(&run).end(), damage: day.damage() };
-        self.waiting.push((day.day, run, checkpoint));
+        self.waiting.push((day.day, run, day.damage()));
         self.store_waiting();
-        if next != Some(day.day) && checkpoint.until == day.end() && self.waiting.is_empty() {
-            match self.live.index.open(day.day).and_then(|index| index.complete()) {
-                Ok(complete) => self.live.index.is_over(day.day, complete.span),
-                Err(error) => tracing::warn!(day = %day.day, %error, "the end of a day could not be noted in its index"),
-            }
-        }
     }
 
     fn store_waiting(&mut self) {
         // A day may have been removed meanwhile.
         self.waiting.retain(|(day, ..)| self.live.journal.day(*day).is_some());
-        while let Some((day, run, checkpoint)) = self.waiting.first().cloned() {
-            let stored = self.live.index.store(day, &reading(&run), checkpoint);
-            match stored {
-                Ok(()) => {
-                    let first = reading(&run).first;
-                    self.live.index.was_stored(day, first);
-                    self.waiting.remove(0);
-                }
-                Err(error) if error.is_passing() => {
-                    tracing::error!(%day, %error, "a run of the index could not be stored; it is tried again");
-                    // Sled refuses everything after an error until it is opened anew.
-                    self.live.index.close(day);
-                    return;
-                }
-                Err(error) => {
-                    self.live.index.report_broken(day, &error);
-                    self.waiting.remove(0);
-                }
+        while let Some((day, run, damage)) = self.waiting.first().cloned() {
+            if let Err(error) = self.live.index.store(day, &reading(&run), damage) {
+                tracing::error!(%day, %error, "a run of the index could not be stored; it is tried again");
+                return;
             }
+            let first = reading(&run).first;
+            self.live.index.was_stored(day, first);
+            self.waiting.remove(0);
+            // Small runs beside it may be worth merging now.
+            self.live.keeper.ring();
         }
     }
 

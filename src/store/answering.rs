@@ -1,0 +1,161 @@
+//! Answers a plan from one run: which places have what it wants, and whether that is certain.
+
+use std::io;
+
+use super::index::Index;
+use super::index::RunView;
+use super::index::lookup::Answer;
+use super::index::places::Places;
+use super::plan::{Find, Plan};
+
+/// A list is not read for so few records that are left: those are looked at instead.
+const FEW: u64 = 64;
+/// How much longer than what is left a list must be not to be read.
+const MUCH_LONGER: u64 = 256;
+
+/// Places in a run.
+#[derive(Debug)]
+pub(super) struct Set {
+    /// `None`: all.
+    pub places: Option<Places>,
+    /// All of them fit; otherwise the others are to be weeded out.
+    pub exact: bool,
+}
+
+/// What a find met with, over all runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Met {
+    pub runs: u64,
+    pub records: u64,
+}
+
+/// Asks one run.
+pub(super) struct Asking<'a> {
+    pub index: &'a Index,
+    pub run: &'a RunView,
+    pub met: &'a mut Vec<Met>,
+}
+
+impl Set {
+    fn nothing() -> Self {
+        Self { places: Some(Places::new()), exact: true }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.places.as_ref().is_some_and(Places::is_empty)
+    }
+}
+
+impl Asking<'_> {
+    pub fn answer(&mut self, plan: &Plan) -> io::Result<Set> {
+        match plan {
+            Plan::All(plans) => self.all(plans),
+            Plan::Any(plans) => self.any(plans),
+            Plan::Not(plan) => self.not(plan),
+            Plan::Find(find) => {
+                let answers = self.ask(find)?;
+                Ok(Set { places: Some(union(answers)?), exact: find.exact })
+            }
+            Plan::Unknown => Ok(Set { places: None, exact: false }),
+        }
+    }
+
+    /// The rarest first: what a run hasn't got ends the matter, and few records left are cheaper to look at than long lists.
+    fn all(&mut self, plans: &[Plan]) -> io::Result<Set> {
+        let mut finds = Vec::new();
+        for find in plans.iter().filter_map(|plan| if let Plan::Find(find) = plan { Some(find) } else { None }) {
+            let answers = self.ask(find)?;
+            let count: u64 = answers.iter().map(|answer| answer.count).sum();
+            if count == 0 {
+                return Ok(Set::nothing());
+            }
+            finds.push((count, find, answers));
+        }
+        finds.sort_by_key(|&(count, ..)| count);
+        let mut all = Set { places: None, exact: true };
+        for (count, find, answers) in finds {
+            let left = all.places.as_ref().map(Places::len);
+            if left.is_some_and(|left| left <= FEW && count > left.saturating_mul(MUCH_LONGER)) {
+                all.exact = false;
+                continue;
+            }
+            all.narrow(Set { places: Some(union(answers)?), exact: find.exact });
+            if all.is_nothing() {
+                return Ok(Set::nothing());
+            }
+        }
+        for plan in plans.iter().filter(|plan| !matches!(plan, Plan::Find(_))) {
+            // Looking at each of a few records answers this as well.
+            if matches!(plan, Plan::Not(_)) && all.places.as_ref().is_some_and(|places| places.len() <= FEW) {
+                all.exact = false;
+                continue;
+            }
+            all.narrow(self.answer(plan)?);
+            if all.is_nothing() {
+                return Ok(Set::nothing());
+            }
+        }
+        Ok(all)
+    }
+
+    fn any(&mut self, plans: &[Plan]) -> io::Result<Set> {
+        let mut any = Set::nothing();
+        for plan in plans {
+            let set = self.answer(plan)?;
+            any.exact &= set.exact || set.is_nothing();
+            any.places = match (any.places, set.places) {
+                (Some(places), Some(more)) => Some(places | more),
+                _ => None,
+            };
+        }
+        Ok(any)
+    }
+
+    fn not(&mut self, plan: &Plan) -> io::Result<Set> {
+        let set = self.answer(plan)?;
+        Ok(match (set.places, set.exact) {
+            // What may fit may as well not.
+            (_, false) => Set { places: None, exact: false },
+            (None, true) => Set::nothing(),
+            (Some(places), true) => {
+                let mut rest = Places::new();
+                rest.insert_range(0..self.run.end() - self.run.first());
+                Set { places: Some(rest - places), exact: true }
+            }
+        })
+    }
+
+    fn ask(&mut self, find: &Find) -> io::Result<Vec<Answer>> {
+        let mut answers = Vec::with_capacity(find.lookups.len());
+        for lookup in &find.lookups {
+            let answer = self.index.ask(self.run, lookup)?;
+            if answer.count > 0 {
+                answers.push(answer);
+            }
+        }
+        if let Some(met) = self.met.get_mut(find.number) {
+            met.runs += 1;
+            met.records += answers.iter().map(|answer| answer.count).sum::<u64>();
+        }
+        Ok(answers)
+    }
+}
+
+impl Set {
+    fn narrow(&mut self, by: Self) {
+        self.exact &= by.exact;
+        self.places = match (self.places.take(), by.places) {
+            (Some(places), Some(others)) => Some(places & others),
+            (places, others) => places.or(others),
+        };
+    }
+}
+
+fn union(answers: Vec<Answer>) -> io::Result<Places> {
+    let mut all = Places::new();
+    for answer in answers {
+        let places = answer.places()?;
+        if all.is_empty() { all = places } else { all |= places }
+    }
+    Ok(all)
+}

@@ -1,0 +1,186 @@
+//! A run in memory: the terms of neighbouring records as they come, each with the places of its records, until they are stored.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::columns::{Columns, Numbers};
+use super::places::Places;
+use super::terms::Terms;
+use super::times::Times;
+use crate::store::cursor::Cursor;
+use crate::trace::WallMicros;
+
+/// Records of a full run.
+pub const RUN_RECORDS: u32 = 1 << 15;
+
+#[derive(Debug)]
+pub struct GrowingRun {
+    /// Number, within the day, of the first record.
+    pub first: u32,
+    /// Numbers that it spans; some may be without record.
+    pub span: u32,
+    pub times: Times,
+    /// How many of its records amend others.
+    pub amendments: u32,
+    /// Records for which a later one stands.
+    pub superseded: Vec<Cursor>,
+    pub columns: Columns,
+    /// All terms, one after the other.
+    octets: Vec<u8>,
+    terms: Vec<Term>,
+    /// From a term's hash to its place in `terms`.
+    table: HashTable<u32>,
+    postings: Vec<Posting>,
+    hasher: DefaultHashBuilder,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Term {
+    start: u32,
+    length: u8,
+    count: u32,
+    /// Its newest posting.
+    newest: u32,
+}
+
+/// One record of a term. They are chained backwards.
+#[derive(Debug, Clone, Copy)]
+struct Posting {
+    place: u32,
+    before: u32,
+}
+
+/// Is shown a term, the count of its records, and how to get at their places.
+pub type See<'a> = dyn FnMut(&[u8], u32, &dyn Fn() -> Places) + 'a;
+
+const NONE: u32 = u32::MAX;
+
+impl GrowingRun {
+    pub fn new(first: u32) -> Self {
+        Self {
+            first,
+            span: 0,
+            times: Times::default(),
+            amendments: 0,
+            superseded: Vec::new(),
+            columns: Columns::default(),
+            octets: Vec::new(),
+            terms: Vec::new(),
+            table: HashTable::new(),
+            postings: Vec::new(),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+
+    /// The number after its last.
+    pub fn end(&self) -> u32 {
+        self.first.saturating_add(self.span)
+    }
+
+    /// Adds the record of that number with its terms, or without any.
+    pub fn add(&mut self, number: u32, at: Option<WallMicros>, terms: &Terms, numbers: Numbers) {
+        let place = number.saturating_sub(self.first);
+        self.span = place + 1;
+        self.columns.push(place, numbers);
+        if let Some(at) = at {
+            self.times.note(place, at);
+        }
+        terms.iter().for_each(|term| self.post(term, place));
+    }
+
+    fn post(&mut self, term: &[u8], place: u32) {
+        let hash = self.hasher.hash_one(term);
+        let (octets, terms, hasher) = (&self.octets, &self.terms, &self.hasher);
+        let same = |&at: &u32| terms.get(at as usize).is_some_and(|known| known.octets(octets) == term);
+        let rehash = |&at: &u32| terms.get(at as usize).map_or(0, |known| hasher.hash_one(known.octets(octets)));
+        let posting = self.postings.len() as u32;
+        let before = match self.table.entry(hash, same, rehash) {
+            hashbrown::hash_table::Entry::Occupied(entry) => {
+                let Some(known) = self.terms.get_mut(*entry.get() as usize) else { return };
+                // A record has a term once, however often it says it.
+                if self.postings.get(known.newest as usize).is_some_and(|newest| newest.place == place) {
+                    return;
+                }
+                known.count += 1;
+                std::mem::replace(&mut known.newest, posting)
+            }
+            hashbrown::hash_table::Entry::Vacant(entry) => {
+                entry.insert(self.terms.len() as u32);
+                self.terms.push(Term { start: self.octets.len() as u32, length: term.len() as u8, count: 1, newest: posting });
+                self.octets.extend_from_slice(term);
+                NONE
+            }
+        };
+        self.postings.push(Posting { place, before });
+    }
+
+    /// How many records have the term.
+    pub fn count(&self, term: &[u8]) -> u32 {
+        self.find(term).map_or(0, |term| term.count)
+    }
+
+    /// The places of the records that have the term.
+    pub fn places(&self, term: &[u8]) -> Places {
+        self.find(term).map_or_else(Places::new, |term| Places::from_iter(self.chain(term)))
+    }
+
+    /// Shows every term in `from..until` with the count of its records and how to get at them; in no order.
+    pub fn range(&self, from: &[u8], until: Option<&[u8]>, see: &mut See<'_>) {
+        for term in &self.terms {
+            let octets = term.octets(&self.octets);
+            if octets >= from && until.is_none_or(|until| octets < until) {
+                see(octets, term.count, &|| Places::from_iter(self.chain(*term)));
+            }
+        }
+    }
+
+    /// Shows every term in order with its places, ascending: for packing.
+    pub fn sorted(&self, mut see: impl FnMut(&[u8], &[u32]) -> std::io::Result<()>) -> std::io::Result<()> {
+        // Most comparisons end with the first octets, which lie side by side here.
+        let mut order: Vec<(u64, u32)> =
+            self.terms.iter().enumerate().map(|(at, term)| (beginning(term.octets(&self.octets)), at as u32)).collect();
+        let octets_of = |at: u32| self.terms.get(at as usize).map_or(&[][..], |term| term.octets(&self.octets));
+        order.sort_unstable_by(|one, other| one.0.cmp(&other.0).then_with(|| octets_of(one.1).cmp(octets_of(other.1))));
+        let mut places = Vec::new();
+        for (_, at) in order {
+            let Some(&term) = self.terms.get(at as usize) else { continue };
+            places.clear();
+            places.extend(self.chain(term));
+            places.reverse();
+            see(term.octets(&self.octets), &places)?;
+        }
+        Ok(())
+    }
+
+    fn find(&self, term: &[u8]) -> Option<Term> {
+        let same = |&at: &u32| self.terms.get(at as usize).is_some_and(|known| known.octets(&self.octets) == term);
+        let at = *self.table.find(self.hasher.hash_one(term), same)?;
+        self.terms.get(at as usize).copied()
+    }
+
+    /// Places, newest first.
+    fn chain(&self, term: Term) -> impl Iterator<Item = u32> {
+        let mut next = term.newest;
+        std::iter::from_fn(move || {
+            let posting = self.postings.get(next as usize)?;
+            next = posting.before;
+            Some(posting.place)
+        })
+    }
+}
+
+impl Term {
+    fn octets(self, all: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        all.get(start..start + usize::from(self.length)).unwrap_or_default()
+    }
+}
+
+/// The first octets of a term as a number that sorts like them.
+fn beginning(term: &[u8]) -> u64 {
+    let mut octets = [0; 8];
+    let length = term.len().min(8);
+    octets[..length].copy_from_slice(&term[..length]);
+    u64::from_be_bytes(octets)
+}

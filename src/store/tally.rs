@@ -1,0 +1,298 @@
+//! Counts what answers a query, and by what it has in common, out of the index: records are read only where that doesn't say enough.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use super::cursor::Cursor;
+use super::histogram::Histogram;
+use super::index::RunView;
+use super::index::columns::{Column, numbers_of};
+use super::index::lookup::Lookup;
+use super::index::places::Places;
+use super::index::terms::{self, TermKind};
+use super::live::Live;
+use super::query::{Query, time_of};
+use super::search::{Explained, Part, Search};
+use crate::trace::{Record, RecordKind, WallMicros};
+
+/// What transactions can be counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Field {
+    State,
+    Stage,
+    By,
+    Act,
+    Cause,
+    /// Of the deciding reply.
+    Code,
+    Enhanced,
+    /// Of the recipients.
+    Domain,
+    /// Of the reverse-path.
+    SenderDomain,
+    /// Its host.
+    Upstream,
+    Listener,
+    Client,
+    Helo,
+    AuthUser,
+    /// Of the upstream leg: its version, or "none".
+    Tls,
+    Flag,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tally {
+    pub transactions: u64,
+    pub sessions: u64,
+    pub recipients: u64,
+    /// Of message text.
+    pub octets: u64,
+    pub records_lost: u64,
+    /// µs from end-of-data to its reply: within these are half of them, and 99 in a hundred.
+    pub end_of_data: Option<(u64, u64)>,
+    /// For each field asked for: value and transactions, the many before the few.
+    pub by: Vec<Vec<(String, u64)>>,
+    /// Values beyond [`HELD`], with their transactions uncounted.
+    pub others: Vec<u64>,
+    /// Counting took too long: only what is not older than this is counted.
+    pub cut_short_at: Option<WallMicros>,
+    pub explained: Explained,
+}
+
+/// Most values of a field that are told apart.
+pub const HELD: usize = 100_000;
+/// Counting is broken off after this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Field {
+    fn kind(self) -> TermKind {
+        match self {
+            Self::State => TermKind::State,
+            Self::Stage => TermKind::Stage,
+            Self::By => TermKind::By,
+            Self::Act => TermKind::Act,
+            Self::Cause => TermKind::Cause,
+            Self::Code => TermKind::Code,
+            Self::Enhanced => TermKind::Enhanced,
+            Self::Domain => TermKind::ToDomain,
+            Self::SenderDomain => TermKind::FromDomain,
+            Self::Upstream => TermKind::UpstreamHost,
+            Self::Listener => TermKind::Listener,
+            Self::Client => TermKind::ClientIp,
+            Self::Helo => TermKind::Helo,
+            Self::AuthUser => TermKind::AuthUser,
+            Self::Tls => TermKind::UpstreamTls,
+            Self::Flag => TermKind::Flag,
+        }
+    }
+
+    /// What a term's octets stand for; `None` if it doesn't count.
+    fn value(self, octets: &[u8]) -> Option<String> {
+        match self {
+            Self::Client => Some(IpAddr::from(Ipv6Addr::from(*octets.first_chunk::<16>()?)).to_canonical().to_string()),
+            Self::Enhanced => Some(String::from_utf8_lossy(octets.strip_suffix(b".")?).into_owned()),
+            Self::Tls => {
+                let word = String::from_utf8_lossy(octets).into_owned();
+                (![terms::TLS_ANY, terms::TLS_VERIFIED, terms::TLS_UNVERIFIED].contains(&word.as_str()))
+                    .then(|| word.replace("tlsv", "TLSv"))
+            }
+            _ => Some(String::from_utf8_lossy(octets).into_owned()),
+        }
+    }
+}
+
+/// Counts what answers the query.
+///
+/// # Errors
+/// The journal can't be read.
+pub(super) fn tally(live: &Live, query: &Query, by: &[Field]) -> io::Result<Tally> {
+    let begun = Instant::now();
+    let mut counting = Counting {
+        query,
+        tally: Tally::default(),
+        end_of_data: Histogram::default(),
+        by: by.iter().map(|&field| (field, HashMap::new(), 0)).collect(),
+        deadline: begun + PATIENCE,
+    };
+    let mut search = Search::new(live);
+    search.parts(query, None, &mut |search, part| counting.part(search, part))?;
+    search.explained.took = begun.elapsed();
+    Ok(counting.finish(search.explained))
+}
+
+struct Counting<'a> {
+    query: &'a Query,
+    tally: Tally,
+    end_of_data: Histogram,
+    by: Vec<(Field, HashMap<Vec<u8>, u64>, u64)>,
+    deadline: Instant,
+}
+
+/// What of a run is counted by its terms, and what must be looked at.
+#[derive(Default)]
+struct Split {
+    certain: Places,
+    doubtful: Vec<u32>,
+}
+
+impl Counting<'_> {
+    /// Counts a part; whether it is time to stop.
+    fn part(&mut self, search: &mut Search<'_>, part: &Part) -> io::Result<bool> {
+        let split = match (&part.run, &part.set) {
+            (Some(run), Some(_)) => search.unless_broken(part.day, run, self.split(search.live, part, run)),
+            _ => None,
+        };
+        let split = split.unwrap_or_else(|| Split { certain: Places::new(), doubtful: part.numbers.clone().rev().collect() });
+        if let Some(run) = part.run.as_ref().filter(|_| !split.certain.is_empty()) {
+            search.explained.candidates += split.certain.len();
+            let counted = self.certain(search.live, run, &split.certain);
+            if let Err(error) = counted {
+                search.unless_broken::<()>(part.day, run, Err(error));
+            }
+        }
+        let mut oldest = None;
+        for (seen, number) in split.doubtful.into_iter().enumerate() {
+            let place = Cursor { day: part.day, number };
+            if let Some(record) = search.verified(place, self.query, true)? {
+                oldest = Some(time_of(&record));
+                self.one(&record);
+            }
+            if seen % 256 == 255 && Instant::now() > self.deadline {
+                break;
+            }
+        }
+        if Instant::now() > self.deadline {
+            let reached = part.run.as_ref().map(|run| run.times().span().0);
+            self.tally.cut_short_at = oldest.or(reached).or(self.query.since);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn split(&self, live: &Live, part: &Part, run: &RunView) -> io::Result<Split> {
+        let (first, since, until) = (run.first(), self.query.since, self.query.until);
+        let Some(set) = &part.set else { return Ok(Split::default()) };
+        let mut places = match &set.places {
+            Some(places) => places.clone(),
+            None => Places::from_iter(part.numbers.clone().map(|number| number - first)),
+        };
+        places.remove_range(part.numbers.end - first..);
+        if let Some(superseded) = live.index.superseded(part.day) {
+            places -= Places::from_sorted_iter(superseded.range(part.numbers.clone()).map(|number| number - first)).unwrap_or_default();
+        }
+        // What is no record that can be found isn't counted.
+        places &= live.index.ask(run, &Lookup::kind(TermKind::Kind))?.places()?;
+        let times = run.times();
+        if !set.exact {
+            let doubtful = places.iter().rev().filter(|&place| times.may_hold(place, since, until));
+            return Ok(Split { certain: Places::new(), doubtful: doubtful.map(|place| first + place).collect() });
+        }
+        if since.is_none() && until.is_none() {
+            return Ok(Split { certain: places, doubtful: Vec::new() });
+        }
+        let mut split = Split::default();
+        for place in &places {
+            if times.is_within(place, since, until) {
+                split.certain.insert(place);
+            } else if times.may_hold(place, since, until) {
+                split.doubtful.push(first + place);
+            }
+        }
+        split.doubtful.reverse();
+        Ok(split)
+    }
+
+    fn certain(&mut self, live: &Live, run: &RunView, places: &Places) -> io::Result<()> {
+        let index = &live.index;
+        let of_kind = |kind: RecordKind| -> io::Result<Places> {
+            let term = terms::of_text(TermKind::Kind, kind.word());
+            Ok(index.ask(run, &Lookup::Term(term))?.places()? & places)
+        };
+        let transactions = of_kind(RecordKind::Transaction)?;
+        self.tally.transactions += transactions.len();
+        self.tally.sessions += of_kind(RecordKind::Session)?.len();
+        let all = 0..=u64::MAX;
+        let is_all = places.len() == u64::from(run.end() - run.first());
+        let of = |place: u32| is_all || places.contains(place);
+        let tally = &mut self.tally;
+        index.numbers(run, Column::Size, &all, &mut |place, number| {
+            tally.octets = tally.octets.saturating_add(number.filter(|_| of(place)).unwrap_or(0));
+        })?;
+        index.numbers(run, Column::Recipients, &all, &mut |place, number| tally.recipients += number.filter(|_| of(place)).unwrap_or(0))?;
+        index.numbers(run, Column::RecordsLost, &all, &mut |place, number| {
+            tally.records_lost += number.filter(|_| of(place)).unwrap_or(0)
+        })?;
+        let end_of_data = &mut self.end_of_data;
+        index.numbers(run, Column::EndOfData, &all, &mut |place, number| {
+            number.filter(|_| of(place)).into_iter().for_each(|number| end_of_data.add(number));
+        })?;
+        // Where all of a run counts, its own counts will do.
+        let whole = transactions.len() == u64::from(run.end() - run.first());
+        for (field, counts, others) in &mut self.by {
+            let kind = vec![field.kind() as u8];
+            index.terms(run, &kind, terms::after(&kind).as_deref(), &mut |term, count, of_term| {
+                let count = if whole { u64::from(count) } else { of_term()?.intersection_len(&transactions) };
+                add(counts, others, term.get(1..).unwrap_or_default(), count);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Counts a record that was read.
+    fn one(&mut self, record: &Record) {
+        match record.kind() {
+            RecordKind::Transaction => self.tally.transactions += 1,
+            RecordKind::Session => self.tally.sessions += 1,
+            _ => {}
+        }
+        let [size, _, end_of_data, recipients, lost] = numbers_of(record);
+        self.tally.octets = self.tally.octets.saturating_add(size.unwrap_or(0));
+        self.tally.recipients += recipients.unwrap_or(0);
+        self.tally.records_lost += lost.unwrap_or(0);
+        end_of_data.into_iter().for_each(|number| self.end_of_data.add(number));
+        if record.kind() != RecordKind::Transaction {
+            return;
+        }
+        let mut of_record = terms::Terms::default();
+        of_record.add(record);
+        let mut found: Vec<&[u8]> = of_record.iter().collect();
+        found.sort_unstable();
+        found.dedup();
+        for (field, counts, others) in &mut self.by {
+            let kind = field.kind() as u8;
+            for value in found.iter().filter_map(|term| term.strip_prefix(&[kind])) {
+                add(counts, others, value, 1);
+            }
+        }
+    }
+
+    fn finish(self, explained: Explained) -> Tally {
+        let end_of_data = self.end_of_data.at(50).zip(self.end_of_data.at(99));
+        let mut tally = Tally { end_of_data, explained, ..self.tally };
+        for (field, counts, others) in self.by {
+            let mut counts: Vec<(String, u64)> =
+                counts.into_iter().filter_map(|(octets, count)| Some((field.value(&octets)?, count))).collect();
+            counts.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+            tally.by.push(counts);
+            tally.others.push(others);
+        }
+        tally
+    }
+}
+
+fn add(counts: &mut HashMap<Vec<u8>, u64>, others: &mut u64, value: &[u8], count: u64) {
+    if count == 0 {
+        return;
+    }
+    let held = counts.len();
+    match counts.get_mut(value) {
+        Some(known) => *known += count,
+        None if held < HELD => drop(counts.insert(value.to_vec(), count)),
+        None => *others += 1,
+    }
+}
