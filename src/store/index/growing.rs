@@ -32,6 +32,8 @@ pub struct GrowingRun {
     /// From a term's hash to its place in `terms`.
     table: HashTable<u32>,
     postings: Vec<Posting>,
+    /// The term of each posting, by its place in `terms`.
+    of: Vec<u32>,
     hasher: DefaultHashBuilder,
 }
 
@@ -69,6 +71,7 @@ impl GrowingRun {
             terms: Vec::new(),
             table: HashTable::new(),
             postings: Vec::new(),
+            of: Vec::new(),
             hasher: DefaultHashBuilder::default(),
         }
     }
@@ -95,7 +98,7 @@ impl GrowingRun {
         let same = |&at: &u32| terms.get(at as usize).is_some_and(|known| known.octets(octets) == term);
         let rehash = |&at: &u32| terms.get(at as usize).map_or(0, |known| hasher.hash_one(known.octets(octets)));
         let posting = self.postings.len() as u32;
-        let before = match self.table.entry(hash, same, rehash) {
+        let (of, before) = match self.table.entry(hash, same, rehash) {
             hashbrown::hash_table::Entry::Occupied(entry) => {
                 let Some(known) = self.terms.get_mut(*entry.get() as usize) else { return };
                 // A record has a term once, however often it says it.
@@ -103,16 +106,17 @@ impl GrowingRun {
                     return;
                 }
                 known.count += 1;
-                std::mem::replace(&mut known.newest, posting)
+                (*entry.get(), std::mem::replace(&mut known.newest, posting))
             }
             hashbrown::hash_table::Entry::Vacant(entry) => {
                 entry.insert(self.terms.len() as u32);
                 self.terms.push(Term { start: self.octets.len() as u32, length: term.len() as u8, count: 1, newest: posting });
                 self.octets.extend_from_slice(term);
-                NONE
+                (self.terms.len() as u32 - 1, NONE)
             }
         };
         self.postings.push(Posting { place, before });
+        self.of.push(of);
     }
 
     /// How many records have the term.
@@ -142,13 +146,24 @@ impl GrowingRun {
             self.terms.iter().enumerate().map(|(at, term)| (beginning(term.octets(&self.octets)), at as u32)).collect();
         let octets_of = |at: u32| self.terms.get(at as usize).map_or(&[][..], |term| term.octets(&self.octets));
         order.sort_unstable_by(|one, other| one.0.cmp(&other.0).then_with(|| octets_of(one.1).cmp(octets_of(other.1))));
-        let mut places = Vec::new();
+        // One pass over the postings as they lie, which following the chains wouldn't be.
+        let mut ends = Vec::with_capacity(self.terms.len());
+        let mut end = 0;
+        for term in &self.terms {
+            ends.push(end);
+            end += term.count as usize;
+        }
+        let mut places = vec![0u32; end];
+        for (posting, &of) in self.postings.iter().zip(&self.of) {
+            if let Some(end) = ends.get_mut(of as usize) {
+                places.get_mut(*end).into_iter().for_each(|place| *place = posting.place);
+                *end += 1;
+            }
+        }
         for (_, at) in order {
-            let Some(&term) = self.terms.get(at as usize) else { continue };
-            places.clear();
-            places.extend(self.chain(term));
-            places.reverse();
-            see(term.octets(&self.octets), &places)?;
+            let (Some(term), Some(&end)) = (self.terms.get(at as usize), ends.get(at as usize)) else { continue };
+            let start = end.saturating_sub(term.count as usize);
+            see(term.octets(&self.octets), places.get(start..end).unwrap_or_default())?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::places::{self, Places, number, put_number};
 const PAGE_OCTETS: usize = 8 << 10;
 /// No page unpacks to more: one term more than [`PAGE_OCTETS`], and room.
 const MOST_OCTETS: usize = 64 << 10;
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 1;
 
 /// A page in the making.
 #[derive(Debug, Default)]

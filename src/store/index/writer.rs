@@ -24,7 +24,7 @@ pub const HEADER: usize = 32;
 pub const TRAILER: usize = 16;
 /// Packed places longer than this stand by themselves: a page with them would be slow to read for its other terms.
 const LONG_LIST: usize = 512;
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 1;
 
 /// What must be known about a run before it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
