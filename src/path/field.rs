@@ -9,9 +9,9 @@ use super::bounds;
 use super::lex::Word;
 use super::nearest::nearest_word;
 use super::what::NotUnderstood;
-use crate::store::{Leg, Term, TextField, TlsIs};
+use crate::store::{Term, TextField, TlsIs};
 use crate::trace::digest::NotADigest;
-use crate::trace::{Act, Actor, Flag, RecordId, RecordKind, Stage, State};
+use crate::trace::{Act, Actor, Flag, Leg, RecordId, RecordKind, Stage, State};
 
 /// What can be asked for by name.
 const FIELDS: &[&str] = &[

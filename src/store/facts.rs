@@ -1,8 +1,7 @@
 //! The facts of a record that a search looks at, whatever its kind.
 
-use super::query::Leg;
 use super::text;
-use crate::trace::{Actor, Client, Digest, Flag, Outcome, Record, RecordId, Reply, Session, Stage, State, Tls, Transaction, Upstream};
+use crate::trace::{Actor, Client, Digest, Flag, Leg, Outcome, Record, RecordId, Reply, Session, Stage, State, Tls, Transaction, Upstream};
 
 /// What transactions and sessions have in common, and where to find the rest.
 #[derive(Debug, Default)]

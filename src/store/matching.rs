@@ -188,8 +188,8 @@ fn is_address(known: &str, wanted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::query::Leg;
     use crate::store::samples;
+    use crate::trace::Leg;
 
     #[test]
     fn stars_stand_for_anything() {

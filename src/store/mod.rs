@@ -58,7 +58,7 @@ pub use lock::Owner;
 pub use log::Damage;
 pub use open::OpenError;
 pub use options::{Durability, Options};
-pub use query::{Leg, Page, PageRequest, Query, Term, TextField, TlsIs};
+pub use query::{Page, PageRequest, Query, Term, TextField, TlsIs};
 pub use queue::Ticket;
 pub use recover::RecoveryReport;
 pub use search::{Explained, Find};

@@ -6,8 +6,9 @@ use super::index::columns::Column;
 use super::index::lookup::Lookup;
 use super::index::terms::{self, TermKind};
 use super::matching::is_exact;
-use super::query::{Leg, Query, Term, TextField, TlsIs};
+use super::query::{Query, Term, TextField, TlsIs};
 use super::text;
+use crate::trace::Leg;
 
 /// A query as questions to the index. Each is answered with at least the records that fit; exactly those where it says so.
 #[derive(Debug, Clone)]

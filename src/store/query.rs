@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::cursor::Cursor;
 use super::search::Explained;
-use crate::trace::{Act, Actor, Digest, Flag, Record, RecordId, RecordKind, Stage, State, WallMicros};
+use crate::trace::{Act, Actor, Digest, Flag, Leg, Record, RecordId, RecordKind, Stage, State, WallMicros};
 
 /// One thing a record must have, or how several are tied. Texts are compared without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,12 +87,6 @@ pub enum TextField {
     Upstream,
     Listener,
     Cause,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leg {
-    Client,
-    Upstream,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
