@@ -170,7 +170,7 @@ fn ingest(store: &Store, plan: &Plan) -> Vec<Duration> {
                                     let begun = Instant::now();
                                     let ticket = appender.append(&record).unwrap();
                                     poll_fn(|cx| appender.poll_stored(ticket, cx)).await.unwrap();
-                                    if no % 16 == 0 {
+                                    if no.is_multiple_of(16) {
                                         waits.push(begun.elapsed());
                                     }
                                     no += lanes * WORKERS;

@@ -30,7 +30,9 @@ pub fn run(dir: &Path, records: u64) {
                 let keys = keys(&record);
                 let octets = stored::encode(&trace::Record::Transaction(Box::new(record)), Vec::new()).unwrap();
                 put.execute((no as i64, octets)).unwrap();
-                keys.iter().for_each(|key| drop(post.execute((key, no as i64)).unwrap()));
+                for key in keys {
+                    post.execute((key, no as i64)).unwrap();
+                }
             }
             db.execute_batch("COMMIT").unwrap();
         }
@@ -46,7 +48,9 @@ pub fn run(dir: &Path, records: u64) {
             "SELECT octets FROM records WHERE number IN (SELECT number FROM keys WHERE key >= ? AND key <= ? ORDER BY number DESC LIMIT ?)";
         let mut found = db.prepare_cached(sql).unwrap();
         let rows = found.query_map((from, until, limit), |row| row.get::<_, Vec<u8>>(0)).unwrap();
-        rows.map(|octets| stored::decode(stored::VERSION, trace::RecordKind::Transaction, &octets.unwrap()).unwrap()).count()
+        rows.map(|octets| stored::decode(stored::VERSION, trace::RecordKind::Transaction, &octets.unwrap()).unwrap())
+            .collect::<Vec<_>>()
+            .len()
     };
     let some = |step: u64| (0..500u64).map(move |no| no.wrapping_mul(step) % records);
     let time = |name: &str, keys: &mut dyn Iterator<Item = (String, String)>, limit| {
