@@ -102,7 +102,7 @@ fn requoted(word: &str) -> String {
     let is_term = |text: &str| text.split_once(':').is_some_and(|(field, _)| field::is_field(field));
     match word.split_once(':') {
         Some((field, value))
-            if field::is_field(field)
+            if field::may_have_spaces(field)
                 && value.contains(char::is_whitespace)
                 && !value.contains('"')
                 && !value.split_whitespace().skip(1).any(is_term) =>

@@ -80,11 +80,12 @@ pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
             .newline();
     }
     for counts in &stats.by {
+        screen.newline();
+        let head = if counts.by == By::By { "WHO DECIDED".to_owned() } else { counts.by.word().to_uppercase() };
         if counts.counts.is_empty() {
+            screen.styled(Style::Bold, &format!("By {head}")).line(": none of them has any");
             continue;
         }
-        screen.newline();
-        let head = counts.by.word().to_uppercase();
         let mut table = Table::new(&[("", 16), ("COUNT", 8), ("SHARE", 6)]);
         for count in &counts.counts {
             let style = match (counts.by, State::from_word(&count.key)) {

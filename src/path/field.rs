@@ -54,6 +54,13 @@ pub fn is_field(name: &str) -> bool {
     FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name))
 }
 
+/// Whether its values are sometimes written with spaces.
+pub fn may_have_spaces(name: &str) -> bool {
+    ["subject", "reply", "message-id", "since", "until", "listener", "upstream", "auth-user"]
+        .iter()
+        .any(|field| field.eq_ignore_ascii_case(name))
+}
+
 /// Reads the value of a field.
 ///
 /// # Errors
