@@ -371,7 +371,7 @@ pub struct Store {
     /// A journal file is sealed at this size.
     #[schemars(extend("x-octets" = [1_048_576, 4_294_967_296_u64]))]
     pub segment_size: Octets,
-    /// Memory for reading, over all open days.
+    /// Memory for what is known of the index without reading it.
     #[schemars(extend("x-octets" = [8_388_608, 68_719_476_736_u64]))]
     pub cache_size: Octets,
     /// Days kept; 0: all.

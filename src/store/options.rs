@@ -25,7 +25,7 @@ pub struct Options {
     pub queue_octets: usize,
     /// An active journal file is sealed at this size.
     pub segment_octets: u64,
-    /// Budget of sled's cache and the Bloom filters, over all open days.
+    /// What the directories of open run files of the index may take in memory.
     pub cache_octets: u64,
     /// Days kept; 0: all.
     pub keep_days: u32,
