@@ -9,6 +9,8 @@ enum Step {
     Put(u64),
     Amend(u64, State),
     Restart,
+    /// The process dies, and the last file loses so many octets of its end.
+    Crash(u64),
     NextDay,
 }
 
@@ -17,6 +19,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (1..12u64).prop_map(Step::Put),
         2 => (0..60u64, prop::sample::select(&[State::Accepted, State::Rejected, State::Deferred][..])).prop_map(|(of, state)| Step::Amend(of, state)),
         1 => Just(Step::Restart),
+        1 => prop_oneof![Just(0), 1..1500u64].prop_map(Step::Crash),
         1 => Just(Step::NextDay),
     ];
     prop::collection::vec(step, 1..20)
@@ -168,6 +171,19 @@ proptest! {
                 Step::Restart => {
                     store.close();
                     store = room.store();
+                }
+                Step::Crash(octets) => {
+                    room = room.crashed_copy();
+                    if let Some(last) = room.journal().pop().filter(|file| octets > 0 && file.extension().is_some_and(|it| it == "log")) {
+                        let file = std::fs::OpenOptions::new().write(true).open(last).unwrap();
+                        file.set_len(file.metadata().unwrap().len().saturating_sub(octets)).unwrap();
+                    }
+                    store = room.store();
+                    let left = everything(&store);
+                    // Whole records, from the first on.
+                    prop_assert!(left.len() <= journal.len() && left[..] == journal[..left.len()]);
+                    prop_assert!(octets > 0 || left.len() == journal.len());
+                    journal = left;
                 }
                 Step::NextDay => room.advance(Duration::from_secs(86_400)),
             }
