@@ -111,7 +111,8 @@ impl Keeper {
         let mut tickets = Vec::new();
         for (id, octets) in left_open {
             let Ok(Record::Mark(mark)) = stored::decode(version, RecordKind::Mark, &octets) else { continue };
-            match Search::new(&self.live).fetch(id) {
+            // Where the index lags behind, the record may be there all the same: the mark is found to be answered next time.
+            match Search::of_indexed(&self.live).fetch(id) {
                 Ok(Some(_)) => continue,
                 Ok(None) => {}
                 Err(_) => return false,

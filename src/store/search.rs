@@ -78,7 +78,7 @@ impl<'a> Search<'a> {
         Self { live, batch: None, explained: Explained::default(), met: Vec::new(), amended: HashSet::new(), only_indexed: false }
     }
 
-    /// For the one who makes the index: to see what came before.
+    /// For those who can't wait for the index: the one who makes it, to see what came before, and the keeper.
     pub fn of_indexed(live: &'a Live) -> Self {
         Self { only_indexed: true, ..Self::new(live) }
     }
@@ -234,6 +234,9 @@ impl<'a> Search<'a> {
 
     /// Waits, not for ever, until what is written now is indexed.
     fn catch_up(&self) {
+        if self.only_indexed {
+            return;
+        }
         let Some(end) = self.live.end() else { return };
         self.live.index.wait_for(end, Instant::now() + CATCH_UP, || self.live.indexer.hurry());
     }
