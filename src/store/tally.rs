@@ -139,6 +139,23 @@ struct Split {
     doubtful: Vec<u32>,
 }
 
+/// Places, to be asked for each of millions.
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn of(places: &Places) -> Self {
+        let mut bits = vec![0u64; places.max().map_or(0, |last| last as usize / 64 + 1)];
+        for place in places {
+            bits.get_mut(place as usize / 64).into_iter().for_each(|word| *word |= 1 << (place % 64));
+        }
+        Self(bits)
+    }
+
+    fn has(&self, place: u32) -> bool {
+        self.0.get(place as usize / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
+    }
+}
+
 impl Counting<'_> {
     /// Counts a part; whether it is time to stop.
     fn part(&mut self, search: &mut Search<'_>, part: &Part) -> io::Result<bool> {
@@ -216,8 +233,8 @@ impl Counting<'_> {
         self.tally.transactions += transactions.len();
         self.tally.sessions += of_kind(RecordKind::Session)?.len();
         let all = 0..=u64::MAX;
-        let is_all = places.len() == u64::from(run.end() - run.first());
-        let of = |place: u32| is_all || places.contains(place);
+        let of_all = Bits::of(places);
+        let of = |place: u32| of_all.has(place);
         let tally = &mut self.tally;
         index.numbers(run, Column::Size, &all, &mut |place, number| {
             tally.octets = tally.octets.saturating_add(number.filter(|_| of(place)).unwrap_or(0));
@@ -232,10 +249,17 @@ impl Counting<'_> {
         })?;
         // Where all of a run counts, its own counts will do.
         let whole = transactions.len() == u64::from(run.end() - run.first());
+        let of_transactions = Bits::of(&transactions);
         for (field, counts, others) in &mut self.by {
             let kind = vec![field.kind() as u8];
-            index.terms(run, &kind, terms::after(&kind).as_deref(), &mut |term, count, of_term| {
-                let count = if whole { u64::from(count) } else { of_term()?.intersection_len(&transactions) };
+            let mut of_term = Vec::new();
+            index.terms(run, &kind, terms::after(&kind).as_deref(), &mut |term, count, add_to| {
+                let mut count = u64::from(count);
+                if !whole {
+                    of_term.clear();
+                    add_to(&mut of_term)?;
+                    count = of_term.iter().filter(|&&place| of_transactions.has(place)).count() as u64;
+                }
                 add(counts, others, term.get(1..).unwrap_or_default(), count);
                 Ok(())
             })?;

@@ -147,17 +147,8 @@ impl RunFile {
     pub fn places(&self, found: Found) -> io::Result<Places> {
         match found.list {
             Stands::Here(places) => Ok(places),
-            Stands::There(there) => self.load(List::There(there)),
+            Stands::There(there) => places::unpack(&self.list(there)?).ok_or_else(|| damaged("a list")),
         }
-    }
-
-    /// The places in a list that was shown.
-    pub fn load(&self, list: List<'_>) -> io::Result<Places> {
-        let places = match list {
-            List::There(there) => places::unpack(&self.list(there)?),
-            here => here.places(),
-        };
-        places.ok_or_else(|| damaged("a list"))
     }
 
     fn list(&self, there: There) -> io::Result<Vec<u8>> {
@@ -198,7 +189,7 @@ impl RunFile {
         self.pages.get(at).map(|page| self.page(page)).transpose()
     }
 
-    /// Adds a list of that page, moved by `by`.
+    /// Adds the places of a list that was shown, moved by `by`.
     pub fn places_onto(&self, list: List<'_>, by: u32, places: &mut Vec<u32>) -> io::Result<()> {
         match list {
             List::One(place) => {

@@ -37,6 +37,14 @@ pub struct GrowingRun {
     hasher: DefaultHashBuilder,
 }
 
+/// Room for the terms of a run: the next one is like the one before.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Room {
+    octets: usize,
+    terms: usize,
+    postings: usize,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Term {
     start: u32,
@@ -54,12 +62,14 @@ struct Posting {
 }
 
 /// Is shown a term, the count of its records, and how to get at their places.
-pub type See<'a> = dyn FnMut(&[u8], u32, &dyn Fn() -> Places) + 'a;
+pub type See<'a> = dyn FnMut(&[u8], u32, &dyn Fn() -> Vec<u32>) + 'a;
 
 const NONE: u32 = u32::MAX;
 
 impl GrowingRun {
-    pub fn new(first: u32) -> Self {
+    /// A run from that number on, with room for as much as another one took.
+    pub fn new(first: u32, room: Room) -> Self {
+        let hasher = DefaultHashBuilder::default();
         Self {
             first,
             span: 0,
@@ -67,13 +77,18 @@ impl GrowingRun {
             amendments: 0,
             superseded: Vec::new(),
             columns: Columns::default(),
-            octets: Vec::new(),
-            terms: Vec::new(),
-            table: HashTable::new(),
-            postings: Vec::new(),
-            of: Vec::new(),
-            hasher: DefaultHashBuilder::default(),
+            octets: Vec::with_capacity(room.octets),
+            terms: Vec::with_capacity(room.terms),
+            table: HashTable::with_capacity(room.terms),
+            postings: Vec::with_capacity(room.postings),
+            of: Vec::with_capacity(room.postings),
+            hasher,
         }
+    }
+
+    /// What it takes.
+    pub fn room(&self) -> Room {
+        Room { octets: self.octets.len(), terms: self.terms.len(), postings: self.postings.len() }
     }
 
     /// The number after its last.
@@ -134,7 +149,7 @@ impl GrowingRun {
         for term in &self.terms {
             let octets = term.octets(&self.octets);
             if octets >= from && until.is_none_or(|until| octets < until) {
-                see(octets, term.count, &|| Places::from_iter(self.chain(*term)));
+                see(octets, term.count, &|| self.chain(*term).collect());
             }
         }
     }

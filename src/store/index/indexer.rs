@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use super::columns::numbers_of;
-use super::growing::GrowingRun;
+use super::growing::{GrowingRun, Room};
 use super::terms::Terms;
 use super::{SharedRun, columns};
 use crate::store::cursor::Cursor;
@@ -59,6 +59,8 @@ pub struct Indexer {
     begun_anew: BTreeMap<Day, Instant>,
     /// Of the record at hand.
     terms: Terms,
+    /// What the run before took.
+    room: Room,
 }
 
 /// What a record is indexed by, beside its terms.
@@ -83,6 +85,7 @@ impl Indexer {
             waiting: Vec::new(),
             begun_anew: BTreeMap::new(),
             terms: Terms::default(),
+            room: Room::default(),
         }
     }
 
@@ -234,7 +237,7 @@ impl Indexer {
             }
         }
         self.finish_run();
-        let run = Arc::new(RwLock::new(GrowingRun::new(number)));
+        let run = Arc::new(RwLock::new(GrowingRun::new(number, self.room)));
         self.live.index.begin(day.day, run.clone());
         self.growing = Some((day.clone(), run.clone()));
         run
@@ -243,6 +246,7 @@ impl Indexer {
     /// Stores the run that grew so far: it is full, or its day is over.
     fn finish_run(&mut self) {
         let Some((day, run)) = self.growing.take() else { return };
+        self.room = reading(&run).room();
         self.waiting.push((day.day, run, day.damage()));
         self.store_waiting();
     }
@@ -269,7 +273,7 @@ impl Indexer {
             return;
         }
         while let Some(mark) = self.marks.last() {
-            match Search::new(&self.live).fetch(mark.id) {
+            match Search::of_indexed(&self.live).fetch(mark.id) {
                 Ok(Some(_)) => {}
                 Ok(None) => match self.appender.append(&marks::in_doubt(mark, marks::DIED)) {
                     Ok(ticket) => {

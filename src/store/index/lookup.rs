@@ -38,8 +38,8 @@ enum Stands {
     File(Arc<RunFile>, Found),
 }
 
-/// Is shown a term, the count of its records, and how to get at their places.
-pub type SeeTerm<'a> = dyn FnMut(&[u8], u32, &dyn Fn() -> io::Result<Places>) -> io::Result<()> + 'a;
+/// Is shown a term, the count of its records, and how to have their places added to some.
+pub type SeeTerm<'a> = dyn FnMut(&[u8], u32, &dyn Fn(&mut Vec<u32>) -> io::Result<()>) -> io::Result<()> + 'a;
 
 impl Lookup {
     /// Terms that begin with one.
@@ -108,15 +108,11 @@ impl Index {
     }
 
     fn any(&self, run: &RunView, from: &[u8], until: Option<&[u8]>, is_meant: impl Fn(&[u8]) -> bool) -> io::Result<Answer> {
-        let mut all = Places::new();
-        self.terms(run, from, until, &mut |term, _, places| {
-            if is_meant(term) {
-                let places = places()?;
-                if all.is_empty() { all = places } else { all |= places }
-            }
-            Ok(())
-        })?;
-        Ok(all.into())
+        let mut all = Vec::new();
+        self.terms(run, from, until, &mut |term, _, add_to| if is_meant(term) { add_to(&mut all) } else { Ok(()) })?;
+        all.sort_unstable();
+        all.dedup();
+        Ok(Places::from_sorted_iter(all).unwrap_or_default().into())
     }
 
     /// Shows every term of a run in `from..until`, with the count of its records and how to get at them; of runs in memory in no order.
@@ -129,14 +125,17 @@ impl Index {
                 let mut seen = Ok(());
                 reading(run).range(from, until, &mut |term, count, places| {
                     if seen.is_ok() {
-                        seen = see(term, count, &|| Ok(places()));
+                        seen = see(term, count, &|all| {
+                            all.extend(places());
+                            Ok(())
+                        });
                     }
                 });
                 seen
             }
             RunView::Stored(day, meta) => {
                 let file = self.file(*day, meta)?;
-                file.range(from, until, &mut |term, count, list| see(term, count, &|| file.load(list)).map(|()| true))
+                file.range(from, until, &mut |term, count, list| see(term, count, &|all| file.places_onto(list, 0, all)).map(|()| true))
             }
         }
     }

@@ -182,7 +182,8 @@ impl Index {
     /// Has the indexer make a day's index anew from that run on; until then the journal answers.
     pub fn report_broken(&self, day: Day, first: u32, error: &io::Error) {
         // A day that was removed meanwhile, or a disk that is away for a moment, is nothing to repair.
-        if error.kind() != io::ErrorKind::InvalidData && !(error.kind() == io::ErrorKind::NotFound && dir(&self.store_dir, day).is_dir()) {
+        let is_there = || self.store_dir.join(day.to_string()).is_dir();
+        if error.kind() != io::ErrorKind::InvalidData && !(error.kind() == io::ErrorKind::NotFound && is_there()) {
             return;
         }
         let mut broken = locked(&self.broken);
@@ -199,9 +200,9 @@ impl Index {
 
     /// Removes the runs of a day from that number on, so that they can be made anew.
     pub fn set_aside(&self, day: Day, from: u32) {
-        self.open.forget(&dir(&self.store_dir, day));
         writing(&self.memory).remove(&day);
         self.shelf.cut(day, from);
+        self.open.forget(&dir(&self.store_dir, day));
         locked(&self.broken).remove(&day);
     }
 
