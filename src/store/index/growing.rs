@@ -13,6 +13,8 @@ use crate::trace::WallMicros;
 
 /// Records of a full run.
 pub const RUN_RECORDS: u32 = 1 << 15;
+/// Octets in memory from which on a run is stored before it is full: twice of what a usual one takes.
+const HEAVY: usize = 48 << 20;
 
 #[derive(Debug)]
 pub struct GrowingRun {
@@ -84,6 +86,13 @@ impl GrowingRun {
             of: Vec::with_capacity(room.postings),
             hasher,
         }
+    }
+
+    /// Whether it takes more memory than a run should: messages to a thousand recipients have a hundred times the usual terms.
+    pub fn is_heavy(&self) -> bool {
+        let terms = self.terms.len() * (size_of::<Term>() + size_of::<u32>() + 1);
+        let postings = self.postings.len() * (size_of::<Posting>() + size_of::<u32>());
+        self.octets.len() + terms + postings > HEAVY
     }
 
     /// What it takes.

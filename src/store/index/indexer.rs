@@ -147,7 +147,7 @@ impl Indexer {
                 entry.superseded.iter().for_each(|&at| self.live.index.supersede(at));
                 run.superseded.extend(entry.superseded);
             }
-            let full = run.span >= self.live.run_records;
+            let full = run.span >= self.live.run_records || run.is_heavy();
             drop(run);
             self.reached.insert(day.day, number + 1);
             if full {

@@ -145,6 +145,28 @@ fn runs_are_merged_and_what_was_merged_goes() {
     assert!(files_in(&room.path().join("2026-11-23/index")).len() as u64 <= runs);
 }
 
+#[test]
+fn a_run_of_unusual_records_is_stored_before_it_takes_too_much() {
+    let room = Room::new();
+    let store = room.store();
+    let crowd = |no: u64| {
+        let mut record = samples::plain(no);
+        let one = record.envelope.recipients[0].clone();
+        record.envelope.recipients =
+            (0..1000).map(|at| Recipient { address: format!("r{at}.{no}@x{at}.{no}.example"), ..one.clone() }).collect();
+        Record::Transaction(Box::new(record))
+    };
+    for first in (0..800).step_by(50) {
+        put(&store, &(first..first + 50).map(crowd).collect::<Vec<_>>());
+    }
+    until(|| store.stats().unwrap().unindexed == 0);
+    let runs = store.stats().unwrap().runs;
+    assert!((2..5).contains(&runs), "{runs} runs");
+    for no in [0, 399, 799] {
+        assert_eq!(find(&store, Term::To(format!("r7.{no}@x7.{no}.example"))).len(), 1);
+    }
+}
+
 fn files_in(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
