@@ -3,6 +3,7 @@
 //! 0 done or found, 1 not found or a check found trouble, 2 usage, 3 store or network failure.
 
 mod backend;
+mod backup;
 mod client;
 mod completions;
 pub mod config;

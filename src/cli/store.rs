@@ -1,4 +1,4 @@
-//! `relayscope store check|stats|rebuild-index`: how the store itself is.
+//! `relayscope store …`: how the store itself is, and what moves it.
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Traces;
 use super::backend::{self, Backend};
+use super::backup::Backup;
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, show_json};
 use crate::path::ask::StoreNumbers;
@@ -25,6 +26,8 @@ enum Action {
     Check(#[command(flatten)] Traces),
     /// Records, days and octets
     Stats(#[command(flatten)] Traces),
+    /// Make a backup that is a store itself; the proxy may go on
+    Backup(Backup),
     /// Throw the index of a stopped proxy's store away and make it anew from the journal
     RebuildIndex(#[command(flatten)] Traces),
 }
@@ -52,6 +55,7 @@ impl StoreCommand {
                 }
                 Ok(if numbers.failing.is_some() { Status::NotFound } else { Status::Done })
             }
+            Action::Backup(backup) => backup.run(),
             Action::RebuildIndex(traces) => {
                 let dir = backend::store_dir(&on_disk(traces.clone())?)?;
                 let report = store::rebuild_index(backend::options(&dir)).map_err(|error| match error {

@@ -44,8 +44,12 @@ impl Api {
     }
 }
 
-/// Every route.
+/// Every route that may be had over TCP as well: all of them only ask.
 pub fn router(api: Api) -> Router {
+    limited_router(routes(), api)
+}
+
+pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/api/v1/where", get(locate))
         .route("/api/v1/transactions", get(list))
@@ -54,6 +58,10 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/live", get(live::follow))
         .route("/api/v1/store/stats", get(store_stats))
         .route("/healthz", get(health))
+}
+
+pub(super) fn limited_router(routes: Router<Api>, api: Api) -> Router {
+    routes
         .fallback(|| async { ApiError::NotFound("nothing is here; the API is under /api/v1/".to_owned()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .layer(middleware::from_fn(within_limits))

@@ -215,7 +215,12 @@ impl Store {
         Cursor { day: super::Day::of(0), number: 0 }
     }
 
-    fn live(&self) -> Result<Arc<Live>, StoreError> {
+    /// Waits until what was handed in is in the journal, or given up; so long at most. Whether it is.
+    pub(super) fn settle(&self, patience: Duration) -> bool {
+        self.inner.intake.settle(patience)
+    }
+
+    pub(super) fn live(&self) -> Result<Arc<Live>, StoreError> {
         self.inner.intake.settle(SETTLE);
         self.inner.opening.live().ok_or_else(|| StoreError::Unavailable {
             why: match self.health() {

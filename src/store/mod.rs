@@ -5,6 +5,7 @@
 
 pub mod options;
 
+mod backup;
 mod batch;
 mod bell;
 mod bloom;
@@ -49,6 +50,7 @@ mod tests;
 mod text;
 mod writer;
 
+pub use backup::{BackupError, BackupReport};
 pub use check::{CheckReport, Problem, check, rebuild_index};
 pub use cursor::Cursor;
 pub use day::Day;

@@ -1,5 +1,6 @@
 //! Stories about the store as a whole.
 
+mod backup;
 mod damage;
 mod failure;
 mod index;
