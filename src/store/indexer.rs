@@ -286,7 +286,7 @@ impl Indexer {
             return;
         }
         while let Some(mark) = self.marks.last() {
-            match Search::new(&self.live).fetch(mark.id) {
+            match Search::new(&self.live).fetch_indexed(mark.id) {
                 Ok(Some(_)) => {}
                 Ok(None) => match self.appender.append(&marks::in_doubt(mark, marks::DIED)) {
                     Ok(ticket) => {

@@ -92,6 +92,11 @@ impl<'a> Search<'a> {
         self.folded(id)
     }
 
+    /// The same of what is indexed by now: for the index thread, which would wait for itself.
+    pub fn fetch_indexed(&mut self, id: RecordId) -> io::Result<Option<Record>> {
+        self.folded(id)
+    }
+
     fn folded(&mut self, id: RecordId) -> io::Result<Option<Record>> {
         let mut base = None;
         for place in self.places_by_id(KeyKind::Id, id) {
