@@ -1,5 +1,6 @@
 //! A small HTTP client for the API: over `api.sock`, or over loopback TCP with the token.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -95,6 +96,25 @@ impl Client {
                 StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(Answered::Unknown),
                 other => bail!("{}", refusal(other, &body)),
             }
+        })
+    }
+
+    /// Whatever comes from a path, piece by piece; an error if it doesn't come to its end.
+    pub fn stream(&self, path: &str, query: &[(&str, &str)], each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> anyhow::Result<()> {
+        self.runtime.block_on(async {
+            let response = self.send(Method::GET, path, query).await?;
+            let status = response.status();
+            let mut body = response.into_body();
+            if status != StatusCode::OK {
+                let body = Limited::new(body, ANSWER).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
+                bail!("{}", refusal(status, &body));
+            }
+            while let Some(frame) = body.frame().await {
+                if let Ok(octets) = frame.context("the proxy broke the answer off: see its log")?.into_data() {
+                    each(&octets)?;
+                }
+            }
+            Ok(())
         })
     }
 

@@ -7,7 +7,9 @@ use serde_json::json;
 use super::Traces;
 use super::backend::{self, Backend};
 use super::backup::Backup;
+use super::export::Export;
 use super::failure::{Failure, Status};
+use super::import::Import;
 use super::screen::{Look, Screen, Style, show_json};
 use crate::path::ask::StoreNumbers;
 use crate::path::clock::{grouped, octets};
@@ -28,6 +30,10 @@ enum Action {
     Stats(#[command(flatten)] Traces),
     /// Make a backup that is a store itself; the proxy may go on
     Backup(Backup),
+    /// Write records as NDJSON, oldest first, whole
+    Export(Export),
+    /// Take in NDJSON that an export wrote, each record once; the proxy must be stopped
+    Import(Import),
     /// Throw the index of a stopped proxy's store away and make it anew from the journal
     RebuildIndex(#[command(flatten)] Traces),
 }
@@ -37,7 +43,7 @@ impl StoreCommand {
         let look = Look::of_stdout(Timestamp::now());
         match self.action {
             Action::Check(traces) => {
-                let dir = backend::store_dir(&on_disk(traces.clone())?)?;
+                let dir = backend::store_dir(&backend::on_disk(traces.clone())?)?;
                 let report = store::check(&dir).map_err(backend::not_opened)?;
                 if traces.json {
                     show_json(&check_json(&report))?;
@@ -56,8 +62,10 @@ impl StoreCommand {
                 Ok(if numbers.failing.is_some() { Status::NotFound } else { Status::Done })
             }
             Action::Backup(backup) => backup.run(),
+            Action::Export(export) => export.run(),
+            Action::Import(import) => import.run(),
             Action::RebuildIndex(traces) => {
-                let dir = backend::store_dir(&on_disk(traces.clone())?)?;
+                let dir = backend::store_dir(&backend::on_disk(traces.clone())?)?;
                 let report = store::rebuild_index(backend::options(&dir)).map_err(|error| match error {
                     OpenError::InUse { .. } | OpenError::InUseBySomebody { .. } => {
                         Failure::failed(error).advise("stop the proxy first; a running one mends its index by itself")
@@ -72,14 +80,6 @@ impl StoreCommand {
                 Ok(Status::Done)
             }
         }
-    }
-}
-
-/// These two read the files themselves.
-fn on_disk(traces: Traces) -> Result<Traces, Failure> {
-    match traces.api {
-        Some(_) => Err(Failure::usage("this works on the store's files: name them with --store DIR, not --api")),
-        None => Ok(traces),
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::error::ApiError;
+use super::export;
 use super::live;
 use crate::path::when::{self, Edge};
 use crate::path::{By, StoreTraces, What, stats};
@@ -57,6 +58,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/stats", get(count))
         .route("/api/v1/live", get(live::follow))
         .route("/api/v1/store/stats", get(store_stats))
+        .route("/api/v1/store/export", get(export::export))
         .route("/healthz", get(health))
 }
 

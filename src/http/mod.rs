@@ -5,6 +5,7 @@
 
 pub mod api;
 mod error;
+mod export;
 mod guard;
 mod live;
 mod local;

@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod ask;
 pub mod clock;
+pub mod export;
 pub mod fate;
 pub mod filter;
 pub mod find;

@@ -22,7 +22,7 @@ use super::run::RUN_RECORDS;
 use super::search::Search;
 use super::stats::{self, Field, StoreStats};
 use super::writer::Writer;
-use crate::trace::{Record, RecordId};
+use crate::trace::{Record, RecordId, WallMicros};
 
 /// How long opening waits for the index to catch up; mail must not wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -213,6 +213,10 @@ impl Store {
 
     fn beginning(&self) -> Cursor {
         Cursor { day: super::Day::of(0), number: 0 }
+    }
+
+    pub(super) fn now(&self) -> WallMicros {
+        self.inner.intake.clock.now()
     }
 
     /// Waits until what was handed in is in the journal, or given up; so long at most. Whether it is.

@@ -3,6 +3,7 @@
 mod backup;
 mod damage;
 mod failure;
+mod import;
 mod index;
 mod model;
 mod recovery;
