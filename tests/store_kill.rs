@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says where")]
 
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use relayscope::store::{Options, PageRequest, Query, Store, Term, check};
+use relayscope::store::{Appender, Options, PageRequest, Query, Store, Term, check};
 use relayscope::trace::{Record, State};
 
 #[allow(dead_code)]
@@ -18,6 +19,12 @@ use relayscope::trace;
 const ROLE: &str = "RELAYSCOPE_TEST_STORE";
 /// Set: records are staged in this directory.
 const STAGING: &str = "RELAYSCOPE_TEST_STAGING";
+/// How many threads write, and from which number on.
+const THREADS: &str = "RELAYSCOPE_TEST_THREADS";
+const FIRST: &str = "RELAYSCOPE_TEST_FIRST";
+/// Numbers between those of two threads, and of two lives.
+const A_THREADS_OWN: u64 = 100_000;
+const A_LIFES_OWN: u64 = 1_000_000;
 
 /// Not a test by itself: what the killed process does.
 #[test]
@@ -26,7 +33,17 @@ fn write_until_killed() {
     let staging = std::env::var_os(STAGING).map(Into::into);
     let options = Options { segment_octets: 200_000, staging, ..Options::new(dir) };
     let store = Store::open(options).unwrap().store;
-    let appender = store.appender();
+    let threads: u64 = std::env::var(THREADS).map_or(1, |threads| threads.parse().unwrap());
+    let first: u64 = std::env::var(FIRST).map_or(0, |first| first.parse().unwrap());
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let appender = store.appender();
+            scope.spawn(move || write(&appender, (first + thread * A_THREADS_OWN)..));
+        }
+    });
+}
+
+fn write(appender: &Appender, numbers: std::ops::RangeFrom<u64>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     // A mark that is a day old counts as lost.
     let mark = |no| match samples::mark(no) {
@@ -35,7 +52,7 @@ fn write_until_killed() {
         }
         other => other,
     };
-    for no in 0.. {
+    for no in numbers {
         appender.append_staged(&mark(no)).unwrap();
         let ticket = appender.append_staged(&samples::transaction(no)).unwrap();
         // The mark of the next is on its way while this one is being waited for.
@@ -43,6 +60,11 @@ fn write_until_killed() {
         runtime.block_on(poll_fn(|cx| appender.poll_stored(ticket, cx))).unwrap();
         println!("stored {no}");
     }
+}
+
+/// What a writer said that was killed: the numbers it had acknowledged.
+fn acknowledged(lines: impl Iterator<Item = String>) -> impl Iterator<Item = u64> {
+    lines.filter_map(|line| line.rsplit_once("stored ")?.1.parse().ok())
 }
 
 #[test]
@@ -98,4 +120,49 @@ fn killed_and_found(staged: bool) {
     }
     // It never stopped writing: some of it had always yet to reach the journal.
     assert_eq!(taken_in > 0, staged);
+}
+
+/// One store, a hundred lives of several threads each, every one ended by a kill at a moment of its own.
+#[test]
+fn a_hundred_kills_lose_nothing_and_double_nothing() {
+    const LIVES: u64 = 100;
+    let memory = tempfile::tempdir().unwrap();
+    // A kill is survived by the kernel's memory, on whatever file system: one that needn't wait for a disk.
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let store_dir = dir.path().join("store");
+    let mut known = Vec::new();
+    for life in 0..LIVES {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "write_until_killed", "--nocapture"]).env(ROLE, &store_dir).stdout(Stdio::piped());
+        command.env(THREADS, "4").env(FIRST, (life * A_LIFES_OWN).to_string());
+        if life % 4 != 0 {
+            command.env(STAGING, memory.path());
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let wanted = 1 + (life * 7919 % 97) as usize;
+        known.extend(acknowledged(lines.by_ref()).take(wanted));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        known.extend(acknowledged(lines));
+        if life % 20 == 19 {
+            let report = check(&store_dir).unwrap();
+            assert!(report.is_sound(), "after {} kills: {report:?}", life + 1);
+        }
+    }
+    let store = Store::open(Options::new(&store_dir)).unwrap().store;
+    let (records, _) = store.follow(None, usize::MAX).unwrap();
+    let mut found: HashMap<_, Vec<&Record>> = HashMap::new();
+    records.iter().for_each(|record| found.entry(record.id()).or_default().push(record));
+    assert!(found.values().all(|records| records.len() == 1), "no id is there twice");
+    assert!(known.len() as u64 > LIVES * 50, "{} acknowledged", known.len());
+    for &no in &known {
+        let expected = samples::transaction(no);
+        assert_eq!(found.get(&expected.id()), Some(&vec![&expected]), "{no} was acknowledged");
+    }
+    for &no in known.iter().step_by(known.len() / 100) {
+        assert_eq!(store.fetch(samples::id(no)).unwrap(), Some(samples::transaction(no)));
+    }
+    store.close();
+    assert!(check(&store_dir).unwrap().is_sound());
 }

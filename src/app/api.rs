@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::http::{Api, Guard, Token, bind_tcp, bind_unix, router, serve_tcp, serve_unix};
+use crate::http::{Api, Guard, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
 use crate::path::StoreTraces;
 use crate::store::Store;
 
@@ -15,9 +15,9 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Starts both; what can't be had is said and tried again, and never keeps mail waiting.
 pub(super) fn serve(store: &Store, dir: PathBuf, address: Option<SocketAddr>, ending: watch::Receiver<bool>) {
-    let router = router(Api::new(StoreTraces::new(store.clone(), true), ending.clone()));
+    let api = Api::new(StoreTraces::new(store.clone(), true), ending.clone());
     {
-        let (router, dir, mut ending) = (router.clone(), dir.clone(), ending.clone());
+        let (router, dir, mut ending) = (local_router(api.clone()), dir.clone(), ending.clone());
         tokio::spawn(async move {
             let mut said = false;
             loop {
@@ -41,7 +41,7 @@ pub(super) fn serve(store: &Store, dir: PathBuf, address: Option<SocketAddr>, en
             Err(error) => return tracing::error!(%error, "no HTTP API over TCP without its token"),
         };
         match bind_tcp(address).await {
-            Ok(listener) => serve_tcp(listener, router, Guard::new(Some(token)), ending).await,
+            Ok(listener) => serve_tcp(listener, router(api), Guard::new(Some(token)), ending).await,
             Err(error) => tracing::error!(%error, "no HTTP API over TCP"),
         }
     });

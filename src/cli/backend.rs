@@ -146,6 +146,14 @@ pub fn store_dir(traces: &Traces) -> Result<PathBuf, Failure> {
     }
 }
 
+/// For commands that work on the files themselves.
+pub fn on_disk(traces: Traces) -> Result<Traces, Failure> {
+    match traces.api {
+        Some(_) => Err(Failure::usage("this works on the store's files: name them with --store DIR, not --api")),
+        None => Ok(traces),
+    }
+}
+
 /// The socket of a proxy that answers there now.
 pub fn running(dir: &Path) -> Result<Option<PathBuf>, Failure> {
     let socket = dir.join(SOCKET);

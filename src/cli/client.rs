@@ -1,5 +1,6 @@
 //! A small HTTP client for the API: over `api.sock`, or over loopback TCP with the token.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream};
@@ -66,7 +67,7 @@ impl Client {
     pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Option<T>> {
         self.runtime.block_on(async {
             let asked = async {
-                let response = self.send(path, query).await?;
+                let response = self.send(Method::GET, path, query).await?;
                 let status = response.status();
                 let body = Limited::new(response.into_body(), ANSWER).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
                 match status {
@@ -81,10 +82,46 @@ impl Client {
         })
     }
 
+    /// Has something done, however long it takes.
+    pub fn post<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Answered<T>> {
+        self.runtime.block_on(async {
+            let response = self.send(Method::POST, path, query).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
+            match status {
+                StatusCode::OK => {
+                    Ok(Answered::Done(serde_json::from_slice(&body).context("the API's answer can't be read: is it another version?")?))
+                }
+                StatusCode::CONFLICT => Ok(Answered::Refused(refusal(status, &body))),
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(Answered::Unknown),
+                other => bail!("{}", refusal(other, &body)),
+            }
+        })
+    }
+
+    /// Whatever comes from a path, piece by piece; an error if it doesn't come to its end.
+    pub fn stream(&self, path: &str, query: &[(&str, &str)], each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> anyhow::Result<()> {
+        self.runtime.block_on(async {
+            let response = self.send(Method::GET, path, query).await?;
+            let status = response.status();
+            let mut body = response.into_body();
+            if status != StatusCode::OK {
+                let body = Limited::new(body, ANSWER).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
+                bail!("{}", refusal(status, &body));
+            }
+            while let Some(frame) = body.frame().await {
+                if let Ok(octets) = frame.context("the proxy broke the answer off: see its log")?.into_data() {
+                    each(&octets)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// A stream of events at a path.
     pub fn follow(self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Events> {
         let response = self.runtime.block_on(async {
-            let response = self.send(path, query).await?;
+            let response = self.send(Method::GET, path, query).await?;
             if response.status() == StatusCode::OK {
                 return Ok(response);
             }
@@ -95,13 +132,13 @@ impl Client {
         Ok(Events { client: self, body: response.into_body(), unread: Vec::new() })
     }
 
-    async fn send(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Response<Incoming>> {
+    async fn send(&self, method: Method, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Response<Incoming>> {
         let uri = format!("{path}{}", encoded(query));
         let host = match &self.place {
             Place::Unix(_) => "localhost",
             Place::Tcp(host) => host,
         };
-        let mut request = Request::get(uri).header(hyper::header::HOST, host);
+        let mut request = Request::builder().method(method).uri(uri).header(hyper::header::HOST, host);
         if let Some(token) = &self.token {
             request = request.header(hyper::header::AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -137,6 +174,16 @@ fn refusal(status: StatusCode, body: &[u8]) -> String {
         StatusCode::UNAUTHORIZED => format!("{error}: name it with --token-file, or in $RELAYSCOPE_TOKEN"),
         _ => error,
     }
+}
+
+/// What came of a request to do something.
+#[derive(Debug)]
+pub enum Answered<T> {
+    Done(T),
+    /// It can't be done as it was asked for.
+    Refused(String),
+    /// Not at this address, or not by this version.
+    Unknown,
 }
 
 /// Events as they come.

@@ -3,13 +3,17 @@
 //! 0 done or found, 1 not found or a check found trouble, 2 usage, 3 store or network failure.
 
 mod backend;
+mod backup;
 mod client;
 mod completions;
 pub mod config;
 pub mod demo;
+mod export;
 mod failure;
+mod import;
 mod ladder;
 pub mod locate;
+mod progress;
 pub mod run;
 pub mod screen;
 mod search;

@@ -159,18 +159,23 @@ impl Screen {
 /// # Errors
 /// Standard output can't be written.
 pub fn show_json<T: serde::Serialize>(value: &T) -> anyhow::Result<()> {
-    let json = serde_json::to_string(value)?;
-    let mut line = String::with_capacity(json.len() + 1);
-    for c in json.chars() {
-        match is_hostile(c) {
-            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
-                let _ = write!(line, "\\u{unit:04x}");
-            }),
-            false => line.push(c),
-        }
-    }
+    let mut line = harmless_json(&serde_json::to_string(value)?);
     line.push('\n');
     Ok(print(&line)?)
+}
+
+/// JSON, or lines of it, with hostile characters as JSON's own escapes.
+pub fn harmless_json(json: &str) -> String {
+    let mut harmless = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        match is_hostile(c) && c != '\n' {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                let _ = write!(harmless, "\\u{unit:04x}");
+            }),
+            false => harmless.push(c),
+        }
+    }
+    harmless
 }
 
 fn print(text: &str) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! `relayscope store check|stats|rebuild-index`: how the store itself is.
+//! `relayscope store …`: how the store itself is, and what moves it.
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -6,7 +6,10 @@ use serde_json::json;
 
 use super::Traces;
 use super::backend::{self, Backend};
+use super::backup::Backup;
+use super::export::Export;
 use super::failure::{Failure, Status};
+use super::import::Import;
 use super::screen::{Look, Screen, Style, show_json};
 use crate::path::ask::StoreNumbers;
 use crate::path::clock::{grouped, octets};
@@ -25,6 +28,12 @@ enum Action {
     Check(#[command(flatten)] Traces),
     /// Records, days and octets
     Stats(#[command(flatten)] Traces),
+    /// Make a backup that is a store itself; the proxy may go on
+    Backup(Backup),
+    /// Write records as NDJSON, oldest first, whole
+    Export(Export),
+    /// Take in NDJSON that an export wrote, each record once; the proxy must be stopped
+    Import(Import),
     /// Throw the index of a stopped proxy's store away and make it anew from the journal
     RebuildIndex(#[command(flatten)] Traces),
 }
@@ -34,7 +43,7 @@ impl StoreCommand {
         let look = Look::of_stdout(Timestamp::now());
         match self.action {
             Action::Check(traces) => {
-                let dir = backend::store_dir(&on_disk(traces.clone())?)?;
+                let dir = backend::store_dir(&backend::on_disk(traces.clone())?)?;
                 let report = store::check(&dir).map_err(backend::not_opened)?;
                 if traces.json {
                     show_json(&check_json(&report))?;
@@ -52,8 +61,11 @@ impl StoreCommand {
                 }
                 Ok(if numbers.failing.is_some() { Status::NotFound } else { Status::Done })
             }
+            Action::Backup(backup) => backup.run(),
+            Action::Export(export) => export.run(),
+            Action::Import(import) => import.run(),
             Action::RebuildIndex(traces) => {
-                let dir = backend::store_dir(&on_disk(traces.clone())?)?;
+                let dir = backend::store_dir(&backend::on_disk(traces.clone())?)?;
                 let report = store::rebuild_index(backend::options(&dir)).map_err(|error| match error {
                     OpenError::InUse { .. } | OpenError::InUseBySomebody { .. } => {
                         Failure::failed(error).advise("stop the proxy first; a running one mends its index by itself")
@@ -68,14 +80,6 @@ impl StoreCommand {
                 Ok(Status::Done)
             }
         }
-    }
-}
-
-/// These two read the files themselves.
-fn on_disk(traces: Traces) -> Result<Traces, Failure> {
-    match traces.api {
-        Some(_) => Err(Failure::usage("this works on the store's files: name them with --store DIR, not --api")),
-        None => Ok(traces),
     }
 }
 

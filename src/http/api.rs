@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::error::ApiError;
+use super::export;
 use super::live;
 use crate::path::when::{self, Edge};
 use crate::path::{Asked, By, ListRequest, StoreTraces, What, stats};
@@ -44,8 +45,12 @@ impl Api {
     }
 }
 
-/// Every route.
+/// Every route that may be had over TCP as well: all of them only ask.
 pub fn router(api: Api) -> Router {
+    limited_router(routes(), api)
+}
+
+pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/api/v1/where", get(locate))
         .route("/api/v1/transactions", get(list))
@@ -53,7 +58,12 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/stats", get(count))
         .route("/api/v1/live", get(live::follow))
         .route("/api/v1/store/stats", get(store_stats))
+        .route("/api/v1/store/export", get(export::export))
         .route("/healthz", get(health))
+}
+
+pub(super) fn limited_router(routes: Router<Api>, api: Api) -> Router {
+    routes
         .fallback(|| async { ApiError::NotFound("nothing is here; the API is under /api/v1/".to_owned()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .layer(middleware::from_fn(within_limits))

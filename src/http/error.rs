@@ -7,7 +7,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::path::NotUnderstood;
-use crate::store::StoreError;
+use crate::store::{BackupError, StoreError};
 
 #[derive(Debug, Error)]
 pub enum ApiError {
@@ -23,8 +23,10 @@ pub enum ApiError {
     WrongHost,
     #[error("{0}")]
     TooLarge(String),
-    #[error("only GET is answered here")]
+    #[error("only GET is answered here, and POST for a backup")]
     Method,
+    #[error("{0}")]
+    Backup(#[from] BackupError),
     #[error("{0}")]
     Store(#[from] StoreError),
     #[error("the answer could not be made")]
@@ -40,6 +42,8 @@ impl ApiError {
             Self::WrongHost => StatusCode::FORBIDDEN,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Backup(error) if error.is_refusal() => StatusCode::CONFLICT,
+            Self::Backup(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }

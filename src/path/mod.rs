@@ -10,6 +10,7 @@ pub mod ask;
 pub mod bounds;
 pub mod clock;
 pub mod explained;
+pub mod export;
 pub mod fate;
 pub mod field;
 pub mod find;

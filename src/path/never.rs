@@ -16,7 +16,7 @@ use crate::trace::{EndHow, Record, RecordKind, Session, Stage, Transaction, Wall
 
 /// Where the question names no time, sessions of this span before now are shown.
 const RECENT_US: u64 = 86_400_000_000;
-/// Records looked through for addresses that look alike.
+/// Records looked through for addresses that look alike, and for gaps.
 const LOOKED_THROUGH: usize = 300;
 const NEAREST: usize = 5;
 const SESSIONS: usize = 10;
@@ -197,14 +197,15 @@ fn early_end(record: &Record) -> Option<EarlyEnd> {
 
 fn gaps<T: Traces>(traces: &T, what: &What) -> Result<Vec<Hole>, T::Error> {
     let query = Query { all: vec![Term::Kind(RecordKind::Gap)], since: what.since, until: None };
-    let page = traces.query(&query, &PageRequest::newest(GAPS))?;
+    // Those after the asked time must not crowd out those in it.
+    let page = traces.query(&query, &PageRequest::newest(LOOKED_THROUGH))?;
     let holes = page.records.into_iter().filter_map(|record| match record {
         Record::Gap(gap) if what.until.is_none_or(|until| gap.from < until) => {
             Some(Hole { at: Time(gap.from), until: Time(gap.until), records_lost: gap.records_lost, why: gap.why })
         }
         _ => None,
     });
-    Ok(holes.collect())
+    Ok(holes.take(GAPS).collect())
 }
 
 /// The one sentence for "nothing".

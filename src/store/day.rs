@@ -42,6 +42,10 @@ impl Day {
         self.0
     }
 
+    pub fn later(self, days: u32) -> Self {
+        Self(self.0.saturating_add(days))
+    }
+
     pub fn earlier(self, days: u32) -> Self {
         Self(self.0.saturating_sub(days))
     }

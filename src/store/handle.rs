@@ -23,7 +23,7 @@ use super::search::Search;
 use super::stats::{self, StoreStats};
 use super::tally::{self, Field, Tally};
 use super::writer::Writer;
-use crate::trace::{Record, RecordId};
+use crate::trace::{Record, RecordId, WallMicros};
 
 /// How long opening waits for the index to catch up; mail must not wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -216,7 +216,16 @@ impl Store {
         Cursor { day: super::Day::of(0), number: 0 }
     }
 
-    fn live(&self) -> Result<Arc<Live>, StoreError> {
+    pub(super) fn now(&self) -> WallMicros {
+        self.inner.intake.clock.now()
+    }
+
+    /// Waits until what was handed in is in the journal, or given up; so long at most. Whether it is.
+    pub(super) fn settle(&self, patience: Duration) -> bool {
+        self.inner.intake.settle(patience)
+    }
+
+    pub(super) fn live(&self) -> Result<Arc<Live>, StoreError> {
         self.inner.intake.settle(SETTLE);
         self.inner.opening.live().ok_or_else(|| StoreError::Unavailable {
             why: match self.health() {

@@ -96,15 +96,18 @@ impl Intake {
     }
 
     /// Waits until what has been handed in so far is in the journal, so long at most: who asks after a reply finds its record.
-    pub fn settle(&self, patience: Duration) {
+    /// Whether it is.
+    pub fn settle(&self, patience: Duration) -> bool {
         let end = self.queue.nudge();
-        if self.decided.load(Ordering::SeqCst) >= end {
-            return;
+        let is_settled = || self.decided.load(Ordering::SeqCst) >= end;
+        if is_settled() {
+            return true;
         }
         let mut settling = locked(&self.settling);
         *settling += 1;
-        let waited = self.settled.wait_timeout_while(settling, patience, |_| self.decided.load(Ordering::SeqCst) < end);
+        let waited = self.settled.wait_timeout_while(settling, patience, |_| !is_settled());
         *waited.unwrap_or_else(PoisonError::into_inner).0 -= 1;
+        is_settled()
     }
 
     pub fn appender(self: &Arc<Self>) -> Appender {

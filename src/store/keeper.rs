@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::intake::Appender;
 use super::journal::{DayJournal, Form, JournalFile};
 use super::live::Live;
+use super::locks::locked;
 use super::log::Log;
 use super::marks;
 use super::queue::Ticket;
@@ -55,6 +56,7 @@ impl Keeper {
             self.seal_finished();
         }
         self.merge_runs();
+        let _held = locked(&self.live.keeping);
         retention::apply(&self.live, self.appender.now());
     }
 
@@ -99,6 +101,7 @@ impl Keeper {
 
     fn seal(&mut self, day: &DayJournal, file: &JournalFile, log: &Arc<Log>) {
         let version = log.header.version;
+        let _held = locked(&self.live.keeping);
         if let Err(error) = seal::seal(day, file, log, |left_open| self.keep_open(version, left_open)) {
             tracing::error!(file = %log.path.display(), %error, "a journal file could not be sealed; it is tried again");
             self.retry_at = Some(Instant::now() + RETRY);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::backup;
 use super::bell::Bell;
 use super::cursor::Cursor;
 use super::index::Index;
@@ -41,6 +42,10 @@ pub(super) struct Live {
     pub keeper: Bell,
     pub written: Written,
     pub recovery: Recovery,
+    /// Held while files are sealed or removed, and while a backup must see none of that.
+    pub keeping: Mutex<()>,
+    /// Held by the one backup there may be at a time.
+    pub backing_up: Mutex<()>,
     /// Records of a full run; fewer only in tests.
     pub run_records: u32,
     /// Bumped when new records can be read and found.
@@ -110,6 +115,7 @@ impl Live {
     fn open(options: Options, run_records: u32, news: watch::Sender<u64>, intake: &Intake) -> Result<(Arc<Self>, Vec<Mark>), OpenError> {
         let lock = super::open::take_lock(&options.dir)?;
         retention::sweep(&options.dir);
+        backup::sweep(&options.dir);
         let Loaded { journal, marks, report } = recover::load(&options.dir, intake.clock.now())?;
         let index = Index::open(&options.dir, options.cache_octets, &journal.days());
         let report = RecoveryReport { catalog_rebuilt: index.catalog_was_lost(), ..report };
@@ -121,6 +127,8 @@ impl Live {
             keeper: Bell::default(),
             written: Written::default(),
             recovery: Recovery::begin(report),
+            keeping: Mutex::default(),
+            backing_up: Mutex::default(),
             run_records,
             news,
             syncer: Bell::default(),

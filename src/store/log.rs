@@ -270,6 +270,20 @@ impl Log {
         Ok(Batch::new(self.header.version, number, octets, slots))
     }
 
+    /// Copies what can be read now: the header and whole frames.
+    pub fn copy_to(&self, target: &mut impl io::Write) -> io::Result<u64> {
+        let end = self.end();
+        let mut octets = vec![0; READ_OCTETS];
+        let mut at = 0;
+        while at < end {
+            let piece = octets.len().min((end - at) as usize);
+            self.file.read_exact_at(&mut octets[..piece], at)?;
+            target.write_all(&octets[..piece])?;
+            at += piece as u64;
+        }
+        Ok(end)
+    }
+
     /// Shows every frame in order, marks as well.
     pub fn each_frame(&self, mut see: impl FnMut(Frame<'_>) -> io::Result<()>) -> io::Result<()> {
         let end = self.end();

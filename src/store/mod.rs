@@ -6,6 +6,7 @@
 pub mod options;
 
 mod answering;
+mod backup;
 mod batch;
 mod bell;
 mod check;
@@ -19,6 +20,8 @@ mod handle;
 mod health;
 mod histogram;
 mod history;
+mod ids;
+mod import;
 mod index;
 mod intake;
 mod journal;
@@ -48,11 +51,13 @@ mod tests;
 mod text;
 mod writer;
 
+pub use backup::{BackupError, BackupReport};
 pub use check::{CheckReport, Problem, check, rebuild_index};
 pub use cursor::Cursor;
 pub use day::Day;
 pub use handle::{Opened, Store, StoreError};
 pub use health::Health;
+pub use import::{Import, ImportError, ImportReport};
 pub use intake::{AppendError, Appender, StoreFailure};
 pub use lock::Owner;
 pub use log::Damage;

@@ -3,6 +3,8 @@
 //! Apart from the domain types on purpose: those may change with the stored form, this changes only with [`VERSION`].
 
 mod from;
+mod into;
+mod read;
 mod schema;
 mod shape;
 mod values;
@@ -10,6 +12,8 @@ mod values;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use into::NoRecord;
+pub use read::{BadLine, read};
 pub use schema::schema;
 pub use shape::{
     Amendment, Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Line, Mark, Message, Outcome, Phases, Recipient, Reply, Session, Tls,

@@ -24,7 +24,7 @@ fn config(sink: &Sink, policy: &str) -> String {
 #[test]
 fn mail_flows_while_the_disk_is_full() {
     let place = Place::new();
-    let Some(mount) = Mount::new(&place, "store", 4 << 20) else { return };
+    let Some(mount) = Mount::new(&place, "store", 8 << 20) else { return };
     let sink = Sink::start(Manner::Take);
     let relayscope = Relayscope::configured(&place, &config(&sink, "pass"));
     let mut client = Client::ready(relayscope.address());
@@ -47,6 +47,12 @@ fn mail_flows_while_the_disk_is_full() {
     assert!(lost > 0 && known >= 2, "{lost} lost, {known} known");
     records::one(&store, "before@msg.example");
     assert_eq!(records::one(&store, "after@msg.example").outcome.state, State::Accepted);
+    // Whoever looks for what was lost is told that it may have passed, unless they mean another time.
+    let lost = format!("full{}@msg.example", MANY - 1);
+    let (code, said) = run(&mut command(&place, &["where", "--store", "store", &lost]));
+    assert!(code == 1 && said.contains("The trace has holes") && said.contains("mail passed without a record"), "{code}: {said}");
+    let (code, said) = run(&mut command(&place, &["where", "--store", "store", &lost, "until:2020-01-01"]));
+    assert!(code == 1 && !said.contains("The trace has holes"), "{code}: {said}");
 }
 
 #[test]

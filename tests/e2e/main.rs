@@ -12,6 +12,7 @@ mod broken_host;
 mod broken_store;
 mod crash;
 mod exact;
+mod failing_disk;
 mod open_relay;
 mod postfix;
 mod postfix_tools;

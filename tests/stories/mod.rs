@@ -477,12 +477,12 @@ impl Proxy {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let router = http::router(Api::new(StoreTraces::new(served, true), ends.clone()));
+                let api = Api::new(StoreTraces::new(served, true), ends.clone());
                 let unix = http::bind_unix(&dir).await.unwrap();
                 let tcp = http::bind_tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
                 say.send(tcp.local_addr().unwrap()).unwrap();
-                let over_tcp = http::serve_tcp(tcp, router.clone(), Guard::new(token), ends.clone());
-                tokio::join!(http::serve_unix(unix, router, ends.clone()), over_tcp);
+                let over_tcp = http::serve_tcp(tcp, http::router(api.clone()), Guard::new(token), ends.clone());
+                tokio::join!(http::serve_unix(unix, http::local_router(api), ends.clone()), over_tcp);
             });
         });
         Self { store, tcp: told.recv().unwrap(), ending, thread: Some(thread) }

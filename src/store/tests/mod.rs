@@ -1,7 +1,9 @@
 //! Stories about the store as a whole.
 
+mod backup;
 mod damage;
 mod failure;
+mod import;
 mod index;
 mod model;
 mod recovery;

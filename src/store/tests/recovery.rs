@@ -103,6 +103,19 @@ fn a_mark_without_a_record_becomes_a_transaction_in_doubt() {
     assert_eq!(copy.open().report.in_doubt, 0);
 }
 
+/// The index thread, which writes the records of what was open, once waited a second for itself with each of them.
+#[test]
+fn many_marks_without_a_record_are_dealt_with_at_once() {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &(0..150).map(samples::mark).collect::<Vec<_>>());
+    let copy = room.crashed_copy();
+    drop(store);
+    let opened = copy.open();
+    assert!(!opened.report.unfinished && opened.report.in_doubt == 150, "{:?}", opened.report);
+    assert_eq!(find(&opened.store, Term::State(State::Unknown)).len(), 150);
+}
+
 #[test]
 fn an_open_mark_outlives_the_sealing_of_its_file() {
     let mut room = Room::new();

@@ -337,4 +337,42 @@ proptest! {
         let back: Record = serde_json::from_value(value.clone()).unwrap();
         prop_assert_eq!(serde_json::to_value(&back).unwrap(), value);
     }
+
+    /// The one thing that JSON can't say is a moment after the year 9999.
+    #[test]
+    fn any_record_comes_back_from_its_json(octets in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+        let before = Dice(&octets).record();
+        let json = serde_json::to_string(&Record::from(&before)).unwrap();
+        let after = trace::Record::try_from(super::read(json.as_bytes()).unwrap()).unwrap();
+        prop_assert_eq!(kept_once(after), kept_once(before));
+    }
+}
+
+/// Lines of the dialogue that stand for two are the same as the two.
+fn kept_once(mut record: trace::Record) -> trace::Record {
+    let again = |timeline: &mut trace::Timeline| *timeline = super::into::timeline(&super::from::lines(timeline), timeline.cut);
+    let year_9999 = |at: &mut u64| *at = (*at).min(253_402_207_200_999_999);
+    let tls = |it: &mut Option<record::Tls>| it.iter_mut().filter_map(|it| it.expires_at.as_mut()).for_each(year_9999);
+    match &mut record {
+        trace::Record::Transaction(it) => {
+            again(&mut it.timeline);
+            year_9999(&mut it.at);
+            tls(&mut Arc::make_mut(&mut it.client).tls);
+            tls(&mut Arc::make_mut(&mut it.upstream).tls);
+        }
+        trace::Record::Session(it) => {
+            again(&mut it.timeline);
+            year_9999(&mut it.at);
+            tls(&mut Arc::make_mut(&mut it.client).tls);
+            tls(&mut Arc::make_mut(&mut it.upstream).tls);
+        }
+        trace::Record::Amendment(it) => year_9999(&mut it.at),
+        trace::Record::Gap(it) => [&mut it.from, &mut it.until].into_iter().for_each(year_9999),
+        trace::Record::Mark(it) => {
+            year_9999(&mut it.at);
+            tls(&mut Arc::make_mut(&mut it.client).tls);
+            tls(&mut Arc::make_mut(&mut it.upstream).tls);
+        }
+    }
+    record
 }

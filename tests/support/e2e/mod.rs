@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod disk;
 pub mod message;
 pub mod mount;
 pub mod place;

@@ -1,0 +1,95 @@
+//! `relayscope store export [QUERY]`: records as NDJSON, oldest first, for programs and for another store.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::Traces;
+use super::backend::Backend;
+use super::failure::{Failure, Status};
+use super::progress::Progress;
+use super::screen::harmless_json;
+use crate::path::export::Export as Records;
+
+#[derive(Debug, Args)]
+#[command(after_help = crate::path::what::GRAMMAR)]
+pub struct Export {
+    #[command(flatten)]
+    traces: Traces,
+    /// Only what matches: free words and field:value terms
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
+    /// Write to this file, which appears when it is whole [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Export {
+    pub fn run(self) -> Result<Status, Failure> {
+        let what = super::search::question(&self.query, Timestamp::now())?;
+        let backend = Backend::open(&self.traces)?;
+        let mut target = Target::open(self.output.as_deref())?;
+        let mut progress = Progress::new("exported");
+        let mut write = |lines: &[u8]| {
+            target.write(lines)?;
+            progress.add(lines.iter().filter(|octet| **octet == b'\n').count() as u64);
+            Ok(())
+        };
+        match backend {
+            Backend::Api(client) => client.stream("/api/v1/store/export", &[("q", &what.canonical())], &mut write)?,
+            Backend::Store(traces) => {
+                let mut records = Records::begin(traces, &what).map_err(Failure::failed)?;
+                while let Some(lines) = records.next_lines().map_err(Failure::failed)? {
+                    write(&lines)?;
+                }
+            }
+        }
+        let exported = progress.end();
+        target.finish()?;
+        Ok(if exported == 0 && !what.is_empty() { Status::NotFound } else { Status::Done })
+    }
+}
+
+/// Where the lines go.
+enum Target {
+    Output { is_terminal: bool },
+    File { out: BufWriter<File>, partial: PathBuf, path: PathBuf },
+}
+
+impl Target {
+    fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else { return Ok(Self::Output { is_terminal: io::stdout().is_terminal() }) };
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let named = |error: io::Error| Failure::failed(anyhow::anyhow!("{}: {error}", partial.display()));
+        let out = File::create(&partial).map_err(named)?;
+        Ok(Self::File { out: BufWriter::with_capacity(256 << 10, out), partial, path: path.to_owned() })
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let written = match self {
+            Self::File { out, .. } => return out.write_all(lines),
+            Self::Output { is_terminal: false } => io::stdout().lock().write_all(lines),
+            Self::Output { is_terminal: true } => io::stdout().lock().write_all(harmless_json(&String::from_utf8_lossy(lines)).as_bytes()),
+        };
+        match written {
+            // A reader that has gone (`| head`) is no failure.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+            written => written,
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Output { .. } => io::stdout().lock().flush(),
+            Self::File { out, partial, path } => {
+                out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+                fs::rename(partial, path)
+            }
+        }
+    }
+}
