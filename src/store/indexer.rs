@@ -7,6 +7,7 @@ use std::io;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use super::batch::Part;
 use super::cursor::Cursor;
 use super::day::Day;
 use super::index::{SharedRun, index_dir};
@@ -118,7 +119,7 @@ impl Indexer {
         }
         let Some(day) = self.next_day()? else { return Ok(self.caught_up()) };
         let from = self.reached.get(&day.day).copied().unwrap_or_default();
-        let batch = day.read(from)?;
+        let batch = day.read_part(from, Part::Summary)?;
         let numbers = batch.numbers();
         if numbers.is_empty() {
             return Ok(Step::Stuck);

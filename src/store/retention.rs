@@ -71,6 +71,11 @@ pub(super) fn octets_in(dir: &Path) -> u64 {
         .sum()
 }
 
+/// Octets of a file.
+pub(super) fn octets_of(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |metadata| metadata.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
