@@ -34,6 +34,8 @@ pub(super) struct Index {
     spans: Mutex<BTreeMap<Day, (WallMicros, WallMicros)>>,
     /// Days that the indexer must see to before they can be opened again.
     broken: Mutex<BTreeSet<Day>>,
+    /// Those of them whose index is sound and out of date.
+    outdated: Mutex<BTreeSet<Day>>,
     indexed: Mutex<Option<Cursor>>,
     caught_up: Condvar,
 }
@@ -62,6 +64,7 @@ impl Index {
             open: Mutex::default(),
             spans: Mutex::default(),
             broken: Mutex::default(),
+            outdated: Mutex::default(),
             indexed: Mutex::default(),
             caught_up: Condvar::new(),
         }
@@ -158,6 +161,14 @@ impl Index {
         locked(&self.known).remove(&day);
     }
 
+    /// Has the indexer make a day's index anew: records have been left out of its journal.
+    pub fn make_anew(&self, day: Day) {
+        locked(&self.outdated).insert(day);
+        locked(&self.broken).insert(day);
+        self.close(day);
+        locked(&self.known).remove(&day);
+    }
+
     pub fn broken_days(&self) -> BTreeSet<Day> {
         locked(&self.broken).clone()
     }
@@ -170,7 +181,8 @@ impl Index {
         writing(&self.memory).remove(&day);
         self.blooms.forget(day);
         let dir = index_dir(&self.store_dir, day);
-        if dir.is_dir() {
+        let outdated = locked(&self.outdated).remove(&day) && fs::remove_dir_all(&dir).is_ok();
+        if !outdated && dir.is_dir() {
             match stored::move_aside(&dir) {
                 Ok(aside) => tracing::warn!(%day, aside = %aside.display(), "the index was moved aside and is made anew from the journal"),
                 Err(error) => tracing::error!(%day, %error, "the broken index could not be moved aside"),

@@ -76,6 +76,11 @@ impl Journal {
         writing(&self.days).remove(&day);
     }
 
+    /// Knows a day again that was forgotten.
+    pub fn remember(&self, day: Arc<DayJournal>) {
+        writing(&self.days).entry(day.day).or_insert(day);
+    }
+
     /// The day, made if it isn't there yet.
     pub fn day_or_new(&self, day: Day) -> Arc<DayJournal> {
         let mut days = writing(&self.days);
@@ -255,6 +260,13 @@ impl JournalFile {
         *writing(&self.form) = form;
     }
 
+    /// Puts other files in the place of those of its form, and `change` says of which form it then is; nobody reads it meanwhile.
+    pub fn exchange<E>(&self, change: impl FnOnce() -> Result<Form, E>) -> Result<(), E> {
+        let mut form = writing(&self.form);
+        *form = change()?;
+        Ok(())
+    }
+
     /// The numbers that it stands for.
     pub fn numbers(&self) -> Range<u32> {
         let span = match &*reading(&self.form) {
@@ -272,10 +284,22 @@ impl JournalFile {
         }
     }
 
+    /// Shows all its records, block by block, without their dialogues.
+    pub fn each_summary(&self, mut see: impl FnMut(&Batch)) -> io::Result<()> {
+        let numbers = self.numbers();
+        let mut at = numbers.start;
+        while at < numbers.end {
+            let batch = self.read(at, Way::Forward, Part::Summary)?;
+            see(&batch);
+            at = batch.numbers().end.max(at.saturating_add(1));
+        }
+        Ok(())
+    }
+
     fn read(&self, number: u32, way: Way, part: Part) -> io::Result<Batch> {
         let index = number - self.first;
         let log = match &*reading(&self.form) {
-            // With the lock held: the files may be exchanged meanwhile.
+            // Read with the lock held: see `exchange`.
             Form::Sealed(segment) => return segment.read(index, part),
             Form::Log(log) => log.clone(),
         };

@@ -1,4 +1,4 @@
-//! The keeper thread: seals finished files and removes old days, in its own time.
+//! The keeper thread: seals finished files and removes what is no longer to be kept, in its own time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::live::Live;
 use super::log::Log;
 use super::marks;
 use super::queue::Ticket;
-use super::retention;
+use super::retention::Retention;
 use super::seal::{self, LeftOpen};
 use super::search::Search;
 use crate::trace::{Record, RecordKind, WallMicros, stored};
@@ -27,12 +27,13 @@ const LOST: &str = "no record of the reply to end-of-data could be stored";
 pub(super) struct Keeper {
     live: Arc<Live>,
     appender: Appender,
+    retention: Retention,
     retry_at: Option<Instant>,
 }
 
 impl Keeper {
     pub fn new(live: Arc<Live>, appender: Appender) -> Self {
-        Self { live, appender, retry_at: None }
+        Self { retention: Retention::new(live.clone()), live, appender, retry_at: None }
     }
 
     pub fn run(mut self) {
@@ -63,7 +64,11 @@ impl Keeper {
             self.retry_at = None;
             self.seal_finished();
         }
-        retention::apply(&self.live, self.appender.now());
+        // After sealing, which makes files smaller; and before it where it wanted for space.
+        let has_room = self.retention.apply(self.appender.now());
+        if has_room && self.retry_at.take().is_some() {
+            self.seal_finished();
+        }
     }
 
     fn seal_finished(&mut self) {

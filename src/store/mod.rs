@@ -50,6 +50,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod text;
+mod thin;
 mod writer;
 
 pub use check::{CheckReport, Problem, check, rebuild_index};

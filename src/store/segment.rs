@@ -96,6 +96,10 @@ impl Segment {
         }
     }
 
+    pub fn without_dialogues(&self) -> Self {
+        Self { summaries: self.summaries.clone(), dialogues: None }
+    }
+
     pub fn with_dialogues(self, dialogues: Option<Arc<BlockFile>>) -> Self {
         Self { dialogues, ..self }
     }
@@ -120,6 +124,10 @@ impl Segment {
     /// Records that are kept.
     pub fn records(&self) -> u32 {
         self.summaries.records()
+    }
+
+    pub fn records_of(&self, kind: RecordKind) -> u32 {
+        self.summaries.kinds.get(kind as usize).copied().unwrap_or_default()
     }
 
     /// Whether records have been left out.
@@ -160,6 +168,11 @@ impl Segment {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Shows the records block by block, whole as far as they are kept.
+    pub fn each_batch(&self, mut see: impl FnMut(&Batch) -> io::Result<()>) -> io::Result<()> {
+        (0..self.summaries.blocks().len()).try_for_each(|at| see(&self.read_block(at, Part::Whole)?))
     }
 
     /// The numbers that a block stands for; without any block, all.

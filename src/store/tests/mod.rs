@@ -5,6 +5,7 @@ mod failure;
 mod index;
 mod model;
 mod recovery;
+mod retention;
 mod sealing;
 mod store;
 

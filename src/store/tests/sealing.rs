@@ -87,6 +87,67 @@ fn a_crash_between_any_two_steps_of_sealing_loses_nothing() {
 }
 
 #[test]
+fn a_crash_between_any_two_steps_of_thinning_leaves_a_file_whole_or_thinned() {
+    let (_, whole) = both_forms(40);
+    let thinned = {
+        let mut room = whole.crashed_copy();
+        room.clock = Arc::new(AtomicU64::new(NOON + 5 * 86_400_000_000));
+        (room.options.keep_days, room.options.keep_failures_days) = (2, 30);
+        let store = room.store();
+        // Another day must have begun.
+        put(&store, &[samples::gap(99)]);
+        store.close();
+        let store = room.store();
+        until(|| everything(&store).len() == 5);
+        assert_eq!(everything(&store)[..4], [7, 13, 27, 33].map(samples::transaction));
+        store.close();
+        room
+    };
+    let files = sealed_files(&whole, "seg");
+    // The last that holds a failure.
+    let seg = files.iter().rev().find(|seg| std::fs::metadata(thinned_path(&whole, &thinned, seg)).unwrap().len() > 600).unwrap();
+    let dlg = seg.with_extension("dlg");
+    let (new_seg, new_dlg) = (thinned_path(&whole, &thinned, seg), thinned_path(&whole, &thinned, &dlg));
+    let mut seen = Vec::new();
+    for step in 0..4 {
+        let room = whole.crashed_copy();
+        let (to_seg, to_dlg) = (thinned_path(&whole, &room, seg), thinned_path(&whole, &room, &dlg));
+        let (seg_unfinished, dlg_unfinished) = (to_seg.with_extension("seg.unfinished"), to_dlg.with_extension("dlg.unfinished"));
+        match step {
+            0 => {
+                copy_file(&new_seg, &seg_unfinished);
+                copy_file(&new_dlg, &dlg_unfinished);
+                cut(&dlg_unfinished);
+            }
+            1 => {
+                copy_file(&new_seg, &seg_unfinished);
+                copy_file(&new_dlg, &dlg_unfinished);
+            }
+            2 => {
+                copy_file(&new_seg, &to_seg);
+                copy_file(&new_dlg, &dlg_unfinished);
+            }
+            _ => {
+                copy_file(&new_seg, &to_seg);
+                copy_file(&new_dlg, &to_dlg);
+            }
+        }
+        let opened = room.open_for(Use::Offline);
+        let records = everything(&opened.store);
+        assert!(records.iter().all(|record| timeline(record).is_some_and(|timeline| !timeline.is_empty())), "step {step}");
+        assert_eq!(opened.store.fetch(samples::id(33)).unwrap(), Some(samples::transaction(33)), "step {step}");
+        opened.store.close();
+        seen.push(records.len());
+        check_settled(&room, &records);
+    }
+    assert!(seen[0] == 40 && seen[1] == 40 && seen[2] < 40 && seen[3] == seen[2], "{seen:?}");
+}
+
+fn thinned_path(from: &Room, to: &Room, path: &Path) -> std::path::PathBuf {
+    to.path().join(path.strip_prefix(from.path()).unwrap())
+}
+
+#[test]
 fn a_file_format_of_another_build_is_refused_and_left_alone() {
     let (active, done) = both_forms(20);
     for (room, extension) in [(&done, "seg"), (&done, "dlg"), (&active, "log")] {
