@@ -186,7 +186,7 @@ pub fn not_opened(error: OpenError) -> Failure {
         OpenError::InUse { .. } | OpenError::InUseBySomebody { .. } => {
             "it holds the store but does not answer on its api.sock: see its log"
         }
-        OpenError::Form { .. } => "nothing was changed in it",
+        OpenError::Form { .. } | OpenError::Format { .. } => "nothing was changed in it",
         OpenError::Io { .. } => "run it as the proxy's user, or repair the directory's permissions",
     };
     Failure::failed(error).advise(advice)

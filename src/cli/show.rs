@@ -81,7 +81,7 @@ pub fn render(record: &Record, look: &Look) -> Screen {
             sheet.fact("Ended", &ended);
             sheet.phases(&it.phases);
             sheet.flags(&it.flags);
-            sheet.dialogue(&it.timeline, it.timeline_cut);
+            sheet.dialogue(&it.timeline, it.timeline_cut, it.timeline_dropped);
         }
         Record::Amendment(it) => {
             sheet.outcome(&it.outcome);
@@ -128,7 +128,7 @@ impl Sheet<'_> {
         self.client(&it.client);
         self.upstream(&it.upstream);
         self.phases(&it.phases);
-        self.dialogue(&it.timeline, it.timeline_cut);
+        self.dialogue(&it.timeline, it.timeline_cut, it.timeline_dropped);
     }
 
     fn outcome(&mut self, it: &Outcome) {
@@ -260,9 +260,12 @@ impl Sheet<'_> {
         self.screen.pad(2).paragraph(Style::Plain, &all.join(" · "), self.look.width.map(|width| width.saturating_sub(2)), 2);
     }
 
-    fn dialogue(&mut self, timeline: &[json::Line], cut: u32) {
+    fn dialogue(&mut self, timeline: &[json::Line], cut: u32, dropped: bool) {
         self.heading("Dialogue");
-        if timeline.is_empty() {
+        if dropped {
+            let why = "no longer kept: it was old, or its space was needed (keep_dialogues_days, keep_size and keep_free_size in [store])";
+            self.screen.pad(2).paragraph(Style::Plain, why, self.look.width.map(|width| width.saturating_sub(2)), 2);
+        } else if timeline.is_empty() {
             self.screen.pad(2).line("not kept");
         } else {
             ladder::draw(&mut self.screen, timeline, cut, self.look);

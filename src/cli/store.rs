@@ -153,6 +153,14 @@ fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
 }
 
+/// How far back what is kept reaches.
+fn reach(numbers: &StoreNumbers) -> String {
+    let since = |day: &Option<String>| day.as_ref().map_or("none".to_owned(), |day| format!("since {day}"));
+    let failures =
+        if numbers.oldest_day == numbers.oldest_whole_day { String::new() } else { format!("; failures {}", since(&numbers.oldest_day)) };
+    format!("all records {}{failures}; dialogues {}", since(&numbers.oldest_whole_day), since(&numbers.oldest_dialogue_day))
+}
+
 fn render_stats(numbers: &StoreNumbers, look: &Look) -> Screen {
     let mut screen = Screen::new(look);
     if let Some(failing) = &numbers.failing {
@@ -168,7 +176,8 @@ fn render_stats(numbers: &StoreNumbers, look: &Look) -> Screen {
     let facts = [
         ("Records", grouped(numbers.records)),
         ("Days", days),
-        ("Journal", format!("{} in files: {files}", octets(numbers.journal_octets))),
+        ("Reach", reach(numbers)),
+        ("Journal", format!("{} in files: {files}; {} of it dialogues", octets(numbers.journal_octets), octets(numbers.dialogue_octets))),
         (
             "Index",
             format!(

@@ -86,6 +86,17 @@ pub(super) fn store(raw: &raw::Store, findings: &mut Findings) -> store::Options
             ),
         );
     }
+    if raw.keep_failures_days != 0 && (raw.keep_days == 0 || raw.keep_failures_days < raw.keep_days) {
+        let kept = if raw.keep_days == 0 { "0, which keeps everything for ever".to_owned() } else { raw.keep_days.to_string() };
+        findings.refuse(
+            "store.keep_failures_days",
+            format!(
+                "[store]: keep_failures_days = {} is shorter than keep_days = {kept}: failures are kept at least as long as the rest; raise it, \
+                 or write 0 for no longer than the rest",
+                raw.keep_failures_days
+            ),
+        );
+    }
     if raw.dir.exists() && !raw.dir.is_dir() {
         findings.refuse("store.dir", format!("[store]: dir = {:?} is a file: name a directory", raw.dir));
     }
@@ -106,7 +117,10 @@ pub(super) fn store(raw: &raw::Store, findings: &mut Findings) -> store::Options
         segment_octets: raw.segment_size.0,
         cache_octets: raw.cache_size.0,
         keep_days: raw.keep_days,
+        keep_failures_days: raw.keep_failures_days,
+        keep_dialogues_days: raw.keep_dialogues_days,
         keep_octets: raw.keep_size.0,
+        keep_free_octets: raw.keep_free_size.0,
     }
 }
 

@@ -377,8 +377,16 @@ pub struct Store {
     /// Days kept; 0: all.
     #[schemars(range(max = 36_500))]
     pub keep_days: u32,
-    /// Octets kept, the oldest days go first; 0: all.
+    /// Days for which what failed is kept; 0: as long as everything else.
+    #[schemars(range(max = 36_500))]
+    pub keep_failures_days: u32,
+    /// Days for which dialogues are kept; 0: as long as their records.
+    #[schemars(range(max = 36_500))]
+    pub keep_dialogues_days: u32,
+    /// Octets kept: dialogues go first, then what went well, then whole days; 0: all.
     pub keep_size: Octets,
+    /// Octets that the file system is to have free, made in the same way; 0: none.
+    pub keep_free_size: Octets,
 }
 
 impl Default for Store {
@@ -395,7 +403,10 @@ impl Default for Store {
             segment_size: Octets(options.segment_octets),
             cache_size: Octets(options.cache_octets),
             keep_days: options.keep_days,
+            keep_failures_days: options.keep_failures_days,
+            keep_dialogues_days: options.keep_dialogues_days,
             keep_size: Octets(options.keep_octets),
+            keep_free_size: Octets(options.keep_free_octets),
         }
     }
 }

@@ -59,7 +59,16 @@ pub struct StoreNumbers {
     pub oldest_day: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_day: Option<String>,
+    /// The first day whose records are all kept; of those before it, only what failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_whole_day: Option<String>,
+    /// The first day with dialogues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_dialogue_day: Option<String>,
     pub journal_octets: u64,
+    /// Of these, the dialogues of sealed files.
+    #[serde(default)]
+    pub dialogue_octets: u64,
     pub index_octets: u64,
     pub active_files: u64,
     pub sealed_files: u64,
@@ -141,7 +150,10 @@ impl StoreTraces {
             days: stats.days,
             oldest_day: stats.oldest.map(|day| day.to_string()),
             newest_day: stats.newest.map(|day| day.to_string()),
+            oldest_whole_day: stats.oldest_whole.map(|day| day.to_string()),
+            oldest_dialogue_day: stats.oldest_dialogue.map(|day| day.to_string()),
             journal_octets: stats.journal_octets,
+            dialogue_octets: stats.dialogue_octets,
             index_octets: stats.index_octets,
             active_files: stats.active_files,
             sealed_files: stats.sealed_files,

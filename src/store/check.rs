@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::blocks::Chain;
 use super::day::Day;
 use super::index::growing::RUN_RECORDS;
 use super::index::{self, file::RunFile};
@@ -11,7 +12,7 @@ use super::lock::{self, Owner};
 use super::log::{LogHeader, NoLog};
 use super::open::OpenError;
 use super::recover::{self, Found};
-use super::segment::Segment;
+use super::segment::{Segment, dialogues_path};
 use super::staging::Leftover;
 use crate::trace::{self, RecordKind};
 
@@ -81,6 +82,13 @@ pub fn check(dir: &Path) -> Result<CheckReport, OpenError> {
     Ok(report)
 }
 
+/// Where the hash chains of a sealed pair end; those of dropped dialogues nobody knows.
+#[derive(Clone, Copy)]
+struct Ends {
+    summaries: Chain,
+    dialogues: Option<Chain>,
+}
+
 impl CheckReport {
     fn problem(&mut self, file: &Path, offset: u64, what: impl Into<String>, loses_records: bool) {
         self.problems.push(Problem { file: file.to_owned(), offset, what: what.into(), loses_records });
@@ -121,8 +129,8 @@ impl CheckReport {
         }
     }
 
-    /// Checks a sealed file; where its chain ends.
-    fn sealed(&mut self, path: &Path, before: Option<[u8; 32]>, kinds: &mut [u64]) -> Option<[u8; 32]> {
+    /// Checks a sealed pair of files; where their chains end.
+    fn sealed(&mut self, path: &Path, before: Option<Ends>, kinds: &mut [u64]) -> Option<Ends> {
         let segment = match Segment::open(path.to_owned()) {
             Ok(segment) => segment,
             Err(error) => {
@@ -130,16 +138,35 @@ impl CheckReport {
                 return None;
             }
         };
-        self.form(path, segment.header.version);
+        let dialogues = dialogues_path(path);
+        if segment.dialogues_path().is_none()
+            && let Err(error) = segment.find_dialogues(dialogues.clone())
+            && !error.is_absent()
+        {
+            self.problem(&dialogues, 0, format!("{error}; the dialogues of its records are unreadable"), true);
+        }
+        self.octets += fs::metadata(&dialogues).map_or(0, |metadata| metadata.len());
+        self.form(path, segment.header().version);
         match segment.verify() {
-            Ok(Ok(found)) => kinds.iter_mut().zip(found).for_each(|(sum, count)| *sum += count),
-            Ok(Err((offset, what))) => self.problem(path, offset, what, true),
+            Ok((found, flaws)) => {
+                kinds.iter_mut().zip(found).for_each(|(sum, count)| *sum += count);
+                for flaw in flaws {
+                    self.problem(&flaw.file, flaw.offset, flaw.what, true);
+                }
+            }
             Err(error) => self.problem(path, 0, error.to_string(), true),
         }
-        if before.is_some_and(|before| before != segment.previous) {
-            self.problem(path, 0, "the hash chain does not begin where the file before ends: a file was changed or replaced", true);
+        let breaks = "the hash chain does not begin where that of the file before ends: a file was changed or replaced";
+        let chain = segment.dialogues_chain();
+        if before.is_some_and(|before| before.summaries != segment.previous()) {
+            self.problem(path, 0, breaks, true);
         }
-        Some(segment.chain)
+        if let (Some(end), Some((begin, _))) = (before.and_then(|before| before.dialogues), chain)
+            && begin != end
+        {
+            self.problem(&dialogues, 0, breaks, true);
+        }
+        Some(Ends { summaries: segment.passed_on(), dialogues: chain.map(|(_, end)| end) })
     }
 
     /// Checks the run files of a day. What is wrong with them is made anew; nothing is lost.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 
+use super::batch::{Part, Slot};
 use super::day::Day;
 use super::live::Live;
 use crate::trace::{Record, RecordId, WallMicros};
@@ -60,16 +61,14 @@ impl Ids {
         if let Some(journal) = live.journal.day(day) {
             let mut number = 0;
             loop {
-                let batch = journal.read(number)?;
+                let batch = journal.read_part(number, Part::Summary)?;
                 let numbers = batch.numbers();
                 if numbers.is_empty() {
                     break;
                 }
-                for number in numbers.start.max(number)..numbers.end {
-                    // Every kind of record begins with its id.
-                    let id = batch.raw(number).and_then(|(_, octets)| postcard::take_from_bytes::<RecordId>(octets).ok());
-                    loaded.ids.extend(id.map(|(id, _)| id));
-                }
+                // Every kind of record begins with its id.
+                let id = |slot: &Slot| Some(postcard::take_from_bytes::<RecordId>(batch.octets(slot).0).ok()?.0);
+                loaded.ids.extend(batch.slots().iter().filter(|slot| slot.number >= number).filter_map(id));
                 number = numbers.end;
             }
         }

@@ -1,7 +1,7 @@
 //! The journal as a whole: days, their files in order, records by number.
 //!
-//! Within a day records are numbered through all its files; a record keeps its number when its file is sealed. Numbers may
-//! have holes between files, never within one.
+//! Within a day records are numbered through all its files; a record keeps its number when its file is sealed or thinned. A
+//! number may have no record: there are holes between files, and where records are no longer kept.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,11 +10,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use super::batch::Batch;
+use super::batch::{Batch, Part};
 use super::cursor::Cursor;
 use super::day::Day;
 use super::locks::{reading, writing};
 use super::log::{Log, LogHeader};
+use super::pair::Chains;
 use super::segment::Segment;
 
 #[derive(Debug)]
@@ -75,6 +76,11 @@ impl Journal {
         writing(&self.days).remove(&day);
     }
 
+    /// Knows a day again that was forgotten.
+    pub fn remember(&self, day: Arc<DayJournal>) {
+        writing(&self.days).entry(day.day).or_insert(day);
+    }
+
     /// The day, made if it isn't there yet.
     pub fn day_or_new(&self, day: Day) -> Arc<DayJournal> {
         let mut days = writing(&self.days);
@@ -93,8 +99,12 @@ impl Journal {
         }
         let (mut file, first) = (day.next_file(), day.end());
         let log = loop {
+            // A file that could not be read at start keeps its name.
+            if segment_path(&day.dir, file).exists() {
+                file += 1;
+                continue;
+            }
             match Log::create(log_path(&day.dir, file), LogHeader { version, file, first, salt }) {
-                // A file that could not be read at start keeps its name.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => file += 1,
                 created => break Arc::new(created?),
             }
@@ -129,19 +139,23 @@ impl DayJournal {
         reading(&self.files).clone()
     }
 
-    /// Where the hash chain of that file begins: at the end of the file before.
-    pub fn chain_before(&self, file: u32) -> [u8; 32] {
+    /// Where the hash chains of that file begin: at the end of the file before.
+    pub fn chains_before(&self, file: u32) -> Chains {
         let before = reading(&self.files).iter().rev().find(|before| before.file < file).map(|before| before.form());
         match before {
-            Some(Form::Sealed(segment)) => segment.chain,
-            _ => [0; 32],
+            Some(Form::Sealed(segment)) => {
+                let dialogues = segment.dialogues_chain().map(|(_, end)| end).unwrap_or_default();
+                Chains { summaries: segment.passed_on(), dialogues }
+            }
+            _ => Chains::default(),
         }
     }
 
-    /// Stands for the damage known in its files; it changes when numbers may have shifted.
+    /// Stands for the damage known in its files, and for what was left out of them: an index made before either changed is of no use.
     pub fn damage(&self) -> u64 {
-        reading(&self.files).iter().fold(0, |sum, file| match file.form() {
-            Form::Log(log) if log.damage != 0 => sum * 31 + u64::from(file.file) + log.damage,
+        reading(&self.files).iter().fold(0, |sum: u64, file| match file.form() {
+            Form::Log(log) if log.damage != 0 => sum.wrapping_mul(31).wrapping_add(u64::from(file.file)).wrapping_add(log.damage),
+            Form::Sealed(segment) if segment.is_thinned() => sum.wrapping_mul(31).wrapping_add(u64::from(file.file)),
             _ => sum,
         })
     }
@@ -167,42 +181,65 @@ impl DayJournal {
 
     /// Reads the record of that number or, if there is none, the next; with neighbours after it and perhaps before it.
     pub fn read(&self, number: u32) -> io::Result<Batch> {
+        self.read_part(number, Part::Whole)
+    }
+
+    /// The same, of each record so much.
+    pub fn read_part(&self, number: u32, part: Part) -> io::Result<Batch> {
         let file = {
             let files = reading(&self.files);
             let at = files.partition_point(|file| file.numbers().end <= number);
             files[at..].iter().find(|file| !file.numbers().is_empty()).cloned()
         };
         match file {
-            Some(file) => file.read(number.max(file.first)),
-            None => Ok(Batch::unreadable(number, 0)),
+            Some(file) => file.read(number.max(file.first), Way::Forward, part),
+            None => Ok(Batch::empty(number..number)),
         }
     }
 
     /// Reads the record of that number, if there is one.
     pub fn read_one(&self, number: u32) -> io::Result<Batch> {
+        self.read_one_part(number, Part::Whole)
+    }
+
+    /// The same, so much of it.
+    pub fn read_one_part(&self, number: u32, part: Part) -> io::Result<Batch> {
         let file = {
             let files = reading(&self.files);
             let at = files.partition_point(|file| file.numbers().end <= number);
             files.get(at).filter(|file| file.first <= number).cloned()
         };
         match file {
-            Some(file) => file.read_one(number),
-            None => Ok(Batch::unreadable(number, 0)),
+            Some(file) => file.read(number, Way::One, part),
+            None => Ok(Batch::empty(number..number)),
         }
     }
 
     /// Reads backward: records that end with that number (or the last before it).
     pub fn read_back(&self, number: u32) -> io::Result<Batch> {
+        self.read_back_part(number, Part::Whole)
+    }
+
+    /// The same, of each record so much.
+    pub fn read_back_part(&self, number: u32, part: Part) -> io::Result<Batch> {
         let file = {
             let files = reading(&self.files);
             let at = files.partition_point(|file| file.first <= number);
             files[..at].iter().rev().find(|file| !file.numbers().is_empty()).cloned()
         };
         match file {
-            Some(file) => file.read_back(number.min(file.numbers().end - 1)),
-            None => Ok(Batch::unreadable(0, 0)),
+            Some(file) => file.read(number.min(file.numbers().end - 1), Way::Back, part),
+            None => Ok(Batch::default()),
         }
     }
+}
+
+/// Which neighbours are read with a record, where that takes more than they are worth by themselves.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Forward,
+    One,
+    Back,
 }
 
 /// Records that a step backward through an active file brings in.
@@ -213,7 +250,7 @@ impl JournalFile {
     pub fn version(&self) -> u16 {
         match self.form() {
             Form::Log(log) => log.header.version,
-            Form::Sealed(segment) => segment.header.version,
+            Form::Sealed(segment) => segment.header().version,
         }
     }
 
@@ -229,38 +266,56 @@ impl JournalFile {
         *writing(&self.form) = form;
     }
 
-    /// The numbers of its records.
+    /// Puts other files in the place of those of its form, and `change` says of which form it then is; nobody reads it meanwhile.
+    pub fn exchange<E>(&self, change: impl FnOnce() -> Result<Form, E>) -> Result<(), E> {
+        let mut form = writing(&self.form);
+        *form = change()?;
+        Ok(())
+    }
+
+    /// The numbers that it stands for.
     pub fn numbers(&self) -> Range<u32> {
-        let records = match &*reading(&self.form) {
+        let span = match &*reading(&self.form) {
+            Form::Log(log) => log.records(),
+            Form::Sealed(segment) => segment.span(),
+        };
+        self.first..self.first.saturating_add(span)
+    }
+
+    /// Records that are kept.
+    pub fn records(&self) -> u32 {
+        match &*reading(&self.form) {
             Form::Log(log) => log.records(),
             Form::Sealed(segment) => segment.records(),
+        }
+    }
+
+    /// Shows all its records, block by block, without their dialogues.
+    pub fn each_summary(&self, mut see: impl FnMut(&Batch)) -> io::Result<()> {
+        let numbers = self.numbers();
+        let mut at = numbers.start;
+        while at < numbers.end {
+            let batch = self.read(at, Way::Forward, Part::Summary)?;
+            see(&batch);
+            at = batch.numbers().end.max(at.saturating_add(1));
+        }
+        Ok(())
+    }
+
+    fn read(&self, number: u32, way: Way, part: Part) -> io::Result<Batch> {
+        let index = number - self.first;
+        let log = match &*reading(&self.form) {
+            // Read with the lock held: see `exchange`.
+            Form::Sealed(segment) => return segment.read(index, part),
+            Form::Log(log) => log.clone(),
         };
-        self.first..self.first.saturating_add(records)
-    }
-
-    fn read(&self, number: u32) -> io::Result<Batch> {
-        match self.form() {
-            Form::Log(log) => log.read(number - self.first, u32::MAX),
-            Form::Sealed(segment) => segment.read(number - self.first),
-        }
-    }
-
-    fn read_back(&self, number: u32) -> io::Result<Batch> {
-        match self.form() {
-            Form::Log(log) => {
-                let last = number - self.first;
-                let first = last.saturating_sub(STEP_BACK - 1);
-                log.read(first, last - first + 1)
+        match way {
+            Way::Forward => log.read(index, u32::MAX, part),
+            Way::One => log.read(index, 1, part),
+            Way::Back => {
+                let first = index.saturating_sub(STEP_BACK - 1);
+                log.read(first, index - first + 1, part)
             }
-            Form::Sealed(segment) => segment.read(number - self.first),
-        }
-    }
-
-    /// Reads one record, with neighbours only where they come for nothing.
-    fn read_one(&self, number: u32) -> io::Result<Batch> {
-        match self.form() {
-            Form::Log(log) => log.read(number - self.first, 1),
-            Form::Sealed(segment) => segment.read(number - self.first),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The keeper thread: seals finished files and removes old days, in its own time.
+//! The keeper thread: seals finished files and removes what is no longer to be kept, in its own time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::locks::locked;
 use super::log::Log;
 use super::marks;
 use super::queue::Ticket;
-use super::retention;
+use super::retention::Retention;
 use super::seal::{self, LeftOpen};
 use super::search::Search;
 use crate::trace::{Record, RecordKind, WallMicros, stored};
@@ -28,12 +28,13 @@ const LOST: &str = "no record of the reply to end-of-data could be stored";
 pub(super) struct Keeper {
     live: Arc<Live>,
     appender: Appender,
+    retention: Retention,
     retry_at: Option<Instant>,
 }
 
 impl Keeper {
     pub fn new(live: Arc<Live>, appender: Appender) -> Self {
-        Self { live, appender, retry_at: None }
+        Self { retention: Retention::new(live.clone()), live, appender, retry_at: None }
     }
 
     pub fn run(mut self) {
@@ -51,13 +52,23 @@ impl Keeper {
     }
 
     fn round(&mut self) {
+        {
+            let _held = locked(&self.live.keeping);
+            self.retention.remove_old(self.appender.now());
+        }
         if self.retry_at.is_none_or(|at| at <= Instant::now()) {
             self.retry_at = None;
             self.seal_finished();
         }
         self.merge_runs();
-        let _held = locked(&self.live.keeping);
-        retention::apply(&self.live, self.appender.now());
+        // After sealing, which makes files smaller; and before it where it wanted for space.
+        let has_room = {
+            let _held = locked(&self.live.keeping);
+            self.retention.apply(self.appender.now())
+        };
+        if has_room && self.retry_at.take().is_some() {
+            self.seal_finished();
+        }
     }
 
     /// Merges index runs, as many as there are worth it.
@@ -84,7 +95,7 @@ impl Keeper {
     }
 
     fn seal_finished(&mut self) {
-        for day in self.live.journal.days() {
+        'days: for day in self.live.journal.days() {
             for file in day.files() {
                 let Form::Log(log) = file.form() else { continue };
                 // What is left of a damaged file is for people to look at; what somebody removed stays removed.
@@ -94,18 +105,24 @@ impl Keeper {
                 if self.live.keeper.is_closed() {
                     return;
                 }
-                self.seal(&day, &file, &log);
+                if !self.seal(&day, &file, &log) {
+                    // The chain of the next file begins where this one's ends.
+                    continue 'days;
+                }
             }
         }
     }
 
-    fn seal(&mut self, day: &DayJournal, file: &JournalFile, log: &Arc<Log>) {
+    /// Seals a file; whether that succeeded.
+    fn seal(&mut self, day: &DayJournal, file: &JournalFile, log: &Arc<Log>) -> bool {
         let version = log.header.version;
         let _held = locked(&self.live.keeping);
         if let Err(error) = seal::seal(day, file, log, |left_open| self.keep_open(version, left_open)) {
             tracing::error!(file = %log.path.display(), %error, "a journal file could not be sealed; it is tried again");
             self.retry_at = Some(Instant::now() + RETRY);
+            return false;
         }
+        true
     }
 
     /// Marks whose record has not come are written once more, into the file that is active now; whether that succeeded.

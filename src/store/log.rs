@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::batch::{Batch, Slot};
+use super::batch::{Batch, Dialogue, Part, Slot};
 use super::frame::{self, Frame, NoFrame};
 use super::locks::{reading, writing};
 use super::marks::OpenMarks;
-use crate::trace::{RecordId, RecordKind};
+use crate::trace::{RecordId, RecordKind, stored};
 
 const MAGIC: &[u8; 8] = b"rscopelg";
 /// Version of the file format, apart from that of the records in it.
@@ -43,7 +43,7 @@ pub enum NoLog {
     Short,
     #[error("its header is damaged")]
     Header,
-    #[error("its format is {found}; this build reads {FORMAT}: use the relayscope that wrote it")]
+    #[error("its format is {found}; this build reads {FORMAT}: use a newer relayscope")]
     Format { found: u16 },
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -250,13 +250,13 @@ impl Log {
     }
 
     /// Records from `index` on, as many as one read brings in; empty beyond the end.
-    pub fn read(&self, index: u32, most: u32) -> io::Result<Batch> {
+    pub fn read(&self, index: u32, most: u32, part: Part) -> io::Result<Batch> {
         let number = self.header.first.saturating_add(index);
         let (starts, end) = {
             let extent = reading(&self.extent);
             let from = index as usize;
             let Some(&start) = extent.starts.get(from) else {
-                return Ok(Batch::new(self.header.version, number, Vec::new(), Vec::new()));
+                return Ok(Batch::empty(number..number));
             };
             let after = extent.starts[from..].partition_point(|&at| (at - start) as usize <= READ_OCTETS);
             let count = after.clamp(1, (most as usize).max(1));
@@ -266,8 +266,10 @@ impl Log {
         let start = u64::from(starts.first().copied().unwrap_or_default());
         let mut octets = vec![0; end.saturating_sub(start) as usize];
         self.file.read_exact_at(&mut octets, start)?;
-        let slots = starts.iter().map(|&at| self.slot(&octets, (u64::from(at) - start) as usize)).collect();
-        Ok(Batch::new(self.header.version, number, octets, slots))
+        let dialogue = if part == Part::Whole { Dialogue::Here } else { Dialogue::LeftOut };
+        let slot = |(number, &at): (u32, &u32)| self.slot(number, dialogue, &octets, (u64::from(at) - start) as usize);
+        let slots = (number..).zip(&starts).filter_map(slot).collect();
+        Ok(Batch::new(self.header.version, number..number.saturating_add(starts.len() as u32), octets, slots))
     }
 
     /// Copies what can be read now: the header and whole frames.
@@ -313,14 +315,15 @@ impl Log {
         Ok(())
     }
 
-    fn slot(&self, octets: &[u8], at: usize) -> Option<Slot> {
-        match frame::parse(self.header.salt, octets.get(at..)?) {
-            Ok(frame) => Some(Slot { kind: frame.kind, octets: at + frame.len() - frame.octets.len()..at + frame.len() }),
-            Err(error) => {
-                tracing::error!(file = %self.path.display(), %error, "a journal frame that was whole before is damaged");
-                None
-            }
-        }
+    fn slot(&self, number: u32, dialogue: Dialogue, octets: &[u8], at: usize) -> Option<Slot> {
+        let damaged = |error: &dyn std::fmt::Display| {
+            tracing::error!(file = %self.path.display(), %error, "a journal frame that was whole before is damaged");
+        };
+        let frame = frame::parse(self.header.salt, octets.get(at..)?).inspect_err(|error| damaged(error)).ok()?;
+        let (summary, timeline) = stored::split(frame.kind, frame.octets).inspect_err(|error| damaged(error)).ok()?;
+        let start = at + frame.len() - frame.octets.len();
+        let until = start + summary.len();
+        Some(Slot { number, kind: frame.kind, summary: start..until, timeline: until..until + timeline.len(), dialogue })
     }
 }
 

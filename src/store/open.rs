@@ -17,6 +17,9 @@ pub enum OpenError {
     InUse { dir: PathBuf, pid: u32 },
     #[error("{dir}: the store is in use by another process")]
     InUseBySomebody { dir: PathBuf },
+    /// A file is whole, and of a format that this build doesn't read.
+    #[error("{path}: {why}")]
+    Format { path: PathBuf, why: String },
     #[error("{path}: {error}")]
     Form { path: PathBuf, error: DecodeError },
     #[error("{path}: {error}")]

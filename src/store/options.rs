@@ -29,8 +29,14 @@ pub struct Options {
     pub cache_octets: u64,
     /// Days kept; 0: all.
     pub keep_days: u32,
-    /// Octets kept; 0: all. The oldest days go first.
+    /// Days for which what failed is kept; 0: as long as everything else.
+    pub keep_failures_days: u32,
+    /// Days for which dialogues are kept; 0: as long as their records.
+    pub keep_dialogues_days: u32,
+    /// Octets kept; 0: all. See [`super::retention`] for what goes first.
     pub keep_octets: u64,
+    /// Octets that the file system is to have free; 0: none.
+    pub keep_free_octets: u64,
 }
 
 impl Options {
@@ -44,7 +50,10 @@ impl Options {
             segment_octets: 64 << 20,
             cache_octets: 64 << 20,
             keep_days: 30,
+            keep_failures_days: 0,
+            keep_dialogues_days: 0,
             keep_octets: 0,
+            keep_free_octets: 0,
         }
     }
 }

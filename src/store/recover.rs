@@ -10,10 +10,11 @@ use std::time::Duration;
 use super::day::Day;
 use super::journal::{Form, Journal, JournalFile};
 use super::locks::locked;
-use super::log::{Damage, HEADER, Log, NoLog};
+use super::log::{Damage, HEADER, Log, NoLog, Scan};
 use super::marks::OpenMarks;
 use super::open::OpenError;
-use super::segment::{NoSegment, Segment, unfinished};
+use super::segment::Segment;
+use super::settle::settle;
 use super::staging::{self, Leftover};
 use crate::trace::{Mark, WallMicros, stored};
 
@@ -64,13 +65,13 @@ pub(super) fn load(dir: &Path, now: WallMicros) -> Result<Loaded, OpenError> {
     let mut marks = OpenMarks::default();
     let mut report = RecoveryReport::default();
     for day in days(dir)? {
-        let files = files(&dir.join(day.to_string()).join("journal"), &mut report)?;
+        let files = settle(&dir.join(day.to_string()).join("journal"), &mut report)?;
         let day = journal.day_or_new(day);
         for found in files {
-            if let Some(file) = open_file(&found, &mut marks, &mut report) {
+            if let Some(file) = open_file(&found, &mut marks, &mut report)? {
                 // What this build can't read it must not add to, nor call empty.
                 stored::readable(file.version()).map_err(|error| OpenError::Form { path: found.path.clone(), error })?;
-                report.records += u64::from(file.numbers().end - file.numbers().start);
+                report.records += u64::from(file.records());
                 day.add(Arc::new(file));
             }
         }
@@ -154,54 +155,34 @@ pub(super) fn files_of(dir: &Path) -> Result<Vec<Found>, OpenError> {
     Ok(found)
 }
 
-/// The journal files of a day that count: of one that is there in both forms, the sealed one if it is whole.
-fn files(dir: &Path, report: &mut RecoveryReport) -> Result<Vec<Found>, OpenError> {
-    let mut kept: Vec<Found> = Vec::new();
-    for next in files_of(dir)? {
-        // The process died while sealing; the active form is still there.
-        let _ = fs::remove_file(unfinished(&next.path.with_extension("seg")));
-        match kept.last() {
-            Some(log) if log.file == next.file => match Segment::open(next.path.clone()) {
-                Ok(_) => {
-                    let _ = fs::remove_file(&log.path);
-                    kept.pop();
-                    kept.push(next);
-                }
-                Err(error) => report.unreadable.push((next.path, error.to_string())),
-            },
-            _ => kept.push(next),
+/// Opens a file; `None` if there is nothing in it that can be read, which the report says.
+fn open_file(found: &Found, marks: &mut OpenMarks, report: &mut RecoveryReport) -> Result<Option<JournalFile>, OpenError> {
+    let why = if found.sealed {
+        match Segment::open(found.path.clone()) {
+            Ok(segment) => return Ok(Some(JournalFile::new(found.file, segment.header().first, Form::Sealed(Arc::new(segment))))),
+            Err(error) if error.is_format() => return Err(OpenError::Format { path: found.path.clone(), why: error.to_string() }),
+            Err(error) => error.to_string(),
         }
-    }
-    Ok(kept)
-}
-
-fn open_file(found: &Found, marks: &mut OpenMarks, report: &mut RecoveryReport) -> Option<JournalFile> {
-    let opened = if found.sealed { open_sealed(found) } else { open_log(found, marks, report) };
-    match opened {
-        Ok(file) => file,
-        Err(why) => {
-            report.unreadable.push((found.path.clone(), why));
-            None
+    } else {
+        match Log::open(found.path.clone(), marks) {
+            Ok((log, scan)) => return Ok(take_in(found, log, scan, report)),
+            // The process died before the header was whole: there was never a record in it.
+            Err(NoLog::Short) => {
+                let octets = fs::metadata(&found.path).map_or(0, |metadata| metadata.len());
+                report.torn.push((found.path.clone(), octets));
+                let _ = fs::remove_file(&found.path);
+                return Ok(None);
+            }
+            Err(error @ NoLog::Format { .. }) => return Err(OpenError::Format { path: found.path.clone(), why: error.to_string() }),
+            Err(error) => error.to_string(),
         }
-    }
-}
-
-fn open_sealed(found: &Found) -> Result<Option<JournalFile>, String> {
-    let segment = Segment::open(found.path.clone()).map_err(|error: NoSegment| error.to_string())?;
-    Ok(Some(JournalFile::new(found.file, segment.header.first, Form::Sealed(Arc::new(segment)))))
-}
-
-fn open_log(found: &Found, marks: &mut OpenMarks, report: &mut RecoveryReport) -> Result<Option<JournalFile>, String> {
-    let (log, scan) = match Log::open(found.path.clone(), marks) {
-        // The process died before the header was whole: there was never a record in it.
-        Err(NoLog::Short) => {
-            let octets = fs::metadata(&found.path).map_or(0, |metadata| metadata.len());
-            report.torn.push((found.path.clone(), octets));
-            let _ = fs::remove_file(&found.path);
-            return Ok(None);
-        }
-        opened => opened.map_err(|error| error.to_string())?,
     };
+    report.unreadable.push((found.path.clone(), why));
+    Ok(None)
+}
+
+/// Puts an active file in order that a dead process left.
+fn take_in(found: &Found, log: Log, scan: Scan, report: &mut RecoveryReport) -> Option<JournalFile> {
     if scan.torn > 0 {
         report.torn.push((found.path.clone(), scan.torn));
         if let Err(error) = log.cut_to_end() {
@@ -210,10 +191,10 @@ fn open_log(found: &Found, marks: &mut OpenMarks, report: &mut RecoveryReport) -
     }
     if log.end() == HEADER as u64 {
         let _ = fs::remove_file(&found.path);
-        return Ok(None);
+        return None;
     }
     report.damage.extend(scan.damage);
-    Ok(Some(JournalFile::new(found.file, log.header.first, Form::Log(Arc::new(log)))))
+    Some(JournalFile::new(found.file, log.header.first, Form::Log(Arc::new(log))))
 }
 
 /// What recovery has done so far: it goes on in the index thread.

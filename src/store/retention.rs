@@ -1,33 +1,240 @@
-//! Which days are kept: so many days, so many octets; the oldest go first, today never.
+//! What is kept for how long. When days are over, and when space runs out, things go in the order of their worth: first the dialogues of
+//! the oldest days, then what went well (if failures are to be kept longer), then whole days. Today is never touched.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::day::Day;
+use super::journal::{DayJournal, Form};
 use super::live::Live;
+use super::options::Options;
+use super::thin;
 use crate::trace::WallMicros;
 
 /// A day being removed has this added to its name, so that a crash leaves no half of a day behind.
 const REMOVED: &str = "removed";
 
+/// A day as retention sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    day: Day,
+    octets: u64,
+    dialogues: u64,
+    /// There is a sealed file from which nothing was left out yet, and can be.
+    is_whole: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    DropDialogues(Day),
+    /// Leave out all but failures.
+    Thin(Day),
+    Remove(Day),
+}
+
 /// Removes what is beyond the limits.
-pub(super) fn apply(live: &Live, now: WallMicros) {
-    let options = &live.options;
-    if options.keep_days == 0 && options.keep_octets == 0 {
-        return;
+pub(super) struct Retention {
+    live: Arc<Live>,
+    /// Files, by day and number, that can't be thinned: they are damaged, and left to people.
+    unthinnable: BTreeSet<(Day, u32)>,
+}
+
+impl Retention {
+    pub fn new(live: Arc<Live>) -> Self {
+        Self { live, unthinnable: BTreeSet::new() }
     }
-    let days: Vec<_> =
-        live.journal.days().iter().map(|day| (day.day, if options.keep_octets == 0 { 0 } else { octets_in(&day.dir) })).collect();
-    for day in expired(&days, Day::of(now), options.keep_days, options.keep_octets) {
-        live.journal.forget(day);
-        live.index.forget(day);
-        let dir = options.dir.join(day.to_string());
-        let aside = dir.with_extension(REMOVED);
-        match fs::rename(&dir, &aside).and_then(|()| fs::remove_dir_all(&aside)) {
-            Ok(()) => tracing::info!(%day, "a day of traces was removed: it is beyond what is kept"),
-            Err(error) => tracing::error!(%day, %error, "a day of traces could not be removed"),
+
+    /// Removes days that are beyond what is kept of anything: nothing else need be done with them.
+    pub fn remove_old(&mut self, now: WallMicros) {
+        let Options { keep_days, keep_failures_days, .. } = self.live.options;
+        if keep_days == 0 && keep_failures_days == 0 {
+            return;
+        }
+        let held = |day: &Arc<DayJournal>| Held { day: day.day, octets: 0, dialogues: 0, is_whole: false };
+        let mut days: Vec<Held> = self.live.journal.days().iter().map(held).collect();
+        while let Some(Step::Remove(day)) = next_step(&days, Day::of(now), &self.live.options, false, &BTreeSet::new()) {
+            if !self.live.journal.day(day).is_some_and(|day| self.remove(&day)) {
+                break;
+            }
+            days.retain(|held| held.day != day);
         }
     }
+
+    /// Whether there is more room than before.
+    pub fn apply(&mut self, now: WallMicros) -> bool {
+        let live = self.live.clone();
+        let Options { keep_days, keep_failures_days, keep_dialogues_days, keep_octets, keep_free_octets, .. } = &live.options;
+        let days_limited = [keep_days, keep_failures_days, keep_dialogues_days].into_iter().any(|&days| days != 0);
+        if !days_limited && *keep_octets == 0 && *keep_free_octets == 0 {
+            return false;
+        }
+        let mut days: Vec<Held> = live.journal.days().iter().map(|day| self.held(day)).collect();
+        let mut excess = excess(&live.options, days.iter().map(|held| held.octets).sum());
+        let (mut failed, mut freed) = (BTreeSet::new(), 0);
+        while let Some(step) = next_step(&days, Day::of(now), &live.options, excess > 0, &failed) {
+            if live.keeper.is_closed() {
+                break;
+            }
+            let (Step::DropDialogues(day) | Step::Thin(day) | Step::Remove(day)) = step;
+            let done = match (step, live.journal.day(day)) {
+                (_, None) => false,
+                (Step::DropDialogues(_), Some(day)) => drop_dialogues(&day),
+                (Step::Thin(_), Some(day)) => self.thin(&day),
+                (Step::Remove(_), Some(day)) => self.remove(&day),
+            };
+            if !done {
+                failed.insert(step);
+            }
+            let left = live.journal.day(day).map(|day| self.held(&day));
+            if let Some(at) = days.iter().position(|held| held.day == day) {
+                // A file system may take its time to give space back: what was freed is counted, not measured.
+                let gained = days[at].octets.saturating_sub(left.map_or(0, |left| left.octets));
+                (excess, freed) = (excess.saturating_sub(gained), freed + gained);
+                match left {
+                    Some(left) => days[at] = left,
+                    None => drop(days.remove(at)),
+                }
+            }
+        }
+        freed > 0
+    }
+
+    fn held(&self, day: &DayJournal) -> Held {
+        let mut held = Held { day: day.day, octets: octets_in(&day.dir), dialogues: 0, is_whole: false };
+        for file in day.files() {
+            if let Form::Sealed(segment) = file.form() {
+                held.dialogues += segment.dialogues_path().map_or(0, octets_of);
+                held.is_whole |= !segment.is_thinned() && !self.unthinnable.contains(&(day.day, file.file));
+            }
+        }
+        held
+    }
+
+    /// Leaves the successes out of all sealed files of a day; false if that can't be done now.
+    fn thin(&mut self, day: &DayJournal) -> bool {
+        let amended = match thin::amended_since(&self.live.journal, day.day) {
+            Ok(amended) => amended,
+            Err(error) => {
+                tracing::error!(day = %day.day, %error, "a day of traces could not be thinned out");
+                return false;
+            }
+        };
+        let (mut before, mut after, mut all) = (0, 0, true);
+        for file in day.files() {
+            let Form::Sealed(segment) = file.form() else { continue };
+            if segment.is_thinned() || self.unthinnable.contains(&(day.day, file.file)) {
+                continue;
+            }
+            if self.live.keeper.is_closed() {
+                all = false;
+                break;
+            }
+            match thin::thin(day, &file, &segment, &amended) {
+                Ok(()) => (before, after) = (before + segment.records(), after + file.records()),
+                Err(error) => {
+                    tracing::error!(file = %segment.path().display(), %error, "successes could not be left out of a journal file");
+                    if error.is_for_space() {
+                        all = false;
+                        break;
+                    }
+                    self.unthinnable.insert((day.day, file.file));
+                }
+            }
+        }
+        if before != after {
+            self.live.index.make_anew(day.day);
+            self.live.indexer.hurry();
+            tracing::info!(day = %day.day, records = before, kept = after, "only what failed is kept of a day of traces from now on");
+        }
+        all
+    }
+
+    fn remove(&self, day: &Arc<DayJournal>) -> bool {
+        let live = &self.live;
+        live.journal.forget(day.day);
+        live.index.forget(day.day);
+        let aside = day.dir.with_extension(REMOVED);
+        let moved = match fs::rename(&day.dir, &aside) {
+            // No room for another name.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => fs::remove_dir_all(&day.dir),
+            Err(error) => {
+                live.journal.remember(day.clone());
+                Err(error)
+            }
+            Ok(()) => fs::remove_dir_all(&aside),
+        };
+        match &moved {
+            Ok(()) => tracing::info!(day = %day.day, "a day of traces was removed: it is beyond what is kept"),
+            Err(error) => tracing::error!(day = %day.day, %error, "a day of traces could not be removed"),
+        }
+        moved.is_ok()
+    }
+}
+
+fn drop_dialogues(day: &DayJournal) -> bool {
+    let mut all = true;
+    for file in day.files() {
+        let Form::Sealed(segment) = file.form() else { continue };
+        let Some(path) = segment.dialogues_path() else { continue };
+        let dropped = file.exchange(|| match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(Form::Sealed(Arc::new(segment.without_dialogues()))),
+        });
+        if let Err(error) = dropped {
+            tracing::error!(file = %path.display(), %error, "dialogues could not be removed");
+            all = false;
+        }
+    }
+    tracing::info!(day = %day.day, "the dialogues of a day of traces were removed: they are beyond what is kept");
+    all
+}
+
+/// Octets that must go.
+fn excess(options: &Options, held: u64) -> u64 {
+    let over = if options.keep_octets == 0 { 0 } else { held.saturating_sub(options.keep_octets) };
+    let missing = match options.keep_free_octets {
+        0 => 0,
+        wanted => free_octets(&options.dir).map_or(0, |free| wanted.saturating_sub(free)),
+    };
+    over.max(missing)
+}
+
+/// What the file system has left for us; `None` if it doesn't say.
+fn free_octets(dir: &Path) -> Option<u64> {
+    let told = rustix::fs::statvfs(dir).ok()?;
+    Some(told.f_bavail.saturating_mul(told.f_frsize))
+}
+
+/// What has to go next, out of days in order.
+fn next_step(days: &[Held], today: Day, options: &Options, is_full: bool, failed: &BTreeSet<Step>) -> Option<Step> {
+    let newest = days.last()?.day;
+    let old: Vec<&Held> = days.iter().filter(|held| held.day < newest && held.day < today).collect();
+    let longest = if options.keep_failures_days == 0 { options.keep_days } else { options.keep_failures_days };
+    let is_beyond = |held: &Held, days: u32| days != 0 && today.number().saturating_sub(held.day.number()) > days;
+    let mut steps = old.iter().filter_map(|held| {
+        if is_beyond(held, longest) {
+            Some(Step::Remove(held.day))
+        } else if is_beyond(held, options.keep_days) && held.is_whole {
+            Some(Step::Thin(held.day))
+        } else if is_beyond(held, options.keep_dialogues_days) && held.dialogues > 0 {
+            Some(Step::DropDialogues(held.day))
+        } else {
+            None
+        }
+    });
+    if let Some(step) = steps.find(|step| !failed.contains(step)) {
+        return Some(step);
+    }
+    let mut steps = old.iter().filter(|held| held.dialogues > 0).map(|held| Step::DropDialogues(held.day)).chain(
+        old.iter()
+            .filter(|held| options.keep_failures_days != 0 && held.is_whole)
+            .map(|held| Step::Thin(held.day))
+            .chain(old.iter().map(|held| Step::Remove(held.day))),
+    );
+    steps.find(|step| is_full && !failed.contains(step))
 }
 
 /// Removes what an earlier removal left behind.
@@ -39,23 +246,6 @@ pub(super) fn sweep(dir: &Path) {
             let _ = fs::remove_dir_all(&path);
         }
     }
-}
-
-/// The days, out of days in order with their octets, that have to go.
-fn expired(days: &[(Day, u64)], today: Day, keep_days: u32, keep_octets: u64) -> Vec<Day> {
-    let mut total: u64 = days.iter().map(|(_, octets)| octets).sum();
-    let mut expired = Vec::new();
-    for (position, &(day, octets)) in days.iter().enumerate() {
-        let last = position + 1 == days.len();
-        let too_old = keep_days != 0 && today.number().saturating_sub(day.number()) > keep_days;
-        let too_much = keep_octets != 0 && total > keep_octets;
-        if last || day >= today || !(too_old || too_much) {
-            break;
-        }
-        total -= octets;
-        expired.push(day);
-    }
-    expired
 }
 
 /// Octets of all files below a directory.
@@ -71,20 +261,85 @@ pub(super) fn octets_in(dir: &Path) -> u64 {
         .sum()
 }
 
+/// Octets of a file.
+pub(super) fn octets_of(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |metadata| metadata.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_oldest_days_go_first_and_today_never() {
-        let day = |number: u64| Day::of(number * 86_400_000_000);
-        let days: Vec<_> = [10, 11, 14, 15].map(|number| (day(number), 100)).to_vec();
-        let today = day(15);
-        for (keep_days, keep_octets, gone) in
-            [(0, 0, 0), (30, 0, 0), (5, 0, 0), (4, 0, 1), (1, 0, 2), (0, 400, 0), (0, 399, 1), (0, 150, 3), (0, 1, 3), (4, 250, 2)]
-        {
-            let expected: Vec<_> = days.iter().take(gone).map(|(day, _)| *day).collect();
-            assert_eq!(expired(&days, today, keep_days, keep_octets), expected, "{keep_days} days, {keep_octets} octets");
+    fn day(number: u64) -> Day {
+        Day::of(number * 86_400_000_000)
+    }
+
+    /// All steps, as if each did what it should: dialogues are a third of a day, failures a tenth.
+    fn steps(days: &[u64], today: u64, options: &Options) -> Vec<Step> {
+        let mut days: Vec<_> = days.iter().map(|&no| Held { day: day(no), octets: 100, dialogues: 33, is_whole: true }).collect();
+        let mut steps = Vec::new();
+        loop {
+            let held = days.iter().map(|held| held.octets).sum::<u64>();
+            let is_full = options.keep_octets != 0 && held > options.keep_octets;
+            let Some(step) = next_step(&days, day(today), options, is_full, &BTreeSet::new()) else { return steps };
+            steps.push(step);
+            let (Step::DropDialogues(of) | Step::Thin(of) | Step::Remove(of)) = step;
+            let held = days.iter_mut().find(|held| held.day == of).unwrap();
+            match step {
+                Step::DropDialogues(_) => (held.octets, held.dialogues) = (held.octets - held.dialogues, 0),
+                Step::Thin(_) => (held.octets, held.dialogues, held.is_whole) = (held.octets / 10, held.dialogues / 10, false),
+                Step::Remove(_) => days.retain(|held| held.day != of),
+            }
         }
+    }
+
+    #[track_caller]
+    fn check(options: Options, expected: &[Step]) {
+        assert_eq!(steps(&[10, 11, 14, 15], 15, &options), expected, "{options:?}");
+    }
+
+    fn options() -> Options {
+        Options { keep_days: 0, ..Options::new("/nowhere") }
+    }
+
+    #[test]
+    fn days_go_by_age_and_today_never() {
+        use Step::{DropDialogues, Remove, Thin};
+        check(options(), &[]);
+        check(Options { keep_days: 5, ..options() }, &[]);
+        check(Options { keep_days: 4, ..options() }, &[Remove(day(10))]);
+        check(Options { keep_days: 3, keep_failures_days: 4, ..options() }, &[Remove(day(10)), Thin(day(11))]);
+        check(Options { keep_days: 1, keep_failures_days: 9, ..options() }, &[Thin(day(10)), Thin(day(11))]);
+        check(Options { keep_dialogues_days: 1, ..options() }, &[DropDialogues(day(10)), DropDialogues(day(11))]);
+        let all = Options { keep_dialogues_days: 1, keep_days: 3, keep_failures_days: 4, ..options() };
+        check(all, &[Remove(day(10)), Thin(day(11)), DropDialogues(day(11))]);
+    }
+
+    #[test]
+    fn space_is_made_by_dialogues_first_then_successes_then_days() {
+        use Step::{DropDialogues, Remove, Thin};
+        let budget = |octets, keep_failures_days| Options { keep_octets: octets, keep_failures_days, ..options() };
+        check(budget(400, 0), &[]);
+        check(budget(399, 0), &[DropDialogues(day(10))]);
+        let dialogues = [DropDialogues(day(10)), DropDialogues(day(11)), DropDialogues(day(14))];
+        check(budget(301, 0), &dialogues);
+        check(budget(300, 0), &[dialogues.as_slice(), &[Remove(day(10))]].concat());
+        check(budget(1, 0), &[dialogues.as_slice(), &[Remove(day(10)), Remove(day(11)), Remove(day(14))]].concat());
+        check(budget(241, 99), &[dialogues.as_slice(), &[Thin(day(10))]].concat());
+        check(budget(120, 99), &[dialogues.as_slice(), &[Thin(day(10)), Thin(day(11)), Thin(day(14))]].concat());
+        let thinned = [Thin(day(10)), Thin(day(11)), Thin(day(14)), Remove(day(10))];
+        check(budget(117, 99), &[dialogues.as_slice(), &thinned].concat());
+    }
+
+    #[test]
+    fn what_can_not_be_done_is_passed_over() {
+        let held = |no| Held { day: day(no), octets: 100, dialogues: 0, is_whole: true };
+        let options = Options { keep_failures_days: 99, ..options() };
+        let failed = BTreeSet::from([Step::Thin(day(10))]);
+        let next = |days: &[Held], failed| next_step(days, day(15), &options, true, failed);
+        assert_eq!(next(&[held(10), held(11), held(15)], &failed), Some(Step::Thin(day(11))));
+        assert_eq!(next(&[held(10), held(15)], &failed), Some(Step::Remove(day(10))));
+        assert_eq!(next(&[held(15)], &failed), None);
+        assert_eq!(next(&[], &failed), None);
     }
 }

@@ -1,27 +1,24 @@
-//! Turns a finished active file into a sealed one: the same records, a fifth of the octets.
+//! Turns a finished active file into a sealed pair: the same records, a fifth of the octets.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::blocks::{NoSegment, SegmentHeader};
 use super::frame::Frame;
 use super::journal::{DayJournal, Form, JournalFile, segment_path};
 use super::log::Log;
-use super::segment::{self, BLOCK_OCTETS, Footer, FooterBlock, HEADER, NoSegment, Segment, SegmentHeader};
-use crate::trace::{RecordId, RecordKind};
-
-/// Higher levels cost more time than they save octets.
-const LEVEL: i32 = 3;
+use super::pair::{Chains, PairWriter};
+use super::segment::{Segment, dialogues_path, unfinished};
+use crate::trace::{RecordId, RecordKind, stored};
 
 /// Why a file stays as it is for now.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unsealed {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("the footer does not encode: {0}")]
-    Footer(#[from] postcard::Error),
     #[error("what was written does not read back: {0}")]
     ReadBack(#[from] NoSegment),
     #[error("{found} of {expected} records were written")]
@@ -33,33 +30,35 @@ pub(super) enum Unsealed {
 /// Marks, in their stored form, that no transaction followed within the file.
 pub(super) type LeftOpen = BTreeMap<RecordId, Vec<u8>>;
 
-/// Writes the sealed form beside the active one, lets `keep` save the marks it leaves out, and only then puts it in place.
+/// Writes the sealed form beside the active one, lets `keep` save the marks it leaves out, and only then puts it in place: the dialogues
+/// first, because summaries without dialogues mean that those were dropped.
 pub(super) fn seal(day: &DayJournal, file: &JournalFile, log: &Arc<Log>, keep: impl FnOnce(LeftOpen) -> bool) -> Result<(), Unsealed> {
     let path = segment_path(&day.dir, file.file);
-    let unfinished = segment::unfinished(&path);
-    let written = write(&unfinished, day.chain_before(file.file), log);
+    let written = write(&path, day.chains_before(file.file), log);
     let written = written.and_then(|left_open| if keep(left_open) { Ok(()) } else { Err(Unsealed::Marks) });
-    if let Err(error) = written {
-        let _ = fs::remove_file(&unfinished);
-        return Err(error);
-    }
-    fs::rename(&unfinished, &path)?;
+    let sealed = written.and_then(|()| read_back(&path, log.records()));
+    let sealed = match sealed {
+        Ok(sealed) => sealed,
+        Err(error) => {
+            PairWriter::clear(&path);
+            return Err(error);
+        }
+    };
+    let dialogues = dialogues_path(&path);
+    fs::rename(unfinished(&dialogues), &dialogues)?;
+    fs::rename(unfinished(&path), &path)?;
     sync_dir(&path)?;
-    let sealed = Segment::open(path.clone())?;
-    if sealed.records() != log.records() {
-        fs::remove_file(&path)?;
-        return Err(Unsealed::Records { found: sealed.records(), expected: log.records() });
-    }
-    file.become_form(Form::Sealed(Arc::new(sealed)));
+    file.become_form(Form::Sealed(Arc::new(sealed.renamed(path.clone()))));
     fs::remove_file(&log.path)?;
     sync_dir(&path)?;
     Ok(())
 }
 
-fn write(path: &Path, previous: [u8; 32], log: &Log) -> Result<LeftOpen, Unsealed> {
+fn write(path: &Path, previous: Chains, log: &Log) -> Result<LeftOpen, Unsealed> {
     let header = SegmentHeader { version: log.header.version, file: log.header.file, first: log.header.first };
-    let mut blocks = Blocks::begin(path, &header, previous)?;
+    let mut pair = PairWriter::begin(path, &header, previous, true)?;
     let mut open = LeftOpen::new();
+    let mut records = 0;
     log.each_frame(|frame: Frame<'_>| {
         match frame.kind {
             RecordKind::Mark => {
@@ -69,62 +68,30 @@ fn write(path: &Path, previous: [u8; 32], log: &Log) -> Result<LeftOpen, Unseale
             RecordKind::Transaction => drop(open.remove(&frame.id)),
             _ => {}
         }
-        blocks.add(frame.kind, frame.octets)
+        let (summary, timeline) = stored::split(frame.kind, frame.octets).map_err(io::Error::other)?;
+        pair.add(records, frame.kind, summary, timeline, timeline.len())?;
+        records += 1;
+        Ok(())
     })?;
-    blocks.end()?;
+    pair.end(records, None)?;
     Ok(open)
 }
 
-/// The blocks of a file in the making.
-struct Blocks {
-    out: BufWriter<File>,
-    compressor: zstd::bulk::Compressor<'static>,
-    raw: Vec<u8>,
-    records: u32,
-    footer: Footer,
+/// Opens the pair that was written for `path`, under the names it has until it is put in place.
+pub(super) fn open_unfinished(path: &Path, with_dialogues: bool) -> Result<Segment, NoSegment> {
+    let summaries = Segment::open(unfinished(path))?;
+    let dialogues = if with_dialogues { Some(summaries.find_dialogues(unfinished(&dialogues_path(path)))?) } else { None };
+    Ok(summaries.with_dialogues(dialogues))
 }
 
-impl Blocks {
-    fn begin(path: &Path, header: &SegmentHeader, previous: [u8; 32]) -> io::Result<Self> {
-        let mut out = BufWriter::with_capacity(256 << 10, File::create(path)?);
-        let header: [u8; HEADER] = header.encode();
-        out.write_all(&header)?;
-        let footer = Footer { blocks: Vec::new(), previous, chain: previous };
-        Ok(Self { out, compressor: zstd::bulk::Compressor::new(LEVEL)?, raw: Vec::with_capacity(2 * BLOCK_OCTETS), records: 0, footer })
-    }
-
-    fn add(&mut self, kind: RecordKind, octets: &[u8]) -> io::Result<()> {
-        segment::pack(kind, octets, &mut self.raw);
-        self.records += 1;
-        if self.raw.len() >= BLOCK_OCTETS { self.close_block() } else { Ok(()) }
-    }
-
-    fn close_block(&mut self) -> io::Result<()> {
-        if self.records == 0 {
-            return Ok(());
-        }
-        let packed = self.compressor.compress(&self.raw)?;
-        self.out.write_all(&packed)?;
-        self.footer.chain = segment::link(&self.footer.chain, &packed);
-        self.footer.blocks.push(FooterBlock {
-            packed: packed.len() as u32,
-            raw: self.raw.len() as u32,
-            records: self.records,
-            checksum: crc32c::crc32c(&packed),
-        });
-        self.raw.clear();
-        self.records = 0;
-        Ok(())
-    }
-
-    fn end(mut self) -> Result<(), Unsealed> {
-        self.close_block()?;
-        self.out.write_all(&self.footer.encode()?)?;
-        self.out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        Ok(())
+fn read_back(path: &Path, expected: u32) -> Result<Segment, Unsealed> {
+    let sealed = open_unfinished(path, true)?;
+    match sealed.records() {
+        found if found == expected => Ok(sealed),
+        found => Err(Unsealed::Records { found, expected }),
     }
 }
 
-fn sync_dir(path: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }

@@ -1,238 +1,305 @@
-//! A sealed journal file: the same records in compressed blocks, with a footer that says where each block is.
+//! A sealed part of the journal: the records' summaries in one file, their dialogues in another, which can be dropped.
 //!
-//! `header 32 | blocks | footer | footer length u32 | crc32c u32 | magic 8`. A block is a zstd frame over
-//! `length u32 | kind u8 | octets` of each record; the id is in the octets already. Each block has a checksum for reading, and
-//! all are chained by BLAKE3 from the file before, so that nothing can be taken out or changed in silence.
+//! A block of summaries holds of each record `kind u8 | numbers skipped | octets of the summary | octets of the timeline |
+//! summary`, numbers in LEB128, and is a zstd frame. The block of dialogues beside it holds the timelines of the same records,
+//! one after the other, as the continuation of that frame: what both say alike costs nothing twice.
 
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::batch::{Batch, Slot};
+use super::batch::{Batch, Dialogue, Part, Slot};
+use super::blocks::{Block, BlockFile, Chain, Content, NoSegment, SegmentHeader, link};
 use super::frame;
-use crate::trace::RecordKind;
+use crate::trace::{RecordKind, leb128, stored};
 
-const MAGIC: &[u8; 8] = b"rscopesg";
-const FORMAT: u16 = 1;
-pub(super) const HEADER: usize = 32;
-const TRAILER: usize = 16;
-/// Length and kind before each record in a block.
-const ITEM: usize = 5;
-/// A block is closed at this size: larger ones are a little smaller on disk, smaller ones are read faster.
-pub(super) const BLOCK_OCTETS: usize = 64 << 10;
+/// A zstd block without octets that ends a frame: where the frame goes on in the other file, it stands in that block's place.
+pub(super) const LAST: [u8; 3] = [1, 0, 0];
 
-/// A sealed file open for reading. It holds the block index but no descriptor: a store may have thousands of them.
-#[derive(Debug)]
+/// A sealed pair of files open for reading.
+#[derive(Debug, Clone)]
 pub(super) struct Segment {
-    pub path: PathBuf,
-    pub header: SegmentHeader,
-    /// End of the hash chain.
-    pub chain: [u8; 32],
-    /// End of the chain of the file before.
-    pub previous: [u8; 32],
-    blocks: Vec<Block>,
-    records: u32,
+    summaries: Arc<BlockFile>,
+    dialogues: Option<Arc<BlockFile>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SegmentHeader {
-    /// Version of the stored form of the records.
-    pub version: u16,
-    pub file: u32,
-    pub first: u32,
+/// Something wrong with one of the two files.
+#[derive(Debug)]
+pub(super) struct Flaw {
+    pub file: PathBuf,
+    pub offset: u64,
+    pub what: String,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Block {
-    offset: u32,
-    /// Index, within the file, of the first record.
-    first: u32,
-    raw: u32,
-    checksum: u32,
+/// `000016.dlg` beside `000016.seg`.
+pub(super) fn dialogues_path(summaries: &Path) -> PathBuf {
+    summaries.with_extension("dlg")
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Footer {
-    pub blocks: Vec<FooterBlock>,
-    pub previous: [u8; 32],
-    pub chain: [u8; 32],
+/// Where a file is written until it is whole.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unfinished");
+    name.into()
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct FooterBlock {
-    pub packed: u32,
-    pub raw: u32,
-    pub records: u32,
-    pub checksum: u32,
-}
-
-/// Why a file isn't a sealed journal file that this build reads.
-#[derive(Debug, thiserror::Error)]
-pub enum NoSegment {
-    #[error("its header is damaged")]
-    Header,
-    #[error("its format is {found}; this build reads {FORMAT}: use the relayscope that wrote it")]
-    Format { found: u16 },
-    #[error("its footer is damaged")]
-    Footer,
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-impl SegmentHeader {
-    pub fn encode(&self) -> [u8; HEADER] {
-        let mut octets = [0; HEADER];
-        octets[..8].copy_from_slice(MAGIC);
-        octets[8..10].copy_from_slice(&FORMAT.to_le_bytes());
-        octets[10..12].copy_from_slice(&self.version.to_le_bytes());
-        octets[12..16].copy_from_slice(&self.file.to_le_bytes());
-        octets[16..20].copy_from_slice(&self.first.to_le_bytes());
-        let checksum = crc32c::crc32c(&octets[..28]);
-        octets[28..].copy_from_slice(&checksum.to_le_bytes());
-        octets
-    }
-
-    fn decode(octets: &[u8; HEADER]) -> Result<Self, NoSegment> {
-        let u16_at = |at: usize| u16::from_le_bytes([octets[at], octets[at + 1]]);
-        let u32_at = |at: usize| u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]);
-        if &octets[..8] != MAGIC || u32_at(28) != crc32c::crc32c(&octets[..28]) {
-            return Err(NoSegment::Header);
-        }
-        match u16_at(8) {
-            FORMAT => Ok(Self { version: u16_at(10), file: u32_at(12), first: u32_at(16) }),
-            found => Err(NoSegment::Format { found }),
-        }
-    }
-}
-
-impl Footer {
-    /// The footer as it stands at the end of the file, trailer included.
-    pub fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
-        let mut octets = postcard::to_extend(self, Vec::new())?;
-        let length = (octets.len() as u32).to_le_bytes();
-        let checksum = crc32c::crc32c(&octets).to_le_bytes();
-        octets.extend_from_slice(&length);
-        octets.extend_from_slice(&checksum);
-        octets.extend_from_slice(MAGIC);
-        Ok(octets)
-    }
-}
-
-/// The chain's next link.
-pub(super) fn link(chain: &[u8; 32], packed: &[u8]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(chain).update(packed);
-    *hasher.finalize().as_bytes()
-}
-
-/// Appends a record to a block in the making.
-pub(super) fn pack(kind: RecordKind, octets: &[u8], block: &mut Vec<u8>) {
-    block.extend_from_slice(&(octets.len() as u32).to_le_bytes());
+/// Appends what stands of a record in a block of summaries.
+pub(super) fn pack(kind: RecordKind, skipped: u32, summary: &[u8], timeline_octets: usize, block: &mut Vec<u8>) {
     block.push(kind as u8);
-    block.extend_from_slice(octets);
+    leb128::put(block, u64::from(skipped));
+    leb128::put(block, summary.len() as u64);
+    leb128::put(block, timeline_octets as u64);
+    block.extend_from_slice(summary);
 }
 
 impl Segment {
+    /// Opens the summaries, and the dialogues if they are there and fit.
     pub fn open(path: PathBuf) -> Result<Self, NoSegment> {
-        let file = File::open(&path)?;
-        let mut header = [0; HEADER];
-        file.read_exact_at(&mut header, 0).map_err(|_| NoSegment::Header)?;
-        let header = SegmentHeader::decode(&header)?;
-        let (footer, end) = read_footer(&file)?;
-        let mut blocks = Vec::with_capacity(footer.blocks.len());
-        let (mut offset, mut first) = (HEADER as u32, 0u32);
-        for block in &footer.blocks {
-            blocks.push(Block { offset, first, raw: block.raw, checksum: block.checksum });
-            offset = offset.checked_add(block.packed).ok_or(NoSegment::Footer)?;
-            first = first.checked_add(block.records).ok_or(NoSegment::Footer)?;
+        let summaries = Arc::new(BlockFile::open(path, Content::Summaries)?);
+        let alone = Self { summaries, dialogues: None };
+        match alone.find_dialogues(dialogues_path(&alone.summaries.path)) {
+            Ok(dialogues) => Ok(Self { dialogues: Some(dialogues), ..alone }),
+            Err(error) if error.is_format() => Err(error),
+            Err(error) => {
+                if !error.is_absent() {
+                    tracing::error!(file = %dialogues_path(&alone.summaries.path).display(), %error, "dialogues of the journal can't be read");
+                }
+                Ok(alone)
+            }
         }
-        // One more than there are: every block ends where the next begins.
-        blocks.push(Block { offset, first, raw: 0, checksum: 0 });
-        if u64::from(offset) != end {
-            return Err(NoSegment::Footer);
-        }
-        Ok(Self { path, header, chain: footer.chain, previous: footer.previous, blocks, records: first })
     }
 
+    /// Opens a file of dialogues that must be those of these summaries.
+    pub fn find_dialogues(&self, path: PathBuf) -> Result<Arc<BlockFile>, NoSegment> {
+        let dialogues = BlockFile::open(path, Content::Dialogues)?;
+        let same_blocks = || {
+            let alike = |(one, other): (&Block, &Block)| one.first == other.first && one.records == other.records;
+            dialogues.blocks().len() == self.summaries.blocks().len() && self.summaries.blocks().iter().zip(dialogues.blocks()).all(alike)
+        };
+        let fits = dialogues.header == self.summaries.header && dialogues.of == Some(self.summaries.chain) && same_blocks();
+        if fits { Ok(Arc::new(dialogues)) } else { Err(NoSegment::Stray) }
+    }
+
+    /// The same files under the names that they have from now on.
+    pub fn renamed(self, path: PathBuf) -> Self {
+        let renamed = |file: Arc<BlockFile>, path| {
+            let mut file = Arc::unwrap_or_clone(file);
+            file.path = path;
+            Arc::new(file)
+        };
+        Self {
+            dialogues: self.dialogues.map(|dialogues| renamed(dialogues, dialogues_path(&path))),
+            summaries: renamed(self.summaries, path),
+        }
+    }
+
+    pub fn without_dialogues(&self) -> Self {
+        Self { summaries: self.summaries.clone(), dialogues: None }
+    }
+
+    pub fn with_dialogues(self, dialogues: Option<Arc<BlockFile>>) -> Self {
+        Self { dialogues, ..self }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.summaries.path
+    }
+
+    pub fn dialogues_path(&self) -> Option<&Path> {
+        self.dialogues.as_ref().map(|dialogues| dialogues.path.as_path())
+    }
+
+    pub fn header(&self) -> SegmentHeader {
+        self.summaries.header
+    }
+
+    /// Numbers that it stands for.
+    pub fn span(&self) -> u32 {
+        self.summaries.span
+    }
+
+    /// Records that are kept.
     pub fn records(&self) -> u32 {
-        self.records
+        self.summaries.records()
     }
 
-    pub fn blocks(&self) -> usize {
-        self.blocks.len().saturating_sub(1)
+    pub fn records_of(&self, kind: RecordKind) -> u32 {
+        self.summaries.kinds.get(kind as usize).copied().unwrap_or_default()
     }
 
-    /// The block with the record at `index`; empty beyond the end.
-    pub fn read(&self, index: u32) -> io::Result<Batch> {
-        let at = self.blocks.partition_point(|block| block.first <= index).saturating_sub(1);
-        if at >= self.blocks() {
-            return Ok(Batch::unreadable(self.header.first.saturating_add(index), 0));
+    /// Whether records have been left out.
+    pub fn is_thinned(&self) -> bool {
+        self.summaries.whole.is_some()
+    }
+
+    /// Where its hash chain begins.
+    pub fn previous(&self) -> Chain {
+        self.summaries.previous
+    }
+
+    /// Where the chain of the next file begins.
+    pub fn passed_on(&self) -> Chain {
+        self.summaries.passed_on()
+    }
+
+    /// Where the chain of the dialogues begins, and where that of the next file's.
+    pub fn dialogues_chain(&self) -> Option<(Chain, Chain)> {
+        self.dialogues.as_ref().map(|dialogues| (dialogues.previous, dialogues.passed_on()))
+    }
+
+    /// The records around `index`; none beyond the end.
+    pub fn read(&self, index: u32, part: Part) -> io::Result<Batch> {
+        let at = self.summaries.blocks().partition_point(|block| block.first <= index).saturating_sub(1);
+        let numbers = self.numbers(at);
+        if index >= self.span() || at >= self.summaries.blocks().len() {
+            return Ok(Batch::empty(numbers));
         }
-        match File::open(&self.path) {
-            Ok(file) => self.read_block(&file, at),
+        match self.read_block(at, part) {
+            Ok(batch) => Ok(batch),
             // Somebody removed it, perhaps retention just now: there is nothing to read and nothing to say.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let (block, next) = (self.blocks[at], self.blocks[at + 1]);
-                Ok(Batch::unreadable(self.header.first.saturating_add(block.first), next.first - block.first))
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Batch::empty(numbers)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let offset = self.summaries.blocks().get(at).map(|block| block.offset);
+                tracing::error!(file = %self.path().display(), offset, %error, "a block of the journal is damaged");
+                Ok(Batch::empty(numbers))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Reads one block; a damaged one yields the right count of unreadable records.
-    fn read_block(&self, file: &File, at: usize) -> io::Result<Batch> {
-        let (block, next) = (self.blocks[at], self.blocks[at + 1]);
-        let number = self.header.first.saturating_add(block.first);
-        match self.unpack(file, at) {
-            Ok((_, octets)) => {
-                let slots = slots(&octets, next.first - block.first);
-                Ok(Batch::new(self.header.version, number, octets, slots))
-            }
-            Err(error) => {
-                tracing::error!(file = %self.path.display(), offset = block.offset, %error, "a block of the journal is damaged");
-                Ok(Batch::unreadable(number, next.first - block.first))
-            }
-        }
+    /// Shows the records block by block, whole as far as they are kept.
+    pub fn each_batch(&self, mut see: impl FnMut(&Batch) -> io::Result<()>) -> io::Result<()> {
+        (0..self.summaries.blocks().len()).try_for_each(|at| see(&self.read_block(at, Part::Whole)?))
     }
 
-    /// A block's octets, packed and unpacked.
-    fn unpack(&self, file: &File, at: usize) -> io::Result<(Vec<u8>, Vec<u8>)> {
-        let (block, next) = (self.blocks[at], self.blocks[at + 1]);
-        let mut packed = vec![0; (next.offset - block.offset) as usize];
-        file.read_exact_at(&mut packed, u64::from(block.offset))?;
-        if crc32c::crc32c(&packed) != block.checksum {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the checksum does not match"));
-        }
-        let octets = decompress(&packed, block.raw as usize)?;
-        Ok((packed, octets))
+    /// The numbers that a block stands for; without any block, all.
+    fn numbers(&self, at: usize) -> Range<u32> {
+        let first = |at: usize| self.summaries.blocks().get(at).map_or(self.span(), |block| block.first);
+        let start = if at == 0 { 0 } else { first(at) };
+        let day = |index: u32| self.header().first.saturating_add(index);
+        day(start)..day(first(at + 1))
     }
 
-    /// Reads every block and follows the chain; the first thing that is wrong, and where.
-    pub fn verify(&self) -> io::Result<Result<[u64; RecordKind::ALL.len()], (u64, String)>> {
-        let file = File::open(&self.path)?;
-        let mut chain = self.previous;
+    fn read_block(&self, at: usize, part: Part) -> io::Result<Batch> {
+        let block = self.summaries.blocks().get(at).ok_or(io::ErrorKind::InvalidData)?;
+        let mut packed = Vec::new();
+        self.summaries.read_packed(&File::open(&self.summaries.path)?, block, &mut packed)?;
+        let dialogues = self.dialogues.as_deref().filter(|_| part == Part::Whole);
+        let whole = dialogues.and_then(|dialogues| self.unpack_both(&packed, block, dialogues, at));
+        let (octets, dialogue) = match whole {
+            Some(octets) => (octets, Dialogue::Here),
+            None if part == Part::Summary => (decompress(&packed, block.raw as usize)?, Dialogue::LeftOut),
+            None => (decompress(&packed, block.raw as usize)?, Dialogue::Dropped),
+        };
+        let slots = self.slots(block, &octets, dialogue).ok_or_else(|| damaged("its records are not what its footer says"))?;
+        Ok(Batch::new(self.header().version, self.numbers(at), octets, slots))
+    }
+
+    /// Summaries and timelines of a block; `None` if the latter are gone or damaged.
+    fn unpack_both(&self, summaries: &[u8], block: &Block, dialogues: &BlockFile, at: usize) -> Option<Vec<u8>> {
+        let other = dialogues.blocks().get(at)?;
+        let unpack = || {
+            let file = File::open(&dialogues.path)?;
+            let mut packed = Vec::with_capacity(summaries.len() + other.packed as usize);
+            packed.extend_from_slice(summaries.strip_suffix(&LAST).ok_or_else(|| damaged("the block of summaries does not end"))?);
+            dialogues.read_packed(&file, other, &mut packed)?;
+            decompress(&packed, block.raw as usize + other.raw as usize)
+        };
+        unpack()
+            .inspect_err(|error: &io::Error| {
+                if error.kind() != io::ErrorKind::NotFound {
+                    tracing::error!(file = %dialogues.path.display(), offset = other.offset, %error, "a block of dialogues is damaged");
+                }
+            })
+            .ok()
+    }
+
+    /// Where the records of a block are in its octets, if they are what the footer says.
+    fn slots(&self, block: &Block, octets: &[u8], dialogue: Dialogue) -> Option<Vec<Slot>> {
+        let mut slots = Vec::with_capacity(block.records as usize);
+        let (mut at, mut timeline, mut next) = (0, block.raw as usize, self.header().first.checked_add(block.first)?);
+        for _ in 0..block.records {
+            let (&kind, rest) = octets.get(at..block.raw as usize)?.split_first()?;
+            let kind = frame::kind_of(kind)?;
+            let (skipped, rest) = leb128::read(rest)?;
+            let (summary_octets, rest) = leb128::read(rest)?;
+            let (timeline_octets, rest) = leb128::read(rest)?;
+            let start = block.raw as usize - rest.len();
+            let summary = start..start.checked_add(usize::try_from(summary_octets).ok()?)?;
+            let until = timeline.checked_add(usize::try_from(timeline_octets).ok()?)?;
+            let number = next.checked_add(u32::try_from(skipped).ok()?)?;
+            at = summary.end;
+            let dialogue = match dialogue {
+                Dialogue::Dropped if !stored::has_lines(until - timeline) => Dialogue::LeftOut,
+                other => other,
+            };
+            slots.push(Slot { number, kind, summary, timeline: timeline..until, dialogue });
+            (timeline, next) = (until, number.checked_add(1)?);
+        }
+        let ends = at == block.raw as usize && (dialogue != Dialogue::Here || timeline == octets.len());
+        ends.then_some(slots)
+    }
+
+    /// Reads every block of both files and follows their chains: how many records of each kind there are, and what is wrong.
+    pub fn verify(&self) -> io::Result<([u64; RecordKind::ALL.len()], Vec<Flaw>)> {
         let mut kinds = [0; RecordKind::ALL.len()];
-        for at in 0..self.blocks() {
-            let (block, next) = (self.blocks[at], self.blocks[at + 1]);
-            let broken = |what: String| Ok(Err((u64::from(block.offset), what)));
-            match self.unpack(&file, at) {
-                Ok((packed, octets)) => {
-                    chain = link(&chain, &packed);
-                    for (index, slot) in slots(&octets, next.first - block.first).into_iter().enumerate() {
-                        let Some(slot) = slot else { return broken(format!("record {index} of the block has no readable octets")) };
-                        kinds[slot.kind as usize] += 1;
+        let mut flaws = self.summaries.flaws()?;
+        if let Some(dialogues) = &self.dialogues {
+            flaws.extend(dialogues.flaws()?);
+        }
+        // What a checksum has shown already is not told twice.
+        let sound = flaws.is_empty();
+        for (at, block) in self.summaries.blocks().iter().enumerate() {
+            match self.read_block(at, Part::Whole) {
+                Ok(batch) => {
+                    batch.slots().iter().for_each(|slot| kinds[slot.kind as usize] += 1);
+                    let lost = self.dialogues.as_ref().filter(|_| batch.slots().iter().any(|slot| slot.dialogue == Dialogue::Dropped));
+                    if let Some(dialogues) = lost.filter(|_| sound) {
+                        let offset = dialogues.blocks().get(at).map_or(0, |block| u64::from(block.offset));
+                        flaws.push(dialogues.flaw(offset, "a block does not continue that of the summaries".to_owned()));
                     }
                 }
-                Err(error) => return broken(error.to_string()),
+                Err(error) if sound => flaws.push(self.summaries.flaw(u64::from(block.offset), error.to_string())),
+                Err(_) => {}
             }
         }
-        let end = self.blocks.last().map_or(0, |block| u64::from(block.offset));
-        if chain == self.chain { Ok(Ok(kinds)) } else { Ok(Err((end, "the hash chain does not end where the footer says".to_owned()))) }
+        if sound && flaws.is_empty() && kinds != self.summaries.kinds.map(u64::from) {
+            flaws.push(self.summaries.flaw(0, "its records are not of the kinds that its footer says".to_owned()));
+        }
+        Ok((kinds, flaws))
     }
+}
+
+impl BlockFile {
+    fn flaw(&self, offset: u64, what: String) -> Flaw {
+        Flaw { file: self.path.clone(), offset, what }
+    }
+
+    /// Blocks whose checksum is wrong; if there are none, whether the hash chain holds.
+    fn flaws(&self) -> io::Result<Vec<Flaw>> {
+        let file = File::open(&self.path)?;
+        let (mut flaws, mut chain, mut packed) = (Vec::new(), self.previous, Vec::new());
+        let mut end = 0;
+        for block in self.blocks() {
+            packed.clear();
+            match self.read_packed(&file, block, &mut packed) {
+                Ok(()) => chain = link(&chain, &packed),
+                Err(error) => flaws.push(self.flaw(u64::from(block.offset), error.to_string())),
+            }
+            end = u64::from(block.offset) + u64::from(block.packed);
+        }
+        if flaws.is_empty() && chain != self.chain {
+            flaws.push(self.flaw(end, "the hash chain does not end where the footer says".to_owned()));
+        }
+        Ok(flaws)
+    }
+}
+
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 thread_local! {
@@ -241,41 +308,13 @@ thread_local! {
 }
 
 fn decompress(packed: &[u8], octets: usize) -> io::Result<Vec<u8>> {
-    DECOMPRESSOR.with_borrow_mut(|kept| match kept {
+    let unpacked = DECOMPRESSOR.with_borrow_mut(|kept| match kept {
         Some(decompressor) => decompressor.decompress(packed, octets),
         None => kept.insert(zstd::bulk::Decompressor::new()?).decompress(packed, octets),
-    })
-}
-
-fn read_footer(file: &File) -> Result<(Footer, u64), NoSegment> {
-    let length = file.metadata()?.len();
-    let trailer_at = length.checked_sub(TRAILER as u64).ok_or(NoSegment::Footer)?;
-    let mut trailer = [0; TRAILER];
-    file.read_exact_at(&mut trailer, trailer_at)?;
-    let [a, b, c, d, e, f, g, h, magic @ ..] = trailer;
-    let footer_length = u64::from(u32::from_le_bytes([a, b, c, d]));
-    let start = trailer_at.checked_sub(footer_length).filter(|_| magic == *MAGIC).ok_or(NoSegment::Footer)?;
-    let mut octets = vec![0; footer_length as usize];
-    file.read_exact_at(&mut octets, start)?;
-    if crc32c::crc32c(&octets) != u32::from_le_bytes([e, f, g, h]) {
-        return Err(NoSegment::Footer);
+    });
+    match unpacked {
+        Ok(unpacked) if unpacked.len() == octets => Ok(unpacked),
+        Ok(_) => Err(damaged("it is shorter than its footer says")),
+        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
     }
-    Ok((postcard::from_bytes(&octets).map_err(|_| NoSegment::Footer)?, start))
-}
-
-fn slots(octets: &[u8], records: u32) -> Vec<Option<Slot>> {
-    let mut at = 0;
-    let next = |at: &mut usize| {
-        let head: &[u8; ITEM] = octets.get(*at..)?.first_chunk()?;
-        let start = *at + ITEM;
-        let end = start + u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        *at = end;
-        Some(Slot { kind: frame::kind_of(head[4])?, octets: start..end }).filter(|_| end <= octets.len())
-    };
-    (0..records).map(|_| next(&mut at)).collect()
-}
-
-/// Where a file that is being sealed is written until it is whole.
-pub(super) fn unfinished(path: &Path) -> PathBuf {
-    path.with_extension("seg.unfinished")
 }

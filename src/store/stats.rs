@@ -1,6 +1,5 @@
 //! The store in numbers.
 
-use std::fs;
 use std::sync::atomic::Ordering;
 
 use super::day::Day;
@@ -8,7 +7,7 @@ use super::health::Health;
 use super::index;
 use super::journal::Form;
 use super::live::Live;
-use super::retention::octets_in;
+use super::retention::{octets_in, octets_of};
 
 /// The store in numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +17,13 @@ pub struct StoreStats {
     pub days: u64,
     pub oldest: Option<Day>,
     pub newest: Option<Day>,
+    /// The oldest day from which nothing was left out; of those before it, only failures are kept.
+    pub oldest_whole: Option<Day>,
+    /// The oldest day with dialogues.
+    pub oldest_dialogue: Option<Day>,
     pub journal_octets: u64,
+    /// Of these, octets of the dialogues of sealed files.
+    pub dialogue_octets: u64,
     pub index_octets: u64,
     pub active_files: u64,
     pub sealed_files: u64,
@@ -41,7 +46,10 @@ pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStat
         days: days.len() as u64,
         oldest: days.first().map(|day| day.day),
         newest: days.last().map(|day| day.day),
+        oldest_whole: None,
+        oldest_dialogue: None,
         journal_octets: 0,
+        dialogue_octets: 0,
         index_octets: 0,
         active_files: 0,
         sealed_files: 0,
@@ -54,19 +62,27 @@ pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStat
         health,
     };
     for day in &days {
+        let (mut whole, mut dialogues) = (true, false);
         for file in day.files() {
-            stats.records += u64::from(file.numbers().end - file.numbers().start);
+            stats.records += u64::from(file.records());
             match file.form() {
                 Form::Log(log) => {
                     stats.active_files += 1;
+                    dialogues = true;
                     stats.journal_octets += log.end();
                 }
                 Form::Sealed(segment) => {
                     stats.sealed_files += 1;
-                    stats.journal_octets += fs::metadata(&segment.path).map_or(0, |metadata| metadata.len());
+                    let dialogue_octets = segment.dialogues_path().map_or(0, octets_of);
+                    stats.journal_octets += octets_of(segment.path()) + dialogue_octets;
+                    stats.dialogue_octets += dialogue_octets;
+                    whole &= !segment.is_thinned();
+                    dialogues |= dialogue_octets > 0;
                 }
             }
         }
+        stats.oldest_whole = stats.oldest_whole.or(whole.then_some(day.day));
+        stats.oldest_dialogue = stats.oldest_dialogue.or(dialogues.then_some(day.day));
         stats.index_octets += octets_in(&index::dir(&live.options.dir, day.day));
         stats.runs += live.index.runs(day.day).len() as u64;
     }

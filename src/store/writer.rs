@@ -163,6 +163,8 @@ impl Writer {
         self.intake.decide(self.end, Some(&why));
         if let Some(live) = self.opening.live() {
             self.retire(&live);
+            // Perhaps the disk is full, and there is something to remove.
+            live.keeper.ring();
         }
     }
 

@@ -8,6 +8,7 @@ pub mod id;
 pub mod json;
 pub mod kept;
 pub mod kinds;
+pub mod leb128;
 mod packed;
 pub mod record;
 pub mod stored;

@@ -48,6 +48,15 @@ impl Record {
             Self::Mark(mark) => mark.id,
         }
     }
+
+    /// Says that the dialogue is no longer kept.
+    pub fn drop_dialogue(&mut self) {
+        match self {
+            Self::Transaction(transaction) => transaction.timeline = Timeline::dropped(),
+            Self::Session(session) => session.timeline = Timeline::dropped(),
+            Self::Amendment(_) | Self::Gap(_) | Self::Mark(_) => {}
+        }
+    }
 }
 
 /// Facts that every record of a process shares.
@@ -82,6 +91,7 @@ pub struct Transaction {
     pub phases: Phases,
     pub outcome: Outcome,
     pub flags: Vec<Flag>,
+    /// Last, so that it can be kept apart: see [`super::stored`].
     pub timeline: Timeline,
 }
 

@@ -1,12 +1,18 @@
 //! The stored form: postcard, one explicit decoder per version.
+//!
+//! A transaction or a session ends with its timeline, which is kept apart later: `summary | timeline | octets of the timeline u32`.
+//! Other kinds are a summary and nothing else.
 
 use thiserror::Error;
 
 use super::kinds::RecordKind;
 use super::record::{MarkView, Record};
+use super::timeline::Timeline;
 
 /// Version of the stored form written by this build; it stands in every file's header.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
+/// Octets behind a timeline that say how long it is.
+const LENGTH: usize = 4;
 
 #[derive(Debug, Error)]
 pub enum DecodeError {
@@ -19,6 +25,8 @@ pub enum DecodeError {
     UnknownVersion { found: u16 },
     #[error("record kind {kind} has no stored form yet")]
     UnknownKind { kind: RecordKind },
+    #[error("the record's octets do not end with the length of its timeline")]
+    Length,
     #[error("the record's octets do not decode: {0}")]
     Malformed(#[from] postcard::Error),
 }
@@ -29,8 +37,8 @@ pub enum DecodeError {
 /// Only if postcard refuses a value, which none of the record types can bring about.
 pub fn encode(record: &Record, out: Vec<u8>) -> Result<Vec<u8>, postcard::Error> {
     match record {
-        Record::Transaction(it) => postcard::to_extend(it, out),
-        Record::Session(it) => postcard::to_extend(it, out),
+        Record::Transaction(it) => Ok(with_length(postcard::to_extend(it, out)?, &it.timeline)),
+        Record::Session(it) => Ok(with_length(postcard::to_extend(it, out)?, &it.timeline)),
         Record::Amendment(it) => postcard::to_extend(it, out),
         Record::Gap(it) => postcard::to_extend(it, out),
         Record::Mark(it) => postcard::to_extend(it, out),
@@ -45,13 +53,59 @@ pub fn encode_mark(mark: &MarkView<'_>, out: Vec<u8>) -> Result<Vec<u8>, postcar
     postcard::to_extend(mark, out)
 }
 
+fn with_length(mut out: Vec<u8>, timeline: &Timeline) -> Vec<u8> {
+    out.extend_from_slice(&(timeline.stored_octets() as u32).to_le_bytes());
+    out
+}
+
+/// The octets of a record's summary and those of its timeline; the latter are none for kinds without one.
+///
+/// # Errors
+/// The octets are no record's of that kind.
+pub fn split(kind: RecordKind, octets: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
+    if !has_timeline(kind) {
+        return Ok((octets, &[]));
+    }
+    let (both, length) = octets.split_last_chunk::<LENGTH>().ok_or(DecodeError::Length)?;
+    let at = both.len().checked_sub(u32::from_le_bytes(*length) as usize).ok_or(DecodeError::Length)?;
+    Ok(both.split_at(at))
+}
+
+/// Whether records of that kind end with a timeline.
+pub fn has_timeline(kind: RecordKind) -> bool {
+    matches!(kind, RecordKind::Transaction | RecordKind::Session)
+}
+
 /// Reads a record of the given version and kind.
 ///
 /// # Errors
 /// A version or kind this build doesn't know, or octets that don't decode.
 pub fn decode(version: u16, kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
     readable(version)?;
-    decode_v2(kind, octets)
+    let (summary, timeline) = split(kind, octets)?;
+    decode_parts(version, kind, summary, timeline)
+}
+
+/// Reads a record whose timeline lies apart; without one, it has an empty timeline.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_parts(version: u16, kind: RecordKind, summary: &[u8], timeline: &[u8]) -> Result<Record, DecodeError> {
+    readable(version)?;
+    let octets = match timeline {
+        [] if has_timeline(kind) => [summary, EMPTY_TIMELINE].concat(),
+        [] => return decode_v3(kind, summary),
+        timeline => [summary, timeline].concat(),
+    };
+    decode_v3(kind, &octets)
+}
+
+/// A timeline without a line.
+const EMPTY_TIMELINE: &[u8] = &[0, 0];
+
+/// Whether a timeline of so many octets has any lines.
+pub fn has_lines(timeline_octets: usize) -> bool {
+    timeline_octets > EMPTY_TIMELINE.len()
 }
 
 /// Whether this build reads records of that version.
@@ -60,14 +114,14 @@ pub fn decode(version: u16, kind: RecordKind, octets: &[u8]) -> Result<Record, D
 /// It doesn't, and why.
 pub fn readable(version: u16) -> Result<(), DecodeError> {
     match version {
-        2 => Ok(()),
-        // 1 was written by builds before the first release, and by none after.
-        0 | 1 => Err(DecodeError::UnknownVersion { found: version }),
+        VERSION => Ok(()),
+        // 1 and 2 were written by builds before the first release, and by none after.
+        0..VERSION => Err(DecodeError::UnknownVersion { found: version }),
         newer => Err(DecodeError::Newer { found: newer }),
     }
 }
 
-fn decode_v2(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
+fn decode_v3(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
     Ok(match kind {
         RecordKind::Transaction => Record::Transaction(postcard::from_bytes(octets)?),
         RecordKind::Session => Record::Session(postcard::from_bytes(octets)?),
@@ -76,4 +130,22 @@ fn decode_v2(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
         RecordKind::Mark => Record::Mark(postcard::from_bytes(octets)?),
         RecordKind::Incident | RecordKind::Audit | RecordKind::Log => return Err(DecodeError::UnknownKind { kind }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_timeline_is_what_it_is_taken_for() {
+        assert_eq!(postcard::to_stdvec(&Timeline::default()).unwrap(), EMPTY_TIMELINE);
+    }
+
+    #[test]
+    fn octets_that_are_no_record_do_not_split() {
+        for octets in [&[][..], &[1, 2, 3], &[9, 1, 0, 0], &[9, 9, 3, 0, 0, 0], &[0xFF; 12]] {
+            assert!(matches!(split(RecordKind::Transaction, octets), Err(DecodeError::Length)), "{octets:?}");
+            assert_eq!(split(RecordKind::Gap, octets).unwrap(), (octets, &[][..]));
+        }
+    }
 }

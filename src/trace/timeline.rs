@@ -1,13 +1,16 @@
 //! The dialogue of both legs on one clock, redacted and bounded: packed into one run of octets while it goes on, because there is a line
 //! for every command and reply of every message.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::kinds::{Flow, Leg};
+use super::leb128;
 use super::packed::Packed;
 
 /// Every command and reply of both legs, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Timeline {
     /// A line: head octet, µs since the line before (LEB128), octets of text (LEB128), text in UTF-8.
     packed: Packed,
@@ -16,6 +19,36 @@ pub struct Timeline {
     pub cut: u32,
     /// Time of the last line.
     last_us: u64,
+    dropped: bool,
+}
+
+/// What is stored of it: the rest follows from the lines.
+#[derive(Deserialize)]
+struct Stored {
+    packed: Packed,
+    cut: u32,
+}
+
+impl Serialize for Timeline {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut stored = serializer.serialize_struct("Timeline", 2)?;
+        stored.serialize_field("packed", &self.packed)?;
+        stored.serialize_field("cut", &self.cut)?;
+        stored.end()
+    }
+}
+
+impl From<Stored> for Timeline {
+    fn from(Stored { packed, cut }: Stored) -> Self {
+        let (mut lines, mut last_us) = (0u32, 0u64);
+        let mut rest = packed.0.as_slice();
+        while let Some((head, since, _, behind)) = next(rest) {
+            lines = lines.saturating_add(if head & RELAYED == 0 { 1 } else { 2 });
+            last_us = last_us.saturating_add(since);
+            rest = behind;
+        }
+        Self { packed, lines, cut, last_us, dropped: false }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +69,21 @@ const OUT: u8 = 2;
 const RELAYED: u8 = 4;
 
 impl Timeline {
+    /// Stands for a dialogue that is no longer kept, though its record is.
+    pub fn dropped() -> Self {
+        Self { dropped: true, ..Self::default() }
+    }
+
+    pub fn is_dropped(&self) -> bool {
+        self.dropped
+    }
+
+    /// Octets that postcard makes of it.
+    pub(super) fn stored_octets(&self) -> usize {
+        let packed = self.packed.0.len();
+        leb128::octets(packed as u64) + packed + leb128::octets(u64::from(self.cut))
+    }
+
     /// Adds a line.
     pub fn push(&mut self, t_us: u64, leg: Leg, flow: Flow, text: &str) {
         let head = if leg == Leg::Upstream { UPSTREAM } else { 0 } | if flow == Flow::Out { OUT } else { 0 };
@@ -57,8 +105,8 @@ impl Timeline {
         }
         octets.push(head);
         // The clock of a session doesn't run backwards; where it seems to, the line stands at the moment of the one before.
-        number(octets, t_us.saturating_sub(self.last_us));
-        number(octets, text.len() as u64);
+        leb128::put(octets, t_us.saturating_sub(self.last_us));
+        leb128::put(octets, text.len() as u64);
         octets.extend_from_slice(text.as_bytes());
         self.last_us = self.last_us.max(t_us);
     }
@@ -80,10 +128,7 @@ impl Timeline {
             if let Some(line) = second.take() {
                 return Some(line);
             }
-            let (&head, behind) = rest.split_first()?;
-            let (since, behind) = read_number(behind)?;
-            let (length, behind) = read_number(behind)?;
-            let (text, behind) = behind.split_at_checked(usize::try_from(length).ok()?)?;
+            let (head, since, text, behind) = next(rest)?;
             let text = std::str::from_utf8(text).ok()?;
             rest = behind;
             t_us = t_us.saturating_add(since);
@@ -95,24 +140,13 @@ impl Timeline {
     }
 }
 
-/// Unsigned LEB128.
-fn number(octets: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        octets.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    octets.push(value as u8);
-}
-
-fn read_number(octets: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0u64;
-    for (at, &octet) in octets.iter().enumerate().take(10) {
-        value |= u64::from(octet & 0x7f) << (7 * at);
-        if octet < 0x80 {
-            return Some((value, octets.get(at + 1..)?));
-        }
-    }
-    None
+/// The first of some lines: head, µs since the line before, text; and the lines behind it.
+fn next(lines: &[u8]) -> Option<(u8, u64, &[u8], &[u8])> {
+    let (&head, behind) = lines.split_first()?;
+    let (since, behind) = leb128::read(behind)?;
+    let (length, behind) = leb128::read(behind)?;
+    let (text, behind) = behind.split_at_checked(usize::try_from(length).ok()?)?;
+    Some((head, since, text, behind))
 }
 
 #[cfg(test)]
@@ -151,14 +185,17 @@ mod tests {
                 expected.push(Line { t_us, leg, flow, text: text.as_str() });
             }
             prop_assert_eq!(timeline.lines().collect::<Vec<_>>(), expected);
+            timeline.cut = pushed.len() as u32 * 77;
             let stored = postcard::to_stdvec(&timeline).unwrap();
+            prop_assert_eq!(stored.len(), timeline.stored_octets());
             prop_assert_eq!(postcard::from_bytes::<Timeline>(&stored).unwrap(), timeline);
         }
 
         #[test]
         fn no_octets_panic(octets in prop::collection::vec(any::<u8>(), 0..200)) {
-            let timeline = Timeline { packed: Packed(octets), ..Timeline::default() };
-            prop_assert!(timeline.lines().count() <= 400);
+            let timeline = Timeline::from(Stored { packed: Packed(octets), cut: 0 });
+            prop_assert!(timeline.lines().count() <= timeline.len());
+            prop_assert!(timeline.len() <= 400);
         }
     }
 }

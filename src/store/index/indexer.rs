@@ -11,6 +11,7 @@ use super::columns::numbers_of;
 use super::growing::{GrowingRun, Room};
 use super::terms::Terms;
 use super::{SharedRun, columns};
+use crate::store::batch::Part;
 use crate::store::cursor::Cursor;
 use crate::store::day::Day;
 use crate::store::intake::Appender;
@@ -132,7 +133,7 @@ impl Indexer {
         }
         let Some(day) = self.next_day() else { return Ok(self.caught_up()) };
         let from = self.reached.get(&day.day).copied().unwrap_or_default();
-        let batch = day.read(from)?;
+        let batch = day.read_part(from, Part::Summary)?;
         let numbers = batch.numbers();
         if numbers.is_empty() {
             return Ok(Step::Stuck);

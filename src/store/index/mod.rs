@@ -1,7 +1,7 @@
 //! The index as a reader sees it: per day, runs that lie side by side; stored ones, and the newest still in memory.
 //!
 //! Reading order: [`terms`] (what a record is found by), [`growing`] (a run in memory), [`writer`] and [`file`] (a run on disk, of
-//! [`page`]s and [`columns`]), [`merge`] (many runs become one), [`catalog`] (which of them count), `indexer` (who makes them), [`lookup`]
+//! [`page`]s and [`columns`]), [`merge`] (many runs become one), [`shelf`] and [`catalog`] (which of them count), `indexer` (who makes them), [`lookup`]
 //! (what is asked of a run).
 
 pub mod catalog;
@@ -9,6 +9,7 @@ pub mod columns;
 pub mod file;
 pub mod growing;
 pub mod indexer;
+mod ledger;
 pub mod lookup;
 pub mod merge;
 mod open_files;
@@ -192,6 +193,11 @@ impl Index {
         }
         let from = broken.entry(day).or_insert(first);
         *from = (*from).min(first);
+    }
+
+    /// Has the indexer make a day's index anew, because the journal of that day is another now.
+    pub fn make_anew(&self, day: Day) {
+        locked(&self.broken).insert(day, 0);
     }
 
     pub fn broken_days(&self) -> BTreeMap<Day, u32> {

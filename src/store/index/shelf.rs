@@ -1,4 +1,4 @@
-//! The stored runs of each day: what the catalog says, checked against what lies there at the start.
+//! The stored runs of each day, as they were found at the start, and as they come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use super::catalog::{self, Catalog, CatalogError};
 use super::file::read_footer;
+use super::ledger::Ledger;
 use super::writer::RunMeta;
 use super::{dir, run_path};
 use crate::store::day::Day;
@@ -20,8 +20,7 @@ const LINGER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Shelf {
     store_dir: PathBuf,
-    /// `None`: it can't be opened at present.
-    catalog: Mutex<Option<Catalog>>,
+    ledger: Ledger,
     /// In order and side by side, from the first record of each day on.
     runs: RwLock<BTreeMap<Day, Vec<Arc<RunMeta>>>>,
     merged: Mutex<Vec<(Instant, PathBuf)>>,
@@ -32,52 +31,48 @@ pub struct Shelf {
 impl Shelf {
     /// Finds the runs of the days of a journal that are in order; what else lies there is removed.
     pub fn open(store_dir: &Path, days: &[Arc<DayJournal>]) -> Self {
-        let (catalog, catalog_was_lost) = open_catalog(store_dir);
-        let noted = catalog.as_ref().and_then(|catalog| catalog.runs().ok()).unwrap_or_default();
+        let (ledger, noted) = Ledger::open(store_dir);
         let mut shelf = Self {
             store_dir: store_dir.to_owned(),
-            catalog: Mutex::new(catalog),
+            ledger,
             runs: RwLock::default(),
             merged: Mutex::default(),
             lost: BTreeSet::new(),
-            catalog_was_lost,
+            catalog_was_lost: noted.was_lost,
         };
         let mut by_day: BTreeMap<Day, Vec<RunMeta>> = BTreeMap::new();
-        noted.into_iter().for_each(|(day, run)| by_day.entry(day).or_default().push(run));
+        noted.runs.into_iter().for_each(|(day, run)| by_day.entry(day).or_default().push(run));
         for day in days {
-            shelf.take_in(day, by_day.remove(&day.day));
+            shelf.take_in(day, by_day.remove(&day.day).unwrap_or_default());
         }
         // Days that were removed while the catalog couldn't be written.
-        by_day.keys().for_each(|&day| shelf.note(|catalog| catalog.forget(day, 0)));
+        by_day.keys().for_each(|&day| shelf.ledger.forget(day, 0));
         shelf
     }
 
-    fn take_in(&mut self, day: &DayJournal, noted: Option<Vec<RunMeta>>) {
+    /// The files count; the catalog only spares reading what each says of itself.
+    fn take_in(&mut self, day: &DayJournal, noted: Vec<RunMeta>) {
         remove_unfinished(&self.store_dir, day.day);
         let files = run_files(&self.store_dir, day.day);
-        let is_noted = noted.is_some();
-        // A catalog that knows nothing of the day was lost: the files speak for themselves.
-        let runs =
-            noted.unwrap_or_else(|| files.iter().filter_map(|(path, ..)| Some(read_footer(&File::open(path).ok()?).ok()?.meta)).collect());
-        let all = runs.len();
-        let is_sound = |run: &RunMeta| {
-            run.damage == day.damage()
-                && run.end() <= day.end()
-                && files.iter().any(|&(_, first, end)| (first, end) == (run.first, run.end()))
+        let known = |first: u32, end: u32| noted.iter().find(|run| (run.first, run.end()) == (first, end)).cloned();
+        let meta = |(path, first, end): &(PathBuf, u32, u32)| {
+            known(*first, *end)
+                .or_else(|| Some(read_footer(&File::open(path).ok()?).ok()?.meta).filter(|run| (run.first, run.end()) == (*first, *end)))
         };
-        let runs = in_order(runs, is_sound, |from, until| day.is_hole(from..until));
+        let is_sound = |run: &RunMeta| run.damage == day.damage() && run.end() <= day.end();
+        let runs = in_order(files.iter().filter_map(meta).collect(), is_sound, |from, until| day.is_hole(from..until));
         let until = runs.last().map_or(0, RunMeta::end);
-        if is_noted && runs.len() < all || !is_noted && until < files.iter().map(|file| file.2).max().unwrap_or(0) {
+        if noted.iter().any(|run| run.end() > until) || files.iter().any(|&(.., end)| end > until) {
             self.lost.insert(day.day);
-            self.note(|catalog| catalog.forget(day.day, until));
         }
         for (path, first, end) in &files {
             if !runs.iter().any(|run| (run.first, run.end()) == (*first, *end)) {
                 let _ = fs::remove_file(path);
             }
         }
-        if !is_noted {
-            runs.iter().for_each(|run| self.note(|catalog| catalog.put(day.day, run, &[])));
+        if runs != noted {
+            self.ledger.forget(day.day, 0);
+            runs.iter().for_each(|run| self.ledger.put(day.day, run.clone(), Vec::new()));
         }
         writing(&self.runs).insert(day.day, runs.into_iter().map(Arc::new).collect());
     }
@@ -111,7 +106,7 @@ impl Shelf {
         runs.insert(at, run.clone());
         drop(all);
         let firsts: Vec<u32> = instead_of.iter().map(|run| run.first).collect();
-        self.note(|catalog| catalog.put(day, &run, &firsts));
+        self.ledger.put(day, RunMeta::clone(&run), firsts);
         let merged = instead_of.iter().map(|run| (Instant::now(), run_path(&self.store_dir, day, run.first, run.end())));
         locked(&self.merged).extend(merged);
         true
@@ -126,7 +121,7 @@ impl Shelf {
             }
             None => Vec::new(),
         };
-        self.note(|catalog| catalog.forget(day, gone.first().map_or(from, |run| run.first)));
+        self.ledger.forget(day, gone.first().map_or(from, |run| run.first));
         for run in gone {
             let _ = fs::remove_file(run_path(&self.store_dir, day, run.first, run.end()));
         }
@@ -134,7 +129,7 @@ impl Shelf {
 
     pub fn forget(&self, day: Day) {
         writing(&self.runs).remove(&day);
-        self.note(|catalog| catalog.forget(day, 0));
+        self.ledger.forget(day, 0);
     }
 
     /// Removes the files of runs that were merged a while ago.
@@ -146,55 +141,6 @@ impl Shelf {
             }
             waits
         });
-    }
-
-    /// Changes the catalog. It only says what the files say: a failure costs the next start some time, and nothing else.
-    fn note(&self, change: impl Fn(&Catalog) -> Result<(), CatalogError>) {
-        let mut catalog = locked(&self.catalog);
-        if catalog.is_none() {
-            *catalog = Catalog::open(&self.store_dir).ok();
-            // It missed what was changed meanwhile.
-            if let Some(opened) = catalog.as_ref().filter(|opened| self.write_all(opened).is_ok()) {
-                let _ = change(opened);
-                return;
-            }
-        }
-        if let Some(Err(error)) = catalog.as_ref().map(change) {
-            tracing::warn!(%error, "the catalog of the index can't be written; it is tried again with the next run");
-            // Sled refuses everything after an error until it is opened anew.
-            *catalog = None;
-        }
-    }
-
-    fn write_all(&self, catalog: &Catalog) -> Result<(), CatalogError> {
-        let all = reading(&self.runs);
-        for (&day, runs) in all.iter() {
-            catalog.forget(day, 0)?;
-            runs.iter().try_for_each(|run| catalog.put(day, run, &[]))?;
-        }
-        Ok(())
-    }
-}
-
-/// The catalog, or `None` if it can't be opened at present; and whether it was broken and begun anew.
-fn open_catalog(store_dir: &Path) -> (Option<Catalog>, bool) {
-    let opened = Catalog::open(store_dir).and_then(|catalog| catalog.runs().map(|_| catalog));
-    match opened {
-        Ok(catalog) => (Some(catalog), false),
-        Err(error) if error.is_passing() => {
-            tracing::warn!(%error, "the catalog of the index can't be opened at present: the run files are asked themselves");
-            (None, false)
-        }
-        Err(error) => match catalog::move_aside(store_dir) {
-            Ok(aside) => {
-                tracing::error!(%error, aside = %aside.display(), "the catalog of the index is broken: it was moved aside and is made anew from the run files");
-                (Catalog::open(store_dir).ok(), true)
-            }
-            Err(aside) => {
-                tracing::error!(%error, %aside, "the catalog of the index is broken and could not be moved aside");
-                (None, true)
-            }
-        },
     }
 }
 

@@ -41,15 +41,27 @@ fn every_flipped_octet_of_a_sealed_file_is_found() {
     sealed(&store);
     store.close();
     assert!(check(room.path()).unwrap().problems.is_empty());
-    let sealed = room.journal().into_iter().find(|path| path.extension().is_some_and(|ext| ext == "seg")).unwrap();
-    let octets = std::fs::read(&sealed).unwrap();
-    for offset in (0..octets.len()).step_by(97) {
-        flip(&sealed, offset);
-        let report = check(room.path()).unwrap();
-        assert!(report.problems.iter().any(|problem| problem.file == sealed && problem.loses_records), "octet {offset}");
-        assert!(!report.is_sound());
-        std::fs::write(&sealed, &octets).unwrap();
+    for extension in ["seg", "dlg"] {
+        let file = sealed_files(&room, extension).remove(0);
+        let octets = std::fs::read(&file).unwrap();
+        for offset in (0..octets.len()).step_by(61) {
+            flip(&file, offset);
+            let report = check(room.path()).unwrap();
+            assert!(report.problems.iter().any(|problem| problem.file == file && problem.loses_records), "{extension}, octet {offset}");
+            assert!(!report.is_sound());
+            std::fs::write(&file, &octets).unwrap();
+        }
     }
+    // Damaged dialogues cost nothing else.
+    let dialogues = sealed_files(&room, "dlg").remove(0);
+    flip(&dialogues, 100);
+    let store = room.store();
+    let found = everything(&store);
+    assert_eq!(found.len(), 40);
+    assert_eq!(without_dialogue(&found[0]), without_dialogue(&samples::transaction(0)));
+    assert_eq!(found[39], samples::transaction(39));
+    store.close();
+    let sealed = sealed_files(&room, "seg").remove(0);
     // A damaged block costs its records; the others keep their numbers.
     flip(&sealed, 100);
     let store = room.store();
@@ -68,11 +80,16 @@ fn a_sealed_file_that_was_exchanged_breaks_the_chain() {
     }
     sealed(&store);
     store.close();
-    let files: Vec<_> = room.journal().into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "seg")).collect();
+    let files = sealed_files(&room, "seg");
     assert!(files.len() > 2, "{files:?}");
+    let whole = room.crashed_copy();
     std::fs::copy(&files[1], &files[2]).unwrap();
     let report = check(room.path()).unwrap();
     assert!(report.problems.iter().any(|problem| problem.what.contains("chain")), "{report:?}");
+    let dialogues = sealed_files(&whole, "dlg");
+    std::fs::copy(&dialogues[1], &dialogues[2]).unwrap();
+    let report = check(whole.path()).unwrap();
+    assert!(report.problems.iter().any(|problem| problem.what.contains("does not belong")), "{report:?}");
 }
 
 #[test]

@@ -172,3 +172,27 @@ fn a_closed_store_takes_nothing_more() {
     assert!(appender.is_stored(ticket), "what was taken is written at the end");
     assert!(matches!(appender.append(&samples::transaction(2)), Err(AppendError::Closed)));
 }
+
+#[test]
+fn a_disk_that_fills_is_relieved_of_old_days_at_once() {
+    let Some(disk) = SmallDisk::mount(12_288) else { return };
+    let mut room = room_on(&disk);
+    (room.options.segment_octets, room.options.keep_free_octets) = (256 << 10, 1 << 20);
+    let store = room.store();
+    put(&store, &transactions(0..3000));
+    room.advance(Duration::from_secs(86_400));
+    put(&store, &transactions(3000..3001));
+    sealed(&store);
+    assert_eq!(store.stats().unwrap().days, 2);
+    // Somebody else takes all that is left.
+    let mut ballast = std::fs::File::create(disk.0.path().join("ballast")).unwrap();
+    while std::io::Write::write_all(&mut ballast, &[0; 4096]).is_ok() {}
+    let (_, lost) = fill(&store, 4000);
+    assert!(lost > 0);
+    // The keeper would look by itself after ten minutes.
+    until(|| store.health().is_ok());
+    assert_eq!(store.stats().unwrap().days, 1);
+    put(&store, &transactions(100_000..100_001));
+    assert_eq!(find(&store, message_id(100_000)), transactions(100_000..100_001));
+    std::fs::remove_file(disk.0.path().join("ballast")).unwrap();
+}

@@ -7,6 +7,8 @@ mod import;
 mod index;
 mod model;
 mod recovery;
+mod retention;
+mod sealing;
 mod store;
 
 use std::future::poll_fn;
@@ -137,6 +139,28 @@ fn until(what: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "it never came about");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// The sealed files with that extension, in order.
+fn sealed_files(room: &Room, extension: &str) -> Vec<std::path::PathBuf> {
+    room.journal().into_iter().filter(|path| path.extension().is_some_and(|ext| ext == extension)).collect()
+}
+
+fn timeline(record: &Record) -> Option<&Timeline> {
+    match record {
+        Record::Transaction(it) => Some(&it.timeline),
+        Record::Session(it) => Some(&it.timeline),
+        _ => None,
+    }
+}
+
+/// The record as it reads when its dialogue is gone.
+fn without_dialogue(record: &Record) -> Record {
+    let mut record = record.clone();
+    if timeline(&record).is_some_and(|timeline| !timeline.is_empty()) {
+        record.drop_dialogue();
+    }
+    record
 }
 
 /// Waits until all finished files are sealed.

@@ -43,6 +43,7 @@ impl From<&record::Transaction> for Transaction {
             flags: flags(&it.flags),
             timeline: lines(&it.timeline),
             timeline_cut: it.timeline.cut,
+            timeline_dropped: it.timeline.is_dropped(),
         }
     }
 }
@@ -71,6 +72,7 @@ impl From<&record::Session> for Session {
             flags: flags(&it.flags),
             timeline: lines(&it.timeline),
             timeline_cut: it.timeline.cut,
+            timeline_dropped: it.timeline.is_dropped(),
         }
     }
 }

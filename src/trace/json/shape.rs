@@ -14,6 +14,10 @@ fn is_zero(value: &u32) -> bool {
     *value == 0
 }
 
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// One mail transaction: MAIL FROM to the reply that ended it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Transaction {
@@ -46,6 +50,9 @@ pub struct Transaction {
     /// Lines of the timeline that did not fit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub timeline_cut: u32,
+    /// The timeline was kept for a time, and no longer is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub timeline_dropped: bool,
 }
 
 /// A session that ended without any transaction, or otherwise than by QUIT.
@@ -82,6 +89,9 @@ pub struct Session {
     /// Lines of the timeline that did not fit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub timeline_cut: u32,
+    /// The timeline was kept for a time, and no longer is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub timeline_dropped: bool,
 }
 
 /// Facts that came after a record was written; the newest amendment wins.
