@@ -23,6 +23,8 @@ mod samples;
 
 /// Worker threads, as a proxy on two cores has them.
 const WORKERS: u64 = 2;
+/// Records that a process writes before it is killed.
+const KILLED: u64 = 100_000;
 /// Addresses that all messages go to.
 const RECIPIENTS: u64 = 20_000;
 
@@ -99,6 +101,10 @@ fn main() {
     );
     searches(&opened.store, plan.records);
     println!("memory, peak       {:>12}  MiB", report::memory("VmHWM"));
+    while opened.store.stats().unwrap().active_files > 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    println!("on disk, at rest   {:>12.0}  octets a record", report::octets_in(&dir) as f64 / (plan.records + KILLED) as f64);
     opened.store.close();
     drop_day(&dir);
     if let Some(records) = plan.sqlite {
@@ -256,7 +262,7 @@ fn searches(store: &Store, records: u64) {
 fn killed(dir: &Path, plan: &Plan) {
     let exe = std::env::current_exe().unwrap();
     let status = Command::new(exe)
-        .args(["100000", &plan.sessions.to_string(), "--dies", &plan.records.to_string(), "--keep"])
+        .args([&KILLED.to_string(), &plan.sessions.to_string(), "--dies", &plan.records.to_string(), "--keep"])
         .arg(dir)
         .status()
         .unwrap();

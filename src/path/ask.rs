@@ -217,7 +217,7 @@ fn first_page<T: Traces>(traces: &T, what: &What, limit: usize) -> Result<(&'sta
     let mut last = ("nothing", Page::default());
     for reading in what.readings() {
         last = (reading.name, reading.page(traces, &PageRequest::newest(limit))?);
-        if !last.1.records.is_empty() || last.1.cut_short {
+        if !last.1.records.is_empty() {
             break;
         }
     }
@@ -238,7 +238,7 @@ pub fn meant<T: Traces>(traces: &T, what: &What) -> Result<Reading, T::Error> {
         }
         let page = reading.page(traces, &PageRequest::newest(1))?;
         last = reading;
-        if !page.records.is_empty() || page.cut_short {
+        if !page.records.is_empty() {
             break;
         }
     }

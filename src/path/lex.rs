@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 use super::field::is_field;
 use super::what::NotUnderstood;
 
@@ -98,7 +100,7 @@ fn word(rest: &mut Rest<'_>, in_parentheses: bool) -> Result<Word, NotUnderstood
     }
     // `2001:db8::1` is an address, not a field.
     if let Some(field) = &word.field
-        && IpAddr::from_str(&format!("{field}:{}", word.value)).is_ok()
+        && is_address(&format!("{field}:{}", word.value))
     {
         word.value = format!("{field}:{}", word.value);
         word.field = None;
@@ -108,6 +110,10 @@ fn word(rest: &mut Rest<'_>, in_parentheses: bool) -> Result<Word, NotUnderstood
         return Err(NotUnderstood { column, message });
     }
     Ok(word)
+}
+
+fn is_address(text: &str) -> bool {
+    IpAddr::from_str(text).is_ok() || IpNet::from_str(text).is_ok()
 }
 
 fn quoted_part(rest: &mut Rest<'_>, at: usize, value: &mut String) -> Result<(), NotUnderstood> {

@@ -105,7 +105,14 @@ impl By {
             let known = Self::ALL.iter().copied().find(|by| by.word() == word || by.word().replace('-', "_") == word);
             known.ok_or_else(|| format!("{word:?} can't be counted by: {} can", Self::ALL.map(Self::word).join(", ")))
         };
-        text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(one).collect()
+        let mut list = Vec::new();
+        for by in text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(one) {
+            let by = by?;
+            if !list.contains(&by) {
+                list.push(by);
+            }
+        }
+        Ok(list)
     }
 }
 
@@ -176,8 +183,10 @@ pub fn stats<T: Traces>(traces: &T, what: &What, asked: &Asked<'_>) -> Result<St
     let &Asked { by, since, until, explain } = asked;
     let meant = super::ask::meant(traces, what)?;
     let mut query = meant.query;
-    let since = *query.since.get_or_insert(since);
+    // Where the question names an end only, it is the span that was asked for that ends there.
+    let span = until.saturating_sub(since);
     let until = *query.until.get_or_insert(until);
+    let since = *query.since.get_or_insert(until.saturating_sub(span));
     let fields: Vec<Field> = by.iter().map(|by| by.field()).collect();
     let tally = traces.tally(&query, &fields)?;
     let counts = by.iter().zip(tally.by).zip(tally.others).map(|((&by, counts), others)| ranked(by, counts, others)).collect();

@@ -246,7 +246,15 @@ impl Backup<'_> {
                     let pin = self.place.pinned.join(self.pinned.len().to_string());
                     (self.link)(from, &pin).map(|()| self.pinned.push((pin, to.to_owned())))
                 }
-                Way::Copied => return self.copy_file(from, to),
+                Way::Copied => {
+                    return match self.copy_file(from, to) {
+                        Err(BackupError::Io { error, .. }) if of_index && error.kind() == ErrorKind::NotFound => Ok(()),
+                        copied => {
+                            self.report.index_files += u64::from(of_index && copied.is_ok());
+                            copied
+                        }
+                    };
+                }
             };
             match linked {
                 Ok(()) if self.way == Way::Linked => {

@@ -7,9 +7,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::tables::Table;
 use crate::trace::RecordKind;
 
 /// Version of the file format, apart from that of the records in it.
@@ -75,7 +77,7 @@ pub(super) struct FooterBlock {
     pub checksum: u32,
 }
 
-/// A file open for reading. It holds the table of its blocks but no descriptor: a store may have thousands of them.
+/// A file open for reading. It holds no descriptor, and the table of its blocks only for a while: a store may have thousands of them.
 #[derive(Debug, Clone)]
 pub(super) struct BlockFile {
     pub path: PathBuf,
@@ -86,7 +88,8 @@ pub(super) struct BlockFile {
     pub chain: Chain,
     pub whole: Option<Chain>,
     pub of: Option<Chain>,
-    blocks: Vec<Block>,
+    content: Content,
+    table: Table<Block>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -172,24 +175,28 @@ impl BlockFile {
         file.read_exact_at(&mut header, 0).map_err(|_| NoSegment::Header)?;
         let header = SegmentHeader::decode(content, &header)?;
         let (footer, end) = read_footer(&file, content)?;
-        let mut blocks = Vec::with_capacity(footer.blocks.len());
-        let (mut offset, mut first) = (HEADER as u32, 0u32);
-        for block in &footer.blocks {
-            first = first.checked_add(block.skipped).ok_or(NoSegment::Footer)?;
-            let FooterBlock { packed, raw, records, checksum, .. } = *block;
-            blocks.push(Block { offset, packed, raw, first, records, checksum });
-            offset = offset.checked_add(packed).ok_or(NoSegment::Footer)?;
-            first = first.checked_add(block.span).filter(|_| records <= block.span && records > 0).ok_or(NoSegment::Footer)?;
-        }
-        if u64::from(offset) != end || first > footer.span {
-            return Err(NoSegment::Footer);
-        }
+        let blocks = blocks(&footer, end)?;
         let Footer { span, kinds, previous, chain, whole, of, .. } = footer;
-        Ok(Self { path, header, span, kinds, previous, chain, whole, of, blocks })
+        let table = Table::new();
+        table.get(|| Ok(blocks))?;
+        Ok(Self { path, header, span, kinds, previous, chain, whole, of, content, table })
     }
 
-    pub fn blocks(&self) -> &[Block] {
-        &self.blocks
+    /// Where its blocks are.
+    ///
+    /// # Errors
+    /// They had to be read again, and could not be.
+    pub fn blocks(&self) -> io::Result<Arc<[Block]>> {
+        self.table.get(|| {
+            let read = || {
+                let (footer, end) = read_footer(&File::open(&self.path)?, self.content)?;
+                blocks(&footer, end)
+            };
+            read().map_err(|error: NoSegment| match error {
+                NoSegment::Io(error) => error,
+                other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+            })
+        })
     }
 
     /// Records that are kept.
@@ -213,6 +220,23 @@ impl BlockFile {
         }
         Ok(())
     }
+}
+
+/// The blocks of a footer that begins at `end`, if they fill the file up to there.
+fn blocks(footer: &Footer, end: u64) -> Result<Vec<Block>, NoSegment> {
+    let mut blocks = Vec::with_capacity(footer.blocks.len());
+    let (mut offset, mut first) = (HEADER as u32, 0u32);
+    for block in &footer.blocks {
+        first = first.checked_add(block.skipped).ok_or(NoSegment::Footer)?;
+        let FooterBlock { packed, raw, records, checksum, .. } = *block;
+        blocks.push(Block { offset, packed, raw, first, records, checksum });
+        offset = offset.checked_add(packed).ok_or(NoSegment::Footer)?;
+        first = first.checked_add(block.span).filter(|_| records <= block.span && records > 0).ok_or(NoSegment::Footer)?;
+    }
+    if u64::from(offset) != end || first > footer.span {
+        return Err(NoSegment::Footer);
+    }
+    Ok(blocks)
 }
 
 fn read_footer(file: &File, content: Content) -> Result<(Footer, u64), NoSegment> {

@@ -19,7 +19,7 @@ use super::log::Log;
 use super::open::OpenError;
 use super::options::Options;
 use super::query::time_of;
-use super::{clock, seal};
+use super::{clock, index, seal};
 use crate::trace::{Record, RecordKind, stored};
 
 /// Octets of one day's records that are written with one call.
@@ -142,8 +142,15 @@ impl Import {
             self.retire(day)?;
         }
         let Self { store, live, options, report, .. } = self;
+        // What amends a record is indexed by what that record is: after it.
+        let amending =
+            |day: &Day| report.oldest.is_some_and(|oldest| oldest < *day) && live.index.runs(*day).iter().any(|run| run.amendments() > 0);
+        let amending: Vec<Day> = live.journal.days().iter().map(|day| day.day).filter(amending).collect();
         drop(live);
         store.close();
+        for day in amending {
+            std::fs::remove_dir_all(index::dir(&options.dir, day))?;
+        }
         if report.added > 0 {
             // Opening it waits until the index has caught up.
             Store::open_offline(options)?.store.close();

@@ -76,11 +76,6 @@ impl Journal {
         writing(&self.days).remove(&day);
     }
 
-    /// Knows a day again that was forgotten.
-    pub fn remember(&self, day: Arc<DayJournal>) {
-        writing(&self.days).entry(day.day).or_insert(day);
-    }
-
     /// The day, made if it isn't there yet.
     pub fn day_or_new(&self, day: Day) -> Arc<DayJournal> {
         let mut days = writing(&self.days);

@@ -21,8 +21,8 @@ use super::log::Log;
 use super::open::OpenError;
 use super::options::{Durability, Options};
 use super::recover::{self, Loaded, Recovery, RecoveryReport};
-use super::retention;
 use super::staging::Staging;
+use super::{retention, tables};
 use crate::trace::Mark;
 
 /// What a store is opened for.
@@ -115,9 +115,10 @@ impl Live {
     fn open(options: Options, run_records: u32, news: watch::Sender<u64>, intake: &Intake) -> Result<(Arc<Self>, Vec<Mark>), OpenError> {
         let lock = super::open::take_lock(&options.dir)?;
         retention::sweep(&options.dir);
+        tables::limit(options.cache_octets / 2);
         backup::sweep(&options.dir);
         let Loaded { journal, marks, report } = recover::load(&options.dir, intake.clock.now())?;
-        let index = Index::open(&options.dir, options.cache_octets, &journal.days());
+        let index = Index::open(&options.dir, options.cache_octets / 2, &journal.days());
         let report = RecoveryReport { catalog_rebuilt: index.catalog_was_lost(), ..report };
         let live = Self {
             index,

@@ -48,6 +48,7 @@ mod segment;
 mod settle;
 mod staging;
 mod stats;
+mod tables;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! How the index is asked for what a query wants.
 
+use std::net::Ipv4Addr;
+
 use ipnet::IpNet;
 
 use super::index::columns::Column;
@@ -176,7 +178,12 @@ impl Planner {
             IpNet::V6(net) => (net.network().into(), net.broadcast().into()),
         };
         let after = terms::after(&terms::of_ip(kind, last));
-        self.find(format!("{} in {net}", name(&[kind])), vec![Lookup::Terms(terms::of_ip(kind, first), after)])
+        let (said, lookup) = (format!("{} in {net}", name(&[kind])), Lookup::Terms(terms::of_ip(kind, first), after));
+        // The terms of IPv4 addresses lie in a network of IPv6, and they don't.
+        match matches!(net, IpNet::V6(net) if net.contains(&Ipv4Addr::UNSPECIFIED.to_ipv6_mapped())) {
+            true => self.inexact(said, lookup),
+            false => self.find(said, vec![lookup]),
+        }
     }
 
     /// Each piece between the stars narrows it down; the records are looked at for the rest.

@@ -114,10 +114,14 @@ fn missing(journal: &Journal, left: &Leftover) -> io::Result<Vec<u8>> {
             if let Form::Log(log) = file.form()
                 && log.header.salt == left.salt
             {
-                log.each_frame(|frame| {
+                let seen = log.each_frame(|frame| {
                     written.insert((frame.kind, frame.id));
                     Ok(())
-                })?;
+                });
+                // A damaged file doesn't tell all that was written: better twice than not at all, and than no store.
+                if let Err(error) = seen {
+                    tracing::warn!(file = %log.path.display(), %error, "some staged records may be taken in twice");
+                }
             }
         }
     }

@@ -154,18 +154,21 @@ impl Retention {
 
     fn remove(&self, day: &Arc<DayJournal>) -> bool {
         let live = &self.live;
-        live.journal.forget(day.day);
-        live.index.forget(day.day);
         let aside = day.dir.with_extension(REMOVED);
         let moved = match fs::rename(&day.dir, &aside) {
             // No room for another name.
             Err(error) if error.kind() == io::ErrorKind::StorageFull => fs::remove_dir_all(&day.dir),
-            Err(error) => {
-                live.journal.remember(day.clone());
-                Err(error)
+            Err(error) => Err(error),
+            Ok(()) => {
+                live.journal.forget(day.day);
+                live.index.forget(day.day);
+                fs::remove_dir_all(&aside)
             }
-            Ok(()) => fs::remove_dir_all(&aside),
         };
+        if !day.dir.exists() {
+            live.journal.forget(day.day);
+            live.index.forget(day.day);
+        }
         match &moved {
             Ok(()) => tracing::info!(day = %day.day, "a day of traces was removed: it is beyond what is kept"),
             Err(error) => tracing::error!(day = %day.day, %error, "a day of traces could not be removed"),

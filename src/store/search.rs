@@ -112,7 +112,10 @@ impl<'a> Search<'a> {
 
     /// Shows every match, newest first, to `see`, and `None` now and then with the place reached, until it returns false; whether it did.
     pub fn each(&mut self, query: &Query, before: Option<Cursor>, see: &mut dyn FnMut(Cursor, Option<Record>) -> bool) -> io::Result<bool> {
-        self.parts(query, before, &mut |search, part| search.each_in(query, part, see))
+        self.parts(query, before, &mut |search, part| {
+            // Where nothing matches the clock must be looked at as well.
+            Ok(search.each_in(query, part, see)? || !see(Cursor { day: part.day, number: part.numbers.start }, None))
+        })
     }
 
     /// Shows every part that may hold a match, newest first, until `see` returns true; whether it did.
@@ -225,7 +228,7 @@ impl<'a> Search<'a> {
             if let Some(Record::Amendment(amendment)) = self.record(place, false)?
                 && amendment.of == id
             {
-                history.amendments.push(*amendment);
+                history.amendments.push((place, *amendment));
                 history.places.push(place);
             }
         }
@@ -278,7 +281,7 @@ impl<'a> Search<'a> {
                     self.amended.insert(amendment.of);
                 }
                 let history = self.history(amendment.of)?;
-                let is_newest = history.amendments.last().is_some_and(|newest| newest.id == amendment.id);
+                let is_newest = history.newest().is_some_and(|newest| newest.id == amendment.id);
                 let folded = if is_newest { history.folded() } else { None };
                 Ok(folded.filter(|record| query.matches_one_that_was(record, &history.states())))
             }

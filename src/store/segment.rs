@@ -75,11 +75,10 @@ impl Segment {
     /// Opens a file of dialogues that must be those of these summaries.
     pub fn find_dialogues(&self, path: PathBuf) -> Result<Arc<BlockFile>, NoSegment> {
         let dialogues = BlockFile::open(path, Content::Dialogues)?;
-        let same_blocks = || {
-            let alike = |(one, other): (&Block, &Block)| one.first == other.first && one.records == other.records;
-            dialogues.blocks().len() == self.summaries.blocks().len() && self.summaries.blocks().iter().zip(dialogues.blocks()).all(alike)
-        };
-        let fits = dialogues.header == self.summaries.header && dialogues.of == Some(self.summaries.chain) && same_blocks();
+        let (ours, theirs) = (self.summaries.blocks()?, dialogues.blocks()?);
+        let alike = |(one, other): (&Block, &Block)| one.first == other.first && one.records == other.records;
+        let same_blocks = ours.len() == theirs.len() && ours.iter().zip(theirs.iter()).all(alike);
+        let fits = dialogues.header == self.summaries.header && dialogues.of == Some(self.summaries.chain) && same_blocks;
         if fits { Ok(Arc::new(dialogues)) } else { Err(NoSegment::Stray) }
     }
 
@@ -152,39 +151,53 @@ impl Segment {
 
     /// The records around `index`; none beyond the end.
     pub fn read(&self, index: u32, part: Part) -> io::Result<Batch> {
-        let at = self.summaries.blocks().partition_point(|block| block.first <= index).saturating_sub(1);
-        let numbers = self.numbers(at);
-        if index >= self.span() || at >= self.summaries.blocks().len() {
+        let first = self.header().first;
+        let rest = first.saturating_add(index)..first.saturating_add(self.span());
+        if index >= self.span() {
+            return Ok(Batch::empty(rest.end..rest.end));
+        }
+        let blocks = match self.summaries.blocks() {
+            // Somebody removed it, perhaps retention just now: there is nothing to read and nothing to say.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Batch::empty(rest)),
+            Err(error) => {
+                tracing::error!(file = %self.path().display(), %error, "the journal can't be read here");
+                return Ok(Batch::empty(rest));
+            }
+            Ok(blocks) => blocks,
+        };
+        let at = blocks.partition_point(|block| block.first <= index).saturating_sub(1);
+        let numbers = self.numbers(&blocks, at);
+        if at >= blocks.len() {
             return Ok(Batch::empty(numbers));
         }
-        match self.read_block(at, part) {
+        match self.read_block(&blocks, at, part) {
             Ok(batch) => Ok(batch),
-            // Somebody removed it, perhaps retention just now: there is nothing to read and nothing to say.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Batch::empty(numbers)),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let offset = self.summaries.blocks().get(at).map(|block| block.offset);
-                tracing::error!(file = %self.path().display(), offset, %error, "a block of the journal is damaged");
+            // One bad block must not keep all others from being read.
+            Err(error) => {
+                let offset = blocks.get(at).map(|block| block.offset);
+                tracing::error!(file = %self.path().display(), offset, %error, "a block of the journal can't be read");
                 Ok(Batch::empty(numbers))
             }
-            Err(error) => Err(error),
         }
     }
 
     /// Shows the records block by block, whole as far as they are kept.
     pub fn each_batch(&self, mut see: impl FnMut(&Batch) -> io::Result<()>) -> io::Result<()> {
-        (0..self.summaries.blocks().len()).try_for_each(|at| see(&self.read_block(at, Part::Whole)?))
+        let blocks = self.summaries.blocks()?;
+        (0..blocks.len()).try_for_each(|at| see(&self.read_block(&blocks, at, Part::Whole)?))
     }
 
     /// The numbers that a block stands for; without any block, all.
-    fn numbers(&self, at: usize) -> Range<u32> {
-        let first = |at: usize| self.summaries.blocks().get(at).map_or(self.span(), |block| block.first);
+    fn numbers(&self, blocks: &[Block], at: usize) -> Range<u32> {
+        let first = |at: usize| blocks.get(at).map_or(self.span(), |block| block.first);
         let start = if at == 0 { 0 } else { first(at) };
         let day = |index: u32| self.header().first.saturating_add(index);
         day(start)..day(first(at + 1))
     }
 
-    fn read_block(&self, at: usize, part: Part) -> io::Result<Batch> {
-        let block = self.summaries.blocks().get(at).ok_or(io::ErrorKind::InvalidData)?;
+    fn read_block(&self, blocks: &[Block], at: usize, part: Part) -> io::Result<Batch> {
+        let block = blocks.get(at).ok_or(io::ErrorKind::InvalidData)?;
         let mut packed = Vec::new();
         self.summaries.read_packed(&File::open(&self.summaries.path)?, block, &mut packed)?;
         let dialogues = self.dialogues.as_deref().filter(|_| part == Part::Whole);
@@ -195,12 +208,13 @@ impl Segment {
             None => (decompress(&packed, block.raw as usize)?, Dialogue::Dropped),
         };
         let slots = self.slots(block, &octets, dialogue).ok_or_else(|| damaged("its records are not what its footer says"))?;
-        Ok(Batch::new(self.header().version, self.numbers(at), octets, slots))
+        Ok(Batch::new(self.header().version, self.numbers(blocks, at), octets, slots))
     }
 
     /// Summaries and timelines of a block; `None` if the latter are gone or damaged.
     fn unpack_both(&self, summaries: &[u8], block: &Block, dialogues: &BlockFile, at: usize) -> Option<Vec<u8>> {
-        let other = dialogues.blocks().get(at)?;
+        let theirs = dialogues.blocks().ok()?;
+        let other = theirs.get(at)?;
         let unpack = || {
             let file = File::open(&dialogues.path)?;
             let mut packed = Vec::with_capacity(summaries.len() + other.packed as usize);
@@ -252,13 +266,14 @@ impl Segment {
         }
         // What a checksum has shown already is not told twice.
         let sound = flaws.is_empty();
-        for (at, block) in self.summaries.blocks().iter().enumerate() {
-            match self.read_block(at, Part::Whole) {
+        let blocks = self.summaries.blocks()?;
+        for (at, block) in blocks.iter().enumerate() {
+            match self.read_block(&blocks, at, Part::Whole) {
                 Ok(batch) => {
                     batch.slots().iter().for_each(|slot| kinds[slot.kind as usize] += 1);
                     let lost = self.dialogues.as_ref().filter(|_| batch.slots().iter().any(|slot| slot.dialogue == Dialogue::Dropped));
                     if let Some(dialogues) = lost.filter(|_| sound) {
-                        let offset = dialogues.blocks().get(at).map_or(0, |block| u64::from(block.offset));
+                        let offset = dialogues.blocks()?.get(at).map_or(0, |block| u64::from(block.offset));
                         flaws.push(dialogues.flaw(offset, "a block does not continue that of the summaries".to_owned()));
                     }
                 }
@@ -283,7 +298,7 @@ impl BlockFile {
         let file = File::open(&self.path)?;
         let (mut flaws, mut chain, mut packed) = (Vec::new(), self.previous, Vec::new());
         let mut end = 0;
-        for block in self.blocks() {
+        for block in self.blocks()?.iter() {
             packed.clear();
             match self.read_packed(&file, block, &mut packed) {
                 Ok(()) => chain = link(&chain, &packed),

@@ -163,7 +163,11 @@ impl Counting<'_> {
             (Some(run), Some(_)) => search.unless_broken(part.day, run, self.split(search.live, part, run)),
             _ => None,
         };
-        let split = split.unwrap_or_else(|| Split { certain: Places::new(), doubtful: part.numbers.clone().rev().collect() });
+        let split = split.unwrap_or_else(|| {
+            let superseded = search.live.index.superseded(part.day);
+            let stands = |number: &u32| !superseded.as_ref().is_some_and(|places| places.contains(*number));
+            Split { certain: Places::new(), doubtful: part.numbers.clone().rev().filter(stands).collect() }
+        });
         if let Some(run) = part.run.as_ref().filter(|_| !split.certain.is_empty()) {
             search.explained.candidates += split.certain.len();
             let counted = self.certain(search.live, run, &split.certain);
@@ -230,11 +234,13 @@ impl Counting<'_> {
             Ok(index.ask(run, &Lookup::Term(term))?.places()? & places)
         };
         let transactions = of_kind(RecordKind::Transaction)?;
+        // A run in memory grows meanwhile: what it has as a whole is more than what was chosen.
+        let length = if matches!(run, RunView::Stored(..)) { u64::from(run.end() - run.first()) } else { u64::MAX };
         self.tally.transactions += transactions.len();
         self.tally.sessions += of_kind(RecordKind::Session)?.len();
         let all = 0..=u64::MAX;
-        let of_all = Bits::of(places);
-        let of = |place: u32| of_all.has(place);
+        let of_some = (places.len() < length).then(|| Bits::of(places));
+        let of = |place: u32| of_some.as_ref().is_none_or(|bits| bits.has(place));
         let tally = &mut self.tally;
         index.numbers(run, Column::Size, &all, &mut |place, number| {
             tally.octets = tally.octets.saturating_add(number.filter(|_| of(place)).unwrap_or(0));
@@ -248,17 +254,17 @@ impl Counting<'_> {
             number.filter(|_| of(place)).into_iter().for_each(|number| end_of_data.add(number));
         })?;
         // Where all of a run counts, its own counts will do.
-        let whole = transactions.len() == u64::from(run.end() - run.first());
-        let of_transactions = Bits::of(&transactions);
+        let whole = transactions.len() == length;
+        let of_transactions = (!whole).then(|| Bits::of(&transactions));
         for (field, counts, others) in &mut self.by {
             let kind = vec![field.kind() as u8];
             let mut of_term = Vec::new();
             index.terms(run, &kind, terms::after(&kind).as_deref(), &mut |term, count, add_to| {
                 let mut count = u64::from(count);
-                if !whole {
+                if let Some(bits) = &of_transactions {
                     of_term.clear();
                     add_to(&mut of_term)?;
-                    count = of_term.iter().filter(|&&place| of_transactions.has(place)).count() as u64;
+                    count = of_term.iter().filter(|&&place| bits.has(place)).count() as u64;
                 }
                 add(counts, others, term.get(1..).unwrap_or_default(), count);
                 Ok(())

@@ -131,7 +131,13 @@ impl Indexer {
         if self.waiting.len() >= WAITING_RUNS {
             return Ok(Step::Stuck);
         }
-        let Some(day) = self.next_day() else { return Ok(self.caught_up()) };
+        let Some(day) = self.next_day() else {
+            // A day that is over gets no more records: an import, or thinning, made this run.
+            if self.growing.as_ref().is_some_and(|(day, _)| Some(day.day) != self.live.journal.last_day()) {
+                self.finish_run();
+            }
+            return Ok(self.caught_up());
+        };
         let from = self.reached.get(&day.day).copied().unwrap_or_default();
         let batch = day.read_part(from, Part::Summary)?;
         let numbers = batch.numbers();
@@ -139,7 +145,7 @@ impl Indexer {
             return Ok(Step::Stuck);
         }
         for number in numbers.start.max(from)..numbers.end {
-            let entry = self.entry(batch.record(number).as_ref())?;
+            let entry = self.entry(Cursor { day: day.day, number }, batch.record(number).as_ref())?;
             let run = self.run_for(&day, number);
             let mut run = writing(&run);
             run.add(number, entry.at, &self.terms, entry.numbers);
@@ -163,19 +169,20 @@ impl Indexer {
     }
 
     /// What a record is indexed by; its terms are left in `self.terms`.
-    fn entry(&mut self, record: Option<&Record>) -> io::Result<Entry> {
+    fn entry(&mut self, at: Cursor, record: Option<&Record>) -> io::Result<Entry> {
         self.terms.clear();
         let Some(record) = record else { return Ok(Entry::default()) };
         if let Record::Amendment(amendment) = record {
-            return self.entry_of_amendment(amendment);
+            return self.entry_of_amendment(at, amendment);
         }
         self.terms.add(record);
         Ok(Entry { at: Some(time_of(record)), numbers: numbers_of(record), ..Entry::default() })
     }
 
     /// An amendment stands for what it amends: it has the terms of that, as it is from now on.
-    fn entry_of_amendment(&mut self, amendment: &Amendment) -> io::Result<Entry> {
-        let history = Search::of_indexed(&self.live).history(amendment.of)?;
+    fn entry_of_amendment(&mut self, at: Cursor, amendment: &Amendment) -> io::Result<Entry> {
+        // Of a day that is indexed once more, later days are indexed already.
+        let history = Search::of_indexed(&self.live).history(amendment.of)?.before(at);
         let folded = history.folded_with(amendment);
         let earlier: Vec<State> = history.states();
         self.terms.add_amended(amendment, folded.as_ref(), &earlier);
@@ -218,7 +225,8 @@ impl Indexer {
     /// Removes the runs of a day from that number on, to make them again from the journal; not if that was done only just now.
     fn start_anew(&mut self, day: Day, from: u32) {
         let now = Instant::now();
-        if self.begun_anew.get(&day).is_some_and(|&before| now.duration_since(before) < ANEW) {
+        let just_now = |before: &Instant| now.duration_since(*before) < ANEW;
+        if !self.live.index.was_outdated(day) && self.begun_anew.get(&day).is_some_and(just_now) {
             return;
         }
         self.growing.take_if(|(of, _)| of.day == day);

@@ -41,6 +41,17 @@ enum Stands {
 /// Is shown a term, the count of its records, and how to have their places added to some.
 pub type SeeTerm<'a> = dyn FnMut(&[u8], u32, &dyn Fn(&mut Vec<u32>) -> io::Result<()>) -> io::Result<()> + 'a;
 
+/// Places gathered before they are made a set.
+const GATHERED: usize = 1 << 20;
+
+fn set_of(places: &mut Vec<u32>) -> Places {
+    places.sort_unstable();
+    places.dedup();
+    let set = Places::from_sorted_iter(places.iter().copied()).unwrap_or_default();
+    places.clear();
+    set
+}
+
 impl Lookup {
     /// Terms that begin with one.
     pub fn beginning(term: Vec<u8>) -> Self {
@@ -108,11 +119,19 @@ impl Index {
     }
 
     fn any(&self, run: &RunView, from: &[u8], until: Option<&[u8]>, is_meant: impl Fn(&[u8]) -> bool) -> io::Result<Answer> {
-        let mut all = Vec::new();
-        self.terms(run, from, until, &mut |term, _, add_to| if is_meant(term) { add_to(&mut all) } else { Ok(()) })?;
-        all.sort_unstable();
-        all.dedup();
-        Ok(Places::from_sorted_iter(all).unwrap_or_default().into())
+        let (mut all, mut some) = (Places::new(), Vec::new());
+        self.terms(run, from, until, &mut |term, _, add_to| {
+            if is_meant(term) {
+                add_to(&mut some)?;
+            }
+            // A record to a thousand recipients is there a thousand times.
+            if some.len() > GATHERED {
+                all |= set_of(&mut some);
+            }
+            Ok(())
+        })?;
+        all |= set_of(&mut some);
+        Ok(all.into())
     }
 
     /// Shows every term of a run in `from..until`, with the count of its records and how to get at them; of runs in memory in no order.

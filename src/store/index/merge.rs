@@ -83,13 +83,13 @@ impl Input {
 ///
 /// # Errors
 /// The files can't be read or written, or it was broken off: nothing is left then.
-pub fn merge(path: &Path, day: Day, files: &[Arc<RunFile>], goes_on: &dyn Fn() -> bool) -> io::Result<RunMeta> {
-    write(path, day, files, goes_on).inspect_err(|_| drop(fs::remove_file(unfinished(path))))
+pub fn merge(path: &Path, day: Day, files: &[Arc<RunFile>], tag: u32, goes_on: &dyn Fn() -> bool) -> io::Result<RunMeta> {
+    write(path, day, files, tag, goes_on).inspect_err(|_| drop(fs::remove_file(unfinished(path))))
 }
 
-fn write(path: &Path, day: Day, files: &[Arc<RunFile>], goes_on: &dyn Fn() -> bool) -> io::Result<RunMeta> {
+fn write(path: &Path, day: Day, files: &[Arc<RunFile>], tag: u32, goes_on: &dyn Fn() -> bool) -> io::Result<RunMeta> {
     let Some(first) = files.first().map(|file| file.meta().first) else { return Err(io::Error::other("there is nothing to merge")) };
-    let mut meta = RunMeta { first, span: 0, amendments: 0, damage: 0, times: Times::default() };
+    let mut meta = RunMeta { first, span: 0, tag, amendments: 0, damage: 0, times: Times::default() };
     let mut superseded = Vec::new();
     let mut inputs = Vec::with_capacity(files.len());
     let mut writer = RunWriter::create(path.to_owned(), day, first)?;

@@ -34,6 +34,7 @@ use shelf::Shelf;
 use times::Times;
 use writer::RunMeta;
 
+use super::clock;
 use super::cursor::Cursor;
 use super::day::Day;
 use super::journal::DayJournal;
@@ -52,6 +53,8 @@ pub struct Index {
     superseded: RwLock<BTreeMap<Day, Arc<Places>>>,
     /// Days that the indexer must see to, and from which number on.
     broken: Mutex<BTreeMap<Day, u32>>,
+    /// Those of them that are not broken, but of another journal.
+    outdated: Mutex<BTreeSet<Day>>,
     indexed: Mutex<Option<Cursor>>,
     caught_up: Condvar,
 }
@@ -69,8 +72,8 @@ pub fn dir(store_dir: &Path, day: Day) -> PathBuf {
     store_dir.join(day.to_string()).join("index")
 }
 
-pub fn run_path(store_dir: &Path, day: Day, first: u32, end: u32) -> PathBuf {
-    dir(store_dir, day).join(format!("{first:010}-{end:010}.run"))
+pub fn run_path(store_dir: &Path, day: Day, first: u32, end: u32, tag: u32) -> PathBuf {
+    dir(store_dir, day).join(format!("{first:010}-{end:010}-{tag:08x}.run"))
 }
 
 impl Index {
@@ -83,13 +86,18 @@ impl Index {
             open: OpenFiles::new(cache_octets),
             superseded: RwLock::default(),
             broken: Mutex::default(),
+            outdated: Mutex::default(),
             indexed: Mutex::default(),
             caught_up: Condvar::new(),
         };
         for day in index.shelf.days() {
             for run in index.shelf.runs(day).iter().filter(|run| run.amendments > 0) {
                 match index.file(day, run) {
-                    Ok(file) => file.superseded().for_each(|(day, number)| index.supersede(Cursor { day, number })),
+                    // A day that isn't there any more may come back, with other numbers.
+                    Ok(file) => file
+                        .superseded()
+                        .filter(|(of, _)| days.iter().any(|day| day.day == *of))
+                        .for_each(|(day, number)| index.supersede(Cursor { day, number })),
                     Err(error) => index.report_broken(day, run.first, &error),
                 }
             }
@@ -141,7 +149,8 @@ impl Index {
     pub fn store(&self, day: Day, run: &GrowingRun, damage: u64) -> io::Result<()> {
         // A day that was removed just now must not be made again.
         fs::metadata(self.store_dir.join(day.to_string()))?;
-        let meta = writer::write(&run_path(&self.store_dir, day, run.first, run.end()), day, run, damage)?;
+        let tag = clock::random() as u32;
+        let meta = writer::write(&run_path(&self.store_dir, day, run.first, run.end(), tag), day, run, tag, damage)?;
         self.shelf.put(day, meta, &[]);
         Ok(())
     }
@@ -158,8 +167,11 @@ impl Index {
             files.push(self.file(day, run).inspect_err(|error| self.report_broken(day, run.first, error))?);
         }
         let (Some(first), Some(last)) = (chosen.first(), chosen.last()) else { return Ok(false) };
-        let path = run_path(&self.store_dir, day, first.first, last.end());
-        let merged = merge::merge(&path, day, &files, goes_on)?;
+        let tag = clock::random() as u32;
+        let path = run_path(&self.store_dir, day, first.first, last.end(), tag);
+        let merged = merge::merge(&path, day, &files, tag, goes_on);
+        // Which of them is damaged isn't known: all are made again.
+        let merged = merged.inspect_err(|error| self.report_broken(day, first.first, error))?;
         if !self.shelf.put(day, merged, chosen) {
             fs::remove_file(&path)?;
         }
@@ -173,7 +185,7 @@ impl Index {
 
     /// A run's file, opened if it isn't.
     pub fn file(&self, day: Day, run: &RunMeta) -> io::Result<Arc<file::RunFile>> {
-        let path = run_path(&self.store_dir, day, run.first, run.end());
+        let path = run_path(&self.store_dir, day, run.first, run.end(), run.tag);
         self.open.file(&path).map_err(|error| match error {
             file::NoRun::Io(error) => error,
             other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
@@ -184,6 +196,9 @@ impl Index {
     pub fn report_broken(&self, day: Day, first: u32, error: &io::Error) {
         // A day that was removed meanwhile, or a disk that is away for a moment, is nothing to repair.
         let is_there = || self.store_dir.join(day.to_string()).is_dir();
+        if error.kind() == io::ErrorKind::Interrupted {
+            return;
+        }
         if error.kind() != io::ErrorKind::InvalidData && !(error.kind() == io::ErrorKind::NotFound && is_there()) {
             return;
         }
@@ -197,7 +212,13 @@ impl Index {
 
     /// Has the indexer make a day's index anew, because the journal of that day is another now.
     pub fn make_anew(&self, day: Day) {
+        locked(&self.outdated).insert(day);
         locked(&self.broken).insert(day, 0);
+    }
+
+    /// Whether a day's journal has become another since this was asked last.
+    pub fn was_outdated(&self, day: Day) -> bool {
+        locked(&self.outdated).remove(&day)
     }
 
     pub fn broken_days(&self) -> BTreeMap<Day, u32> {
@@ -206,10 +227,11 @@ impl Index {
 
     /// Removes the runs of a day from that number on, so that they can be made anew.
     pub fn set_aside(&self, day: Day, from: u32) {
+        // Whatever is reported from now on is for the next time.
+        let from = locked(&self.broken).remove(&day).map_or(from, |noted| noted.min(from));
         writing(&self.memory).remove(&day);
         self.shelf.cut(day, from);
         self.open.forget(&dir(&self.store_dir, day));
-        locked(&self.broken).remove(&day);
     }
 
     pub fn forget(&self, day: Day) {

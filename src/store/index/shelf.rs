@@ -54,19 +54,19 @@ impl Shelf {
     fn take_in(&mut self, day: &DayJournal, noted: Vec<RunMeta>) {
         remove_unfinished(&self.store_dir, day.day);
         let files = run_files(&self.store_dir, day.day);
-        let known = |first: u32, end: u32| noted.iter().find(|run| (run.first, run.end()) == (first, end)).cloned();
-        let meta = |(path, first, end): &(PathBuf, u32, u32)| {
-            known(*first, *end)
-                .or_else(|| Some(read_footer(&File::open(path).ok()?).ok()?.meta).filter(|run| (run.first, run.end()) == (*first, *end)))
+        let of = |run: &RunMeta| (run.first, run.end(), run.tag);
+        let known = |named: (u32, u32, u32)| noted.iter().find(|run| of(run) == named).cloned();
+        let meta = |(path, named): &(PathBuf, (u32, u32, u32))| {
+            known(*named).or_else(|| Some(read_footer(&File::open(path).ok()?).ok()?.meta).filter(|run| of(run) == *named))
         };
         let is_sound = |run: &RunMeta| run.damage == day.damage() && run.end() <= day.end();
         let runs = in_order(files.iter().filter_map(meta).collect(), is_sound, |from, until| day.is_hole(from..until));
         let until = runs.last().map_or(0, RunMeta::end);
-        if noted.iter().any(|run| run.end() > until) || files.iter().any(|&(.., end)| end > until) {
+        if noted.iter().any(|run| run.end() > until) || files.iter().any(|&(_, (_, end, _))| end > until) {
             self.lost.insert(day.day);
         }
-        for (path, first, end) in &files {
-            if !runs.iter().any(|run| (run.first, run.end()) == (*first, *end)) {
+        for (path, named) in &files {
+            if !runs.iter().any(|run| of(run) == *named) {
                 let _ = fs::remove_file(path);
             }
         }
@@ -107,7 +107,7 @@ impl Shelf {
         drop(all);
         let firsts: Vec<u32> = instead_of.iter().map(|run| run.first).collect();
         self.ledger.put(day, RunMeta::clone(&run), firsts);
-        let merged = instead_of.iter().map(|run| (Instant::now(), run_path(&self.store_dir, day, run.first, run.end())));
+        let merged = instead_of.iter().map(|run| (Instant::now(), run_path(&self.store_dir, day, run.first, run.end(), run.tag)));
         locked(&self.merged).extend(merged);
         true
     }
@@ -123,7 +123,7 @@ impl Shelf {
         };
         self.ledger.forget(day, gone.first().map_or(from, |run| run.first));
         for run in gone {
-            let _ = fs::remove_file(run_path(&self.store_dir, day, run.first, run.end()));
+            let _ = fs::remove_file(run_path(&self.store_dir, day, run.first, run.end(), run.tag));
         }
     }
 
@@ -144,16 +144,17 @@ impl Shelf {
     }
 }
 
-/// Run files of a day, with the numbers in their names.
-pub fn run_files(store_dir: &Path, day: Day) -> Vec<(PathBuf, u32, u32)> {
+/// Run files of a day, and what their names say: the first number, the one after the last, and the tag.
+pub fn run_files(store_dir: &Path, day: Day) -> Vec<(PathBuf, (u32, u32, u32))> {
     let named = |path: PathBuf| {
-        let (first, end) = path.file_name()?.to_str()?.strip_suffix(".run")?.split_once('-')?;
-        let (first, end) = (first.parse().ok()?, end.parse().ok()?);
-        Some((path, first, end))
+        let mut parts = path.file_name()?.to_str()?.strip_suffix(".run")?.split('-');
+        let (first, end, tag) = (parts.next()?, parts.next()?, parts.next()?);
+        let named = (first.parse().ok()?, end.parse().ok()?, u32::from_str_radix(tag, 16).ok()?);
+        Some((path, named))
     };
     let Ok(entries) = fs::read_dir(dir(store_dir, day)) else { return Vec::new() };
     let mut files: Vec<_> = entries.filter_map(|entry| named(entry.ok()?.path())).collect();
-    files.sort_by_key(|&(_, first, end)| (first, std::cmp::Reverse(end)));
+    files.sort_by_key(|&(_, (first, end, _))| (first, std::cmp::Reverse(end)));
     files
 }
 

@@ -33,6 +33,8 @@ pub struct RunMeta {
     pub first: u32,
     /// Numbers that it spans; some may be without record.
     pub span: u32,
+    /// By chance: a file that is made again never has the name of the one before, which a search may still be reading.
+    pub tag: u32,
     /// How many of its records amend others.
     pub amendments: u32,
     /// Stands for the damage known in the day's files when it was made: numbers shift when it changes.
@@ -210,14 +212,14 @@ impl RunWriter {
 }
 
 /// Writes a run that grew in memory.
-pub fn write(path: &Path, day: Day, run: &GrowingRun, damage: u64) -> io::Result<RunMeta> {
+pub fn write(path: &Path, day: Day, run: &GrowingRun, tag: u32, damage: u64) -> io::Result<RunMeta> {
     let written = || {
         let mut writer = RunWriter::create(path.to_owned(), day, run.first)?;
         run.sorted(|term, places| writer.push(term, places))?;
         for (column, (chunk, packed)) in run.columns.pack()?.into_iter().enumerate() {
             writer.chunk(column, chunk, 0, &packed)?;
         }
-        let meta = RunMeta { first: run.first, span: run.span, amendments: run.amendments, damage, times: run.times.clone() };
+        let meta = RunMeta { first: run.first, span: run.span, tag, amendments: run.amendments, damage, times: run.times.clone() };
         let superseded = run.superseded.iter().map(|at: &Cursor| (at.day.number(), at.number)).collect();
         writer.finish(meta.clone(), superseded)?;
         Ok(meta)
