@@ -194,3 +194,16 @@ fn what_the_index_does_not_know_is_looked_at_record_by_record() {
     assert_eq!(count("tls:unverified"), 0);
     assert_eq!(count("tls:TLSv1.3 state:unknown"), 2);
 }
+
+#[test]
+fn a_hole_in_which_an_attempt_may_be_missing_is_told_beside_the_message() {
+    let (mut around, mut before) = (whole_morning(), whole_morning());
+    around.records.push(stories::gap("10:00:00", "10:59:00", 7));
+    before.records.push(stories::gap("07:00:00", "07:10:00", 7));
+    let question = "state:deferred";
+    let answer = ask(&around, question);
+    assert!(!answer.messages.is_empty() && answer.gaps.iter().any(|gap| gap.records_lost == 7));
+    let said = locate::render(&answer, false, &look(Some(100)));
+    assert!(said.as_str().contains("Hole in the trace") && said.as_str().contains("attempts may be missing above"), "{}", said.as_str());
+    assert!(ask(&before, question).gaps.iter().all(|gap| gap.records_lost != 7));
+}

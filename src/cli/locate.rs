@@ -8,7 +8,7 @@ use super::backend::Backend;
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, fit, show_json};
 use super::table::{Cell, Table};
-use crate::path::answer::{Fate, Hop, JoinedBy, NeverSeen};
+use crate::path::answer::{Fate, Hole, Hop, JoinedBy, NeverSeen};
 use crate::path::clock::{octets, span};
 use crate::path::{Answer, MessagePath, never, next, verdict, words};
 use crate::trace::json::{Phases, Word};
@@ -81,6 +81,11 @@ pub fn render(answer: &Answer, full: bool, look: &Look) -> Screen {
                 screen.line("There are more: name a time (since:2h), another field, or --limit.");
             }
         }
+    }
+    if !answer.gaps.is_empty() {
+        screen.newline();
+        holes(&mut screen, &answer.gaps, look);
+        screen.line("Mail passed in that time without a record: attempts may be missing above.");
     }
     screen
 }
@@ -314,11 +319,7 @@ fn never_seen(screen: &mut Screen, seen: &NeverSeen, query: &str, look: &Look) {
         table.draw(screen, look, 2);
         screen.newline();
     }
-    for gap in &seen.tracing.gaps {
-        let (from, until) = (look.clock.moment(gap.at), look.clock.moment(gap.until));
-        let hole = format!("Hole in the trace: {from} to {until}, {}: {}", words::count(gap.records_lost as usize, "record"), gap.why);
-        screen.pad(2).paragraph(Style::Wait, &hole, look.width.map(|width| width - 2), 4);
-    }
+    holes(screen, &seen.tracing.gaps, look);
     if let (Some(oldest), Some(newest)) = (seen.tracing.oldest_at, seen.tracing.newest_at) {
         let running = if seen.tracing.running { "a proxy is adding to it now" } else { "no proxy is adding to it now" };
         let reach = format!(
@@ -331,4 +332,12 @@ fn never_seen(screen: &mut Screen, seen: &NeverSeen, query: &str, look: &Look) {
     }
     screen.newline();
     steps(screen, &never::next(seen, &look.clock), look);
+}
+
+fn holes(screen: &mut Screen, gaps: &[Hole], look: &Look) {
+    for gap in gaps {
+        let (from, until) = (look.clock.moment(gap.at), look.clock.moment(gap.until));
+        let hole = format!("Hole in the trace: {from} to {until}, {}: {}", words::count(gap.records_lost as usize, "record"), gap.why);
+        screen.pad(2).paragraph(Style::Wait, &hole, look.width.map(|width| width - 2), 4);
+    }
 }

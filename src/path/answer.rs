@@ -17,6 +17,9 @@ pub struct Answer {
     /// There are more messages than these.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
+    /// Holes in the trace in which an attempt of these messages may be missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Hole>,
     /// Set when `messages` is empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub never_seen: Option<NeverSeen>,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::answer::Answer;
+use super::answer::{Answer, Hole};
 use super::explained::Explained;
 use super::find::{self, Traces};
 use super::reading::Reading;
@@ -209,6 +209,13 @@ impl Traces for StoreTraces {
 
     fn is_running(&self) -> bool {
         self.running
+    }
+
+    fn hole_now(&self) -> Option<Hole> {
+        match self.store.health() {
+            Health::Ok => None,
+            Health::Failed { since, why, records_lost } => Some(Hole { at: Time(since), until: Time(self.store.now()), records_lost, why }),
+        }
     }
 }
 

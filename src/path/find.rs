@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::answer::Answer;
+use super::answer::{Answer, Hole, MessagePath};
 use super::fate;
+use super::gaps;
 use super::join::{self, Group};
 use super::never;
 use super::reading::Reading;
@@ -46,6 +47,9 @@ pub trait Traces {
 
     /// Whether a proxy is adding to these traces now.
     fn is_running(&self) -> bool;
+
+    /// The hole that is being made: records are lost now.
+    fn hole_now(&self) -> Option<Hole>;
 }
 
 /// Answers a question with at most `limit` messages, newest first. `now` is only used where nothing matches.
@@ -61,11 +65,12 @@ pub fn find<T: Traces>(traces: &T, what: &What, limit: usize, now: WallMicros) -
         let mut groups = complete(traces, &reading.query, matched, limit)?;
         let more = more || groups.len() > limit;
         groups.truncate(limit);
-        let messages = groups.iter().filter_map(fate::path).collect();
-        return Ok(Answer { query: what.text.clone(), messages, more, never_seen: None });
+        let messages: Vec<MessagePath> = groups.iter().filter_map(fate::path).collect();
+        let gaps = gaps::around(traces, &messages)?;
+        return Ok(Answer { query: what.text.clone(), messages, more, gaps, never_seen: None });
     }
     let never_seen = never::never_seen(traces, what, now)?;
-    Ok(Answer { query: what.text.clone(), messages: Vec::new(), more: false, never_seen: Some(never_seen) })
+    Ok(Answer { query: what.text.clone(), messages: Vec::new(), more: false, gaps: Vec::new(), never_seen: Some(never_seen) })
 }
 
 /// The newest matches, as many as it takes to make one message more than asked for; and whether there are more.

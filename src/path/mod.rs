@@ -14,6 +14,7 @@ pub mod export;
 pub mod fate;
 pub mod field;
 pub mod find;
+pub mod gaps;
 pub mod join;
 pub mod lex;
 pub mod nearest;

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::answer::{EarlyEnd, Headerless, Hole, Nearest, NeverSeen, Tracing};
+use super::answer::{EarlyEnd, Headerless, Nearest, NeverSeen, Tracing};
 use super::clock::Clock;
 use super::fate::{hop_client, hop_upstream};
 use super::find::Traces;
+use super::gaps;
 use super::join::{is_headerless, key};
 use super::nearest::address_distance;
 use super::what::What;
@@ -16,12 +17,11 @@ use crate::trace::{EndHow, Record, RecordKind, Session, Stage, Transaction, Wall
 
 /// Where the question names no time, sessions of this span before now are shown.
 const RECENT_US: u64 = 86_400_000_000;
-/// Records looked through for addresses that look alike, and for gaps.
+/// Records looked through for addresses that look alike.
 const LOOKED_THROUGH: usize = 300;
 const NEAREST: usize = 5;
 const SESSIONS: usize = 10;
 const HEADERLESS: usize = 10;
-const GAPS: usize = 10;
 /// Client addresses that one sender is taken to have.
 const HOSTS: usize = 4;
 
@@ -42,7 +42,7 @@ pub fn never_seen<T: Traces>(traces: &T, what: &What, now: WallMicros) -> Result
             oldest_at: reach.map(|(oldest, _)| Time(oldest)),
             newest_at: reach.map(|(_, newest)| Time(newest)),
             running: traces.is_running(),
-            gaps: gaps(traces, what)?,
+            gaps: gaps::between(traces, what.since, what.until)?,
         },
         next: Vec::new(),
     };
@@ -193,19 +193,6 @@ fn early_end(record: &Record) -> Option<EarlyEnd> {
         reply: outcome.and_then(|outcome| outcome.reply.as_ref()).map(Reply::from),
         detail: outcome.and_then(|outcome| outcome.detail.clone()).or_else(|| ended.detail.clone()),
     })
-}
-
-fn gaps<T: Traces>(traces: &T, what: &What) -> Result<Vec<Hole>, T::Error> {
-    let query = Query { all: vec![Term::Kind(RecordKind::Gap)], since: what.since, until: None };
-    // Those after the asked time must not crowd out those in it.
-    let page = traces.query(&query, &PageRequest::newest(LOOKED_THROUGH))?;
-    let holes = page.records.into_iter().filter_map(|record| match record {
-        Record::Gap(gap) if what.until.is_none_or(|until| gap.from < until) => {
-            Some(Hole { at: Time(gap.from), until: Time(gap.until), records_lost: gap.records_lost, why: gap.why })
-        }
-        _ => None,
-    });
-    Ok(holes.take(GAPS).collect())
 }
 
 /// The one sentence for "nothing".

@@ -216,7 +216,8 @@ impl Store {
         Cursor { day: super::Day::of(0), number: 0 }
     }
 
-    pub(super) fn now(&self) -> WallMicros {
+    /// The time on the store's clock.
+    pub fn now(&self) -> WallMicros {
         self.inner.intake.clock.now()
     }
 

@@ -282,6 +282,10 @@ impl Inner {
                 loss.records += records;
                 loss.from = loss.from.min(at);
                 loss.until = loss.until.max(at);
+                // What the disk said tells more than our own words, which a session may have put in first.
+                if matches!((&loss.why, &why), (Cow::Borrowed(_), Cow::Owned(_))) {
+                    loss.why = why;
+                }
             }
             None => self.loss = Some(Loss { from: at, until: at, records, why }),
         }

@@ -34,6 +34,9 @@ fn mail_flows_while_the_disk_is_full() {
         assert_eq!(client.deliver(&Message::named(&format!("full{number}"))).unwrap().code, 250);
     }
     relayscope.output().expect("the trace store can't be written");
+    // The hole that is being made is told of as well.
+    let (code, said) = run(&mut command(&place, &["where", "--store", "store", "never@msg.example"]));
+    assert!(code == 1 && said.contains("The trace has holes") && said.contains("No space left"), "{code}: {said}");
     mount.empty();
     relayscope.output().expect("the trace store can be written again");
     assert_eq!(client.deliver(&Message::named("after")).unwrap().code, 250);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use relayscope::http::{self, Api, Guard, Token};
 use relayscope::path::StoreTraces;
+use relayscope::path::answer::Hole;
 use relayscope::store::{Field, Options, Page, PageRequest, Query, Store, Tally};
 use relayscope::trace::*;
 use tokio::sync::watch;
@@ -442,6 +443,10 @@ impl relayscope::path::Traces for Shelf {
 
     fn is_running(&self) -> bool {
         self.running
+    }
+
+    fn hole_now(&self) -> Option<Hole> {
+        None
     }
 }
 
