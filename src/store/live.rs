@@ -111,6 +111,15 @@ impl Opening {
     }
 }
 
+/// Has this thread wait for those that serve mail, where they want the same processor. A nice value is a thread's own on Linux only.
+fn stand_back(by: i32) {
+    if cfg!(target_os = "linux")
+        && let Err(error) = rustix::process::nice(by)
+    {
+        tracing::debug!(%error, "a thread of the trace store could not be made to stand back");
+    }
+}
+
 impl Live {
     fn open(options: Options, run_records: u32, news: watch::Sender<u64>, intake: &Intake) -> Result<(Arc<Self>, Vec<Mark>), OpenError> {
         let lock = super::open::take_lock(&options.dir)?;
@@ -143,10 +152,16 @@ impl Live {
     fn start(self: &Arc<Self>, appender: Appender, marks: Vec<Mark>, purpose: Use) {
         let keeper = Keeper::new(self.clone(), appender.clone());
         if purpose == Use::Serving {
-            self.spawn("store-keep", move |_| keeper.run());
+            self.spawn("store-keep", move |_| {
+                stand_back(10);
+                keeper.run();
+            });
         }
         let indexer = Indexer::new(self.clone(), appender, marks);
-        self.spawn("store-index", move |_| indexer.run());
+        self.spawn("store-index", move |_| {
+            stand_back(5);
+            indexer.run();
+        });
         self.spawn("store-sync", |live| live.sync_now_and_then());
     }
 
