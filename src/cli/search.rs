@@ -56,6 +56,9 @@ impl Search {
         if let Some(oldest) = listing.kept_since {
             eprintln!("traces are kept from {} on: what was before can't be found here", look.clock.moment(oldest));
         }
+        if let Some(whole) = listing.whole_since {
+            eprintln!("of what was before {} only failures are kept: what went well can't be found here", look.clock.moment(whole));
+        }
         if let Some(next) = &listing.next {
             eprintln!("more: --cursor {next}");
         }

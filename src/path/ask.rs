@@ -35,6 +35,9 @@ pub struct Listing {
     /// Nothing older than this is kept, although it was asked for, or might have been the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_since: Option<Time>,
+    /// Of what was before this only failures are kept, although all was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_since: Option<Time>,
     /// How it was found; present if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explained: Option<Explained>,
@@ -122,6 +125,7 @@ impl StoreTraces {
             None => first_page(self, what, limit)?,
         };
         let oldest = if page.next.is_none() { self.oldest()? } else { None };
+        let whole = if page.next.is_none() { self.store.whole_since()?.map(|day| Time(day.start())) } else { None };
         // A first page that isn't full has gone through all that there is.
         let beyond = |oldest: &Time| what.since.map_or(page.records.is_empty(), |since| since < oldest.0);
         Ok(Listing {
@@ -129,7 +133,8 @@ impl StoreTraces {
             next: page.next.map(|cursor| cursor.to_string()),
             cut_short: page.cut_short,
             percent: page.cut_short.then(|| (page.explained.passed * 100).checked_div(page.explained.of).unwrap_or(100).min(100) as u8),
-            kept_since: oldest.filter(beyond),
+            kept_since: oldest.filter(&beyond),
+            whole_since: whole.filter(beyond),
             explained: explain.then(|| Explained { reading: reading.to_owned(), ..(&page.explained).into() }),
         })
     }

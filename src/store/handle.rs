@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::clock::{self, Clock};
 use super::cursor::Cursor;
+use super::day::Day;
 use super::health::Health;
 use super::index::growing::RUN_RECORDS;
 use super::intake::{Appender, Intake};
@@ -192,6 +193,14 @@ impl Store {
     /// The store isn't open.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         Ok(stats::stats(&*self.live()?, self.health(), self.inner.intake.health.records_lost()))
+    }
+
+    /// The oldest day of which all records are kept, if of earlier ones only failures are.
+    ///
+    /// # Errors
+    /// The store isn't open.
+    pub fn whole_since(&self) -> Result<Option<Day>, StoreError> {
+        Ok(stats::whole_since(&*self.live()?))
     }
 
     /// Counts what answers a query, and by each of the fields.

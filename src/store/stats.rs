@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::day::Day;
 use super::health::Health;
 use super::index;
-use super::journal::Form;
+use super::journal::{DayJournal, Form};
 use super::live::Live;
 use super::retention::{octets_in, octets_of};
 
@@ -37,6 +37,14 @@ pub struct StoreStats {
     pub batches: u64,
     pub syncs: u64,
     pub health: Health,
+}
+
+/// The oldest day of which all records are kept, unless that is the oldest of all.
+pub(super) fn whole_since(live: &Live) -> Option<Day> {
+    let is_thinned = |day: &DayJournal| day.files().iter().any(|file| matches!(file.form(), Form::Sealed(segment) if segment.is_thinned()));
+    let days = live.journal.days();
+    let whole = days.iter().position(|day| !is_thinned(day)).filter(|&at| at > 0)?;
+    days.get(whole).map(|day| day.day)
 }
 
 pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStats {

@@ -135,6 +135,7 @@ fn failures_are_kept_longer_with_their_numbers_and_dialogues() {
     let expected = [&kept[..], &others, &transactions(60..61)].concat();
     until(|| store.stats().unwrap().records == expected.len() as u64);
     assert_eq!(store.stats().unwrap().oldest_whole, Some(day(1)));
+    assert_eq!(store.whole_since().unwrap(), Some(day(1)));
     assert_eq!(everything(&store), expected);
     assert_eq!(store.follow(Some(cursor), 2).unwrap().0, [27, 33].map(samples::transaction), "a cursor still means what it meant");
     until(|| store.stats().unwrap().runs <= 4);
