@@ -165,8 +165,10 @@ impl<'a> Search<'a> {
 
     pub fn unless_broken<T>(&self, day: Day, run: &RunView, said: io::Result<T>) -> Option<T> {
         said.inspect_err(|error| {
-            self.live.index.report_broken(day, run.first(), error);
-            self.live.indexer.hurry();
+            if let RunView::Stored(_, run) = run {
+                self.live.index.report_broken(day, run, error);
+                self.live.indexer.hurry();
+            }
         })
         .ok()
     }

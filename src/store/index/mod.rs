@@ -98,7 +98,7 @@ impl Index {
                         .superseded()
                         .filter(|(of, _)| days.iter().any(|day| day.day == *of))
                         .for_each(|(day, number)| index.supersede(Cursor { day, number })),
-                    Err(error) => index.report_broken(day, run.first, &error),
+                    Err(error) => index.report_broken(day, run, &error),
                 }
             }
         }
@@ -164,14 +164,14 @@ impl Index {
         let Some(chosen) = merge::choose(&runs, run_records, is_over).and_then(|range| runs.get(range)) else { return Ok(false) };
         let mut files = Vec::with_capacity(chosen.len());
         for run in chosen {
-            files.push(self.file(day, run).inspect_err(|error| self.report_broken(day, run.first, error))?);
+            files.push(self.file(day, run).inspect_err(|error| self.report_broken(day, run, error))?);
         }
         let (Some(first), Some(last)) = (chosen.first(), chosen.last()) else { return Ok(false) };
         let tag = clock::random() as u32;
         let path = run_path(&self.store_dir, day, first.first, last.end(), tag);
         let merged = merge::merge(&path, day, &files, tag, goes_on);
         // Which of them is damaged isn't known: all are made again.
-        let merged = merged.inspect_err(|error| self.report_broken(day, first.first, error))?;
+        let merged = merged.inspect_err(|error| self.report_broken(day, first, error))?;
         if !self.shelf.put(day, merged, chosen) {
             fs::remove_file(&path)?;
         }
@@ -193,7 +193,12 @@ impl Index {
     }
 
     /// Has the indexer make a day's index anew from that run on; until then the journal answers.
-    pub fn report_broken(&self, day: Day, first: u32, error: &io::Error) {
+    pub fn report_broken(&self, day: Day, run: &RunMeta, error: &io::Error) {
+        // A search that began before the run was made again meets the old one still.
+        if !self.shelf.runs(day).iter().any(|known| known.tag == run.tag) {
+            return;
+        }
+        let first = run.first;
         // A day that was removed meanwhile, or a disk that is away for a moment, is nothing to repair.
         let is_there = || self.store_dir.join(day.to_string()).is_dir();
         if error.kind() == io::ErrorKind::Interrupted {
@@ -232,6 +237,12 @@ impl Index {
         writing(&self.memory).remove(&day);
         self.shelf.cut(day, from);
         self.open.forget(&dir(&self.store_dir, day));
+        // Of what is gone now, somebody may have complained until a moment ago.
+        let outdated = locked(&self.outdated);
+        let mut broken = locked(&self.broken);
+        if !outdated.contains(&day) && broken.get(&day).is_some_and(|&noted| noted >= from) {
+            broken.remove(&day);
+        }
     }
 
     pub fn forget(&self, day: Day) {
