@@ -17,12 +17,15 @@ use super::index::terms::{self, TermKind};
 use super::live::Live;
 use super::plan::{Plan, Planner};
 use super::query::{Page, PageRequest, Query};
-use crate::trace::{Record, RecordId};
+use crate::trace::{Record, RecordId, Reply};
 
 /// A search is broken off after this time; its page says so.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a search waits for records that are written but not indexed yet.
 const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// A page of huge records ends before its limit.
+const PAGE_OCTETS: usize = 32 << 20;
 
 pub(super) struct Search<'a> {
     pub live: &'a Live,
@@ -88,14 +91,15 @@ impl<'a> Search<'a> {
         let begun = Instant::now();
         let deadline = begun + PATIENCE;
         let limit = request.limit.max(1);
-        let mut last = None;
+        let (mut last, mut octets) = (None, 0);
         let stopped = self.each(query, request.before, &mut |place, record| match record {
-            Some(record) if page.records.len() < limit => {
+            Some(record) if page.records.len() < limit && octets < PAGE_OCTETS => {
+                octets += weight(&record);
                 page.records.push(record);
                 last = Some(place);
                 true
             }
-            // One more than asked for: there is a next page.
+            // One more than asked for, or than is good for the memory: there is a next page.
             Some(_) => false,
             None if Instant::now() > deadline => {
                 page.cut_short = true;
@@ -303,6 +307,20 @@ impl<'a> Search<'a> {
         let record = batch.record(place.number);
         self.batch = Some((place.day, batch));
         Ok(record)
+    }
+}
+
+/// What a record takes in memory, about: most of it where it has many recipients or a long dialogue.
+fn weight(record: &Record) -> usize {
+    let lines = |reply: Option<&Reply>| reply.map_or(0, |reply| reply.lines.iter().map(|line| line.len() + 24).sum());
+    match record {
+        Record::Transaction(it) => {
+            let recipients = it.envelope.recipients.iter();
+            let recipients: usize = recipients.map(|recipient| 256 + recipient.address.len() + lines(recipient.reply.as_ref())).sum();
+            4096 + recipients + it.timeline.octets()
+        }
+        Record::Session(it) => 4096 + it.timeline.octets(),
+        Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) => 4096,
     }
 }
 

@@ -111,6 +111,11 @@ impl Timeline {
         self.last_us = self.last_us.max(t_us);
     }
 
+    /// Octets that it takes.
+    pub fn octets(&self) -> usize {
+        self.packed.0.len()
+    }
+
     /// How many lines there are.
     pub fn len(&self) -> usize {
         self.lines as usize

@@ -51,6 +51,24 @@ fn a_backup_answers_as_the_store_did() {
 }
 
 #[test]
+fn the_index_goes_with_it_as_far_as_it_is_stored() {
+    let (room, store) = filled(100);
+    store.close();
+    let room = Room { run_records: 16, ..room };
+    let store = room.store();
+    put(&store, &transactions(100..101));
+    until(|| store.stats().unwrap().unindexed == 0);
+    let dir = room.path().with_extension("backup");
+    let report = store.backup(&dir).unwrap();
+    assert!(report.index_files > 0, "{report:?}");
+    let (_copy, copied) = opened(&Room { run_records: 16, ..Room::new() }, &dir);
+    assert!(copied.report.replayed < 16 && copied.report.rebuilt.is_empty(), "{:?}", copied.report);
+    for no in [0, 57, 100] {
+        assert_eq!(find(&copied.store, message_id(no)), transactions(no..no + 1));
+    }
+}
+
+#[test]
 fn sealed_files_are_the_stores_own_and_nothing_of_the_process_is_in_it() {
     let (room, store) = filled(100);
     sealed(&store);
