@@ -45,6 +45,10 @@ const QUESTIONS: &[(&[&str], i32)] = &[
     (&["search", "enhanced:5", "-n", "1"], 0),
     (&["search", "reply:greylisted", "-n", "2", "--json"], 0),
     (&["search", "state:rejected", "to:bob@nowhere.example"], 1),
+    (&["search", "state:rejected or (subject:*lan* and not from:nobody*)"], 0),
+    (&["search", "client:10.0.0.0/8", "or", "client:192.0.2.0/24", "size:..10M", "--json"], 0),
+    (&["search", "from:a and or"], 2),
+    (&["stats", "--over", "2026-11-23T00:00:00Z", "until:2026-11-23T23:00:00Z", "--by", "code,enhanced,client", "--json"], 0),
     (&["stats", "--over", "2026-11-23T00:00:00Z", "since:2026-11-23T00:00:00Z", "until:2026-11-23T23:00:00Z", "--json"], 0),
     (&["where", "since:"], 2),
     (&["where", "bob@exmaple.org", "since:2026-11-22"], 1),
@@ -200,4 +204,22 @@ fn pages_of_a_filtered_search_miss_nothing_and_repeat_nothing() {
     }
     assert!(all.lines().count() > 10);
     assert_eq!(paged, all);
+}
+
+#[test]
+fn a_search_explains_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    stories::store(dir.path()).close();
+    let found =
+        relayscope(&["search", "--store", dir.path().to_str().unwrap(), "--explain", "state:rejected or (subject:*lan* not from:nobody*)"]);
+    status(&found, 0);
+    for part in [
+        "state = \"rejected\": 3 entries in 1 run of the index",
+        "word of the subject = *\"lan\"* (all of them gone through)",
+        "local part of the reverse-path = \"nobody\"*: not needed",
+        "1 run asked; they named 4 records",
+        "4 records read",
+    ] {
+        assert!(err(&found).contains(part), "{part}: {}", err(&found));
+    }
 }

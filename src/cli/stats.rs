@@ -12,7 +12,7 @@ use super::table::{Cell, Table};
 use crate::path::clock::{grouped, octets, span};
 use crate::path::stats as counted;
 use crate::path::when::{self, Edge};
-use crate::path::{Asked, By};
+use crate::path::{Asked, By, by_list};
 use crate::trace::State;
 
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ impl Stats {
         let traces = &self.traces;
         let now = Timestamp::now();
         let what = super::search::question(&self.query, now)?;
-        let by = By::list(&self.by).map_err(|error| Failure::usage(format!("--by {error}")))?;
+        let by = by_list(&self.by).map_err(|error| Failure::usage(format!("--by {error}")))?;
         let since =
             when::parse(&self.over, Edge::Since, now, &TimeZone::system()).map_err(|error| Failure::usage(format!("--over {error}")))?;
         let until = u64::try_from(now.as_microsecond()).unwrap_or_default();

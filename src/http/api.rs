@@ -19,7 +19,7 @@ use super::error::ApiError;
 use super::export;
 use super::live;
 use crate::path::when::{self, Edge};
-use crate::path::{Asked, By, ListRequest, StoreTraces, What, stats};
+use crate::path::{Asked, ListRequest, StoreTraces, What, by_list, stats};
 use crate::store::{Cursor, Health, StoreError};
 use crate::trace::RecordId;
 use crate::trace::json::Time;
@@ -147,8 +147,8 @@ async fn count(State(api): State<Api>, query: Result<Query<Count>, QueryRejectio
     let now = Timestamp::now();
     let what = question(&asked.q, now)?;
     let by = match &asked.by {
-        Some(by) => By::list(by).map_err(ApiError::BadRequest)?,
-        None => By::USUAL.to_vec(),
+        Some(by) => by_list(by).map_err(ApiError::BadRequest)?,
+        None => stats::USUAL.to_vec(),
     };
     let over = asked.over.as_deref().unwrap_or("24h");
     let since = when::parse(over, Edge::Since, now, &TimeZone::UTC).map_err(|error| ApiError::BadRequest(format!("over: {error}")))?;

@@ -33,5 +33,5 @@ pub use ask::{ListRequest, Listing, StoreTraces};
 pub use clock::Clock;
 pub use explained::Explained;
 pub use find::{Traces, find};
-pub use stats::{Asked, By, Stats};
+pub use stats::{Asked, By, Stats, by_list};
 pub use what::{NotUnderstood, What};

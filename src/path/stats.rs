@@ -6,114 +6,30 @@ use serde::{Deserialize, Serialize};
 use super::explained::Explained;
 use super::find::Traces;
 use super::what::What;
-use crate::store::Field;
+pub use crate::store::Field as By;
 use crate::trace::WallMicros;
 use crate::trace::json::Time;
 
-/// What transactions can be counted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum By {
-    State,
-    Stage,
-    By,
-    Act,
-    Cause,
-    Code,
-    Enhanced,
-    Domain,
-    SenderDomain,
-    Upstream,
-    Listener,
-    Client,
-    Helo,
-    AuthUser,
-    Tls,
-    Flag,
-}
+/// What is counted where nothing is asked for.
+pub const USUAL: [By; 4] = [By::State, By::Stage, By::Upstream, By::Domain];
 
-impl By {
-    pub const ALL: [Self; 16] = [
-        Self::State,
-        Self::Stage,
-        Self::By,
-        Self::Act,
-        Self::Cause,
-        Self::Code,
-        Self::Enhanced,
-        Self::Domain,
-        Self::SenderDomain,
-        Self::Upstream,
-        Self::Listener,
-        Self::Client,
-        Self::Helo,
-        Self::AuthUser,
-        Self::Tls,
-        Self::Flag,
-    ];
-    /// What is counted where nothing is asked for.
-    pub const USUAL: [Self; 4] = [Self::State, Self::Stage, Self::Upstream, Self::Domain];
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::State => "state",
-            Self::Stage => "stage",
-            Self::By => "by",
-            Self::Act => "act",
-            Self::Cause => "cause",
-            Self::Code => "code",
-            Self::Enhanced => "enhanced",
-            Self::Domain => "domain",
-            Self::SenderDomain => "sender-domain",
-            Self::Upstream => "upstream",
-            Self::Listener => "listener",
-            Self::Client => "client",
-            Self::Helo => "helo",
-            Self::AuthUser => "auth-user",
-            Self::Tls => "tls",
-            Self::Flag => "flag",
+/// Reads `state,stage`.
+///
+/// # Errors
+/// In words for the one who typed it.
+pub fn by_list(text: &str) -> Result<Vec<By>, String> {
+    let one = |word: &str| {
+        let known = By::ALL.iter().copied().find(|by| by.word() == word || by.word().replace('-', "_") == word);
+        known.ok_or_else(|| format!("{word:?} can't be counted by: {} can", By::ALL.map(By::word).join(", ")))
+    };
+    let mut list = Vec::new();
+    for by in text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(one) {
+        let by = by?;
+        if !list.contains(&by) {
+            list.push(by);
         }
     }
-
-    fn field(self) -> Field {
-        match self {
-            Self::State => Field::State,
-            Self::Stage => Field::Stage,
-            Self::By => Field::By,
-            Self::Act => Field::Act,
-            Self::Cause => Field::Cause,
-            Self::Code => Field::Code,
-            Self::Enhanced => Field::Enhanced,
-            Self::Domain => Field::Domain,
-            Self::SenderDomain => Field::SenderDomain,
-            Self::Upstream => Field::Upstream,
-            Self::Listener => Field::Listener,
-            Self::Client => Field::Client,
-            Self::Helo => Field::Helo,
-            Self::AuthUser => Field::AuthUser,
-            Self::Tls => Field::Tls,
-            Self::Flag => Field::Flag,
-        }
-    }
-
-    /// Reads `state,stage`.
-    ///
-    /// # Errors
-    /// In words for the one who typed it.
-    pub fn list(text: &str) -> Result<Vec<Self>, String> {
-        let one = |word: &str| {
-            let known = Self::ALL.iter().copied().find(|by| by.word() == word || by.word().replace('-', "_") == word);
-            known.ok_or_else(|| format!("{word:?} can't be counted by: {} can", Self::ALL.map(Self::word).join(", ")))
-        };
-        let mut list = Vec::new();
-        for by in text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(one) {
-            let by = by?;
-            if !list.contains(&by) {
-                list.push(by);
-            }
-        }
-        Ok(list)
-    }
+    Ok(list)
 }
 
 /// Counts of the transactions in a span of time.
@@ -187,8 +103,7 @@ pub fn stats<T: Traces>(traces: &T, what: &What, asked: &Asked<'_>) -> Result<St
     let span = until.saturating_sub(since);
     let until = *query.until.get_or_insert(until);
     let since = *query.since.get_or_insert(until.saturating_sub(span));
-    let fields: Vec<Field> = by.iter().map(|by| by.field()).collect();
-    let tally = traces.tally(&query, &fields)?;
+    let tally = traces.tally(&query, by)?;
     let counts = by.iter().zip(tally.by).zip(tally.others).map(|((&by, counts), others)| ranked(by, counts, others)).collect();
     Ok(Stats {
         since: Time(tally.cut_short_at.unwrap_or(since)),

@@ -54,6 +54,7 @@ mod tally;
 mod tests;
 mod text;
 mod thin;
+mod unpack;
 mod writer;
 
 pub use backup::{BackupError, BackupReport};

@@ -4,7 +4,6 @@
 //! summary`, numbers in LEB128, and is a zstd frame. The block of dialogues beside it holds the timelines of the same records,
 //! one after the other, as the continuation of that frame: what both say alike costs nothing twice.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -14,6 +13,7 @@ use std::sync::Arc;
 use super::batch::{Batch, Dialogue, Part, Slot};
 use super::blocks::{Block, BlockFile, Chain, Content, NoSegment, SegmentHeader, link};
 use super::frame;
+use super::unpack::decompress;
 use crate::trace::{RecordKind, leb128, stored};
 
 /// A zstd block without octets that ends a frame: where the frame goes on in the other file, it stands in that block's place.
@@ -315,21 +315,4 @@ impl BlockFile {
 
 fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-thread_local! {
-    // Making one costs as much as the decompression of a block.
-    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
-}
-
-fn decompress(packed: &[u8], octets: usize) -> io::Result<Vec<u8>> {
-    let unpacked = DECOMPRESSOR.with_borrow_mut(|kept| match kept {
-        Some(decompressor) => decompressor.decompress(packed, octets),
-        None => kept.insert(zstd::bulk::Decompressor::new()?).decompress(packed, octets),
-    });
-    match unpacked {
-        Ok(unpacked) if unpacked.len() == octets => Ok(unpacked),
-        Ok(_) => Err(damaged("it is shorter than its footer says")),
-        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
-    }
 }

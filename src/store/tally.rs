@@ -5,6 +5,9 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::cursor::Cursor;
 use super::histogram::Histogram;
 use super::index::RunView;
@@ -18,7 +21,8 @@ use super::search::{Explained, Part, Search};
 use crate::trace::{Record, RecordKind, WallMicros};
 
 /// What transactions can be counted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Field {
     State,
     Stage,
@@ -69,6 +73,47 @@ pub const HELD: usize = 100_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Field {
+    pub const ALL: [Self; 16] = [
+        Self::State,
+        Self::Stage,
+        Self::By,
+        Self::Act,
+        Self::Cause,
+        Self::Code,
+        Self::Enhanced,
+        Self::Domain,
+        Self::SenderDomain,
+        Self::Upstream,
+        Self::Listener,
+        Self::Client,
+        Self::Helo,
+        Self::AuthUser,
+        Self::Tls,
+        Self::Flag,
+    ];
+
+    /// As it is asked for.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Stage => "stage",
+            Self::By => "by",
+            Self::Act => "act",
+            Self::Cause => "cause",
+            Self::Code => "code",
+            Self::Enhanced => "enhanced",
+            Self::Domain => "domain",
+            Self::SenderDomain => "sender-domain",
+            Self::Upstream => "upstream",
+            Self::Listener => "listener",
+            Self::Client => "client",
+            Self::Helo => "helo",
+            Self::AuthUser => "auth-user",
+            Self::Tls => "tls",
+            Self::Flag => "flag",
+        }
+    }
+
     fn kind(self) -> TermKind {
         match self {
             Self::State => TermKind::State,

@@ -4,8 +4,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::places::{number, put_number};
-use crate::trace::Record;
+use super::places::number;
+use crate::trace::{Record, leb128};
 
 /// A column, by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Columns {
         let skipped = place.saturating_sub(self.places);
         for ((column, chunk), number) in self.columns.iter_mut().zip(&mut self.chunk).zip(numbers) {
             (0..skipped).for_each(|_| column.push(0));
-            put_number(number.map_or(0, |number| number.saturating_add(1)), column);
+            leb128::put(column, number.map_or(0, |number| number.saturating_add(1)));
             if let Some(number) = number {
                 (chunk.least, chunk.most) = match chunk.raw {
                     0 => (number, number),

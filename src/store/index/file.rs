@@ -7,10 +7,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::columns::{self, Chunk, Column};
-use super::page::{List, Page, There, decompress};
+use super::page::{List, Page, There};
 use super::places::{self, Places};
 use super::writer::{FORMAT, Footer, HEADER, MAGIC, PageAt, RunMeta, TRAILER};
 use crate::store::day::Day;
+use crate::store::unpack::decompress;
 
 /// Why a file isn't a run file that this build reads.
 #[derive(Debug, thiserror::Error)]

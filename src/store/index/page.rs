@@ -4,11 +4,12 @@
 //! octets that follow in the texts, records. A list is the place itself where there is one record; else `octets·2` and so many octets as
 //! [`super::places`] packs them; else, of long ones, `octets·2 + 1 | offset | crc32c u32` of where they stand in the file.
 
-use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 
-use super::places::{self, Places, number, put_number};
+use super::places::{self, Places, number};
+use crate::store::unpack::decompress;
+use crate::trace::leb128;
 
 /// Octets of heads and texts from which on a page is closed.
 const PAGE_OCTETS: usize = 8 << 10;
@@ -80,19 +81,19 @@ impl PageWriter {
         }
         let shared = if self.heads.is_empty() { 0 } else { shared };
         let text = term.get(shared..).unwrap_or_default();
-        put_number(shared as u64, &mut self.heads);
-        put_number(text.len() as u64, &mut self.heads);
-        put_number(u64::from(count), &mut self.heads);
+        leb128::put(&mut self.heads, shared as u64);
+        leb128::put(&mut self.heads, text.len() as u64);
+        leb128::put(&mut self.heads, u64::from(count));
         self.texts.extend_from_slice(text);
         match list {
-            List::One(place) => put_number(u64::from(place), &mut self.lists),
+            List::One(place) => leb128::put(&mut self.lists, u64::from(place)),
             List::Here(octets) => {
-                put_number((octets.len() as u64) << 1, &mut self.lists);
+                leb128::put(&mut self.lists, (octets.len() as u64) << 1);
                 self.lists.extend_from_slice(octets);
             }
             List::There(there) => {
-                put_number(u64::from(there.octets) << 1 | 1, &mut self.lists);
-                put_number(there.offset, &mut self.lists);
+                leb128::put(&mut self.lists, u64::from(there.octets) << 1 | 1);
+                leb128::put(&mut self.lists, there.offset);
                 self.lists.extend_from_slice(&there.checksum.to_le_bytes());
             }
         }
@@ -128,19 +129,6 @@ impl PageWriter {
     pub fn compressor() -> io::Result<zstd::bulk::Compressor<'static>> {
         zstd::bulk::Compressor::new(LEVEL)
     }
-}
-
-thread_local! {
-    // Making one costs as much as the decompression of a page.
-    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
-}
-
-/// Unpacks what zstd packed.
-pub fn decompress(packed: &[u8], octets: usize) -> io::Result<Vec<u8>> {
-    DECOMPRESSOR.with_borrow_mut(|kept| match kept {
-        Some(decompressor) => decompressor.decompress(packed, octets),
-        None => kept.insert(zstd::bulk::Decompressor::new()?).decompress(packed, octets),
-    })
 }
 
 fn damaged() -> io::Error {

@@ -4,13 +4,15 @@
 
 pub use roaring::RoaringBitmap as Places;
 
+use crate::trace::leb128;
+
 /// Appends ascending places; whether as bits is told by the first octet.
 pub fn pack(places: &[u32], out: &mut Vec<u8>) {
     let start = out.len();
     out.push(DISTANCES);
     let mut last = 0;
     for &place in places {
-        put_number(u64::from(place - last), out);
+        leb128::put(out, u64::from(place - last));
         last = place;
     }
     let bits = last as usize / 8 + 1;
@@ -64,26 +66,11 @@ pub fn unpack_onto(octets: &[u8], by: u32, places: &mut Vec<u32>) -> Option<()> 
     Some(())
 }
 
-/// LEB128.
-pub fn put_number(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
+/// Takes a number (LEB128) from the input.
 pub fn number(input: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (&octet, rest) = input.split_first()?;
-        *input = rest;
-        value |= u64::from(octet & 0x7F) << shift;
-        if octet < 0x80 {
-            return Some(value);
-        }
-    }
-    None
+    let (number, rest) = leb128::read(input)?;
+    *input = rest;
+    Some(number)
 }
 
 #[cfg(test)]
