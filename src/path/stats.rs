@@ -99,10 +99,10 @@ pub fn stats<T: Traces>(traces: &T, what: &What, asked: &Asked<'_>) -> Result<St
     let &Asked { by, since, until, explain } = asked;
     let meant = super::ask::meant(traces, what)?;
     let mut query = meant.query;
-    // Where the question names an end only, it is the span that was asked for that ends there.
     let span = until.saturating_sub(since);
     let until = *query.until.get_or_insert(until);
-    let since = *query.since.get_or_insert(until.saturating_sub(span));
+    // Where the question names an end before that, it is the span that ends there.
+    let since = *query.since.get_or_insert(if since < until { since } else { until.saturating_sub(span) });
     let tally = traces.tally(&query, by)?;
     let counts = by.iter().zip(tally.by).zip(tally.others).map(|((&by, counts), others)| ranked(by, counts, others)).collect();
     Ok(Stats {

@@ -29,6 +29,9 @@ fn mail_flows_while_the_disk_is_full() {
     let relayscope = Relayscope::configured(&place, &config(&sink, "pass"));
     let mut client = Client::ready(relayscope.address());
     assert_eq!(client.deliver(&Message::named("before")).unwrap().code, 250);
+    // Who asks has it brought to the journal; until then it lies in memory.
+    let (code, said) = run(&mut command(&place, &["where", "--store", "store", "before@msg.example"]));
+    assert_eq!(code, 0, "{said}");
     mount.fill();
     for number in 0..MANY {
         assert_eq!(client.deliver(&Message::named(&format!("full{number}"))).unwrap().code, 250);
