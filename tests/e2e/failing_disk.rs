@@ -21,6 +21,16 @@ fn gaps(records: &[Record]) -> Vec<&Gap> {
     records.iter().filter_map(|it| if let Record::Gap(gap) = it { Some(gap) } else { None }).collect()
 }
 
+/// Delivers until the proxy says that the store can't be written, and some more; how many.
+fn deliver_until_lost(client: &mut Client, relayscope: &Relayscope) -> usize {
+    let mut sent = 0;
+    while relayscope.output().count("the trace store can't be written") == 0 || sent < 20 {
+        sent += 1;
+        assert_eq!(client.deliver(&Message::named(&format!("dead{sent}"))).unwrap().code, 250);
+    }
+    sent
+}
+
 /// The final reply, or the first that says no.
 fn outcome(client: &mut Client, message: &Message) -> u16 {
     for line in [format!("MAIL FROM:<{}>\r\n", message.reverse_path), format!("RCPT TO:<{}>\r\n", message.recipient), "DATA\r\n".to_owned()]
@@ -44,11 +54,7 @@ fn mail_flows_while_the_disk_answers_with_errors() {
     let (code, said) = run(&mut command(&place, &["where", "--store", "store", "before@msg.example"]));
     assert_eq!(code, 0, "{said}");
     disk.die();
-    let mut sent = 0;
-    while relayscope.output().count("the trace store can't be written") == 0 || sent < 20 {
-        sent += 1;
-        assert_eq!(client.deliver(&Message::named(&format!("dead{sent}"))).unwrap().code, 250);
-    }
+    let sent = deliver_until_lost(&mut client, &relayscope);
     disk.come_back();
     relayscope.output().expect("the trace store can be written again");
     assert_eq!(client.deliver(&Message::named("after")).unwrap().code, 250);
@@ -75,11 +81,7 @@ fn mail_flows_while_the_disk_has_turned_read_only() {
     let mut client = Client::ready(relayscope.address());
     assert_eq!(client.deliver(&Message::named("before")).unwrap().code, 250);
     disk.turn_read_only();
-    let mut sent = 0;
-    while relayscope.output().count("the trace store can't be written") == 0 || sent < 20 {
-        sent += 1;
-        assert_eq!(client.deliver(&Message::named(&format!("dead{sent}"))).unwrap().code, 250);
-    }
+    let sent = deliver_until_lost(&mut client, &relayscope);
     disk.come_back();
     relayscope.output().expect("the trace store can be written again");
     assert_eq!(client.deliver(&Message::named("after")).unwrap().code, 250);
