@@ -155,6 +155,11 @@ impl DayJournal {
         })
     }
 
+    /// Whether records have been left out of one of its files.
+    pub fn is_thinned(&self) -> bool {
+        self.files().iter().any(|file| matches!(file.form(), Form::Sealed(segment) if segment.is_thinned()))
+    }
+
     /// Whether no file has any of these numbers.
     pub fn is_hole(&self, numbers: Range<u32>) -> bool {
         let overlaps = |of: Range<u32>| of.start < numbers.end && numbers.start < of.end;

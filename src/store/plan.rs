@@ -50,6 +50,10 @@ impl Planner {
             Lookup::Terms(from, _) => !terms::is_cut(from),
             Lookup::Having(..) | Lookup::Number(..) => true,
         });
+        self.find_so(said, lookups, exact)
+    }
+
+    fn find_so(&mut self, said: String, lookups: Vec<Lookup>, exact: bool) -> Plan {
         let number = self.said.len();
         self.said.push(said);
         Plan::Find(Find { lookups, exact, number })
@@ -73,10 +77,7 @@ impl Planner {
 
     /// As [`Planner::find`], of what the records must be looked at for in any case.
     fn inexact(&mut self, said: String, lookup: Lookup) -> Plan {
-        match self.find(said, vec![lookup]) {
-            Plan::Find(find) => Plan::Find(Find { exact: false, ..find }),
-            other => other,
-        }
+        self.find_so(said, vec![lookup], false)
     }
 
     fn term(&mut self, term: &Term) -> Plan {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::day::Day;
 use super::health::Health;
 use super::index;
-use super::journal::{DayJournal, Form};
+use super::journal::Form;
 use super::live::Live;
 use super::retention::{octets_in, octets_of};
 
@@ -41,9 +41,8 @@ pub struct StoreStats {
 
 /// The oldest day of which all records are kept, unless that is the oldest of all.
 pub(super) fn whole_since(live: &Live) -> Option<Day> {
-    let is_thinned = |day: &DayJournal| day.files().iter().any(|file| matches!(file.form(), Form::Sealed(segment) if segment.is_thinned()));
     let days = live.journal.days();
-    let whole = days.iter().position(|day| !is_thinned(day)).filter(|&at| at > 0)?;
+    let whole = days.iter().position(|day| !day.is_thinned()).filter(|&at| at > 0)?;
     days.get(whole).map(|day| day.day)
 }
 
@@ -70,7 +69,7 @@ pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStat
         health,
     };
     for day in &days {
-        let (mut whole, mut dialogues) = (true, false);
+        let mut dialogues = false;
         for file in day.files() {
             stats.records += u64::from(file.records());
             match file.form() {
@@ -84,12 +83,11 @@ pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStat
                     let dialogue_octets = segment.dialogues_path().map_or(0, octets_of);
                     stats.journal_octets += octets_of(segment.path()) + dialogue_octets;
                     stats.dialogue_octets += dialogue_octets;
-                    whole &= !segment.is_thinned();
                     dialogues |= dialogue_octets > 0;
                 }
             }
         }
-        stats.oldest_whole = stats.oldest_whole.or(whole.then_some(day.day));
+        stats.oldest_whole = stats.oldest_whole.or_else(|| (!day.is_thinned()).then_some(day.day));
         stats.oldest_dialogue = stats.oldest_dialogue.or(dialogues.then_some(day.day));
         stats.index_octets += octets_in(&index::dir(&live.options.dir, day.day));
         stats.runs += live.index.runs(day.day).len() as u64;

@@ -16,6 +16,7 @@ use super::places;
 use super::times::Times;
 use crate::store::cursor::Cursor;
 use crate::store::day::Day;
+use crate::store::seal::sync_dir;
 
 pub const MAGIC: &[u8; 8] = b"rscopeix";
 /// Version of the file format, of the terms in it and of how texts are folded.
@@ -207,7 +208,7 @@ impl RunWriter {
         self.put(MAGIC)?;
         self.out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(unfinished(&self.path), &self.path)?;
-        self.path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        sync_dir(&self.path)
     }
 }
 
