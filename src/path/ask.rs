@@ -124,17 +124,20 @@ impl StoreTraces {
             }
             None => first_page(self, what, limit)?,
         };
-        let oldest = if page.next.is_none() { self.oldest()? } else { None };
-        let whole = if page.next.is_none() { self.store.whole_since()?.map(|day| Time(day.start())) } else { None };
         // A first page that isn't full has gone through all that there is.
-        let beyond = |oldest: &Time| what.since.map_or(page.records.is_empty(), |since| since < oldest.0);
+        let may_be_beyond = page.next.is_none() && (what.since.is_some() || page.records.is_empty());
+        let (oldest, whole) = match may_be_beyond {
+            true => (self.oldest()?, self.store.whole_since()?.map(|day| Time(day.start()))),
+            false => (None, None),
+        };
+        let is_beyond = |start: &Time| what.since.is_none_or(|since| since < start.0);
         Ok(Listing {
             records: page.records.iter().map(Record::from).collect(),
             next: page.next.map(|cursor| cursor.to_string()),
             cut_short: page.cut_short,
             percent: page.cut_short.then(|| (page.explained.passed * 100).checked_div(page.explained.of).unwrap_or(100).min(100) as u8),
-            kept_since: oldest.filter(&beyond),
-            whole_since: whole.filter(beyond),
+            kept_since: oldest.filter(&is_beyond),
+            whole_since: whole.filter(is_beyond),
             explained: explain.then(|| Explained { reading: reading.to_owned(), ..(&page.explained).into() }),
         })
     }

@@ -209,14 +209,11 @@ impl<'a> Search<'a> {
     /// The record of that id with its amendments; an amendment's id leads to what it amends.
     pub fn fetch(&mut self, id: RecordId) -> io::Result<Option<Record>> {
         self.catch_up();
-        let mut of = id;
-        for place in self.places_by_id(TermKind::Id, id) {
-            match self.record(place, false)? {
-                Some(Record::Amendment(amendment)) if amendment.id == id => of = amendment.of,
-                _ => {}
-            }
+        let history = self.history(id)?;
+        match &history.base {
+            Some(Record::Amendment(amendment)) => Ok(self.history(amendment.of)?.folded()),
+            _ => Ok(history.folded()),
         }
-        Ok(self.history(of)?.folded())
     }
 
     /// A record and what became known of it, as far as it is indexed.

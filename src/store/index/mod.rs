@@ -185,8 +185,8 @@ impl Index {
 
     /// A run's file, opened if it isn't.
     pub fn file(&self, day: Day, run: &RunMeta) -> io::Result<Arc<file::RunFile>> {
-        let path = run_path(&self.store_dir, day, run.first, run.end(), run.tag);
-        self.open.file(&path).map_err(|error| match error {
+        let path = || run_path(&self.store_dir, day, run.first, run.end(), run.tag);
+        self.open.file(day, run, path).map_err(|error| match error {
             file::NoRun::Io(error) => error,
             other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
         })
@@ -236,7 +236,7 @@ impl Index {
         let from = locked(&self.broken).remove(&day).map_or(from, |noted| noted.min(from));
         writing(&self.memory).remove(&day);
         self.shelf.cut(day, from);
-        self.open.forget(&dir(&self.store_dir, day));
+        self.open.forget(day);
         // Of what is gone now, somebody may have complained until a moment ago.
         let outdated = locked(&self.outdated);
         let mut broken = locked(&self.broken);
@@ -246,7 +246,7 @@ impl Index {
     }
 
     pub fn forget(&self, day: Day) {
-        self.open.forget(&dir(&self.store_dir, day));
+        self.open.forget(day);
         writing(&self.memory).remove(&day);
         writing(&self.superseded).remove(&day);
         self.shelf.forget(day);
