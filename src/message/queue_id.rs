@@ -35,8 +35,8 @@ pub fn upstream_queue_id(code: u16, lines: &[impl AsRef<str>]) -> Option<QueueId
 
 type Form = fn(&str) -> Option<QueueId>;
 
-const FORMS: [Form; 11] =
-    [exchange, yandex, queued_as, id_equals, accepted_for_delivery, qmail, gmail, ironport, mimecast, haraka, ok_alone];
+const FORMS: [Form; 12] =
+    [exchange, yandex, queued_as, id_equals, accepted_for_delivery, qmail, gmail, ironport, mimecast, haraka, dovecot, ok_alone];
 
 fn bounded(line: &str) -> &str {
     line.get(..super::char_boundary(line, LOOKED_AT)).unwrap_or_default().trim()
@@ -142,6 +142,12 @@ fn haraka(line: &str) -> Option<QueueId> {
     if is_uuid { sound_id(id).and_then(QueueId::of) } else { None }
 }
 
+/// Dovecot (LMTP): `<bob@example.org> zZKoFaiuCGvqbgAAg+zDdQ Saved`.
+fn dovecot(line: &str) -> Option<QueueId> {
+    let (_, id) = line.strip_prefix('<')?.strip_suffix(" Saved")?.rsplit_once("> ")?;
+    sound_id(id).and_then(QueueId::of)
+}
+
 /// SES: `Ok 0100018c2f0e1d3a-…-000000`; SparkPost: `OK 0B/25-12345-ABCDEF`; Courier: `Ok. 000000005F0E2C.65…`: one long word and no other.
 fn ok_alone(line: &str) -> Option<QueueId> {
     let mut words = line.split_ascii_whitespace();
@@ -222,6 +228,7 @@ mod tests {
         check("2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as 4F1A2B3C4D", "4F1A2B3C4D");
         check("2.0.0 Ok, id=12345-01, from MTA([127.0.0.1]:10025): 250 2.0.0 Ok: queued as 4F1A2B3C4D", "4F1A2B3C4D");
         check("2.0.0 Message queued with id 1a2b3c4d5e.", "1a2b3c4d5e"); // Stalwart
+        check("2.0.0 <bob@to.example> zZKoFaiuCGvqbgAAg+zDdQ:R2 Saved", "zZKoFaiuCGvqbgAAg+zDdQ:R2"); // Dovecot, LMTP
         check("OK id=1r5abc-0003Xy-2B", "1r5abc-0003Xy-2B");
         check("OK id=1tABCD-000000005vi-0000", "1tABCD-000000005vi-0000");
         check("Requested mail action okay, completed: id=0MKt7j-1r5abc3Xyz-00Abcd", "0MKt7j-1r5abc3Xyz-00Abcd");

@@ -78,6 +78,18 @@ pub fn decode_xtext(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
+/// Encodes as xtext (RFC 3461 §4): what is no printable ASCII, and `+` and `=`, become `+` and two digits.
+pub fn encode_xtext(text: &[u8]) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for &octet in text {
+        match octet {
+            b'!'..=b'~' if !matches!(octet, b'+' | b'=') => encoded.push(char::from(octet)),
+            _ => encoded.push_str(&format!("+{octet:02X}")),
+        }
+    }
+    encoded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +113,17 @@ mod tests {
         check("FROM:<a@x.example", "a@x.example", &[]);
         check("FROM:<böb@x.example>", "böb@x.example", &[]);
         assert_eq!(PathCommand::parse(b"<a@x.example>", b"FROM:"), None);
+    }
+
+    #[test]
+    fn xtext_comes_back_as_it_was() {
+        assert_eq!(encode_xtext(b"mail.example"), "mail.example");
+        assert_eq!(encode_xtext("a+b=c d\r\n\u{e4}".as_bytes()), "a+2Bb+3Dc+20d+0D+0A+C3+A4");
+        assert_eq!(encode_xtext(b"[UNAVAILABLE]"), "[UNAVAILABLE]");
+        let all: Vec<u8> = (0..=255).collect();
+        let encoded = encode_xtext(&all);
+        assert!(encoded.bytes().all(|octet| (b'!'..=b'~').contains(&octet)), "{encoded}");
+        assert_eq!(decode_xtext(encoded.as_bytes()), all);
     }
 
     #[test]
