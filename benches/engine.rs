@@ -105,6 +105,7 @@ fn session(paper: &mut Paper) -> Option<Machine> {
         client_port: 40_000,
         via: None,
         route_rule: None,
+        destination: Some(std::net::SocketAddr::from(([192, 0, 2, 1], 25))),
     };
     let hosts = vec![NextHop::new("127.0.0.1", 25, UpstreamTls::Off)];
     let mut machine = Machine::new(options.clone(), facts, options.upstream.clone(), hosts);

@@ -12,7 +12,7 @@ use super::raw::{self, Raw};
 use super::routes::no_domain;
 use super::upstreams::check_name;
 use crate::net::tls::ServerTls;
-use crate::relay::options::{CertificateFiles, ClientTls, Ehlo, Intercept, ListenerOptions, SmartHost, TellClient, UpstreamOptions};
+use crate::relay::options::{CertificateFiles, ClientTls, Ehlo, Intercept, ListenerOptions, SmartHost, UpstreamOptions};
 use crate::trace::UpstreamKind;
 
 /// A network shorter than this holds so much of the internet that nobody can have meant "our clients".
@@ -169,8 +169,16 @@ impl One<'_> {
             _ => {}
         }
         let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
-        let tells = matches!(upstream.tell_client, TellClient::Xclient | TellClient::ProxyV2);
-        if upstream.kind == UpstreamKind::Fixed && reachable && listener.accept_domains.is_empty() && !tells {
+        if passes && upstream.must_read() {
+            self.refuse(
+                "tls",
+                &format!("tls = \"passthrough\" passes octets on unread: upstream {name:?} can't have tell_client = \"xclient\" or \"xforward\", add_received or protocol = \"lmtp\" with it"),
+            );
+        }
+        if passes && !listener.accept_domains.is_empty() {
+            self.refuse("tls", "tls = \"passthrough\" passes octets on unread: accept_domains would hold for nobody who begins TLS");
+        }
+        if upstream.kind == UpstreamKind::Fixed && reachable && listener.accept_domains.is_empty() && !upstream.knows_its_clients() {
             self.refuse(
                 "accept_domains",
                 &format!(

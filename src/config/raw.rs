@@ -206,6 +206,9 @@ pub struct Upstream {
     pub pass: Vec<String>,
     /// What is spoken with the hosts.
     pub protocol: Protocol,
+    /// Most recipients of one message where LMTP is spoken.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub lmtp_recipients: u32,
     /// Port of mail exchangers.
     #[schemars(range(min = 1))]
     pub port: u16,
@@ -235,6 +238,7 @@ impl Default for Upstream {
             hide: Vec::new(),
             pass: Vec::new(),
             protocol: Protocol::Smtp,
+            lmtp_recipients: 1,
             port: 25,
             private_networks: Vec::new(),
             tell_client: TellClient::Off,

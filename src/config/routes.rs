@@ -114,7 +114,7 @@ impl One<'_> {
     /// Whether every listener that the rule is for can follow it.
     fn fits(&mut self, rule: &Rule, upstream: &UpstreamOptions) {
         let applies = |listener: &ListenerOptions| rule.listeners.is_empty() || rule.listeners.contains(&listener.name);
-        for (listener, _) in self.listeners.iter().filter(|(listener, _)| applies(listener)) {
+        for (listener, by_default) in self.listeners.iter().filter(|(listener, _)| applies(listener)) {
             let name = &listener.name;
             if listener.ehlo == Ehlo::Upstream && rule.needs_envelope() {
                 self.refuse(
@@ -130,6 +130,28 @@ impl One<'_> {
                 self.refuse(
                     "upstream",
                     &format!("upstream {:?} goes by recipient domain: listener {name:?} needs ehlo = \"static\" for that", upstream.name),
+                );
+                return;
+            }
+            if listener.is_for_everybody(by_default) && !upstream.knows_its_clients() {
+                self.refuse(
+                    "upstream",
+                    &format!(
+                        "would make an open relay of upstream {:?}: listener {name:?} lets everybody in, for a server that knows its clients. \
+                         Name the domains that mail may come in for with accept_domains in the listener",
+                        upstream.name
+                    ),
+                );
+                return;
+            }
+            if rule.passthrough && (upstream.must_read() || !listener.accept_domains.is_empty()) {
+                self.refuse(
+                    "passthrough",
+                    &format!(
+                        "passthrough leaves unread what passes: listener {name:?} can't have accept_domains with it, nor upstream {:?} \
+                         tell_client = \"xclient\" or \"xforward\", add_received or protocol = \"lmtp\"",
+                        upstream.name
+                    ),
                 );
                 return;
             }

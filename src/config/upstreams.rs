@@ -82,6 +82,7 @@ impl One<'_> {
             name: upstream.name.clone(),
             kind,
             protocol: upstream.protocol.into(),
+            lmtp_recipients: upstream.lmtp_recipients.max(1) as usize,
             hosts,
             tls: upstream.tls.map_or(UpstreamTls::Opportunistic, Into::into),
             port: upstream.port,
@@ -136,6 +137,13 @@ impl One<'_> {
         }
         if upstream.protocol == raw::Protocol::Lmtp && kind != Kind::Fixed {
             self.refuse("protocol", "protocol = \"lmtp\" is for a mail store of your own: kind = \"fixed\"");
+        }
+        if upstream.protocol == raw::Protocol::Lmtp && upstream.lmtp_recipients > 1 {
+            self.warn(
+                "lmtp_recipients",
+                "with several recipients a message, one reply stands for all: a message that some got and others not is refused or deferred \
+                 as a whole, and those who have it may get it again",
+            );
         }
         if !upstream.probe.0.is_zero() && !listed {
             self.refuse("probe", &format!("probe needs hosts that are named, not kind = \"{word}\""));

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::context::Context;
@@ -50,8 +51,14 @@ pub(super) struct Dialled {
     pub verification: Verification,
 }
 
-/// Connects to the host; `began` is the session's start, the zero of its clock.
-pub(super) async fn dial(context: Arc<Context>, upstream: Arc<UpstreamOptions>, host: NextHop, began: Instant) -> Result<Dialled, Failed> {
+/// Connects to the host; `began` is the session's start, the zero of its clock. `header`: what goes before anything else.
+pub(super) async fn dial(
+    context: Arc<Context>,
+    upstream: Arc<UpstreamOptions>,
+    host: NextHop,
+    began: Instant,
+    header: Option<Vec<u8>>,
+) -> Result<Dialled, Failed> {
     let timeouts = &context.options.limits.timeouts;
     let start = Instant::now();
     let failed = |stage, by, error: String, tried| Failed { stage, by, error, tried, lookups: Vec::new(), refusal: None };
@@ -85,6 +92,19 @@ pub(super) async fn dial(context: Arc<Context>, upstream: Arc<UpstreamOptions>, 
             }
         };
         let connect_us = micros(start);
+        let stream = match &header {
+            Some(header) => send_first(stream, header, timeouts.connect).await,
+            None => Ok(stream),
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                let words = format!("it did not take the PROXY header: {error}");
+                attempts.push(tried(&host, Some(ip), Stage::Connect, &words, began));
+                last = (Stage::Connect, Actor::Network, words);
+                continue;
+            }
+        };
         let mut connected = Connected {
             ip,
             port: host.port,
@@ -113,6 +133,12 @@ pub(super) async fn dial(context: Arc<Context>, upstream: Arc<UpstreamOptions>, 
         }
     }
     Err(failed(last.0, last.1, last.2, attempts))
+}
+
+/// Octets that must have been sent before anybody else writes.
+async fn send_first(mut stream: TcpStream, octets: &[u8], limit: Duration) -> std::io::Result<TcpStream> {
+    tokio::time::timeout(limit, stream.write_all(octets)).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
+    Ok(stream)
 }
 
 fn tried(host: &NextHop, ip: Option<std::net::IpAddr>, stage: Stage, error: &str, began: Instant) -> Tried {

@@ -21,7 +21,8 @@ use super::dial::{Dialled, Verification, dial, facts_of, micros, tls_of};
 use super::leg::{AfterFlush, Leg, Stream};
 use super::next_hop;
 use crate::net::connect::ready_accepted;
-use crate::relay::options::{ClientTls, Ehlo, OnStoreFailure};
+use crate::net::proxy_header::encode;
+use crate::relay::options::{ClientTls, Ehlo, OnStoreFailure, TellClient};
 use crate::relay::{Action, Failed, Found, Machine, NextHop, NotFound, SessionFacts, Wire};
 use crate::route;
 use crate::store::{AppendError, Ticket};
@@ -100,6 +101,7 @@ pub(super) async fn run(
     let client_ip = peer.ip().to_canonical();
     let door = route::Session { listener: &context.options.listener.name, client: client_ip };
     let (upstream, rule) = context.options.destination(door, None);
+    let destination = stream.local_addr().ok().map(|it| SocketAddr::new(it.ip().to_canonical(), it.port()));
     let facts = SessionFacts {
         id: RecordId::from_parts(at.as_millis() as u64, random),
         random,
@@ -109,6 +111,7 @@ pub(super) async fn run(
         client_port: peer.port(),
         via: None,
         route_rule: rule.map(|rule| rule.name.clone()),
+        destination,
     };
     let hosts = match context.options.listener.ehlo {
         Ehlo::Upstream => next_hop::listed(&context, &upstream),
@@ -401,7 +404,12 @@ impl Session {
                 Action::Connect { hop } => {
                     self.upstream_handshake = None;
                     farewell(std::mem::replace(&mut self.legs.upstream, Leg::new(None)));
-                    let dialling = dial(self.context.clone(), self.machine.upstream().clone(), (*hop).clone(), self.began);
+                    let upstream = self.machine.upstream().clone();
+                    let header = (upstream.tell_client == TellClient::ProxyV2).then(|| {
+                        let (client, destination, id) = self.machine.introduction();
+                        encode(client, destination, id.to_string().as_bytes())
+                    });
+                    let dialling = dial(self.context.clone(), upstream, (*hop).clone(), self.began, header);
                     self.dialled = Some(hop);
                     self.dialling = Some(Box::pin(dialling));
                 }

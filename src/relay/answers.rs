@@ -64,6 +64,14 @@ impl Machine {
             Expect::LateReset if code == 421 => return self.mail_lost_late(now, "answered RSET with 421", wire),
             Expect::LateReset => self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end()),
             Expect::LateMail => return self.mail_reply_late(now, sent_at, view, wire),
+            Expect::Xforward => {
+                self.xforward_reply(now, view);
+                match (code, self.late.is_some()) {
+                    (421, true) => return self.mail_lost_late(now, "answered XFORWARD with 421", wire),
+                    (421, false) => self.send_client(view.octets(), wire),
+                    _ => self.forwarded_late(now, wire),
+                }
+            }
             Expect::Mail(envelope) => {
                 self.mail_reply(now, sent_at, envelope, view);
                 self.relay_reply(now, view, wire);
@@ -79,11 +87,15 @@ impl Machine {
                     self.begin_unknown(sent_at);
                 }
                 let place = self.recorder.recipient(*recipient);
+                self.note_lmtp_recipient(view.class(), place);
                 self.recorder.rcpt_reply(now, sent_at, place, Actor::Upstream, reply_of(view));
                 self.relay_reply(now, view, wire);
                 self.after_recipient_late(now, wire);
             }
             Expect::Data => return self.data_reply(now, sent_at, view, wire),
+            expect @ (Expect::EndOfData | Expect::Bdat { last: true }) if self.is_lmtp() => {
+                return self.recipient_answered(now, expect, sent_at, view, wire);
+            }
             Expect::EndOfData => return self.final_reply(now, sent_at, view, wire),
             Expect::Bdat { .. } if view.class() == 2 && self.pending.is_empty() && matches!(self.mode, Mode::Chunk { .. }) => {
                 // Accepted before it was sent: what the upstream means by that can't be known.
@@ -197,9 +209,13 @@ impl Machine {
 
     fn data_reply(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
         self.recorder.phases_mut().data_us = Some(now.saturating_sub(sent_at));
+        if view.class() == 3 && self.is_message_for_nobody() {
+            return self.upstream_broke(now, "asked for a message although it took no recipient", Flag::SurplusReply, wire);
+        }
         if view.class() == 3 {
             self.begin_unknown(sent_at);
             self.begin_data(now);
+            self.add_received(now, wire);
             return self.relay_reply(now, view, wire);
         }
         let verdict = Verdict {
@@ -214,17 +230,8 @@ impl Machine {
     }
 
     /// The reply that decides about the message.
-    fn final_reply(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
-        if view.class() == 2 {
-            self.begin_unknown(sent_at);
-        }
-        if matches!(self.mode, Mode::Chunk { .. }) {
-            self.recorder.flag(Flag::EarlyReply);
-        }
-        self.recorder.phases_mut().end_of_data_us = Some(now.saturating_sub(sent_at));
-        if self.client_gone {
-            self.recorder.flag(Flag::LateReply);
-        }
+    pub(super) fn final_reply(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        self.note_final_reply(now, sent_at, view.class());
         let reply = reply_of(view);
         let queue_id = crate::message::upstream_queue_id(reply.code, &reply.lines);
         let verdict = Verdict {
@@ -239,9 +246,26 @@ impl Machine {
         self.finish_with_reply(now, verdict, view, wire);
     }
 
-    /// The record first, then the reply.
-    fn finish_with_reply(&mut self, now: u64, verdict: Verdict, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+    pub(super) fn note_final_reply(&mut self, now: u64, sent_at: u64, class: u16) {
+        if class == 2 {
+            self.begin_unknown(sent_at);
+        }
+        if matches!(self.mode, Mode::Chunk { .. }) {
+            self.recorder.flag(Flag::EarlyReply);
+        }
+        self.recorder.phases_mut().end_of_data_us = Some(now.saturating_sub(sent_at));
+        if self.client_gone {
+            self.recorder.flag(Flag::LateReply);
+        }
+    }
+
+    pub(super) fn finish_with_reply(&mut self, now: u64, verdict: Verdict, view: &ReplyView<'_>, wire: &mut dyn Wire) {
         self.recorder.relayed(now, Leg::Upstream, view.octets().trim_ascii_end());
+        self.finish_saying(now, verdict, view, wire);
+    }
+
+    /// The record first, then the reply.
+    pub(super) fn finish_saying(&mut self, now: u64, verdict: Verdict, view: &ReplyView<'_>, wire: &mut dyn Wire) {
         self.note_message(now, false); // what came of it before it was refused
         self.mark = MarkState::None;
         self.chunk_refused = None;

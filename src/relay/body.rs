@@ -16,13 +16,15 @@ pub(super) struct Body {
     framing: Framing,
     capture: Option<HeaderCapture>,
     headers: Option<Box<Headers>>,
-    digesting: Digesting,
+    pub(super) digesting: Digesting,
     /// Octets of content as sent on.
     octets: u64,
     /// Set once the upstream won't get the message whole, while the client still sends.
     sealed: Option<Sealed>,
     /// `normalize`: the octet before was a CR that has not been sent on.
     after_cr: bool,
+    /// A `Received` line goes into the first chunk.
+    pub(super) received_due: bool,
 }
 
 /// How the end of the message is known.
@@ -74,6 +76,7 @@ impl Body {
             octets: 0,
             sealed: None,
             after_cr: false,
+            received_due: true,
         })
     }
 
@@ -335,6 +338,7 @@ impl Machine {
         for pending in unanswered {
             match pending.expect {
                 Expect::Own(own, recipient) => self.say_own(now, &own, recipient, wire),
+                Expect::Xforward => {} // not the client's
                 other => {
                     if let Expect::Rcpt(recipient) = other {
                         self.recorder.recipient(*recipient);

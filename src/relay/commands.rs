@@ -60,7 +60,7 @@ impl Machine {
         if self.late.is_some() {
             return self.take_late(now, &command, line, text, behind, wire);
         }
-        if self.upstream_tls_pending()
+        if (self.upstream_tls_pending() || self.is_untold())
             && !matches!(command.verb, Verb::Ehlo | Verb::Helo | Verb::StartTls | Verb::Noop | Verb::Quit | Verb::Rset | Verb::Help)
         {
             return self.refuse(now, &command, text, own(503, (5, 5, 1), "send EHLO first", self), wire);
@@ -75,6 +75,7 @@ impl Machine {
                 }
                 self.count();
                 self.recorder.client_mut().helo = Some(bounded(command.argument, 255));
+                self.said_helo = command.verb == Verb::Helo;
                 self.greet(now, line, command.verb == Verb::Helo, wire);
             }
             Verb::StartTls => return self.take_starttls(now, &command, text, behind, wire),
@@ -89,6 +90,10 @@ impl Machine {
             Verb::Uncarried => {
                 let words = format!("{} is not carried by this proxy", bounded(command.word, 20).to_ascii_uppercase());
                 return self.refuse(now, &command, text, own(502, (5, 5, 1), &words, self), wire);
+            }
+            // A server may read RCPT where it isn't read here (behind a blank, before a form feed), and would be sent anywhere by that.
+            Verb::Unknown if !self.options.listener.accept_domains.is_empty() => {
+                return self.refuse(now, &command, text, own(500, (5, 5, 2), "command not recognized", self), wire);
             }
             Verb::Unknown => self.pass_unknown(now, line, text, wire),
         }
@@ -432,7 +437,9 @@ impl Machine {
                 Some(true) => {}
             }
         }
-        self.pass(now, line, Expect::Bdat { last }, wire);
+        if !self.pass_bdat_received(now, line, size, last, wire) {
+            self.pass(now, line, Expect::Bdat { last }, wire);
+        }
         if !self.ended && self.gone.is_none() {
             self.begin_chunk(now, size, last);
         }

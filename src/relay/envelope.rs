@@ -19,6 +19,9 @@ impl Machine {
             self.record_refused_mail(now, envelope, &own);
             return self.refuse(now, command, text, own, wire);
         }
+        if !self.forward_client(now, wire) {
+            return false;
+        }
         self.pass(now, line, Expect::Mail(Some(Box::new(envelope))), wire);
         true
     }
@@ -64,6 +67,9 @@ impl Machine {
         if let Some(reply) = self.refuses_recipient(&recipient) {
             return self.refuse_recipient(now, command, line.trim_ascii_end(), recipient, reply, wire);
         }
+        if self.parts_recipient(now, command, line.trim_ascii_end(), &recipient, wire) {
+            return true;
+        }
         self.pass(now, line, Expect::Rcpt(Box::new(recipient)), wire);
         true
     }
@@ -72,15 +78,34 @@ impl Machine {
     pub(super) fn refuses_recipient(&self, recipient: &Recipient) -> Option<OwnReply> {
         let trace = self.recorder.trace_id();
         let accepted = &self.options.listener.accept_domains;
-        let domain = crate::route::table::domain_of(&recipient.address);
-        if !accepted.is_empty() && !domain.is_empty() && !accepted.iter().any(|it| crate::route::table::takes_domain(it, &domain)) {
-            return Some(OwnReply::new(550, (5, 7, 1), "mail for this domain is not accepted here", trace));
+        if let Some(words) = refuses_address(accepted, &recipient.address).filter(|_| !accepted.is_empty()) {
+            return Some(OwnReply::new(550, (5, 7, 1), words, trace));
         }
         let behind_mail = self.pending.iter().rposition(|it| matches!(it.expect, Expect::Mail(_)));
         let before = if behind_mail.is_some() { 0 } else { self.recorder.recipients() };
         let under_way = self.pending.iter().skip(behind_mail.unwrap_or(0)).filter(|it| matches!(it.expect, Expect::Rcpt(_))).count();
         (before + under_way >= self.options.limits.recipients)
             .then(|| OwnReply::new(452, (4, 5, 3), "too many recipients in one transaction", trace))
+    }
+}
+
+/// Octets of a local part in which a server could read the way to another one: source routes, `user%host`, `host!user`, and what
+/// separates addresses in a list or a comment. Quotes don't hide them, since servers take quotes away before they look (Postfix does).
+const ROUTING: &[char] = &['@', '%', '!', ':', ',', ';', '<', '>', '(', ')', '[', ']'];
+
+/// Why a recipient isn't one of these domains' own, for a server behind that would send it anywhere.
+fn refuses_address(accepted: &[String], address: &str) -> Option<&'static str> {
+    let domain = crate::route::table::domain_of(address);
+    let local = address.rsplit_once('@').map_or(address, |(local, _)| local);
+    if local.contains(ROUTING) {
+        Some("an address that leads further is not accepted here")
+    } else if domain.is_empty() {
+        // RFC 5321 §4.5.1. Any other name alone means what the server behind makes of it.
+        (!local.eq_ignore_ascii_case("postmaster")).then_some("a recipient without a domain is not accepted here")
+    } else if accepted.iter().any(|it| crate::route::table::takes_domain(it, &domain)) {
+        None
+    } else {
+        Some("mail for this domain is not accepted here")
     }
 }
 
@@ -96,5 +121,45 @@ pub(super) fn recipient_of(path: &PathCommand<'_>) -> Recipient {
         state: State::Aborted,
         cause: None,
         rule: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refuses_address;
+
+    #[test]
+    fn only_plain_addresses_of_the_domains_come_in() {
+        let accepted = ["our.example".to_owned(), ".sub.our.example".to_owned()];
+        let good =
+            ["bob@our.example", "Bob.B+tag=x@OUR.example", "\"bob b\"@our.example", "b@our.example.", "b@a.sub.our.example", "Postmaster"];
+        for address in good {
+            assert_eq!(refuses_address(&accepted, address), None, "{address}");
+        }
+        let bad = [
+            "",
+            "bob",
+            "bob@",
+            "bob@evil.example",
+            "bob@sub.our.example",
+            "bob@notour.example",
+            "bob%evil.example",
+            "bob%evil.example@our.example",
+            "evil.example!bob@our.example",
+            "evil.example!bob",
+            "@evil.example:bob@our.example",
+            "@our.example:bob@evil.example",
+            "\"bob@evil.example\"@our.example",
+            "\"bob@evil.example\"",
+            "bob@evil.example(@our.example",
+            "bob@evil.example@our.example",
+            "bob@[192.0.2.1]",
+            "bob@our.example\u{200b}",
+            "bob@\u{43e}ur.example",
+            "postmaster%evil.example",
+        ];
+        for address in bad {
+            assert!(refuses_address(&accepted, address).is_some(), "{address}");
+        }
     }
 }

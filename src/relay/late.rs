@@ -131,6 +131,10 @@ impl Machine {
         if let Some(refused) = late.refused.clone() {
             return self.refuse_like_mail(now, recipient, &refused, wire);
         }
+        if let Some(own) = self.too_many_for_lmtp(&destination.upstream) {
+            return self.refuse_parted(now, own, recipient, wire);
+        }
+        let Some(late) = &mut self.late else { return };
         if late.mail_sent {
             self.send_behind_mail(now, line.to_vec(), Expect::Rcpt(Box::new(recipient)), wire);
             return;
@@ -321,18 +325,35 @@ impl Machine {
         }
         line.extend_from_slice(b"\r\n");
         let Some(late) = &mut self.late else { return };
-        late.mail_sent = true;
         late.refused = None;
         late.sent.clear();
         if std::mem::take(&mut late.needs_reset) {
             self.say(now, Leg::Upstream, b"RSET\r\n", wire);
             self.expect(now, Expect::LateReset);
         }
+        if !self.forward_client(now, wire) {
+            return; // see `forwarded_late`
+        }
+        if let Some(late) = &mut self.late {
+            late.mail_sent = true;
+        }
         self.say(now, Leg::Upstream, &line, wire);
         self.expect(now, Expect::LateMail);
         if self.extensions.pipelining {
             self.send_queued(now, usize::MAX, wire);
         }
+    }
+
+    /// XFORWARD is answered, and MAIL FROM had to wait for that.
+    pub(super) fn forwarded_late(&mut self, now: u64, wire: &mut dyn Wire) {
+        if self.forwarded && self.late.is_some() && !self.mail_sent_late() {
+            self.send_mail(now, wire);
+        }
+    }
+
+    /// Recipients that wait for the connection.
+    pub(super) fn queued_recipients_late(&self) -> usize {
+        self.late.as_ref().map_or(0, |late| late.queue.iter().filter(|(_, expect)| matches!(expect, Expect::Rcpt(_))).count())
     }
 
     fn send_queued(&mut self, now: u64, most: usize, wire: &mut dyn Wire) {
@@ -366,7 +387,7 @@ impl Machine {
     /// The connection is of no use before MAIL FROM was answered: nothing is lost, the next host or a fresh connection takes it over.
     pub(super) fn mail_lost_late(&mut self, now: u64, words: &str, wire: &mut dyn Wire) {
         let mut asked: VecDeque<Expect> = std::mem::take(&mut self.pending).into_iter().map(|it| it.expect).collect();
-        asked.retain(|it| !matches!(it, Expect::LateReset | Expect::LateMail));
+        asked.retain(|it| !matches!(it, Expect::LateReset | Expect::Xforward | Expect::LateMail));
         let Some(late) = &mut self.late else { return };
         let sent: Vec<(Vec<u8>, Expect)> = std::mem::take(&mut late.sent).into_iter().zip(asked).collect();
         for again in sent.into_iter().rev() {
@@ -396,7 +417,7 @@ impl Machine {
 
     /// Whether the loss of the upstream now can be made good.
     pub(super) fn mail_is_unanswered_late(&self) -> bool {
-        self.late.is_some() && self.pending.iter().any(|it| matches!(it.expect, Expect::LateMail))
+        self.late.is_some() && self.pending.iter().any(|it| matches!(it.expect, Expect::LateMail | Expect::Xforward))
     }
 
     /// The reply to a recipient of a transaction whose MAIL FROM was refused: the refusal itself.
@@ -419,6 +440,7 @@ impl Machine {
 
     /// The transaction is over. `settled`: the upstream has answered end-of-data, and knows so.
     pub(super) fn transaction_over_late(&mut self, settled: bool) {
+        self.lmtp = Default::default();
         let Some(late) = &mut self.late else { return };
         late.needs_reset = late.needs_reset && !settled;
         late.reused |= late.mail_sent;

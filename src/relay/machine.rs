@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::action::{Action, NextHop, Wire};
 use super::body::Body;
 use super::late::Late;
+use super::lmtp::Lmtp;
 use super::negotiation::Negotiation;
 use super::options::{Ehlo, OnStoreFailure, SessionOptions, UpstreamOptions, UpstreamTls};
 use super::recorder::{Recorder, SessionFacts};
@@ -53,6 +54,8 @@ pub(super) enum Expect {
     /// Without the envelope if the transaction was begun before this reply.
     Mail(Option<Box<Envelope>>),
     Rcpt(Box<Recipient>),
+    /// XFORWARD of the proxy's own, before MAIL FROM.
+    Xforward,
     Data,
     EndOfData,
     Bdat {
@@ -121,6 +124,8 @@ pub struct Machine {
     pub(super) greeted: bool,
     /// EHLO or HELO succeeded since the start or the last TLS handshake of the client leg.
     pub(super) introduced: bool,
+    /// Its last greeting was HELO.
+    pub(super) said_helo: bool,
     /// Since when the opening (connect, TLS) or a handshake runs.
     pub(super) waiting_since: u64,
 
@@ -144,6 +149,11 @@ pub struct Machine {
     pub(super) tls_broke: bool,
     /// The proxy logged in on this upstream connection.
     pub(super) logged_in: bool,
+    /// XCLIENT was taken on this upstream connection (or that there is no XFORWARD was noted).
+    pub(super) told: bool,
+    /// XFORWARD is answered, and its MAIL FROM comes next.
+    pub(super) forwarded: bool,
+    pub(super) lmtp: Lmtp,
 
     pub(super) auth: Option<Box<Exchange>>,
     /// The client's responses within the exchange, so that an echo of them can be recognised.
@@ -194,6 +204,7 @@ impl Machine {
             client_last: 0,
             greeted: false,
             introduced: false,
+            said_helo: false,
             waiting_since: 0,
             upstream_unread: Vec::new(),
             upstream_last: 0,
@@ -211,6 +222,9 @@ impl Machine {
             clear_forced: false,
             tls_broke: false,
             logged_in: false,
+            told: false,
+            forwarded: false,
+            lmtp: Lmtp::default(),
             auth: None,
             auth_secrets: Vec::new(),
             auth_seen: false,
@@ -326,7 +340,8 @@ impl Machine {
         }
         let early =
             !self.client_unread.is_empty() && self.mode == Mode::Command && !self.offered_pipelining && self.greeted && self.late.is_none();
-        if early && !self.pending.is_empty() && !self.pending.iter().any(|it| super::commands::ends_group(&it.expect)) {
+        // Behind an XFORWARD that waits for its reply, a command is not early.
+        if early && !self.forwarded && !self.pending.is_empty() && !self.pending.iter().any(|it| super::commands::ends_group(&it.expect)) {
             self.recorder.flag(Flag::PipeliningWithoutOffer);
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! Octets, times and what became of actions come in; octets for either leg ([`Wire`]) and [`Action`]s come out.
 //! Reading order: [`action`] (what is asked of the world), [`machine`] (the inputs), `opening` (to the greeting), `static_ehlo`
-//! and `late` (where the recipient chooses the upstream), `negotiation` (EHLO, STARTTLS and AUTH upstream), `commands`
-//! (what the client says), `envelope` (MAIL FROM and RCPT TO), `answers` (what the upstream says), `body` (DATA and BDAT), `ending` (how it all ends), `timing` (what is
+//! and `late` (where the recipient chooses the upstream), `negotiation` (EHLO, STARTTLS and AUTH upstream), `introduce` (XCLIENT and XFORWARD),
+//! `commands` (what the client says), `envelope` (MAIL FROM and RCPT TO), `answers` (what the upstream says), `body` (DATA and BDAT), `received`
+//! (a line of our own before it), `lmtp` (where each recipient has a final reply), `ending` (how it all ends), `timing` (what is
 //! overdue).
 
 pub mod action;
@@ -13,11 +14,14 @@ mod commands;
 mod digesting;
 mod ending;
 mod envelope;
+mod introduce;
 mod late;
+mod lmtp;
 pub mod machine;
 mod negotiation;
 mod opening;
 pub mod options;
+mod received;
 pub mod recorder;
 mod replies;
 mod static_ehlo;

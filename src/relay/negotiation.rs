@@ -3,7 +3,7 @@
 use super::action::{Action, Refusal, Wire};
 use super::machine::{Expect, Machine, Mode};
 use super::opening::LeftHost;
-use super::options::{AuthMechanism, UpstreamAuth, UpstreamTls};
+use super::options::{AuthMechanism, Protocol, TellClient, UpstreamAuth, UpstreamTls};
 use super::recorder::{bounded, reply_of};
 use super::replies::OwnReply;
 use crate::smtp::ehlo::{OfferPolicy, offer};
@@ -22,13 +22,14 @@ pub(super) struct Negotiation {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Ehlo,
     /// Late only: EHLO wasn't understood.
     Helo,
     StartTls,
     Handshake,
     Reconnect,
+    Xclient,
     Auth {
         mechanism: AuthMechanism,
         responses: u8,
@@ -42,7 +43,7 @@ impl Negotiation {
 
     pub(super) fn stage(&self) -> Stage {
         match self.step {
-            Step::Ehlo | Step::Helo => Stage::Ehlo,
+            Step::Ehlo | Step::Helo | Step::Xclient => Stage::Ehlo,
             Step::StartTls | Step::Handshake | Step::Reconnect => Stage::StartTls,
             Step::Auth { .. } => Stage::Auth,
         }
@@ -57,14 +58,16 @@ impl Machine {
     /// Whether mail may go up as things stand: the upstream leg has the TLS and the login that it needs.
     pub(super) fn upstream_is_ready(&self) -> bool {
         let tls = self.upstream_tls || matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Opportunistic);
-        tls && (self.upstream.auth.is_none() || self.logged_in)
+        tls && (self.upstream.auth.is_none() || self.logged_in) && !self.is_untold()
     }
 
     /// The client said EHLO or HELO.
     pub(super) fn greet(&mut self, now: u64, line: &[u8], helo: bool, wire: &mut dyn Wire) {
         self.recorder.line(now, Leg::Client, Flow::In, line.trim_ascii_end());
         let logs_in = self.upstream.auth.is_some() && !self.logged_in;
-        if self.tls_is_wanted() || logs_in {
+        // XFORWARD needs to know what is offered, which HELO doesn't say.
+        let unread = helo && self.upstream.tell_client == TellClient::Xforward;
+        if self.tls_is_wanted() || logs_in || self.is_untold() || self.is_lmtp() || unread {
             let negotiation = Negotiation { line: line.to_vec(), helo, step: Step::Ehlo, ehlo_reply: Vec::new() };
             self.negotiation = Some(Box::new(negotiation));
             self.negotiate_from_start(now, wire);
@@ -97,7 +100,8 @@ impl Machine {
         let Some(negotiation) = &mut self.negotiation else { return };
         negotiation.step = Step::Ehlo;
         let name = negotiation.line.get(4..).unwrap_or_default().trim_ascii();
-        let line = [b"EHLO ", name, b"\r\n"].concat();
+        let verb: &[u8] = if self.upstream.protocol == Protocol::Lmtp { b"LHLO " } else { b"EHLO " };
+        let line = [verb, name, b"\r\n"].concat();
         self.say(now, Leg::Upstream, &line, wire);
         self.expect(now, Expect::Negotiation);
     }
@@ -109,7 +113,7 @@ impl Machine {
             self.recorder.line(now, Leg::Upstream, Flow::In, view.octets().trim_ascii_end());
         }
         match step {
-            Step::Ehlo | Step::Helo | Step::StartTls if view.code() == 421 && self.late.is_none() => {
+            Step::Ehlo | Step::Helo | Step::StartTls | Step::Xclient if view.code() == 421 && self.late.is_none() => {
                 self.say(now, Leg::Client, view.octets(), wire);
                 self.upstream_says_goodbye(now, view, self.stage(), wire);
             }
@@ -119,7 +123,7 @@ impl Machine {
                     negotiation.ehlo_reply = view.octets().to_vec();
                 }
                 if !self.tls_is_wanted() {
-                    self.log_in_or_finish(now, wire);
+                    self.tell_then_log_in(now, wire);
                 } else if self.extensions.starttls {
                     self.step(Step::StartTls);
                     self.say(now, Leg::Upstream, b"STARTTLS\r\n", wire);
@@ -132,7 +136,8 @@ impl Machine {
             Step::Helo if view.class() == 2 => self.finish_negotiation(now, wire),
             Step::Ehlo if self.upstream_is_ready() && self.upstream.auth.is_none() => self.ehlo_refused(now, view, wire),
             Step::Ehlo | Step::Helo => {
-                let error = format!("refused EHLO, which TLS or AUTH need: {} {}", view.code(), first_line(view));
+                let needs = if self.is_untold() { "XCLIENT needs" } else { "TLS or AUTH need" };
+                let error = format!("refused EHLO, which {needs}: {} {}", view.code(), first_line(view));
                 self.fail_negotiation(now, Stage::Ehlo, Actor::Upstream, &error, wire);
             }
             Step::StartTls if view.code() == 220 && surplus => {
@@ -149,12 +154,13 @@ impl Machine {
                 let error = format!("refused STARTTLS: {} {}", view.code(), first_line(view));
                 self.without_tls(now, &error, Some(Flag::ClearAfterTlsFailure), wire);
             }
+            Step::Xclient => self.xclient_reply(now, view, surplus, wire),
             Step::Auth { mechanism, responses } => self.login_reply(now, view, mechanism, responses, wire),
             Step::Handshake | Step::Reconnect => {}
         }
     }
 
-    fn step(&mut self, step: Step) {
+    pub(super) fn step(&mut self, step: Step) {
         if let Some(negotiation) = &mut self.negotiation {
             negotiation.step = step;
         }
@@ -236,7 +242,7 @@ impl Machine {
         if self.tls_policy == UpstreamTls::Opportunistic && (self.upstream.auth.is_none() || self.upstream.allow_plaintext_auth) {
             in_clear.into_iter().for_each(|flag| self.recorder.flag(flag));
             self.clear_forced = true;
-            self.log_in_or_finish(now, wire);
+            self.tell_then_log_in(now, wire);
         } else if self.tls_policy != UpstreamTls::Opportunistic {
             self.fail_negotiation(now, Stage::StartTls, Actor::Upstream, &format!("{error}; {}", self.tls_demand()), wire);
         } else {
@@ -255,7 +261,7 @@ impl Machine {
         }
     }
 
-    fn log_in_or_finish(&mut self, now: u64, wire: &mut dyn Wire) {
+    pub(super) fn log_in_or_finish(&mut self, now: u64, wire: &mut dyn Wire) {
         let Some(login) = self.upstream.auth.clone().filter(|_| !self.logged_in) else { return self.finish_negotiation(now, wire) };
         if !(self.upstream_verified || self.upstream.allow_plaintext_auth) {
             let why = match self.recorder.upstream.tls.as_ref().and_then(|tls| tls.why_not.clone()) {
@@ -346,7 +352,12 @@ impl Machine {
         if self.late.is_some() {
             return self.ready_late(now, wire);
         }
-        if negotiation.helo {
+        if self.is_lmtp() {
+            self.abandon(now, "the client said EHLO again");
+        }
+        if negotiation.helo && self.is_lmtp() {
+            self.answer_helo_lmtp(now, &ReplyView::new(&negotiation.ehlo_reply), wire);
+        } else if negotiation.helo {
             self.say(now, Leg::Upstream, &negotiation.line, wire);
             self.expect(now, Expect::Helo);
         } else {
@@ -356,6 +367,10 @@ impl Machine {
 
     /// EHLO isn't understood upstream, and nothing needs it.
     fn ehlo_refused(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        if self.is_lmtp() {
+            let error = format!("refused LHLO (is it an LMTP server?): {} {}", view.code(), first_line(view));
+            return self.fail_negotiation(now, Stage::Ehlo, Actor::Upstream, &error, wire);
+        }
         if self.late.is_some() {
             return self.say_helo(now, wire);
         }
@@ -411,6 +426,7 @@ impl Machine {
             tls_terminated: self.upstream_tls || self.client_tls,
             requiretls: self.client_tls && self.upstream_verified,
             size: options.limits.message_size,
+            recipients: self.lmtp_limit(),
             hide: &self.upstream.hide,
             pass: &self.upstream.pass,
         };
@@ -445,7 +461,7 @@ fn refusal_of(stage: Stage) -> Option<Refusal> {
     }
 }
 
-fn first_line(view: &ReplyView<'_>) -> String {
+pub(super) fn first_line(view: &ReplyView<'_>) -> String {
     bounded(view.lines().next().unwrap_or_default(), 256)
 }
 

@@ -2,10 +2,11 @@
 
 use super::action::{Action, Connected, Failed, NextHop, Refusal, Wire};
 use super::machine::{Expect, Machine};
+use super::options::TellClient;
 use super::recorder::bounded;
 use super::replies::OwnReply;
 use crate::smtp::ReplyView;
-use crate::trace::{Actor, EndHow, Flag, Leg, Stage, Tried, UpstreamKind};
+use crate::trace::{Actor, EndHow, Flag, Leg, Stage, Told, Tried, UpstreamKind};
 
 /// Why the host before was left.
 #[derive(Debug, Clone)]
@@ -73,10 +74,11 @@ impl Machine {
         self.upstream_tls = connected.tls.is_some();
         self.upstream_verified = connected.tls.as_ref().is_some_and(|(tls, _)| tls.verified == Some(true));
         upstream.tls = connected.tls.map(|(tls, _)| tls);
+        upstream.told = (self.upstream.tell_client == TellClient::ProxyV2).then_some(Told::ProxyV2);
         self.upstream_open = true;
         self.upstream_unread = Vec::new();
         self.scanner = Default::default();
-        self.logged_in = false;
+        (self.logged_in, self.told, self.forwarded) = (false, false, false);
         self.pending.push_front(super::machine::Pending { expect: Expect::Banner, sent_at: now });
     }
 
@@ -192,9 +194,11 @@ impl Machine {
         }
     }
 
-    /// "smart host smtp.example.net:587: connection refused".
+    /// "smart host smtp.example.net:587: connection refused". In front of a mail server anybody may ask: what stands behind is
+    /// nobody's business there, and the trace id leads the admin to it.
     pub(super) fn host_words(&self, error: &str) -> String {
         match &self.hop {
+            Some(_) if self.upstream.kind == UpstreamKind::Fixed => "the mail server behind can't take mail now".to_owned(),
             Some(hop) => format!("{} {}:{}: {error}", self.peer(), hop.host, hop.port),
             None => error.to_owned(),
         }

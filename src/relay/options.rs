@@ -55,6 +55,14 @@ pub struct ListenerOptions {
     pub intercept: Intercept,
 }
 
+impl ListenerOptions {
+    /// Whether it takes mail of any client for anywhere, because the server behind it by default decides that itself.
+    pub fn is_for_everybody(&self, by_default: &UpstreamOptions) -> bool {
+        let reachable = self.listen.iter().any(|listen| !listen.ip().is_loopback());
+        by_default.kind == UpstreamKind::Fixed && reachable && self.accept_domains.is_empty()
+    }
+}
+
 /// Where the answer to EHLO comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ehlo {
@@ -99,6 +107,8 @@ pub struct UpstreamOptions {
     pub name: String,
     pub kind: UpstreamKind,
     pub protocol: Protocol,
+    /// Most recipients of a message to an LMTP server; 452 4.5.3 beyond.
+    pub lmtp_recipients: usize,
     /// In the order in which they are tried. Empty where the next hop isn't a list: `Mx`, `OriginalDestination`.
     pub hosts: Vec<SmartHost>,
     /// TLS towards hosts that aren't in a list.
@@ -124,6 +134,19 @@ pub struct UpstreamOptions {
     pub hide: Vec<String>,
     /// EHLO keywords to pass through that the proxy would hide as unknown to it. Upper case.
     pub pass: Vec<String>,
+}
+
+impl UpstreamOptions {
+    /// Whether the proxy itself has something to say to it, which it can't in a session that it passes through unread.
+    pub fn must_read(&self) -> bool {
+        self.add_received || self.protocol == Protocol::Lmtp || matches!(self.tell_client, TellClient::Xclient | TellClient::Xforward)
+    }
+
+    /// Whether it is a server that decides by whom it has to do with, and hears that. Where the proxy logs in, it hears of one user alone.
+    pub fn knows_its_clients(&self) -> bool {
+        let told = matches!(self.tell_client, TellClient::Xclient | TellClient::ProxyV2);
+        self.kind == UpstreamKind::Fixed && told && self.auth.is_none()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! It decides nothing about the relay. Times come in as µs since the session began; the one wall-clock reading is the session's.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::options::{Limits, UpstreamOptions};
@@ -26,6 +26,8 @@ pub struct SessionFacts {
     pub via: Option<Box<Via>>,
     /// The rule that chose the upstream at the door.
     pub route_rule: Option<String>,
+    /// Where the client had connected to: this proxy, or what stands before it.
+    pub destination: Option<SocketAddr>,
 }
 
 /// How a transaction ended, as the engine tells it.
@@ -99,6 +101,19 @@ impl Recorder {
     /// The id to tell the peer: the transaction's, or the session's if there is none.
     pub fn trace_id(&self) -> RecordId {
         self.open.as_ref().map_or(self.facts.id, |open| open.id)
+    }
+
+    pub fn session_id(&self) -> RecordId {
+        self.facts.id
+    }
+
+    pub fn destination(&self) -> Option<SocketAddr> {
+        self.facts.destination
+    }
+
+    /// The time of day.
+    pub fn wall(&self, now: u64) -> WallMicros {
+        self.facts.at.saturating_add(now)
     }
 
     pub fn client_mut(&mut self) -> &mut Client {
@@ -203,6 +218,15 @@ impl Recorder {
         if let Some(recipient) = place.and_then(|place| open.envelope.recipients.get_mut(place as usize)) {
             recipient.state = state_of(reply.code);
             recipient.by = by;
+            recipient.reply = Some(reply);
+        }
+    }
+
+    /// A final reply of a recipient's own (LMTP).
+    pub fn recipient_reply(&mut self, place: Option<u32>, reply: Reply) {
+        let Some(open) = &mut self.open else { return };
+        if let Some(recipient) = place.and_then(|place| open.envelope.recipients.get_mut(place as usize)) {
+            (recipient.state, recipient.stage, recipient.by) = (state_of(reply.code), Stage::EndOfData, Actor::Upstream);
             recipient.reply = Some(reply);
         }
     }
@@ -327,9 +351,12 @@ fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
         }
         return verdict;
     }
+    // Only LMTP has final replies of recipients' own; what they come to is the verdict.
+    let one_by_one = envelope.recipients.iter().any(|recipient| recipient.stage == Stage::EndOfData);
     let mut last_refusal = None;
     for recipient in &mut envelope.recipients {
         match &recipient.reply {
+            Some(_) if recipient.stage == Stage::EndOfData => {}
             Some(reply) if reply.code >= 400 => last_refusal = Some((recipient.state, recipient.stage, recipient.by, reply.clone())),
             _ => (recipient.state, recipient.stage, recipient.by) = (verdict.state, verdict.stage, verdict.by),
         }
@@ -338,7 +365,7 @@ fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
     let first = states.next();
     let all_refused =
         !envelope.recipients.is_empty() && envelope.recipients.iter().all(|it| it.reply.as_ref().is_some_and(|reply| reply.code >= 400));
-    if let (true, Some((state, stage, by, reply))) = (all_refused, last_refusal) {
+    if let (true, Some((state, stage, by, reply))) = (all_refused && !one_by_one, last_refusal) {
         verdict.stage = stage;
         verdict.by = by;
         verdict.reply = Some(reply);

@@ -34,6 +34,7 @@ impl Machine {
             _ if !self.pending.is_empty() => false,
             Verb::Ehlo | Verb::Helo => {
                 self.recorder.client_mut().helo = Some(bounded(command.argument, 255));
+                self.said_helo = command.verb == Verb::Helo;
                 self.abandon(now, "the client said EHLO again");
                 self.introduced = true;
                 let reply = if command.verb == Verb::Ehlo { self.static_ehlo() } else { format!("250 {}\r\n", self.options.host_name) };

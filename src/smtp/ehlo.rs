@@ -14,6 +14,9 @@ pub struct Extensions {
     pub size: Option<u64>,
     /// AUTH mechanisms, upper case.
     pub auth: Vec<String>,
+    /// Attributes that XCLIENT and XFORWARD may have, upper case; empty: not offered to this proxy.
+    pub xclient: Vec<String>,
+    pub xforward: Vec<String>,
 }
 
 impl Extensions {
@@ -29,18 +32,22 @@ impl Extensions {
                 "SMTPUTF8" => found.smtputf8 = true,
                 "8BITMIME" => found.eight_bit_mime = true,
                 "SIZE" => found.size = Some(parameters.trim().parse().unwrap_or(0)),
-                "AUTH" => {
-                    for mechanism in parameters.split_ascii_whitespace() {
-                        let mechanism = mechanism.to_ascii_uppercase();
-                        if !found.auth.contains(&mechanism) {
-                            found.auth.push(mechanism);
-                        }
-                    }
-                }
+                "AUTH" => add_words(&mut found.auth, &parameters),
+                "XCLIENT" => add_words(&mut found.xclient, &parameters),
+                "XFORWARD" => add_words(&mut found.xforward, &parameters),
                 _ => {}
             }
         }
         found
+    }
+}
+
+/// Each word once, in upper case.
+fn add_words(known: &mut Vec<String>, parameters: &str) {
+    for word in parameters.split_ascii_whitespace().map(str::to_ascii_uppercase) {
+        if !known.contains(&word) {
+            known.push(word);
+        }
     }
 }
 
@@ -65,6 +72,8 @@ pub struct OfferPolicy<'a> {
     pub requiretls: bool,
     /// Our own maximum message size; 0: none.
     pub size: u64,
+    /// Most recipients of a transaction, where that must be said (RFC 9422); the upstream's own LIMITS don't count then.
+    pub recipients: Option<usize>,
     /// More keywords to hide, upper case.
     pub hide: &'a [String],
     /// Keywords to pass although unknown, upper case.
@@ -129,6 +138,7 @@ pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
             "AUTH" => carried_auth(line, &parameters, policy),
             "BINARYMIME" if chunking => Ok(line.to_vec()),
             "BINARYMIME" => Err("needs CHUNKING (RFC 3030 section 3)"),
+            "LIMITS" if policy.recipients.is_some() => Err("the proxy has limits of its own here"),
             "REQUIRETLS" if policy.requiretls => Ok(line.to_vec()),
             "REQUIRETLS" => Err("needs TLS to the client and verified TLS upstream (RFC 8689)"),
             word if CARRIED.contains(&word) || policy.pass.iter().any(|it| it == word) => Ok(line.to_vec()),
@@ -153,6 +163,9 @@ pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
     }
     if policy.starttls {
         kept.push(b"STARTTLS".to_vec());
+    }
+    if let Some(most) = policy.recipients {
+        kept.push(format!("LIMITS RCPTMAX={most}").into_bytes());
     }
     let last = kept.len().saturating_sub(1);
     for (at, line) in kept.iter().enumerate() {
@@ -190,8 +203,16 @@ fn carried_auth(line: &[u8], parameters: &str, policy: &OfferPolicy<'_>) -> Resu
 mod tests {
     use super::*;
 
-    const OPEN: OfferPolicy<'_> =
-        OfferPolicy { starttls: false, auth: Ok(()), tls_terminated: false, requiretls: false, size: 0, hide: &[], pass: &[] };
+    const OPEN: OfferPolicy<'_> = OfferPolicy {
+        starttls: false,
+        auth: Ok(()),
+        tls_terminated: false,
+        requiretls: false,
+        size: 0,
+        recipients: None,
+        hide: &[],
+        pass: &[],
+    };
 
     #[track_caller]
     fn check(reply: &str, policy: OfferPolicy<'_>, expected: &str) -> Offer {
@@ -210,6 +231,20 @@ mod tests {
         check("250-mx\r\n250 STARTTLS\r\n", OfferPolicy { starttls: true, ..OPEN }, "250-mx\r\n250 STARTTLS\r\n");
         check("250-mx\r\n250 STARTTLS\r\n", OPEN, "250 mx\r\n");
         check("250 mx\r\n", OfferPolicy { starttls: true, ..OPEN }, "250-mx\r\n250 STARTTLS\r\n");
+    }
+
+    #[test]
+    fn offers_limits_of_its_own() {
+        let made =
+            check("250-mx\r\n250 LIMITS RCPTMAX=50\r\n", OfferPolicy { recipients: Some(1), ..OPEN }, "250-mx\r\n250 LIMITS RCPTMAX=1\r\n");
+        assert_eq!(made.hidden.len(), 1);
+    }
+
+    #[test]
+    fn reads_what_may_be_told_of_the_client() {
+        let reply = ReplyView::new(b"250-mx\r\n250-XCLIENT name ADDR ADDR\r\n250 XFORWARD IDENT\r\n");
+        let found = Extensions::read(&reply);
+        assert_eq!((found.xclient.join(" "), found.xforward.join(" ")), ("NAME ADDR".to_owned(), "IDENT".to_owned()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ fuzz_target!(|data: &[u8]| {
     let hide = ["CHUNKING".to_owned()];
     let on = |bit: u8| switches & (1 << bit) != 0;
     let policy = OfferPolicy {
+        recipients: None,
         starttls: on(0),
         auth: if on(1) { Ok(()) } else { Err("no TLS") },
         tls_terminated: on(2),

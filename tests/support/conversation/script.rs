@@ -141,6 +141,7 @@ impl Making {
             name: "smart".into(),
             kind: UpstreamKind::SmartHost,
             protocol: Protocol::Smtp,
+            lmtp_recipients: 1,
             tls: UpstreamTls::Off,
             port: 25,
             private_networks: Vec::new(),
@@ -348,6 +349,23 @@ impl Making {
                     _ => return Err("off, offered, required, implicit or mirror".into()),
                 }
             }
+            ["fixed"] => self.upstream.kind = UpstreamKind::Fixed,
+            ["tell", "client", how] => {
+                self.upstream.kind = UpstreamKind::Fixed;
+                self.upstream.tell_client = match *how {
+                    "xclient" => TellClient::Xclient,
+                    "xforward" => TellClient::Xforward,
+                    "proxy_v2" => TellClient::ProxyV2,
+                    _ => return Err("xclient, xforward or proxy_v2".into()),
+                }
+            }
+            ["lmtp", rest @ ..] => {
+                (self.upstream.kind, self.upstream.protocol) = (UpstreamKind::Fixed, Protocol::Lmtp);
+                if let [most] = rest {
+                    self.upstream.lmtp_recipients = most.parse().map_err(|_| "no number")?;
+                }
+            }
+            ["add", "received"] => self.upstream.add_received = true,
             ["static"] => self.listener.ehlo = Ehlo::Static,
             ["mx"] => {
                 self.listener.ehlo = Ehlo::Static;

@@ -95,6 +95,7 @@ pub fn session_facts(client_ip: IpAddr) -> SessionFacts {
         client_port: 40_000,
         via: None,
         route_rule: None,
+        destination: Some(std::net::SocketAddr::from(([192, 0, 2, 1], 25))),
     }
 }
 
