@@ -13,6 +13,8 @@ mod broken_store;
 mod crash;
 mod exact;
 mod failing_disk;
+mod inbound;
+mod lmtp;
 mod open_relay;
 mod postfix;
 mod postfix_tools;

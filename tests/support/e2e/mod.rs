@@ -3,6 +3,8 @@
 pub mod certificates;
 pub mod client;
 pub mod disk;
+pub mod dovecot;
+pub mod haproxy;
 pub mod message;
 pub mod mount;
 pub mod place;

@@ -9,7 +9,15 @@ const REQUIRE: &str = "RELAYSCOPE_TESTS_REQUIRE_PEERS";
 /// Where a program is; administrators' directories count too.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
-    let dirs = path.split(':').chain(["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/lib/postfix/sbin", "/usr/libexec/postfix"]);
+    let dirs = path.split(':').chain([
+        "/usr/sbin",
+        "/sbin",
+        "/usr/local/sbin",
+        "/usr/lib/postfix/sbin",
+        "/usr/libexec/postfix",
+        "/usr/lib/dovecot",
+        "/usr/libexec/dovecot",
+    ]);
     dirs.map(|dir| PathBuf::from(dir).join(program)).find(|file| file.is_file())
 }
 
