@@ -7,6 +7,7 @@
 #[path = "../support/e2e/mod.rs"]
 mod support;
 
+mod dane;
 mod exchangers;
 mod failures;
 

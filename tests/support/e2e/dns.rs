@@ -195,7 +195,10 @@ fn write_zones(dir: &std::path::Path, zones: &Zones, serial: u32) {
     };
     std::fs::write(dir.join("zones/root.zone"), format!("{}ns. {TTL} A 127.0.0.1\n", head("."))).unwrap();
     for (zone, (_, records)) in zones.zones.iter().filter(|(_, (kind, _))| *kind != Kind::Dead) {
-        let text = format!("{}ns.{zone}. {TTL} A 127.0.0.1\n{}\n", head(zone), records.join("\n"));
+        let below = format!(".{zone}");
+        let children = zones.zones.keys().filter(|child| child.ends_with(&below));
+        let delegations: String = children.map(|child| format!("{child}. {TTL} NS ns.{child}.\nns.{child}. {TTL} A 127.0.0.1\n")).collect();
+        let text = format!("{}ns.{zone}. {TTL} A 127.0.0.1\n{}\n{delegations}", head(zone), records.join("\n"));
         std::fs::write(dir.join(format!("zones/{zone}.zone")), text).unwrap();
     }
 }
