@@ -8,7 +8,6 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use thiserror::Error;
 
 use super::names::to_ascii;
-use super::reach::is_routed;
 use super::{Dnssec, Failure, Kind, Lookup, Resolver, bare};
 
 /// Why a name has no usable address. Only the first two are the name's own fault.
@@ -92,8 +91,21 @@ impl Resolver {
         } else {
             HostAddresses { addresses: listed, ..empty(&bare(&name)) }
         };
-        put_unreachable_last(&mut found.addresses);
+        self.put_unreachable_last(&mut found.addresses);
         found
+    }
+
+    /// Whether a connection to this address would end at this very machine: [`super::is_own`], remembered for 10 s.
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        self.shared.routes.is_own(address)
+    }
+
+    /// RFC 6724 rule 1: a machine without IPv6 should not try it first, and have that in each record.
+    fn put_unreachable_last(&self, addresses: &mut [IpAddr]) {
+        let mixed = addresses.iter().any(IpAddr::is_ipv6) && addresses.iter().any(IpAddr::is_ipv4);
+        if mixed {
+            addresses.sort_by_cached_key(|address| !self.shared.routes.is_routed(*address));
+        }
     }
 
     /// What the hosts file says.
@@ -183,12 +195,4 @@ fn worst(failures: Vec<ResolveError>) -> Option<ResolveError> {
         ResolveError::NoAddress { .. } | ResolveError::NotAName { .. } => 3,
     };
     failures.into_iter().min_by_key(rank)
-}
-
-/// RFC 6724 rule 1: a machine without IPv6 should not try it first, and have that in each record.
-fn put_unreachable_last(addresses: &mut [IpAddr]) {
-    let mixed = addresses.iter().any(IpAddr::is_ipv6) && addresses.iter().any(IpAddr::is_ipv4);
-    if mixed {
-        addresses.sort_by_cached_key(|address| !is_routed(*address));
-    }
 }
