@@ -3,5 +3,6 @@
 pub mod connect;
 mod flight;
 pub mod listen;
+pub mod mta_sts;
 pub mod resolve;
 pub mod tls;
