@@ -1,24 +1,34 @@
 //! Builds everything from the configuration, runs it, reloads it, and lets it end without losing mail.
 //!
-//! `build` makes what sessions need, `worker` is one thread with its share of them, this file is the life of the process.
+//! `build` makes what sessions need, `worker` is one thread with its share of them, `handover` how one process follows another, this file
+//! is the life of the process.
 
 mod api;
 mod build;
+mod handover;
+mod service;
+mod successor;
 mod worker;
 
+use std::net::TcpListener;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 
 use crate::config::Loaded;
 use crate::net::listen::BindError;
+use crate::net::passed::Passed;
 use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
 use crate::proxy::{Counters, Desk, Phase, Roster};
 use crate::store::{OpenError, RecoveryReport, Store};
 use build::Built;
+pub use handover::HandOverError;
+use handover::{Predecessor, Request};
+use successor::Successor;
 use worker::Worker;
 
 /// Why the proxy can't start.
@@ -34,6 +44,8 @@ pub enum StartError {
     UpstreamTls { upstream: String, source: ClientTlsError },
     #[error("the trace store can't be used: {0}")]
     Store(#[from] OpenError),
+    #[error(transparent)]
+    HandOver(#[from] HandOverError),
     #[error("the operating system refuses {what}: {source}")]
     System { what: &'static str, source: std::io::Error },
 }
@@ -44,8 +56,22 @@ pub struct Running {
     store: Store,
     built: Built,
     workers: Vec<Worker>,
+    /// To be passed on to a successor.
+    sockets: Vec<(String, TcpListener)>,
     counters: Arc<Counters>,
     signals: Signals,
+    api: Option<api::Serving>,
+    /// A successor that does not serve yet has the store.
+    given_up: bool,
+}
+
+/// What a process finds when it isn't the first on its addresses.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Listening sockets of the service manager.
+    pub passed: Vec<Passed>,
+    /// Whether the process that serves with the same store, if there is one, is to hand over.
+    pub take_over: bool,
 }
 
 /// What the process is told from outside.
@@ -53,6 +79,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user2: Signal,
 }
 
 impl Signals {
@@ -62,34 +89,84 @@ impl Signals {
             terminate: handler(SignalKind::terminate())?,
             interrupt: handler(SignalKind::interrupt())?,
             hangup: handler(SignalKind::hangup())?,
+            user2: handler(SignalKind::user_defined2())?,
         })
     }
+}
+
+/// How long sessions that are busy go on after a hand-over, before they are told to go at their next pause.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long a predecessor's store may be in a reader's hands.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+/// Before a store that was given up is asked for again.
+const RETAKE: Duration = Duration::from_secs(1);
+
+/// As [`start_as`], on nobody's heels.
+///
+/// # Errors
+/// As [`start_as`].
+pub fn start(loaded: Loaded) -> Result<Running, StartError> {
+    start_as(loaded, Inherited::default())
 }
 
 /// Opens the store, binds the listeners, starts the workers. To be called within the runtime that [`Running::wait`] runs on.
 ///
 /// # Errors
-/// Nothing was started: the address is taken, a certificate is unusable, another process owns the store.
-pub fn start(loaded: Loaded) -> Result<Running, StartError> {
+/// Nothing was started: the address is taken, a certificate is unusable, another process owns the store. A process that was to hand over
+/// serves on.
+pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartError> {
     // Before the first client: a signal that came earlier would end the process on the spot, and sessions with it.
     let signals = Signals::new()?;
     raise_descriptors(&loaded);
-    let store = open_store(&loaded)?;
+    let Inherited { mut passed, take_over } = inherited;
+    let predecessor = if take_over { Predecessor::find(&loaded.store.dir)? } else { None };
+    let (store, built, sockets) = match &predecessor {
+        None => {
+            let store = open_store(&loaded, Duration::ZERO)?;
+            let built = Built::new(&loaded)?;
+            let sockets = listen(&loaded, &built, passed)?;
+            (store, built, sockets)
+        }
+        // Whatever can go wrong goes wrong while the other still has everything.
+        Some(predecessor) => {
+            let built = Built::new(&loaded)?;
+            passed.extend(predecessor.sockets()?);
+            let sockets = listen(&loaded, &built, passed)?;
+            predecessor.give_up()?;
+            (open_store(&loaded, STORE_PATIENCE)?, built, sockets)
+        }
+    };
     let counters = Arc::new(Counters::default());
-    let built = Built::new(&loaded)?;
-    let sockets = built.bind(loaded.workers)?;
     let mut workers = Vec::new();
-    for (number, listeners) in sockets.into_iter().enumerate() {
+    for (number, listeners) in sockets.by_worker.into_iter().enumerate() {
         let contexts = built.contexts(&loaded, &Arc::new(Desk::new(store.appender())), &counters, &Arc::new(Roster::default()));
         let worker =
             Worker::start(number, listeners, contexts).map_err(|source| StartError::System { what: "to start a worker thread", source })?;
         workers.push(worker);
     }
+    if let Some(predecessor) = predecessor {
+        tracing::info!(pid = predecessor.pid(), "took over");
+        predecessor.serving();
+    }
     for session in &loaded.sessions {
         let addresses = built.addresses(&session.listener.name);
         tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
     }
-    Ok(Running { loaded, store, built, workers, counters, signals })
+    Ok(Running { loaded, store, built, workers, sockets: sockets.all, counters, signals, api: None, given_up: false })
+}
+
+/// Has the listeners' sockets, passed ones first, and says what doesn't fit.
+fn listen(loaded: &Loaded, built: &Built, mut passed: Vec<Passed>) -> Result<build::Sockets, StartError> {
+    let some = !passed.is_empty();
+    let sockets = built.listen(loaded.workers, &mut passed)?;
+    for (listener, address) in sockets.bound.iter().filter(|_| some) {
+        tracing::warn!(listener, %address, "its socket was not passed on to this process like others: bound by itself");
+    }
+    for left in passed {
+        let (address, name) = (left.address, left.name);
+        tracing::warn!(%address, name, "a listening socket was passed on that no listener has in `listen`: it is closed");
+    }
+    Ok(sockets)
 }
 
 /// A session takes two descriptors; the usual soft limit of 1,024 would end at 500 of them.
@@ -107,8 +184,18 @@ fn raise_descriptors(loaded: &Loaded) {
     }
 }
 
-fn open_store(loaded: &Loaded) -> Result<Store, StartError> {
-    match Store::open(loaded.store.clone()) {
+fn open_store(loaded: &Loaded, patience: Duration) -> Result<Store, StartError> {
+    let until = Instant::now() + patience;
+    let opened = loop {
+        match Store::open(loaded.store.clone()) {
+            // A command that looked into it while nobody had it.
+            Err(OpenError::InUse { .. } | OpenError::InUseBySomebody { .. }) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            opened => break opened,
+        }
+    };
+    match opened {
         Ok(opened) => {
             report(&opened.report);
             Ok(opened.store)
@@ -164,7 +251,7 @@ impl Running {
 
     /// Ends as at SIGTERM.
     pub async fn stop(self) {
-        self.drain(&watch::Sender::new(false)).await;
+        self.drain().await;
     }
 
     pub fn store(&self) -> &Store {
@@ -175,22 +262,125 @@ impl Running {
         &self.counters
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`.
-    pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>) {
-        let ending = watch::Sender::new(false);
-        api::serve(&self.store, self.loaded.store.dir.clone(), self.loaded.http.listen, ending.subscribe());
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`, SIGUSR2 starts `successor`. Ends as
+    /// well when another process has taken over.
+    pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>, successor: impl Fn() -> Option<Command>) {
+        self.serve_api();
+        let mut requests = handover::await_successor(&self.loaded.store.dir);
+        let mut retake = None;
+        let started = Successor::default();
+        let watchdog = service::watchdog();
+        service::ready(self.loaded.sessions.len());
         loop {
             tokio::select! {
                 _ = self.signals.terminate.recv() => break,
                 _ = self.signals.interrupt.recv() => break,
                 _ = self.signals.hangup.recv() => {
+                    service::reloading();
                     if let Some(loaded) = reload() {
                         self.reload(loaded);
                     }
+                    service::ready(self.loaded.sessions.len());
                 }
+                _ = self.signals.user2.recv() => successor().into_iter().for_each(|command| started.start(command)),
+                Some(request) = requests.recv() => match request {
+                    Request::Serving { pid } => return self.leave(pid, requests).await,
+                    Request::Gone => retake = self.given_up.then(Instant::now),
+                    request => {
+                        retake = None;
+                        self.answer(request).await;
+                    }
+                },
+                () = at(retake) => retake = self.take_back().await,
+                () = after(watchdog) => service::alive(),
             }
         }
-        self.drain(&ending).await;
+        drop(requests);
+        service::stopping(self.present());
+        self.drain().await;
+    }
+
+    fn serve_api(&mut self) {
+        self.api = Some(api::Serving::start(&self.store, self.loaded.store.dir.clone(), self.loaded.http.listen));
+    }
+
+    async fn answer(&mut self, request: Request) {
+        match request {
+            Request::Sockets(answer) => {
+                let copies =
+                    self.sockets.iter().map(|(name, socket)| Ok((name.clone(), socket.try_clone()?))).collect::<std::io::Result<_>>();
+                match copies {
+                    Ok(copies) => drop(answer.send(copies)),
+                    Err(error) => tracing::error!(%error, "the listening sockets can't be passed on"),
+                }
+            }
+            Request::GiveUp(answer) => drop(answer.send(self.give_up().await)),
+            Request::Serving { .. } | Request::Gone => {}
+        }
+    }
+
+    /// Leaves the store to a successor; mail is served and recorded as before.
+    async fn give_up(&mut self) -> Result<(), String> {
+        if self.given_up {
+            return Ok(());
+        }
+        if let Some(api) = self.api.take() {
+            api.end().await;
+        }
+        let store = self.store.clone();
+        let given = tokio::task::spawn_blocking(move || store.give_up()).await;
+        let given = given.map_err(|error| error.to_string()).and_then(|given| given.map_err(|error| error.to_string()));
+        match &given {
+            Ok(()) => self.given_up = true,
+            Err(_) => self.serve_api(),
+        }
+        given
+    }
+
+    /// The successor has gone before it served: this process needs its store again. When to try again, if that fails.
+    async fn take_back(&mut self) -> Option<Instant> {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || store.take_back()).await {
+            Ok(Ok(())) => {
+                tracing::info!("the trace store is this process's again");
+                self.given_up = false;
+                self.serve_api();
+                None
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the trace store can't be had back at present; what is recorded waits in a file of its own");
+                Some(Instant::now() + RETAKE)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the trace store can't be had back");
+                None
+            }
+        }
+    }
+
+    /// Ends after a hand-over. Who is busy may go on for a moment: a client that sends one message and goes notices nothing.
+    async fn leave(mut self, pid: u32, requests: mpsc::Receiver<Request>) {
+        drop(requests);
+        tracing::info!(pid, sessions = self.present(), "handed over: another process takes the connections from now on");
+        service::handed_over(pid);
+        self.stop_accepting().await;
+        let until = Instant::now() + GRACE;
+        while self.present() > 0 && Instant::now() < until {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                _ = self.signals.terminate.recv() => break,
+                _ = self.signals.interrupt.recv() => break,
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Connections that wait in the sockets are for whoever else has them; if nobody has, they are refused.
+    async fn stop_accepting(&mut self) {
+        for worker in &self.workers {
+            worker.stop_accepting().await;
+        }
+        self.sockets.clear();
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
@@ -211,7 +401,8 @@ impl Running {
         }
     }
 
-    async fn drain(mut self, ending: &watch::Sender<bool>) {
+    async fn drain(mut self) {
+        self.stop_accepting().await;
         let limit = self.loaded.sessions.iter().map(|it| it.limits.timeouts.drain).max().unwrap_or_default();
         tracing::info!(limit_s = limit.as_secs(), "draining: no new sessions, transactions under way may finish");
         self.announce(Phase::Drain);
@@ -231,8 +422,10 @@ impl Running {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-        let Self { workers, store, .. } = self;
-        ending.send_replace(true);
+        let Self { workers, store, api, .. } = self;
+        if let Some(api) = api {
+            api.end().await;
+        }
         workers.into_iter().for_each(Worker::join);
         store.close();
         tracing::info!("stopped");
@@ -245,4 +438,17 @@ impl Running {
     fn present(&self) -> usize {
         self.workers.iter().map(Worker::present).sum()
     }
+}
+
+/// Waits for that time, or for ever.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits that long, or for ever.
+async fn after(pause: Option<Duration>) {
+    at(pause.map(|pause| Instant::now() + pause)).await;
 }

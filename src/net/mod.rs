@@ -1,6 +1,8 @@
 //! Sockets: listen, connect, name resolution and TLS, with errors an administrator can act on.
 
+pub mod channel;
 pub mod connect;
 pub mod listen;
+pub mod passed;
 pub mod resolve;
 pub mod tls;

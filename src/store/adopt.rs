@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::batch::Part;
 use super::bell::Bell;
@@ -27,6 +27,8 @@ use crate::trace::{Mark, Record, RecordId, RecordKind, stored};
 
 /// Between two looks at the files.
 const ROUND: Duration = Duration::from_millis(200);
+/// How long the writer may take for what was handed in.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Octets taken in at once, unless a single frame is longer.
 const READ_OCTETS: usize = 1 << 20;
 
@@ -184,7 +186,7 @@ impl Adopter {
         // Before the last look: what is written until the lock is free is seen by it.
         let ended = followed.file.try_lock().is_ok();
         let open = (named.salt != self.salt).then_some(&self.live.adoption.open);
-        while followed.step(&self.live, &self.appender, open, path, ended)? {}
+        while followed.step(&self.appender, open, path, ended)? {}
         if !ended {
             return Ok(false);
         }
@@ -231,7 +233,7 @@ impl Followed {
     }
 
     /// Takes in some of what has come; whether there may be more.
-    fn step(&mut self, live: &Live, appender: &Appender, open: Option<&Marks>, path: &Path, ended: bool) -> Result<bool, Stuck> {
+    fn step(&mut self, appender: &Appender, open: Option<&Marks>, path: &Path, ended: bool) -> Result<bool, Stuck> {
         let mut octets = vec![0; READ_OCTETS];
         let mut read = self.file.read_at(&mut octets, self.offset)?;
         if read == READ_OCTETS && frame::parse(self.header.salt, &octets) == Err(NoFrame::Cut) {
@@ -240,14 +242,18 @@ impl Followed {
         }
         let whole = octets.get(..read).unwrap_or_default();
         let mut rest = whole;
-        let mut taken: Vec<(RecordId, Ticket)> = Vec::new();
+        // A mark has the id of the record that will follow it.
+        let mut taken: Vec<(Option<RecordId>, Ticket)> = Vec::new();
         let mut refused = None;
         let mut torn = None;
         while !rest.is_empty() {
             match frame::parse(self.header.salt, rest) {
                 Ok(frame) => {
                     match self.append(&frame, appender, open, path) {
-                        Ok(ticket) => taken.extend(ticket.map(|ticket| (frame.id, ticket))),
+                        Ok(ticket) => {
+                            let id = (frame.kind != RecordKind::Mark).then_some(frame.id);
+                            taken.extend(ticket.map(|ticket| (id, ticket)));
+                        }
                         Err(error) => {
                             refused = Some(error);
                             break;
@@ -264,11 +270,13 @@ impl Followed {
         // What is stored is known, whatever becomes of the rest: it isn't taken in twice.
         let mut all = true;
         for (id, ticket) in taken {
-            while appender.is_pending(ticket) && !live.adoption.bell.is_closed() {
+            // To the end, even if this thread is to end: what is on its way must not go elsewhere.
+            let deadline = Instant::now() + PATIENCE;
+            while appender.is_pending(ticket) && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(1));
             }
             if appender.is_stored(ticket) {
-                self.known.insert(id);
+                self.known.extend(id);
             } else {
                 all = false;
             }

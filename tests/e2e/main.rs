@@ -6,6 +6,7 @@
 #[path = "../support/e2e/mod.rs"]
 mod support;
 
+mod activation;
 mod auth;
 mod bad_input;
 mod broken_host;
@@ -13,6 +14,7 @@ mod broken_store;
 mod crash;
 mod exact;
 mod failing_disk;
+mod handover;
 mod open_relay;
 mod postfix;
 mod postfix_tools;

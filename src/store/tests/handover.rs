@@ -155,12 +155,15 @@ fn a_store_that_another_took_is_not_taken_back() {
 fn what_is_under_way_at_the_hand_over_is_in_doubt_only_after_the_end() {
     let room = Room::new();
     let former = room.store();
-    // Two past their dot, one of which gets its reply; one more that begins, and gets none.
+    // Two past their dot, one of which gets its reply; two more that begin, one of which gets one.
     put(&former, &[samples::mark(1), samples::mark(2)]);
     former.give_up().unwrap();
     let next = room.store();
-    put(&former, &[samples::mark(3)]);
+    put(&former, &[samples::mark(3), samples::mark(4)]);
+    assert_eq!(state(&next, 4), None);
     put(&former, &transactions(1..2));
+    put(&former, &transactions(4..5));
+    assert_eq!(state(&next, 4), Some(State::Accepted));
     assert_eq!((state(&next, 1), state(&next, 2), state(&next, 3)), (Some(State::Accepted), None, None));
     former.close();
     settled(&next);
@@ -170,7 +173,7 @@ fn what_is_under_way_at_the_hand_over_is_in_doubt_only_after_the_end() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!((state(&next, 1), state(&next, 2), state(&next, 3)), (Some(State::Accepted), Some(State::Unknown), Some(State::Unknown)));
-    once(&next, 1..4);
+    once(&next, 1..5);
 }
 
 #[test]
