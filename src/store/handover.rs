@@ -43,8 +43,7 @@ impl Store {
         let drain = Drain::begin(&dir, from, self.inner.intake.salt).map_err(|error| GiveUpError::NoFile { dir, error })?;
         // What they add must not end up in the file: whoever takes that in may take in the same from elsewhere.
         live.end_tending();
-        if let Err(drain) = self.give_writer(drain) {
-            drain.into_iter().for_each(|drain| drop(drain.end()));
+        if !self.has_writer_turn_to(drain) {
             live.tend_again(&self.inner.intake);
             return Err(GiveUpError::NotWritten);
         }
@@ -77,18 +76,21 @@ impl Store {
         Ok(())
     }
 
-    /// Has the writer write there from now on; gives the file back if it doesn't.
-    fn give_writer(&self, drain: Drain) -> Result<(), Option<Drain>> {
+    /// Has the writer write there from now on; whether it does.
+    fn has_writer_turn_to(&self, drain: Drain) -> bool {
         let queue = &self.inner.intake.queue;
         let (done, told) = sync_channel(1);
         queue.turn(Turn { to: Some(drain), done });
         match told.recv_timeout(PATIENCE) {
-            Ok(()) => Ok(()),
-            Err(RecvTimeoutError::Disconnected) => Err(None),
+            Ok(()) => true,
+            Err(RecvTimeoutError::Disconnected) => false,
             Err(RecvTimeoutError::Timeout) => match queue.withdraw() {
-                Some(turn) => Err(turn.to),
+                Some(turn) => {
+                    turn.to.into_iter().for_each(|drain| drop(drain.end()));
+                    false
+                }
                 // It is at it.
-                None => told.recv().map_err(|_| None),
+                None => told.recv().is_ok(),
             },
         }
     }
