@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod connect;
+mod flight;
 pub mod listen;
 pub mod passed;
 pub mod resolve;
