@@ -1,11 +1,12 @@
 //! Builds everything from the configuration, runs it, reloads it, and lets it end without losing mail.
 //!
-//! `build` makes what sessions need, `worker` is one thread with its share of them, `handover` how one process follows another, this file
-//! is the life of the process.
+//! `build` makes what sessions need, `worker` is one thread with its share of them, `handover` what two processes say
+//! to each other of which one follows the other, `leave` what the first of them does; this file is the life of the process.
 
 mod api;
 mod build;
 mod handover;
+mod leave;
 mod service;
 mod successor;
 mod worker;
@@ -61,6 +62,8 @@ pub struct Running {
     counters: Arc<Counters>,
     signals: Signals,
     api: Option<api::Serving>,
+    /// Of whoever wants to follow this process.
+    requests: mpsc::Receiver<Request>,
     /// A successor that does not serve yet has the store.
     given_up: bool,
 }
@@ -94,12 +97,8 @@ impl Signals {
     }
 }
 
-/// How long sessions that are busy go on after a hand-over, before they are told to go at their next pause.
-const GRACE: Duration = Duration::from_secs(5);
 /// How long a predecessor's store may be in a reader's hands.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
-/// Before a store that was given up is asked for again.
-const RETAKE: Duration = Duration::from_secs(1);
 
 /// As [`start_as`], on nobody's heels.
 ///
@@ -148,11 +147,13 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         tracing::info!(pid = predecessor.pid(), "took over");
         predecessor.serving();
     }
+    // Its door is open until then: this process may still not come to serve.
+    let requests = handover::await_successor(&loaded.store.dir);
     for session in &loaded.sessions {
         let addresses = built.addresses(&session.listener.name);
         tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
     }
-    Ok(Running { loaded, store, built, workers, sockets: sockets.all, counters, signals, api: None, given_up: false })
+    Ok(Running { loaded, store, built, workers, sockets: sockets.all, counters, signals, api: None, requests, given_up: false })
 }
 
 /// Has the listeners' sockets, passed ones first, and says what doesn't fit.
@@ -266,7 +267,6 @@ impl Running {
     /// well when another process has taken over.
     pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>, successor: impl Fn() -> Option<Command>) {
         self.serve_api();
-        let mut requests = handover::await_successor(&self.loaded.store.dir);
         let mut retake = None;
         let started = Successor::default();
         let watchdog = service::watchdog();
@@ -283,8 +283,8 @@ impl Running {
                     service::ready(self.loaded.sessions.len());
                 }
                 _ = self.signals.user2.recv() => successor().into_iter().for_each(|command| started.start(command)),
-                Some(request) = requests.recv() => match request {
-                    Request::Serving { pid } => return self.leave(pid, requests).await,
+                Some(request) = self.requests.recv() => match request {
+                    Request::Serving { pid } => return self.leave(pid).await,
                     Request::Gone => retake = self.given_up.then(Instant::now),
                     request => {
                         retake = None;
@@ -295,92 +295,12 @@ impl Running {
                 () = after(watchdog) => service::alive(),
             }
         }
-        drop(requests);
         service::stopping(self.present());
         self.drain().await;
     }
 
     fn serve_api(&mut self) {
         self.api = Some(api::Serving::start(&self.store, self.loaded.store.dir.clone(), self.loaded.http.listen));
-    }
-
-    async fn answer(&mut self, request: Request) {
-        match request {
-            Request::Sockets(answer) => {
-                let copies =
-                    self.sockets.iter().map(|(name, socket)| Ok((name.clone(), socket.try_clone()?))).collect::<std::io::Result<_>>();
-                match copies {
-                    Ok(copies) => drop(answer.send(copies)),
-                    Err(error) => tracing::error!(%error, "the listening sockets can't be passed on"),
-                }
-            }
-            Request::GiveUp(answer) => drop(answer.send(self.give_up().await)),
-            Request::Serving { .. } | Request::Gone => {}
-        }
-    }
-
-    /// Leaves the store to a successor; mail is served and recorded as before.
-    async fn give_up(&mut self) -> Result<(), String> {
-        if self.given_up {
-            return Ok(());
-        }
-        if let Some(api) = self.api.take() {
-            api.end().await;
-        }
-        let store = self.store.clone();
-        let given = tokio::task::spawn_blocking(move || store.give_up()).await;
-        let given = given.map_err(|error| error.to_string()).and_then(|given| given.map_err(|error| error.to_string()));
-        match &given {
-            Ok(()) => self.given_up = true,
-            Err(_) => self.serve_api(),
-        }
-        given
-    }
-
-    /// The successor has gone before it served: this process needs its store again. When to try again, if that fails.
-    async fn take_back(&mut self) -> Option<Instant> {
-        let store = self.store.clone();
-        match tokio::task::spawn_blocking(move || store.take_back()).await {
-            Ok(Ok(())) => {
-                tracing::info!("the trace store is this process's again");
-                self.given_up = false;
-                self.serve_api();
-                None
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the trace store can't be had back at present; what is recorded waits in a file of its own");
-                Some(Instant::now() + RETAKE)
-            }
-            Err(error) => {
-                tracing::error!(%error, "the trace store can't be had back");
-                None
-            }
-        }
-    }
-
-    /// Ends after a hand-over. Who is busy may go on for a moment: a client that sends one message and goes notices nothing.
-    async fn leave(mut self, pid: u32, requests: mpsc::Receiver<Request>) {
-        drop(requests);
-        tracing::info!(pid, sessions = self.present(), "handed over: another process takes the connections from now on");
-        service::handed_over(pid);
-        self.stop_accepting().await;
-        let until = Instant::now() + GRACE;
-        while self.present() > 0 && Instant::now() < until {
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(20)) => {}
-                _ = self.signals.terminate.recv() => break,
-                _ = self.signals.interrupt.recv() => break,
-            }
-        }
-        self.drain().await;
-    }
-
-    /// Connections that wait in the sockets are for whoever else has them; if nobody has, they are refused.
-    async fn stop_accepting(&mut self) {
-        for worker in &self.workers {
-            worker.stop_accepting().await;
-        }
-        self.sockets.clear();
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
@@ -402,6 +322,7 @@ impl Running {
     }
 
     async fn drain(mut self) {
+        self.close_door();
         self.stop_accepting().await;
         let limit = self.loaded.sessions.iter().map(|it| it.limits.timeouts.drain).max().unwrap_or_default();
         tracing::info!(limit_s = limit.as_secs(), "draining: no new sessions, transactions under way may finish");
