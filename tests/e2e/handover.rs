@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use relayscope::net::channel::Channel;
@@ -13,7 +17,8 @@ use crate::support::PATIENCE;
 use crate::support::client::Client;
 use crate::support::message::Message;
 use crate::support::place::Place;
-use crate::support::process::run;
+use crate::support::ports;
+use crate::support::process::{Process, run};
 use crate::support::programs::{need, path_of};
 use crate::support::records;
 use crate::support::relayscope::{Relayscope, command};
@@ -293,6 +298,141 @@ fn kill_9_of_the_next_process_while_the_former_drains() {
     let found = by_sender(&third.stop());
     assert_eq!(found.values().map(Vec::len).collect::<Vec<_>>(), [1, 1], "{found:#?}");
     assert!(found.values().flatten().all(|it| it.outcome.state == State::Accepted), "{found:#?}");
+}
+
+/// Names of messages that were answered with 250, while processes come and go.
+struct Senders {
+    acknowledged: Arc<Mutex<Vec<String>>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Senders {
+    fn start(address: SocketAddr) -> Self {
+        let (acknowledged, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let threads = (0..6)
+            .map(|sender| {
+                let (acknowledged, stop) = (acknowledged.clone(), stop.clone());
+                std::thread::spawn(move || {
+                    let mut number = 0;
+                    while !stop.load(Ordering::SeqCst) {
+                        number += 1;
+                        let name = format!("s{sender}n{number}");
+                        match Client::try_connect(address).and_then(|mut client| send(&mut client, &name)) {
+                            Some(250) => acknowledged.lock().unwrap().push(name),
+                            // Refused, told to go, or cut off: the next message is another.
+                            _ => std::thread::sleep(Duration::from_millis(2)),
+                        }
+                    }
+                })
+            })
+            .collect();
+        Self { acknowledged, stop, threads }
+    }
+
+    fn count(&self) -> usize {
+        self.acknowledged.lock().unwrap().len()
+    }
+
+    fn wait_for_more(&self, more: usize) {
+        let wanted = self.count() + more;
+        until("messages are acknowledged", || self.count() >= wanted);
+    }
+
+    fn finish(self) -> Vec<String> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+        std::mem::take(&mut *self.acknowledged.lock().unwrap())
+    }
+}
+
+fn send(client: &mut Client, name: &str) -> Option<u16> {
+    let message = Message::sized(name, 2000);
+    client.reply().filter(|reply| reply.code == 220)?;
+    client.exchange("EHLO client.example\r\n")?;
+    client.exchange(format!("MAIL FROM:<{}>\r\n", message.reverse_path))?;
+    client.exchange("RCPT TO:<bob@to.example>\r\n")?;
+    client.exchange("DATA\r\n").filter(|reply| reply.code == 354)?;
+    Some(client.exchange([&*message.on_the_wire(), b".\r\n"].concat())?.code)
+}
+
+/// Whichever process dies at whichever step: what was acknowledged is recorded, and nothing twice.
+#[test]
+fn kill_9_at_every_step_of_a_hand_over() {
+    let place = Place::new();
+    let sink = Sink::start(Manner::Take);
+    let address = SocketAddr::from(([127, 0, 0, 1], ports::unused()));
+    place.file("relayscope.toml", config(&sink, "workers = 2").replace("127.0.0.1:0", &address.to_string()));
+    let start = || {
+        let arguments = ["run", "--config", "relayscope.toml", "--store", "store", "--http", "off", "--take-over"];
+        Process::start(command(&place, &arguments), false)
+    };
+    let mut serving = start();
+    serving.output.expect("listening listener=");
+    let senders = Senders::start(address);
+    // The words of either process after which one of them is killed.
+    let steps = [
+        (Victim::Next, "using a self-signed certificate"),
+        (Victim::Next, "another relayscope asks to take over"),
+        (Victim::Next, "records are staged in memory"),
+        (Victim::Next, "trace store open"),
+        (Victim::Next, "took over"),
+        (Victim::Former, "records are staged in memory"),
+        (Victim::Former, "trace store open"),
+        (Victim::Former, "took over"),
+        (Victim::Former, "handed over"),
+    ];
+    for (victim, words) in steps {
+        senders.wait_for_more(40);
+        let mut next = start();
+        let of_former = words.starts_with("another") || words.starts_with("handed");
+        if of_former { &serving.output } else { &next.output }.expect(words);
+        match victim {
+            Victim::Next => next.kill(),
+            Victim::Former => serving.kill(),
+        }
+        // Whoever is left serves, or another is put in its place.
+        match victim {
+            Victim::Former => {
+                let served = next.output.wait_for("serving", |line| line.contains("listening listener=").then_some(())).is_some();
+                serving = if served { next } else { started_at_last(&start) };
+            }
+            Victim::Next if serving.output.count("handed over") > 0 => serving = started_at_last(&start),
+            Victim::Next => {}
+        }
+    }
+    senders.wait_for_more(40);
+    let acknowledged = senders.finish();
+    assert!(serving.terminate().success(), "{}", serving.output.text());
+    let found = by_sender(&place.path("store"));
+    for name in &acknowledged {
+        let records = found.get(&format!("{name}@from.example")).map(Vec::as_slice).unwrap_or_default();
+        assert_eq!(records.len(), 1, "{name} was acknowledged: {records:#?}");
+        assert_eq!(records[0].outcome.state, State::Accepted, "{records:#?}");
+    }
+    for taken in sink.taken() {
+        let records = found.get(&taken.reverse_path).map(Vec::as_slice).unwrap_or_default();
+        assert_eq!(records.len(), 1, "{} reached the smart host: {records:#?}", taken.reverse_path);
+        assert!(matches!(records[0].outcome.state, State::Accepted | State::Unknown), "{records:#?}");
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Victim {
+    Former,
+    Next,
+}
+
+/// While a process that was killed is still being cleared away, its store and its addresses may be taken for a moment.
+fn started_at_last(start: &impl Fn() -> Process) -> Process {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let process = start();
+        if process.output.wait_for("serving", |line| line.contains("listening listener=").then_some(())).is_some() {
+            return process;
+        }
+        assert!(Instant::now() < end, "{}", process.output.text());
+    }
 }
 
 /// Ends a process that isn't this one's child, whatever the test comes to.
