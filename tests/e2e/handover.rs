@@ -30,9 +30,15 @@ fn config(sink: &Sink, more: &str) -> String {
     format!("{more}\n[[listener]]\nlisten = [\"127.0.0.1:0\"]\n[[upstream]]\nhosts = [\"{}\"]\n", sink.address)
 }
 
-/// Asks the running proxy.
+/// Asks the running proxy; again, while it is on its way to answer.
 fn ask(place: &Place, arguments: &[&str]) -> (i32, String) {
-    run(&mut command(place, &[arguments, &["--store", "store"]].concat()))
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (code, said) = run(&mut command(place, &[arguments, &["--store", "store"]].concat()));
+        if code != 3 || Instant::now() > end {
+            return (code, said);
+        }
+    }
 }
 
 /// Waits until the answer is yes.

@@ -101,6 +101,22 @@ fn an_owner_that_dies_while_it_takes_in_doubles_nothing() {
 }
 
 #[test]
+fn nothing_is_imported_while_another_process_may_add_records() {
+    let room = Room::new();
+    let former = room.store();
+    put(&former, &transactions(0..10));
+    former.give_up().unwrap();
+    assert!(matches!(Import::begin(room.options.clone()), Err(ImportError::Draining)));
+    put(&former, &transactions(10..20));
+    former.close();
+    let mut import = Import::begin(room.options.clone()).unwrap();
+    assert!(!import.add(&samples::transaction(15)).unwrap());
+    assert!(import.add(&samples::transaction(20)).unwrap());
+    import.finish().unwrap();
+    once(&room.store(), 0..21);
+}
+
+#[test]
 fn a_chain_of_owners_of_which_all_but_the_last_drain() {
     let room = Room::new();
     let first = room.store();
