@@ -8,6 +8,8 @@ mod desk;
 mod dial;
 mod health;
 mod leg;
+mod lookups;
+mod mx;
 mod next_hop;
 mod session;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::context::Context;
+use super::mx;
 use crate::relay::options::UpstreamOptions;
 use crate::relay::{Found, NextHop, NotFound, Refusal};
 use crate::trace::{Actor, UpstreamKind};
@@ -22,12 +23,13 @@ pub(super) fn listed(context: &Context, upstream: &UpstreamOptions) -> Vec<NextH
 pub(super) async fn find(
     context: Arc<Context>,
     upstream: Arc<UpstreamOptions>,
-    _domain: Option<String>,
-    _began: Instant,
+    domain: Option<String>,
+    began: Instant,
 ) -> Result<Found, NotFound> {
     match upstream.kind {
         UpstreamKind::SmartHost | UpstreamKind::Fixed => Ok(Found { hops: listed(&context, &upstream), ..Found::default() }),
-        UpstreamKind::Mx | UpstreamKind::OriginalDestination => Err(NotFound {
+        UpstreamKind::Mx => mx::exchangers(&context, &upstream, &domain.unwrap_or_default(), began).await,
+        UpstreamKind::OriginalDestination => Err(NotFound {
             refusal: Refusal { code: 451, enhanced: (4, 3, 5) },
             by: Actor::Proxy,
             error: "this upstream has no hosts".to_owned(),

@@ -40,7 +40,7 @@ thread_local! {
 
 type Finding = Pin<Box<dyn Future<Output = Result<Found, NotFound>> + Send>>;
 type Dialling = Pin<Box<dyn Future<Output = Result<Dialled, Failed>> + Send>>;
-type Handshake = Pin<Box<dyn Future<Output = Result<(Stream, Tls), (String, Option<Tls>)>> + Send>>;
+type Handshake = Pin<Box<dyn Future<Output = Result<(Stream, Tls, Option<String>), (String, Option<Tls>)>> + Send>>;
 
 struct Session {
     context: Arc<Context>,
@@ -273,10 +273,10 @@ impl Session {
             moved = true;
             let now = self.now();
             match outcome {
-                Ok((stream, tls)) => {
+                Ok((stream, tls, how)) => {
                     self.leg(leg).stream = Some(stream);
                     (self.client_waits, self.upstream_waits) = (false, false);
-                    self.machine.tls_established(now, leg, tls, &mut self.legs);
+                    self.machine.tls_established(now, leg, tls, how, &mut self.legs);
                 }
                 Err((error, facts)) => {
                     if leg == trace::Leg::Upstream {
@@ -514,7 +514,7 @@ impl Session {
                 };
                 self.client_handshake = Some(Box::pin(async move {
                     match tls.accept(stream).await {
-                        Ok((stream, facts)) => Ok((Stream::Server(Box::new(stream)), tls_of(facts))),
+                        Ok((stream, facts)) => Ok((Stream::Server(Box::new(stream)), tls_of(facts), None)),
                         Err(error) => Err((error.to_string(), facts_of(&error))),
                     }
                 }));

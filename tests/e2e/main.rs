@@ -15,6 +15,7 @@ mod crash;
 mod exact;
 mod failing_disk;
 mod handover;
+mod mx;
 mod open_relay;
 mod postfix;
 mod postfix_tools;
