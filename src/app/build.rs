@@ -8,11 +8,22 @@ use super::StartError;
 use super::worker::Worker;
 use crate::config::Loaded;
 use crate::net::listen::bind_workers;
+use crate::net::passed::{self, Passed};
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls, self_signed};
 use crate::proxy::{Context, Counters, Desk, HostHealth, Reach, Roster};
 use crate::relay::options::{self, SessionOptions};
 use crate::trace::{Kept, Origin};
+
+/// Listening sockets of all listeners.
+pub(super) struct Sockets {
+    /// By worker, then by listener.
+    pub by_worker: Vec<Vec<Vec<TcpListener>>>,
+    /// Each once, with its listener's name: to be passed on to a successor.
+    pub all: Vec<(String, TcpListener)>,
+    /// Addresses that nobody passed a socket for, with their listener's name.
+    pub bound: Vec<(String, SocketAddr)>,
+}
 
 /// What all workers share.
 pub(super) struct Built {
@@ -59,25 +70,34 @@ impl Built {
         self.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Binds every address once a worker: sockets by worker, then by listener.
-    pub fn bind(&self, workers: usize) -> Result<Vec<Vec<Vec<TcpListener>>>, StartError> {
+    /// The sockets of every address: those that were passed to this process, or else new ones, one a worker. What is left in `passed` is
+    /// nobody's.
+    pub fn listen(&self, workers: usize, passed: &mut Vec<Passed>) -> Result<Sockets, StartError> {
         let mut by_worker: Vec<Vec<Vec<TcpListener>>> = (0..workers.max(1)).map(|_| Vec::new()).collect();
+        let (mut all, mut bound) = (Vec::new(), Vec::new());
         for session in &self.sessions {
+            let name = &session.listener.name;
             let mut addresses = Vec::new();
             by_worker.iter_mut().for_each(|listeners| listeners.push(Vec::new()));
             for address in &session.listener.listen {
-                let sockets = bind_workers(*address, workers)
-                    .map_err(|source| StartError::Bind { listener: session.listener.name.clone(), source })?;
+                let mut sockets = passed::take(passed, name, *address);
+                if sockets.is_empty() {
+                    bound.push((name.clone(), *address));
+                    sockets = bind_workers(*address, workers).map_err(|source| StartError::Bind { listener: name.clone(), source })?;
+                }
                 addresses.extend(sockets.first().and_then(|socket| socket.local_addr().ok()));
-                for (listeners, socket) in by_worker.iter_mut().zip(sockets) {
+                let shares =
+                    passed::spread(&sockets, workers).map_err(|source| StartError::System { what: "a listening socket", source })?;
+                for (listeners, share) in by_worker.iter_mut().zip(shares) {
                     if let Some(last) = listeners.last_mut() {
-                        last.push(socket);
+                        last.extend(share);
                     }
                 }
+                all.extend(sockets.into_iter().map(|socket| (name.clone(), socket)));
             }
-            self.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(session.listener.name.clone(), addresses);
+            self.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.clone(), addresses);
         }
-        Ok(by_worker)
+        Ok(Sockets { by_worker, all, bound })
     }
 
     pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {

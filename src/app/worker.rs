@@ -19,16 +19,19 @@ pub(super) struct Worker {
     pub contexts: Vec<Current>,
     roster: Arc<Roster>,
     stop: watch::Sender<bool>,
+    /// Turns true once no connection is taken any more.
+    closed: watch::Receiver<bool>,
     thread: JoinHandle<()>,
 }
 
 impl Worker {
-    /// `listeners` and `contexts` stand for each other: one context a listener, as many sockets as it has addresses.
+    /// `listeners` and `contexts` stand for each other: one context a listener, whose sockets share it.
     pub fn start(number: usize, listeners: Vec<Vec<TcpListener>>, contexts: Vec<Context>) -> io::Result<Self> {
         let roster = contexts.first().map(|context| context.roster.clone()).unwrap_or_default();
         let desk = contexts.first().map(|context| context.desk.clone());
         let contexts: Vec<Current> = contexts.into_iter().map(|context| Arc::new(ArcSwap::from_pointee(context))).collect();
         let (stop, stopped) = watch::channel(false);
+        let (closing, closed) = watch::channel(false);
         let pairs: Vec<(TcpListener, Current)> = listeners
             .into_iter()
             .zip(&contexts)
@@ -40,13 +43,19 @@ impl Worker {
         let present = roster.clone();
         let thread = std::thread::Builder::new()
             .name(format!("relay-{number}"))
-            .spawn(move || runtime.block_on(work(pairs, desk, probing, stopped, present)))?;
-        Ok(Self { contexts, roster, stop, thread })
+            .spawn(move || runtime.block_on(work(pairs, desk, probing, stopped, closing, present)))?;
+        Ok(Self { contexts, roster, stop, closed, thread })
+    }
+
+    /// Takes no more connections; those that wait in the sockets are for whoever else has them. Sessions go on.
+    pub async fn stop_accepting(&self) {
+        self.stop.send_replace(true);
+        // An error means that the thread has gone, and its sockets with it.
+        let _ = self.closed.clone().wait_for(|closed| *closed).await;
     }
 
     pub fn announce(&self, phase: Phase) {
         self.roster.announce(phase);
-        self.stop.send_replace(phase != Phase::Serve);
     }
 
     pub fn present(&self) -> usize {
@@ -65,6 +74,7 @@ async fn work(
     desk: Option<Arc<Desk>>,
     probing: Option<Current>,
     mut stopped: watch::Receiver<bool>,
+    closing: watch::Sender<bool>,
     roster: Arc<Roster>,
 ) {
     if let Some(desk) = desk {
@@ -86,6 +96,7 @@ async fn work(
     accepting.shutdown().await;
     // A session that was accepted in the last moment joins at its first poll: let it, before looking.
     tokio::task::yield_now().await;
+    closing.send_replace(true);
     while roster.present() > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

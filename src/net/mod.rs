@@ -1,8 +1,10 @@
 //! Sockets: listen, connect, name resolution and TLS, with errors an administrator can act on.
 
+pub mod channel;
 pub mod connect;
 mod flight;
 pub mod listen;
 pub mod mta_sts;
+pub mod passed;
 pub mod resolve;
 pub mod tls;

@@ -6,6 +6,7 @@
 #[path = "../support/e2e/mod.rs"]
 mod support;
 
+mod activation;
 mod auth;
 mod bad_input;
 mod broken_host;
@@ -14,6 +15,7 @@ mod crash;
 mod exact;
 mod failing_disk;
 mod health;
+mod handover;
 mod mx;
 mod open_relay;
 mod postfix;

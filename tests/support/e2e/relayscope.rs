@@ -31,6 +31,13 @@ impl Relayscope {
         Self::start(place, &["--config", file.to_str().unwrap(), "--store", "store", "--http", "off"], listeners)
     }
 
+    /// With a configuration file, in the place of the one that runs on the same store.
+    pub fn taking_over(place: &Place, config: &str) -> Self {
+        let file = place.file("relayscope.toml", config);
+        let listeners = config.matches("[[listener]]").count();
+        Self::start(place, &["--config", file.to_str().unwrap(), "--store", "store", "--http", "off", "--take-over"], listeners)
+    }
+
     fn start(place: &Place, arguments: &[&str], listeners: usize) -> Self {
         let process = Process::start(command(place, &[&["run"], arguments].concat()), false);
         let addresses: Vec<_> = process.output.expect_lines("listening listener=", listeners).iter().flat_map(|line| bound(line)).collect();
@@ -39,6 +46,10 @@ impl Relayscope {
 
     pub fn address(&self) -> SocketAddr {
         self.addresses[0]
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     pub fn client(&self) -> Client {
