@@ -2,5 +2,6 @@
 
 pub mod connect;
 pub mod listen;
+pub mod proxy_header;
 pub mod resolve;
 pub mod tls;
