@@ -1,6 +1,7 @@
-//! Sockets: listen, connect, name resolution and TLS, with errors an administrator can act on.
+//! Sockets: listen, connect, intercept, name resolution and TLS, with errors an administrator can act on.
 
 pub mod connect;
+pub mod intercept;
 pub mod listen;
 pub mod proxy_header;
 pub mod resolve;
