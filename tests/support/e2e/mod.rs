@@ -3,8 +3,10 @@
 pub mod certificates;
 pub mod client;
 pub mod disk;
+pub mod haproxy;
 pub mod message;
 pub mod mount;
+pub mod netns;
 pub mod place;
 pub mod ports;
 pub mod postfix;
