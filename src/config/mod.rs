@@ -11,6 +11,8 @@ mod nearest;
 mod overrides;
 mod problem;
 mod raw;
+mod raw_route;
+mod routes;
 mod secret;
 mod shape;
 mod show;
@@ -170,6 +172,8 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
     let store = limits::store(&raw.store, &mut findings);
     let upstreams = upstreams::upstreams(&mut raw, &mut findings);
     let listeners = listeners::listeners(&mut raw, &upstreams, &mut findings);
+    let routes = Arc::new(routes::table(&raw, &upstreams, &listeners, &mut findings));
+    let upstreams = Arc::new(upstreams);
     limits::http(&raw, &mut findings);
 
     let (places, warnings) = findings.into_result()?;
@@ -177,6 +181,8 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
         Arc::new(SessionOptions {
             listener: Arc::new(listener),
             upstream,
+            upstreams: Arc::clone(&upstreams),
+            routes: Arc::clone(&routes),
             limits: Arc::clone(&limits),
             on_store_failure: raw.store.on_store_failure.into(),
             host_name: raw.host_name.clone().unwrap_or_default(),

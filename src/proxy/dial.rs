@@ -2,21 +2,62 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
 
 use super::context::Context;
 use super::leg::Stream;
 use crate::net::connect::connect;
-use crate::net::tls::{HandshakeError, TlsFacts};
-use crate::relay::options::{SmartHost, UpstreamTls};
-use crate::relay::{Connected, Failed};
+use crate::net::tls::{ClientTls, HandshakeError, TlsFacts};
+use crate::relay::options::{UpstreamOptions, UpstreamTls};
+use crate::relay::{Connected, Failed, NextHop};
 use crate::trace::{Actor, Dns, Stage, Tls, Tried};
 
+/// How the host's certificate is looked at, once there is TLS.
+#[derive(Clone)]
+pub(super) struct Verification {
+    client_tls: Arc<ClientTls>,
+    /// The name that the certificate must be for.
+    host: String,
+    /// Go on whatever the certificate is; what it is worth is recorded.
+    accept_unverified: bool,
+}
+
+impl Verification {
+    fn of(context: &Context, upstream: &UpstreamOptions, hop: &NextHop) -> Option<Self> {
+        Some(Self {
+            client_tls: context.reach(&upstream.name)?.client_tls.clone(),
+            host: hop.host.clone(),
+            accept_unverified: matches!(hop.tls, UpstreamTls::Opportunistic | UpstreamTls::Encrypt),
+        })
+    }
+
+    /// Shakes hands with the upstream.
+    pub async fn handshake(self, stream: TcpStream, limit: Duration) -> Result<(Stream, Tls), (String, Option<Tls>)> {
+        match tokio::time::timeout(limit, self.client_tls.handshake(stream, &self.host, self.accept_unverified)).await {
+            Ok(Ok((stream, facts))) => Ok((Stream::Client(Box::new(stream)), tls_of(facts))),
+            Ok(Err(error)) => Err((error.to_string(), facts_of(&error))),
+            Err(_) => Err((format!("no handshake within {} s", limit.as_secs()), None)),
+        }
+    }
+}
+
+/// A connection to the upstream.
+pub(super) struct Dialled {
+    pub stream: Stream,
+    pub connected: Connected,
+    pub verification: Verification,
+}
+
 /// Connects to the host; `began` is the session's start, the zero of its clock.
-pub(super) async fn dial(context: Arc<Context>, host: SmartHost, began: Instant) -> Result<(Stream, Connected), Failed> {
+pub(super) async fn dial(context: Arc<Context>, upstream: Arc<UpstreamOptions>, host: NextHop, began: Instant) -> Result<Dialled, Failed> {
     let timeouts = &context.options.limits.timeouts;
     let start = Instant::now();
-    let failed = |stage, by, error: String, tried| Failed { stage, by, error, tried };
+    let failed = |stage, by, error: String, tried| Failed { stage, by, error, tried, lookups: Vec::new(), refusal: None };
+    let Some(verification) = Verification::of(&context, &upstream, &host) else {
+        return Err(failed(Stage::Connect, Actor::Proxy, format!("upstream {:?} is not known", upstream.name), Vec::new()));
+    };
     let addresses = match context.resolver.addresses(&host.host, timeouts.dns).await {
         Ok(addresses) => addresses,
         Err(error) => {
@@ -44,24 +85,28 @@ pub(super) async fn dial(context: Arc<Context>, host: SmartHost, began: Instant)
             }
         };
         let connect_us = micros(start);
-        let mut connected = Connected { ip, port: host.port, dns: dns.clone(), dns_us, connect_us, tls: None, tried: attempts.clone() };
+        let mut connected = Connected {
+            ip,
+            port: host.port,
+            dns: dns.clone(),
+            dns_us,
+            connect_us,
+            tls: None,
+            tried: attempts.clone(),
+            lookups: Vec::new(),
+            policy: None,
+        };
         if host.tls != UpstreamTls::Implicit {
-            return Ok((Stream::Plain(stream), connected));
+            return Ok(Dialled { stream: Stream::Plain(stream), connected, verification });
         }
         let start = Instant::now();
-        let handshake = context.client_tls.handshake(stream, &host.host, false);
-        match tokio::time::timeout(timeouts.tls_handshake, handshake).await {
-            Ok(Ok((stream, facts))) => {
-                connected.tls = Some((tls_of(facts), micros(start)));
-                return Ok((Stream::Client(Box::new(stream)), connected));
+        match verification.clone().handshake(stream, timeouts.tls_handshake).await {
+            Ok((stream, tls)) => {
+                connected.tls = Some((tls, micros(start)));
+                return Ok(Dialled { stream, connected, verification });
             }
-            Ok(Err(error)) => {
+            Err((error, _)) => {
                 let words = format!("TLS failed: {error}");
-                attempts.push(tried(&host, Some(ip), Stage::StartTls, &words, began));
-                last = (Stage::StartTls, Actor::Upstream, words);
-            }
-            Err(_) => {
-                let words = format!("no TLS handshake within {} s", timeouts.tls_handshake.as_secs());
                 attempts.push(tried(&host, Some(ip), Stage::StartTls, &words, began));
                 last = (Stage::StartTls, Actor::Upstream, words);
             }
@@ -70,7 +115,7 @@ pub(super) async fn dial(context: Arc<Context>, host: SmartHost, began: Instant)
     Err(failed(last.0, last.1, last.2, attempts))
 }
 
-fn tried(host: &SmartHost, ip: Option<std::net::IpAddr>, stage: Stage, error: &str, began: Instant) -> Tried {
+fn tried(host: &NextHop, ip: Option<std::net::IpAddr>, stage: Stage, error: &str, began: Instant) -> Tried {
     Tried { host: host.host.clone(), ip, port: host.port, stage, error: error.to_owned(), at_us: micros(began) }
 }
 

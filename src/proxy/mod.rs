@@ -8,9 +8,10 @@ mod desk;
 mod dial;
 mod health;
 mod leg;
+mod next_hop;
 mod session;
 
 pub use accept::serve;
-pub use context::{Context, Counters, Phase, Roster};
+pub use context::{Context, Counters, Phase, Reach, Roster};
 pub use desk::Desk;
 pub use health::HostHealth;
