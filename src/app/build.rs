@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::StartError;
 use super::worker::Worker;
 use crate::config::Loaded;
-use crate::net::listen::bind_workers;
+use crate::net::intercept::OwnTraffic;
+use crate::net::listen::{bind_transparent_workers, bind_workers};
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls, self_signed};
 use crate::proxy::{Context, Counters, Desk, HostHealth, Reach, Roster};
@@ -22,6 +23,7 @@ pub(super) struct Built {
     health: HashMap<String, Arc<HostHealth>>,
     resolver: Arc<Resolver>,
     bound: std::sync::Mutex<HashMap<String, Vec<SocketAddr>>>,
+    own: OnceLock<Arc<OwnTraffic>>,
 }
 
 impl Built {
@@ -45,13 +47,22 @@ impl Built {
             }
         }
         let resolver = Arc::new(Resolver::from_system());
-        Ok(Self { sessions: loaded.sessions.clone(), server_tls, client_tls, health, resolver, bound: Default::default() })
+        Ok(Self {
+            sessions: loaded.sessions.clone(),
+            server_tls,
+            client_tls,
+            health,
+            resolver,
+            bound: Default::default(),
+            own: OnceLock::new(),
+        })
     }
 
     /// The same for a changed configuration; addresses stay as they are.
     pub fn rebuild(&self, loaded: &Loaded) -> Result<Self, StartError> {
         let built = Self::new(loaded)?;
         *built.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.bound();
+        let _ = built.own.set(self.own());
         Ok(built)
     }
 
@@ -66,7 +77,8 @@ impl Built {
             let mut addresses = Vec::new();
             by_worker.iter_mut().for_each(|listeners| listeners.push(Vec::new()));
             for address in &session.listener.listen {
-                let sockets = bind_workers(*address, workers)
+                let transparent = session.listener.intercept == options::Intercept::Tproxy;
+                let sockets = if transparent { bind_transparent_workers(*address, workers) } else { bind_workers(*address, workers) }
                     .map_err(|source| StartError::Bind { listener: session.listener.name.clone(), source })?;
                 addresses.extend(sockets.first().and_then(|socket| socket.local_addr().ok()));
                 for (listeners, socket) in by_worker.iter_mut().zip(sockets) {
@@ -78,6 +90,11 @@ impl Built {
             self.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(session.listener.name.clone(), addresses);
         }
         Ok(by_worker)
+    }
+
+    /// Every address that is listened on, and the connections that must not come back to them. To be asked for once all are bound.
+    fn own(&self) -> Arc<OwnTraffic> {
+        self.own.get_or_init(|| Arc::new(OwnTraffic::new(self.bound().into_values().flatten().collect()))).clone()
     }
 
     pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {
@@ -114,6 +131,7 @@ impl Built {
             server_tls: self.server_tls.get(&session.listener.name).cloned(),
             reaches: session.upstreams.iter().filter_map(reach).collect(),
             resolver: self.resolver.clone(),
+            own: self.own(),
             desk: desk.clone(),
             counters: counters.clone(),
             roster: roster.clone(),

@@ -8,9 +8,10 @@ use tokio::net::TcpStream;
 
 use super::context::Context;
 use super::leg::Stream;
-use crate::net::connect::connect;
+use crate::net::connect::{ConnectError, connect};
+use crate::net::intercept::{Manner, Outgoing, connect_as};
 use crate::net::tls::{ClientTls, HandshakeError, TlsFacts};
-use crate::relay::options::{UpstreamOptions, UpstreamTls};
+use crate::relay::options::{Intercept, UpstreamOptions, UpstreamTls};
 use crate::relay::{Connected, Failed, NextHop};
 use crate::trace::{Actor, Dns, Stage, Tls, Tried};
 
@@ -48,10 +49,39 @@ pub(super) struct Dialled {
     pub stream: Stream,
     pub connected: Connected,
     pub verification: Verification,
+    /// Where interception must know the connection again.
+    pub outgoing: Option<Outgoing>,
 }
 
-/// Connects to the host; `began` is the session's start, the zero of its clock.
-pub(super) async fn dial(context: Arc<Context>, upstream: Arc<UpstreamOptions>, host: NextHop, began: Instant) -> Result<Dialled, Failed> {
+/// The session that wants a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller {
+    pub client: SocketAddr,
+    /// The zero of its clock.
+    pub began: Instant,
+}
+
+impl Caller {
+    /// An ordinary connection, unless rules of the packet filter look at it.
+    async fn connect(
+        self,
+        context: &Context,
+        upstream: &UpstreamOptions,
+        address: SocketAddr,
+    ) -> Result<(TcpStream, Option<Outgoing>), ConnectError> {
+        let limit = context.options.limits.timeouts.connect;
+        let manner = Manner { source: upstream.preserve_source.then_some(self.client), mark: upstream.mark };
+        if manner == Manner::default() && context.options.listener.intercept == Intercept::Off {
+            return Ok((connect(address, limit).await?, None));
+        }
+        let (stream, outgoing) = connect_as(address, manner, &context.own, limit).await?;
+        Ok((stream, Some(outgoing)))
+    }
+}
+
+/// Connects to the host.
+pub(super) async fn dial(context: Arc<Context>, upstream: Arc<UpstreamOptions>, host: NextHop, from: Caller) -> Result<Dialled, Failed> {
+    let began = from.began;
     let timeouts = &context.options.limits.timeouts;
     let start = Instant::now();
     let failed = |stage, by, error: String, tried| Failed { stage, by, error, tried, lookups: Vec::new(), refusal: None };
@@ -76,8 +106,8 @@ pub(super) async fn dial(context: Arc<Context>, upstream: Arc<UpstreamOptions>, 
     let mut last = (Stage::Connect, Actor::Network, String::from("no address"));
     for ip in addresses {
         let start = Instant::now();
-        let stream = match connect(SocketAddr::new(ip, host.port), timeouts.connect).await {
-            Ok(stream) => stream,
+        let (stream, outgoing) = match from.connect(&context, &upstream, SocketAddr::new(ip, host.port)).await {
+            Ok(connected) => connected,
             Err(error) => {
                 attempts.push(tried(&host, Some(ip), Stage::Connect, &error.to_string(), began));
                 last = (Stage::Connect, Actor::Network, error.to_string());
@@ -97,13 +127,13 @@ pub(super) async fn dial(context: Arc<Context>, upstream: Arc<UpstreamOptions>, 
             policy: None,
         };
         if host.tls != UpstreamTls::Implicit {
-            return Ok(Dialled { stream: Stream::Plain(stream), connected, verification });
+            return Ok(Dialled { stream: Stream::Plain(stream), connected, verification, outgoing });
         }
         let start = Instant::now();
         match verification.clone().handshake(stream, timeouts.tls_handshake).await {
             Ok((stream, tls)) => {
                 connected.tls = Some((tls, micros(start)));
-                return Ok(Dialled { stream, connected, verification });
+                return Ok(Dialled { stream, connected, verification, outgoing });
             }
             Err((error, _)) => {
                 let words = format!("TLS failed: {error}");

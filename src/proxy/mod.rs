@@ -6,6 +6,7 @@ mod accept;
 mod context;
 mod desk;
 mod dial;
+mod door;
 mod health;
 mod leg;
 mod next_hop;

@@ -1,5 +1,6 @@
 //! Finds the hosts that a session or a message may go to, in the order to try.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,8 +9,15 @@ use crate::relay::options::UpstreamOptions;
 use crate::relay::{Found, NextHop, NotFound, Refusal};
 use crate::trace::{Actor, UpstreamKind};
 
-/// The hosts of an upstream's list, those that failed lately last.
-pub(super) fn listed(context: &Context, upstream: &UpstreamOptions) -> Vec<NextHop> {
+/// The hosts that are known before a recipient is: of the upstream's list, those that failed lately last, or where the client had meant to go.
+pub(super) fn listed(context: &Context, upstream: &UpstreamOptions, destination: Option<SocketAddr>) -> Vec<NextHop> {
+    if upstream.kind == UpstreamKind::OriginalDestination {
+        let hop = |it: SocketAddr| NextHop {
+            choice: Some("where the client had connected to".to_owned()),
+            ..NextHop::new(it.ip().to_string(), it.port(), upstream.tls)
+        };
+        return destination.into_iter().map(hop).collect();
+    }
     let Some(reach) = context.reach(&upstream.name) else { return Vec::new() };
     let hop = |place: usize| {
         let host = upstream.hosts.get(place)?;
@@ -23,11 +31,14 @@ pub(super) async fn find(
     context: Arc<Context>,
     upstream: Arc<UpstreamOptions>,
     _domain: Option<String>,
+    destination: Option<SocketAddr>,
     _began: Instant,
 ) -> Result<Found, NotFound> {
     match upstream.kind {
-        UpstreamKind::SmartHost | UpstreamKind::Fixed => Ok(Found { hops: listed(&context, &upstream), ..Found::default() }),
-        UpstreamKind::Mx | UpstreamKind::OriginalDestination => Err(NotFound {
+        UpstreamKind::SmartHost | UpstreamKind::Fixed | UpstreamKind::OriginalDestination => {
+            Ok(Found { hops: listed(&context, &upstream, destination), ..Found::default() })
+        }
+        UpstreamKind::Mx => Err(NotFound {
             refusal: Refusal { code: 451, enhanced: (4, 3, 5) },
             by: Actor::Proxy,
             error: "this upstream has no hosts".to_owned(),

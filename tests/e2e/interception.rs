@@ -5,11 +5,18 @@ use std::sync::Arc;
 
 use relayscope::net::intercept::{InterceptError, Interception, Manner, OwnTraffic, connect_as, original_destination};
 use relayscope::net::listen::{bind_transparent_workers, bind_workers};
+use relayscope::trace::{EndHow, State, UpstreamKind, ViaHow};
 use tokio::net::TcpStream as Stream;
 
 use crate::support::PATIENCE;
+use crate::support::client::Client;
+use crate::support::message::Message;
 use crate::support::netns::{Host, Network};
+use crate::support::place::Place;
+use crate::support::postfix::Postfix;
 use crate::support::programs::need;
+use crate::support::records;
+use crate::support::relayscope::Relayscope;
 
 /// Does something with tokio on that host.
 fn on<T: Send>(host: &Host, what: impl AsyncFnOnce() -> T + Send) -> T {
@@ -103,4 +110,133 @@ fn what_the_proxy_sends_and_gets_back_is_known_as_its_own() {
             there.accept().unwrap();
         });
     }
+}
+
+/// As deploy/interception.md says.
+fn config(listener: &str, upstream: &str) -> String {
+    format!(
+        "[[listener]]\nlisten = [\"0.0.0.0:2525\", \"[::]:2525\"]\nallow = [\"10.25.1.0/24\", \"10.25.2.1\", \"fd25:1::/64\"]\n{listener}\n\
+         [[upstream]]\nname = \"original\"\nkind = \"original_destination\"\n{upstream}\n"
+    )
+}
+
+/// The mail server sends to one host by IPv4 and to another by IPv6, and to a third by IPv4: what stands in its configuration is the truth.
+#[track_caller]
+fn check_mail(network: &Network, listener: &str, upstream: &str, how: ViaHow, preserved: bool) {
+    let place = Place::new();
+    let ways = [("bob", "10.25.2.2"), ("carol", "fd25:2::3"), ("dave", "10.25.2.3")];
+    let transports: String = ways.iter().map(|(user, ip)| format!("{{{user}@to.example=smtp:[{ip}]:25}}, ")).collect();
+    let front = format!("transport_maps = inline:{{{}}}\n", transports.trim_end_matches(", "));
+    let behind = Postfix::on(&network.internet, &place, "behind", "");
+    let front = Postfix::on(&network.mail, &place, "front", &front);
+    let relayscope = Relayscope::on(&network.proxy, &place, &config(listener, upstream));
+    let mut client = network.mail.within(|| Client::ready(front.address));
+    for (user, ip) in ways {
+        let mut message = Message::named(user);
+        message.recipient = format!("{user}@to.example");
+        assert_eq!(client.deliver(&message).unwrap().code, 250);
+        let sent = front.log().expect(&format!("to=<{user}@to.example>"));
+        assert!(sent.contains("status=sent (250 2.0.0 Ok: queued as") && sent.contains(&format!("relay={ip}[{ip}]:25")), "{sent}");
+    }
+    client.quit();
+    drop(front);
+    let store = relayscope.stop();
+    for (user, ip) in ways {
+        let transaction = records::one(&store, &format!("{user}@msg.example"));
+        let ip: IpAddr = ip.parse().unwrap();
+        let mail_server = network.mail.addresses[usize::from(ip.is_ipv6())];
+        assert_eq!(transaction.outcome.state, State::Accepted);
+        assert_eq!(transaction.client.ip, mail_server);
+        let via = transaction.client.via.as_ref().unwrap();
+        assert_eq!((via.how, via.destination), (how, Some(SocketAddr::new(ip, 25))));
+        assert_eq!((transaction.upstream.kind, transaction.upstream.ip), (UpstreamKind::OriginalDestination, Some(ip)));
+        let proxy = network.proxy.addresses[2 + usize::from(ip.is_ipv6())];
+        let seen = if preserved { mail_server } else { proxy };
+        assert!(behind.log().count(&format!(" connect from unknown[{seen}]")) > 0, "{}", behind.log().text());
+        assert_eq!(behind.mailbox(user).len(), 1);
+    }
+    let unseen = if preserved { "10.25.2.1" } else { "10.25.1.2" };
+    assert_eq!(behind.log().count(&format!(" connect from unknown[{unseen}]")), 0, "{}", behind.log().text());
+}
+
+#[test]
+fn postfix_is_intercepted_by_redirect() {
+    need!("ip", "nft", "nsenter", "postfix");
+    let Some(network) = Network::new() else { return };
+    if network.proxy.load_rules("deploy/interception/redirect.nft") {
+        check_mail(&network, "intercept = \"redirect\"", "", ViaHow::Redirect, false);
+    }
+}
+
+#[test]
+fn postfix_is_intercepted_by_tproxy() {
+    need!("ip", "nft", "nsenter", "postfix");
+    let Some(network) = Network::new() else { return };
+    if network.proxy.load_rules("deploy/interception/tproxy.nft") {
+        network.proxy.run_script("deploy/interception/tproxy-routes.sh");
+        check_mail(&network, "intercept = \"tproxy\"", "", ViaHow::Tproxy, false);
+    }
+}
+
+#[test]
+fn postfix_is_intercepted_by_tproxy_and_keeps_its_address() {
+    need!("ip", "nft", "nsenter", "postfix");
+    let Some(network) = Network::new() else { return };
+    if network.proxy.load_rules("deploy/interception/tproxy.nft") {
+        network.proxy.run_script("deploy/interception/tproxy-routes.sh");
+        check_mail(&network, "intercept = \"tproxy\"", "preserve_source = true", ViaHow::Tproxy, true);
+    }
+}
+
+#[test]
+fn who_connects_to_the_proxy_itself_is_told() {
+    need!("ip", "nft", "nsenter");
+    let Some(network) = Network::new() else { return };
+    if !network.proxy.load_rules("deploy/interception/redirect.nft") {
+        return;
+    }
+    let place = Place::new();
+    let relayscope = Relayscope::on(&network.proxy, &place, &config("intercept = \"redirect\"", ""));
+    for ip in &network.proxy.addresses[..2] {
+        let refused = network.mail.within(|| Client::connect(SocketAddr::new(*ip, 2525))).rest();
+        assert!(refused.starts_with("421 ") && refused.contains("for intercepted connections only"), "{refused}");
+    }
+    let sessions = records::sessions(&relayscope.stop());
+    assert_eq!(sessions.len(), 2);
+    for session in sessions {
+        assert_eq!(session.ended.how, EndHow::Refused);
+        assert!(session.ended.detail.as_ref().is_some_and(|it| it.contains("nothing was intercepted")), "{session:#?}");
+    }
+}
+
+/// The proxy on the mail server itself: without its mark, its own connection would be redirected to it for ever.
+#[test]
+fn a_circle_is_cut_at_its_first_turn() {
+    need!("ip", "nft", "nsenter", "postfix");
+    let Some(network) = Network::new() else { return };
+    if !network.proxy.load_rules("deploy/interception/same-host.nft") {
+        return;
+    }
+    let destination = SocketAddr::new(network.internet.addresses[0], 25);
+    let behind_place = Place::new();
+    let behind = Postfix::on(&network.internet, &behind_place, "behind", "");
+
+    let place = Place::new();
+    let relayscope = Relayscope::on(&network.proxy, &place, &config("intercept = \"redirect\"", ""));
+    let heard = network.proxy.within(|| Client::connect(destination)).rest();
+    assert!(heard.starts_with("421 "), "{heard}");
+    let sessions = records::sessions(&relayscope.stop());
+    assert_eq!(sessions.len(), 2, "{sessions:#?}");
+    assert!(
+        sessions.iter().any(|it| it.ended.detail.as_ref().is_some_and(|it| it.contains("was intercepted and came back"))),
+        "{sessions:#?}"
+    );
+
+    let place = Place::new();
+    let relayscope = Relayscope::on(&network.proxy, &place, &config("intercept = \"redirect\"", "mark = 0x53"));
+    let mut client = network.proxy.within(|| Client::ready(destination));
+    assert_eq!(client.deliver(&Message::named("marked")).unwrap().code, 250);
+    client.quit();
+    assert_eq!(records::one(&relayscope.stop(), "marked@msg.example").upstream.ip, Some(destination.ip()));
+    assert_eq!(behind.mailbox("bob").len(), 1);
 }

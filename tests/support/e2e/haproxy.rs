@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use super::PATIENCE;
 use super::place::Place;
 use super::ports;
-use super::process::Process;
+use super::process::{Output, Process};
 use super::programs::path_of;
 
 pub struct Haproxy {
-    _process: Process,
+    process: Process,
     pub address: SocketAddr,
 }
 
@@ -37,7 +37,7 @@ impl Haproxy {
             // It answers there only once everything is bound.
             while process.is_running() {
                 if ask(&socket, "show info").is_some_and(|said| said.contains("Uptime")) {
-                    return Self { _process: process, address };
+                    return Self { process, address };
                 }
                 assert!(Instant::now() < until, "HAProxy doesn't answer:\n{}", process.output.text());
                 std::thread::sleep(Duration::from_millis(5));
@@ -45,6 +45,10 @@ impl Haproxy {
             let said = process.output.whole();
             assert!(said.contains("annot bind"), "HAProxy did not start:\n{said}");
         }
+    }
+
+    pub fn output(&self) -> &Output {
+        &self.process.output
     }
 }
 
