@@ -1,6 +1,7 @@
 //! Sockets: listen, connect, intercept, name resolution and TLS, with errors an administrator can act on.
 
 pub mod connect;
+mod flight;
 pub mod intercept;
 pub mod listen;
 pub mod proxy_header;
