@@ -46,7 +46,7 @@ impl Built {
                 health.insert(upstream.name.clone(), Arc::new(HostHealth::new(upstream.hosts.len())));
             }
         }
-        let resolver = Arc::new(Resolver::from_system());
+        let resolver = Arc::new(Resolver::new(&loaded.dns));
         Ok(Self {
             sessions: loaded.sessions.clone(),
             server_tls,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::addresses::{HostPort, Listen, ListenOrOff, Network};
+pub use super::raw_dns::Dns;
 pub use super::raw_route::Route;
 use super::staging::StagingPlace;
 use super::units::{Interval, Octets};
@@ -85,6 +86,7 @@ pub struct Raw {
     pub listener: Vec<Listener>,
     pub upstream: Vec<Upstream>,
     pub route: Vec<Route>,
+    pub dns: Dns,
     pub limits: Limits,
     pub store: Store,
     pub http: Http,
@@ -101,6 +103,7 @@ impl Default for Raw {
             listener: vec![Listener::default()],
             upstream: Vec::new(),
             route: Vec::new(),
+            dns: Dns::default(),
             limits: Limits::default(),
             store: Store::default(),
             http: Http::default(),

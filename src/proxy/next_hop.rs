@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::context::Context;
+use super::mx;
 use crate::relay::options::UpstreamOptions;
-use crate::relay::{Found, NextHop, NotFound, Refusal};
-use crate::trace::{Actor, UpstreamKind};
+use crate::relay::{Found, NextHop, NotFound};
+use crate::trace::UpstreamKind;
 
 /// The hosts that are known before a recipient is: of the upstream's list, those that failed lately last, or where the client had meant to go.
 pub(super) fn listed(context: &Context, upstream: &UpstreamOptions, destination: Option<SocketAddr>) -> Vec<NextHop> {
@@ -30,21 +31,14 @@ pub(super) fn listed(context: &Context, upstream: &UpstreamOptions, destination:
 pub(super) async fn find(
     context: Arc<Context>,
     upstream: Arc<UpstreamOptions>,
-    _domain: Option<String>,
+    domain: Option<String>,
     destination: Option<SocketAddr>,
-    _began: Instant,
+    began: Instant,
 ) -> Result<Found, NotFound> {
     match upstream.kind {
         UpstreamKind::SmartHost | UpstreamKind::Fixed | UpstreamKind::OriginalDestination => {
             Ok(Found { hops: listed(&context, &upstream, destination), ..Found::default() })
         }
-        UpstreamKind::Mx => Err(NotFound {
-            refusal: Refusal { code: 451, enhanced: (4, 3, 5) },
-            by: Actor::Proxy,
-            error: "this upstream has no hosts".to_owned(),
-            skipped: Vec::new(),
-            lookups: Vec::new(),
-            dns_us: None,
-        }),
+        UpstreamKind::Mx => mx::exchangers(&context, &upstream, &domain.unwrap_or_default(), began).await,
     }
 }

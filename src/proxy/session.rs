@@ -16,8 +16,9 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::caller::Caller;
 use super::context::{Context, Phase, Place, Reach};
-use super::dial::{Caller, Dialled, Verification, dial, facts_of, micros, tls_of};
+use super::dial::{Dialled, Verification, dial, facts_of, micros, tls_of};
 use super::door::Arrival;
 use super::leg::{AfterFlush, Leg, Stream};
 use super::next_hop;
@@ -42,7 +43,7 @@ thread_local! {
 
 type Finding = Pin<Box<dyn Future<Output = Result<Found, NotFound>> + Send>>;
 type Dialling = Pin<Box<dyn Future<Output = Result<Dialled, Failed>> + Send>>;
-type Handshake = Pin<Box<dyn Future<Output = Result<(Stream, Tls), (String, Option<Tls>)>> + Send>>;
+type Handshake = Pin<Box<dyn Future<Output = Result<(Stream, Tls, Option<String>), (String, Option<Tls>)>> + Send>>;
 
 struct Session {
     context: Arc<Context>,
@@ -276,10 +277,10 @@ impl Session {
             moved = true;
             let now = self.now();
             match outcome {
-                Ok((stream, tls)) => {
+                Ok((stream, tls, how)) => {
                     self.leg(leg).stream = Some(stream);
                     (self.client_waits, self.upstream_waits) = (false, false);
-                    self.machine.tls_established(now, leg, tls, &mut self.legs);
+                    self.machine.tls_established(now, leg, tls, how, &mut self.legs);
                 }
                 Err((error, facts)) => {
                     if leg == trace::Leg::Upstream {
@@ -522,7 +523,7 @@ impl Session {
                 };
                 self.client_handshake = Some(Box::pin(async move {
                     match tls.accept(stream).await {
-                        Ok((stream, facts)) => Ok((Stream::Server(Box::new(stream)), tls_of(facts))),
+                        Ok((stream, facts)) => Ok((Stream::Server(Box::new(stream)), tls_of(facts), None)),
                         Err(error) => Err((error.to_string(), facts_of(&error))),
                     }
                 }));

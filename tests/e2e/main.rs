@@ -14,6 +14,7 @@ mod crash;
 mod exact;
 mod failing_disk;
 mod interception;
+mod mx;
 mod open_relay;
 mod postfix;
 mod postfix_tools;

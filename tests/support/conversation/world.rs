@@ -189,7 +189,7 @@ impl World {
     }
 
     pub fn connect_failed(&mut self, stage: Stage, by: Actor, error: &str) {
-        let failed = Failed { stage, by, error: error.to_owned(), tried: Vec::new(), lookups: Vec::new(), refusal: None };
+        let failed = Failed { stage, by, error: error.to_owned(), tried: Vec::new(), lookups: Vec::new(), refusal: None, last: false };
         self.machine.connect_failed(self.now, failed, &mut self.gathered);
         self.settle();
     }
@@ -211,7 +211,7 @@ impl World {
     }
 
     pub fn tls_established(&mut self, leg: Leg, tls: Tls) {
-        self.machine.tls_established(self.now, leg, tls, &mut self.gathered);
+        self.machine.tls_established(self.now, leg, tls, None, &mut self.gathered);
         self.settle();
     }
 
