@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::StartError;
 use super::worker::Worker;
 use crate::config::Loaded;
-use crate::net::intercept::OwnTraffic;
+use crate::net::intercept::{Manner, OwnTraffic, rehearse};
 use crate::net::listen::{bind_transparent_workers, bind_workers};
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls, self_signed};
@@ -43,6 +43,9 @@ impl Built {
                 let made = ClientTls::new(upstream.ca_file.as_deref())
                     .map_err(|source| StartError::UpstreamTls { upstream: upstream.name.clone(), source })?;
                 client_tls.insert(upstream.name.clone(), Arc::new(made));
+                let source = upstream.preserve_source.then_some(SocketAddr::from(([127, 0, 0, 1], 0)));
+                rehearse(Manner { source, mark: upstream.mark })
+                    .map_err(|source| StartError::UpstreamRights { upstream: upstream.name.clone(), source })?;
                 health.insert(upstream.name.clone(), Arc::new(HostHealth::new(upstream.hosts.len())));
             }
         }
@@ -146,8 +149,12 @@ impl Built {
             let changed = self.sessions.iter().find(|session| session.listener.name == *name);
             match changed.and_then(|session| self.context(loaded, session, &before.desk, counters, &before.roster)) {
                 Some(context) => {
-                    if context.options.listener.listen != before.options.listener.listen {
+                    let (now, was) = (&context.options.listener, &before.options.listener);
+                    if now.listen != was.listen {
                         tracing::warn!(listener = name, "addresses change only with a restart");
+                    }
+                    if now.intercept != was.intercept {
+                        tracing::warn!(listener = name, "`intercept` changes fully only with a restart");
                     }
                     current.store(Arc::new(context));
                 }

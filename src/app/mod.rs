@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Loaded;
+use crate::net::connect::ConnectError;
 use crate::net::listen::BindError;
 use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
 use crate::proxy::{Counters, Desk, Phase, Roster};
@@ -32,6 +33,8 @@ pub enum StartError {
     SelfSigned { listener: String, source: SelfSignedError },
     #[error("upstream \"{upstream}\": {source}")]
     UpstreamTls { upstream: String, source: ClientTlsError },
+    #[error("upstream \"{upstream}\": {source}")]
+    UpstreamRights { upstream: String, source: ConnectError },
     #[error("the trace store can't be used: {0}")]
     Store(#[from] OpenError),
     #[error("the operating system refuses {what}: {source}")]

@@ -23,12 +23,12 @@ pub enum ConnectError {
     #[error("this machine has no local port left towards {address}: too many connections to it are open or in TIME_WAIT")]
     OutOfPorts { address: SocketAddr },
     #[error(
-        "`{what}` towards {address} needs CAP_NET_ADMIN (CAP_NET_RAW will do from Linux 5.17 on): give the service \
+        "`{what}` needs CAP_NET_ADMIN (CAP_NET_RAW will do from Linux 5.17 on): give the service \
          `AmbientCapabilities=CAP_NET_ADMIN` (systemd), or switch it off"
     )]
-    NotPermitted { address: SocketAddr, what: &'static str },
-    #[error("`{what}` towards {address} works on Linux only")]
-    LinuxOnly { address: SocketAddr, what: &'static str },
+    NotPermitted { what: &'static str },
+    #[error("`{what}` works on Linux only")]
+    LinuxOnly { what: &'static str },
     #[error("cannot connect to {address}: {source}")]
     Other { address: SocketAddr, source: io::Error },
 }

@@ -14,9 +14,10 @@ use crate::support::message::Message;
 use crate::support::netns::{Host, Network};
 use crate::support::place::Place;
 use crate::support::postfix::Postfix;
-use crate::support::programs::need;
+use crate::support::process::run;
+use crate::support::programs::{need, path_of};
 use crate::support::records;
-use crate::support::relayscope::Relayscope;
+use crate::support::relayscope::{BINARY, Relayscope};
 
 /// Does something with tokio on that host.
 fn on<T: Send>(host: &Host, what: impl AsyncFnOnce() -> T + Send) -> T {
@@ -239,4 +240,25 @@ fn a_circle_is_cut_at_its_first_turn() {
     client.quit();
     assert_eq!(records::one(&relayscope.stop(), "marked@msg.example").upstream.ip, Some(destination.ip()));
     assert_eq!(behind.mailbox("bob").len(), 1);
+}
+
+/// Before any mail comes, not with the first.
+#[test]
+fn what_needs_a_right_says_which() {
+    need!("root", "setpriv");
+    let place = Place::new();
+    let cases = [
+        (config("intercept = \"tproxy\"", ""), "no permission for a transparent socket"),
+        (config("intercept = \"redirect\"", "mark = 0x53"), "`mark` needs CAP_NET_ADMIN"),
+        (config("intercept = \"tproxy\"", "preserve_source = true"), "`preserve_source` needs CAP_NET_ADMIN"),
+    ];
+    for (config, words) in cases {
+        let file = place.file("rights.toml", config.replace("\"0.0.0.0:2525\", \"[::]:2525\"", "\"127.0.0.1:0\""));
+        let mut command = std::process::Command::new(path_of("setpriv"));
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--", BINARY, "run", "--http", "off", "--config"]).arg(file);
+        let store = place.dir("rights");
+        std::os::unix::fs::chown(&store, Some(65534), Some(65534)).unwrap();
+        let (code, said) = run(command.arg("--store").arg(store).current_dir(&place));
+        assert!(code != 0 && said.contains(words) && said.contains("AmbientCapabilities"), "{code}: {said}");
+    }
 }

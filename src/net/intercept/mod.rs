@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 use tokio::net::TcpStream;
 
-pub use outgoing::{Manner, connect_as};
+pub use outgoing::{Manner, connect_as, rehearse};
 pub use own::{Outgoing, OwnTraffic};
 pub(super) use system::make_transparent;
 

@@ -49,6 +49,11 @@ pub async fn connect_as(
     }
 }
 
+/// Whether this process may connect like that at all; nothing is sent.
+pub fn rehearse(manner: Manner) -> Result<(), ConnectError> {
+    prepared(SocketAddr::from(([127, 0, 0, 1], 25)), manner).map(drop)
+}
+
 const EINPROGRESS: i32 = 115; // Linux, where alone this is used
 
 /// A socket that is bound and marked as wanted, not yet connected.
@@ -56,8 +61,8 @@ fn prepared(address: SocketAddr, manner: Manner) -> Result<Socket, ConnectError>
     let fail = |source| ConnectError::from_io(address, source);
     let permitted = |what: &'static str| {
         move |source: io::Error| match source.kind() {
-            io::ErrorKind::PermissionDenied => ConnectError::NotPermitted { address, what },
-            io::ErrorKind::Unsupported => ConnectError::LinuxOnly { address, what },
+            io::ErrorKind::PermissionDenied => ConnectError::NotPermitted { what },
+            io::ErrorKind::Unsupported => ConnectError::LinuxOnly { what },
             _ => ConnectError::from_io(address, source),
         }
     };
