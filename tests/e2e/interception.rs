@@ -1,6 +1,8 @@
 //! The proxy stands on the way, and takes connections that were meant for somebody else.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use relayscope::net::intercept::{InterceptError, Interception, Manner, OwnTraffic, connect_as, original_destination};
@@ -14,7 +16,7 @@ use crate::support::message::Message;
 use crate::support::netns::{Host, Network};
 use crate::support::place::Place;
 use crate::support::postfix::Postfix;
-use crate::support::process::run;
+use crate::support::process::{Process, run};
 use crate::support::programs::{need, path_of};
 use crate::support::records;
 use crate::support::relayscope::{BINARY, Relayscope};
@@ -254,11 +256,19 @@ fn what_needs_a_right_says_which() {
     ];
     for (config, words) in cases {
         let file = place.file("rights.toml", config.replace("\"0.0.0.0:2525\", \"[::]:2525\"", "\"127.0.0.1:0\""));
-        let mut command = std::process::Command::new(path_of("setpriv"));
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--", BINARY, "run", "--http", "off", "--config"]).arg(file);
-        let store = place.dir("rights");
-        std::os::unix::fs::chown(&store, Some(65534), Some(65534)).unwrap();
-        let (code, said) = run(command.arg("--store").arg(store).current_dir(&place));
+        let (code, said) = run(&mut as_nobody(&place, &file, &[]));
         assert!(code != 0 && said.contains(words) && said.contains("AmbientCapabilities"), "{code}: {said}");
+        let granted = Process::start(as_nobody(&place, &file, &["--inh-caps=+net_admin", "--ambient-caps=+net_admin"]), false);
+        granted.output.expect("listening listener=");
     }
+}
+
+/// The binary as a user without rights, but those that setpriv is told to leave.
+fn as_nobody(place: &Place, config: &Path, rights: &[&str]) -> Command {
+    let store = place.dir("rights");
+    std::os::unix::fs::chown(&store, Some(65534), Some(65534)).unwrap();
+    let mut command = Command::new(path_of("setpriv"));
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).args(rights).args(["--", BINARY, "run", "--http", "off"]);
+    command.arg("--config").arg(config).arg("--store").arg(&store).current_dir(store).env("NO_COLOR", "1");
+    command
 }
