@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::StartError;
+use super::policies::{self, Policies};
 use super::worker::Worker;
 use crate::config::Loaded;
-use crate::net::listen::bind_workers;
+use crate::net::intercept::{Manner, OwnTraffic, rehearse};
+use crate::net::listen::{bind_transparent_workers, bind_workers};
+use crate::net::mta_sts::{self, MtaSts};
 use crate::net::passed::{self, Passed};
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls, self_signed};
 use crate::proxy::{Context, Counters, Desk, HostHealth, Reach, Roster};
-use crate::relay::options::{self, SessionOptions};
+use crate::relay::options::{self, SessionOptions, UpstreamTls};
 use crate::trace::{Kept, Origin};
 
 /// Listening sockets of all listeners.
@@ -32,7 +35,9 @@ pub(super) struct Built {
     client_tls: HashMap<String, Arc<ClientTls>>,
     health: HashMap<String, Arc<HostHealth>>,
     resolver: Arc<Resolver>,
+    policies: Policies,
     bound: std::sync::Mutex<HashMap<String, Vec<SocketAddr>>>,
+    own: OnceLock<Arc<OwnTraffic>>,
 }
 
 impl Built {
@@ -40,6 +45,8 @@ impl Built {
         let mut server_tls = HashMap::new();
         let mut client_tls = HashMap::new();
         let mut health = HashMap::new();
+        let resolver = Arc::new(Resolver::new(&loaded.dns));
+        let mut policies = Policies::new();
         for session in &loaded.sessions {
             let listener = &session.listener;
             if !matches!(listener.tls, options::ClientTls::Off | options::ClientTls::Passthrough) {
@@ -51,19 +58,45 @@ impl Built {
                 }
                 let made = ClientTls::new(upstream.ca_file.as_deref())
                     .map_err(|source| StartError::UpstreamTls { upstream: upstream.name.clone(), source })?;
+                if matches!(upstream.tls, UpstreamTls::MtaSts | UpstreamTls::DaneOrMtaSts) {
+                    let options = mta_sts::Options {
+                        dns_timeout: session.limits.timeouts.dns,
+                        allowed_networks: upstream.private_networks.clone(),
+                        ..mta_sts::Options::default()
+                    };
+                    policies.insert(upstream.name.clone(), Arc::new(MtaSts::new((*resolver).clone(), made.clone(), options)));
+                }
                 client_tls.insert(upstream.name.clone(), Arc::new(made));
+                let source = upstream.preserve_source.then_some(SocketAddr::from(([127, 0, 0, 1], 0)));
+                rehearse(Manner { source, mark: upstream.mark })
+                    .map_err(|source| StartError::UpstreamRights { upstream: upstream.name.clone(), source })?;
                 health.insert(upstream.name.clone(), Arc::new(HostHealth::new(upstream.hosts.len())));
             }
         }
-        let resolver = Arc::new(Resolver::new(&loaded.dns));
-        Ok(Self { sessions: loaded.sessions.clone(), server_tls, client_tls, health, resolver, bound: Default::default() })
+        policies::load(&policies, &loaded.store.dir);
+        Ok(Self {
+            sessions: loaded.sessions.clone(),
+            server_tls,
+            client_tls,
+            health,
+            resolver,
+            policies,
+            bound: Default::default(),
+            own: OnceLock::new(),
+        })
     }
 
     /// The same for a changed configuration; addresses stay as they are.
     pub fn rebuild(&self, loaded: &Loaded) -> Result<Self, StartError> {
         let built = Self::new(loaded)?;
         *built.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.bound();
+        let _ = built.own.set(self.own());
         Ok(built)
+    }
+
+    /// Keeps what is known of other domains' policies for the next process, or for a changed configuration.
+    pub fn keep_policies(&self, store: &std::path::Path) {
+        policies::save(&self.policies, store);
     }
 
     fn bound(&self) -> HashMap<String, Vec<SocketAddr>> {
@@ -83,7 +116,9 @@ impl Built {
                 let mut sockets = passed::take(passed, name, *address);
                 if sockets.is_empty() {
                     bound.push((name.clone(), *address));
-                    sockets = bind_workers(*address, workers).map_err(|source| StartError::Bind { listener: name.clone(), source })?;
+                    let transparent = session.listener.intercept == options::Intercept::Tproxy;
+                    sockets = if transparent { bind_transparent_workers(*address, workers) } else { bind_workers(*address, workers) }
+                        .map_err(|source| StartError::Bind { listener: name.clone(), source })?;
                 }
                 addresses.extend(sockets.first().and_then(|socket| socket.local_addr().ok()));
                 let shares =
@@ -98,6 +133,11 @@ impl Built {
             self.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.clone(), addresses);
         }
         Ok(Sockets { by_worker, all, bound })
+    }
+
+    /// Every address that is listened on, and the connections that must not come back to them. To be asked for once all are bound.
+    fn own(&self) -> Arc<OwnTraffic> {
+        self.own.get_or_init(|| Arc::new(OwnTraffic::new(self.bound().into_values().flatten().collect()))).clone()
     }
 
     pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {
@@ -122,6 +162,7 @@ impl Built {
                 upstream: upstream.name.clone(),
                 client_tls: self.client_tls.get(&upstream.name)?.clone(),
                 health: self.health.get(&upstream.name)?.clone(),
+                mta_sts: self.policies.get(&upstream.name).cloned(),
             })
         };
         Some(Context {
@@ -134,6 +175,7 @@ impl Built {
             server_tls: self.server_tls.get(&session.listener.name).cloned(),
             reaches: session.upstreams.iter().filter_map(reach).collect(),
             resolver: self.resolver.clone(),
+            own: self.own(),
             desk: desk.clone(),
             counters: counters.clone(),
             roster: roster.clone(),
@@ -148,8 +190,12 @@ impl Built {
             let changed = self.sessions.iter().find(|session| session.listener.name == *name);
             match changed.and_then(|session| self.context(loaded, session, &before.desk, counters, &before.roster)) {
                 Some(context) => {
-                    if context.options.listener.listen != before.options.listener.listen {
+                    let (now, was) = (&context.options.listener, &before.options.listener);
+                    if now.listen != was.listen {
                         tracing::warn!(listener = name, "addresses change only with a restart");
+                    }
+                    if now.intercept != was.intercept {
+                        tracing::warn!(listener = name, "`intercept` changes fully only with a restart");
                     }
                     current.store(Arc::new(context));
                 }

@@ -7,6 +7,7 @@ mod api;
 mod build;
 mod handover;
 mod leave;
+mod policies;
 mod service;
 mod successor;
 mod worker;
@@ -21,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::Loaded;
+use crate::net::connect::ConnectError;
 use crate::net::listen::BindError;
 use crate::net::passed::Passed;
 use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
@@ -43,6 +45,8 @@ pub enum StartError {
     SelfSigned { listener: String, source: SelfSignedError },
     #[error("upstream \"{upstream}\": {source}")]
     UpstreamTls { upstream: String, source: ClientTlsError },
+    #[error("upstream \"{upstream}\": {source}")]
+    UpstreamRights { upstream: String, source: ConnectError },
     #[error("the trace store can't be used: {0}")]
     Store(#[from] OpenError),
     #[error(transparent)]
@@ -270,6 +274,7 @@ impl Running {
         let mut retake = None;
         let started = Successor::default();
         let watchdog = service::watchdog();
+        let mut keeping = tokio::time::interval_at(tokio::time::Instant::now() + policies::EVERY, policies::EVERY);
         service::ready(self.loaded.sessions.len());
         loop {
             tokio::select! {
@@ -293,6 +298,7 @@ impl Running {
                 },
                 () = at(retake) => retake = self.take_back().await,
                 () = after(watchdog) => service::alive(),
+                _ = keeping.tick() => self.built.keep_policies(&self.loaded.store.dir),
             }
         }
         service::stopping(self.present());
@@ -305,6 +311,7 @@ impl Running {
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
     fn reload(&mut self, loaded: Loaded) {
+        self.built.keep_policies(&self.loaded.store.dir);
         match self.built.rebuild(&loaded) {
             Ok(built) => {
                 self.built = built;
@@ -343,6 +350,7 @@ impl Running {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
+        self.built.keep_policies(&self.loaded.store.dir);
         let Self { workers, store, api, .. } = self;
         if let Some(api) = api {
             api.end().await;

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::caller::Caller;
 use super::context::{Context, Phase};
 use super::dial::{Dialled, dial, micros};
 use super::leg::Stream;
@@ -126,10 +127,12 @@ async fn talk(
     let facts = recorder.upstream_mut();
     (facts.host, facts.port) = (Some(hop.host.clone()), Some(hop.port));
     let tls = hop.tls;
-    let Dialled { stream, connected, verification } = dial(context.clone(), upstream.clone(), hop, began).await.map_err(|failed| {
-        recorder.upstream_mut().tried.extend(failed.tried);
-        Trouble { stage: failed.stage, by: failed.by, error: failed.error, reply: None }
-    })?;
+    let caller = Caller { client: (std::net::Ipv4Addr::LOCALHOST, 0).into(), began };
+    let Dialled { stream, connected, verification, outgoing: _outgoing } =
+        dial(context.clone(), upstream.clone(), hop, caller).await.map_err(|failed| {
+            recorder.upstream_mut().tried.extend(failed.tried);
+            Trouble { stage: failed.stage, by: failed.by, error: failed.error, reply: None }
+        })?;
     recorder.phases.dns_us = connected.dns_us;
     recorder.phases.connect_us = Some(connected.connect_us);
     let facts = recorder.upstream_mut();

@@ -63,8 +63,13 @@ impl Resolver {
     /// All addresses of a host that an administrator named, usable ones first. Never empty. The system's search list counts:
     /// names with a dot are taken as they are first. Takes no longer than `timeout` for each name of it.
     pub async fn addresses(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, ResolveError> {
-        let found = self.host(host, &self.shared.search, timeout).await;
+        let found = self.named_host(host, timeout).await;
         found.failure.map_or(Ok(found.addresses), Err)
+    }
+
+    /// The same with what DNS said.
+    pub async fn named_host(&self, host: &str, timeout: Duration) -> HostAddresses {
+        self.host(host, &self.shared.search, timeout).await
     }
 
     /// All addresses of a host with what DNS said of each family: one that fails doesn't spoil the other's answer. The name
