@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::proxy::{Context, Desk, Phase, Roster, serve};
+use crate::proxy::{Context, Desk, Phase, Roster, probe, serve};
 
 /// A listener's context on one worker, exchanged at reload.
 pub(super) type Current = Arc<ArcSwap<Context>>;
@@ -37,11 +37,13 @@ impl Worker {
             .zip(&contexts)
             .flat_map(|(sockets, current)| sockets.into_iter().map(|socket| (socket, current.clone())))
             .collect();
+        // Health is shared by all: one worker's probes do for all of them.
+        let probing = contexts.first().filter(|_| number == 0).cloned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let present = roster.clone();
         let thread = std::thread::Builder::new()
             .name(format!("relay-{number}"))
-            .spawn(move || runtime.block_on(work(pairs, desk, stopped, closing, present)))?;
+            .spawn(move || runtime.block_on(work(pairs, desk, probing, stopped, closing, present)))?;
         Ok(Self { contexts, roster, stop, closed, thread })
     }
 
@@ -70,6 +72,7 @@ impl Worker {
 async fn work(
     pairs: Vec<(TcpListener, Current)>,
     desk: Option<Arc<Desk>>,
+    probing: Option<Current>,
     mut stopped: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
     roster: Arc<Roster>,
@@ -78,6 +81,9 @@ async fn work(
         tokio::spawn(async move { desk.serve().await });
     }
     let mut accepting = JoinSet::new();
+    if let Some(current) = probing {
+        accepting.spawn(probe::serve(move || current.load_full()));
+    }
     for (socket, current) in pairs {
         match tokio::net::TcpListener::from_std(socket) {
             Ok(listener) => {

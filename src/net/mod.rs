@@ -4,6 +4,7 @@ pub mod channel;
 pub mod connect;
 mod flight;
 pub mod listen;
+pub mod mta_sts;
 pub mod passed;
 pub mod resolve;
 pub mod tls;

@@ -11,6 +11,7 @@ mod leg;
 mod lookups;
 mod mx;
 mod next_hop;
+pub mod probe;
 mod session;
 
 pub use accept::serve;

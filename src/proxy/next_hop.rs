@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::context::Context;
+use super::health::Turn;
 use super::mx;
 use crate::relay::options::UpstreamOptions;
 use crate::relay::{Found, NextHop, NotFound, Refusal};
@@ -12,11 +13,14 @@ use crate::trace::{Actor, UpstreamKind};
 /// The hosts of an upstream's list, those that failed lately last.
 pub(super) fn listed(context: &Context, upstream: &UpstreamOptions) -> Vec<NextHop> {
     let Some(reach) = context.reach(&upstream.name) else { return Vec::new() };
-    let hop = |place: usize| {
-        let host = upstream.hosts.get(place)?;
-        Some(NextHop { place: Some(place), ..NextHop::new(&host.host, host.port, host.tls) })
-    };
-    reach.health.order().into_iter().filter_map(hop).collect()
+    let hop = |turn: Turn| Some(NextHop { choice: turn.choice, circuit: Some(turn.circuit), ..at(upstream, turn.place)? });
+    reach.health.order(Instant::now()).into_iter().filter_map(hop).collect()
+}
+
+/// The host at a place of an upstream's list.
+pub(super) fn at(upstream: &UpstreamOptions, place: usize) -> Option<NextHop> {
+    let host = upstream.hosts.get(place)?;
+    Some(NextHop { place: Some(place), ..NextHop::new(&host.host, host.port, host.tls) })
 }
 
 /// Answers [`crate::relay::Action::FindHosts`].

@@ -231,7 +231,7 @@ impl Session {
                 self.machine.connected(now, dialled.connected, &mut self.legs);
             }
             Err(failed) => {
-                self.note_failure();
+                self.note_failure(&failed.error);
                 tracing::warn!(host = self.host_name(), error = %failed.error, "host not reached");
                 self.machine.connect_failed(now, failed, &mut self.legs);
             }
@@ -244,15 +244,16 @@ impl Session {
     }
 
     /// The host of the upstream's list that is connected or being connected fared badly.
-    fn note_failure(&self) {
+    fn note_failure(&self, error: &str) {
         if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
-            reach.health.failed(place);
+            reach.health.failed(place, error, Instant::now());
         }
     }
 
-    fn note_success(&self) {
+    /// A transaction came to a final reply through it.
+    fn note_success(&self, phases: trace::Phases) {
         if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
-            reach.health.succeeded(place);
+            reach.health.succeeded(place, phases.connect_us, phases.end_of_data_us, Instant::now());
         }
     }
 
@@ -280,7 +281,7 @@ impl Session {
                 }
                 Err((error, facts)) => {
                     if leg == trace::Leg::Upstream {
-                        self.note_failure();
+                        self.note_failure(&error); // also where the policy lets the session go on in clear
                         tracing::warn!(host = self.host_name(), error, "TLS with the host failed");
                     }
                     self.machine.tls_failed(now, leg, error, facts, &mut self.legs);
@@ -405,12 +406,13 @@ impl Session {
                     self.dialled = Some(hop);
                     self.dialling = Some(Box::pin(dialling));
                 }
+                Action::HostFailed { error } => self.note_failure(&error),
                 Action::StartTls { leg } => self.leg(leg).after_flush = AfterFlush::StartTls,
                 Action::Append { record, then_reply } => {
-                    if record.kind() == trace::RecordKind::Transaction {
+                    if let trace::Record::Transaction(transaction) = &*record {
                         self.context.counters.transactions_total.fetch_add(1, Ordering::Relaxed);
                         if then_reply {
-                            self.note_success();
+                            self.note_success(transaction.phases);
                         }
                     }
                     let outcome = self.context.desk.append(&record);

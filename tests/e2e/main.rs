@@ -14,6 +14,7 @@ mod broken_store;
 mod crash;
 mod exact;
 mod failing_disk;
+mod health;
 mod handover;
 mod mx;
 mod open_relay;

@@ -383,6 +383,7 @@ impl World {
                         self.connect_due = Some(*hop);
                     }
                 }
+                Action::HostFailed { .. } => {}
                 Action::StartTls { leg } => {
                     self.tls_asked = Some(leg);
                     after.push((leg, Sign::Tls));
