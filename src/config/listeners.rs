@@ -12,7 +12,9 @@ use super::raw::{self, Raw};
 use super::routes::no_domain;
 use super::upstreams::check_name;
 use crate::net::tls::ServerTls;
-use crate::relay::options::{CertificateFiles, ClientTls, Ehlo, Intercept, ListenerOptions, SmartHost, TellClient, UpstreamOptions};
+use crate::relay::options::{
+    CertificateFiles, ClientTls, Ehlo, Intercept, ListenerOptions, Protocol, SmartHost, TellClient, UpstreamOptions,
+};
 use crate::trace::UpstreamKind;
 
 /// A network shorter than this holds so much of the internet that nobody can have meant "our clients".
@@ -269,6 +271,15 @@ impl One<'_> {
 pub(super) fn why_not_passed(upstream: &UpstreamOptions, reachable: bool) -> Option<&'static str> {
     if upstream.auth.is_some() {
         return Some("the proxy can't log in within a session that it doesn't read; remove [upstream.auth]");
+    }
+    if upstream.protocol == Protocol::Lmtp {
+        return Some("LMTP begins with another command than the client's, and the proxy has a say in it");
+    }
+    if upstream.add_received {
+        return Some("no line can be put into a message that isn't read; remove add_received");
+    }
+    if matches!(upstream.tell_client, TellClient::Xclient | TellClient::Xforward) {
+        return Some("XCLIENT and XFORWARD are said in the session itself; tell_client = \"proxy_v2\" comes before it");
     }
     if upstream.kind == UpstreamKind::Fixed && upstream.tell_client != TellClient::ProxyV2 && reachable {
         return Some(

@@ -14,6 +14,7 @@ mod crash;
 mod exact;
 mod failing_disk;
 mod open_relay;
+mod passthrough;
 mod postfix;
 mod postfix_tools;
 mod secrecy;

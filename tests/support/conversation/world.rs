@@ -279,7 +279,8 @@ impl World {
         match self.tls_asked {
             _ if self.connect_asked && ok => {
                 let hosts = &self.options.upstream.hosts;
-                let implicit = hosts.first().is_some_and(|host| host.tls == UpstreamTls::Implicit);
+                let passed = self.options.passes_through(None);
+                let implicit = !passed && hosts.first().is_some_and(|host| host.tls == UpstreamTls::Implicit);
                 self.connected(implicit.then(|| tls(true)));
             }
             _ if self.connect_asked => {
