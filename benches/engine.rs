@@ -74,6 +74,7 @@ impl Paper {
                 Action::FindHosts { .. }
                 | Action::HostFailed { .. }
                 | Action::StartTls { .. }
+                | Action::CloseSide { .. }
                 | Action::Close { .. }
                 | Action::Abort { .. } => {}
             }

@@ -239,6 +239,13 @@ impl Sheet<'_> {
         for hidden in &it.hidden {
             self.fact("Hidden", &format!("{}: {}", hidden.keyword, hidden.why));
         }
+        if let Some(spliced) = &it.spliced {
+            let since =
+                spliced.starttls_at_us.map_or_else(|| "from the first octet".to_owned(), |at| format!("from STARTTLS, after {}", span(at)));
+            let alpn = if spliced.alpn.is_empty() { String::new() } else { format!(", ALPN {}", spliced.alpn.join(" ")) };
+            let (up, down) = (octets(spliced.client_octets), octets(spliced.upstream_octets));
+            self.fact("Passed on", &format!("unread {since}: {up} of the client, {down} of the upstream{alpn}"));
+        }
         self.tls(it.tls.as_ref());
         if let Some(policy) = &it.tls_policy {
             let by = policy.verified_by.as_ref().map(|by| format!("; certificate vouched for by {by}")).unwrap_or_default();

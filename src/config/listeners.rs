@@ -12,7 +12,9 @@ use super::raw::{self, Raw};
 use super::routes::no_domain;
 use super::upstreams::check_name;
 use crate::net::tls::ServerTls;
-use crate::relay::options::{CertificateFiles, ClientTls, Ehlo, Intercept, ListenerOptions, SmartHost, TellClient, UpstreamOptions};
+use crate::relay::options::{
+    CertificateFiles, ClientTls, Ehlo, Intercept, ListenerOptions, Protocol, SmartHost, TellClient, UpstreamOptions,
+};
 use crate::trace::UpstreamKind;
 
 /// A network shorter than this holds so much of the internet that nobody can have meant "our clients".
@@ -167,8 +169,12 @@ impl One<'_> {
             );
         }
         let passes = ClientTls::from(listener.tls) == ClientTls::Passthrough;
+        let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
         if passes && ehlo == Ehlo::Static {
             self.refuse("tls", "tls = \"passthrough\" needs an upstream from the first octet: remove ehlo = \"static\"");
+        }
+        if let Some(text) = why_not_passed(upstream, reachable).filter(|_| passes) {
+            self.refuse("tls", &format!("tls = \"passthrough\" doesn't go with upstream {name:?}: {text}"));
         }
         let intercepts = Intercept::from(listener.intercept) != Intercept::Off;
         match (upstream.kind == UpstreamKind::OriginalDestination, intercepts) {
@@ -188,7 +194,6 @@ impl One<'_> {
             }
             _ => {}
         }
-        let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
         let tells = matches!(upstream.tell_client, TellClient::Xclient | TellClient::ProxyV2);
         if upstream.kind == UpstreamKind::Fixed && reachable && listener.accept_domains.is_empty() && !tells {
             self.refuse(
@@ -280,6 +285,29 @@ impl One<'_> {
     fn warn(&mut self, option: &str, text: &str) {
         self.findings.warn(&format!("{}.{option}", self.path), format!("{}: {text}", self.label));
     }
+}
+
+/// Why sessions can't be passed through to an upstream: what the proxy would have to say or to see. `reachable`: from beyond this machine.
+pub(super) fn why_not_passed(upstream: &UpstreamOptions, reachable: bool) -> Option<&'static str> {
+    if upstream.auth.is_some() {
+        return Some("the proxy can't log in within a session that it doesn't read; remove [upstream.auth]");
+    }
+    if upstream.protocol == Protocol::Lmtp {
+        return Some("LMTP begins with another command than the client's, and the proxy has a say in it");
+    }
+    if upstream.add_received {
+        return Some("no line can be put into a message that isn't read; remove add_received");
+    }
+    if matches!(upstream.tell_client, TellClient::Xclient | TellClient::Xforward) {
+        return Some("XCLIENT and XFORWARD are said in the session itself; tell_client = \"proxy_v2\" comes before it");
+    }
+    if upstream.kind == UpstreamKind::Fixed && upstream.tell_client != TellClient::ProxyV2 && reachable {
+        return Some(
+            "it would be an open relay: recipients can't be seen, and the server behind sees all mail come from this proxy. Let it know its \
+             clients: tell_client = \"proxy_v2\"",
+        );
+    }
+    None
 }
 
 /// An upstream that leads back to this proxy would send each message round until its hop count is full.

@@ -74,6 +74,8 @@ impl Stream {
 pub(super) enum AfterFlush {
     Nothing,
     StartTls,
+    /// Its sending side is closed; it is still read.
+    CloseSide,
     Close,
 }
 
@@ -168,6 +170,15 @@ impl Leg {
             self.advance(0);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Closes the sending side, all being sent. False: it isn't done yet.
+    pub fn poll_close_side(&mut self, cx: &mut Context<'_>) -> bool {
+        let closed = self.stream.as_mut().is_none_or(|stream| stream.poll_shutdown(cx).is_ready());
+        if closed {
+            self.after_flush = AfterFlush::Nothing;
+        }
+        closed
     }
 
     /// Drops the connection and what waits for it.

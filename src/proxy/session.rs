@@ -443,6 +443,7 @@ impl Session {
                         self.machine.mark_stored(now, outcome.is_ok(), &mut self.legs);
                     }
                 },
+                Action::CloseSide { leg } => self.leg(leg).after_flush = AfterFlush::CloseSide,
                 Action::Close { leg } => self.leg(leg).after_flush = AfterFlush::Close,
                 Action::Abort { leg } => {
                     self.leg(leg).abort();
@@ -488,6 +489,7 @@ impl Session {
                             leg.after_flush = AfterFlush::Nothing;
                             moved |= self.start_handshake(side);
                         }
+                        AfterFlush::CloseSide => moved |= leg.poll_close_side(cx),
                         AfterFlush::Close => moved |= self.close(side, cx),
                     }
                 }
@@ -505,6 +507,8 @@ impl Session {
                             leg.abort();
                             leg.stream = stream.filter(|_| !closing);
                             leg.failed = false;
+                            let now = self.now();
+                            self.machine.upstream_unwritable(now, &mut self.legs);
                         }
                     }
                 }

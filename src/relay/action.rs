@@ -29,6 +29,8 @@ pub enum Action {
     Append { record: Box<Record>, then_reply: bool },
     /// Append [`super::Machine::mark`] without haste; answer with [`super::Machine::mark_stored`] once it is durable (or failed).
     AppendMark,
+    /// Send what is gathered for the leg, then close its sending side; it is still read.
+    CloseSide { leg: Leg },
     /// Send what is gathered for the leg, then close it in an orderly way.
     Close { leg: Leg },
     /// Close at once; octets not yet sent are dropped. The peer must not take the message for complete.

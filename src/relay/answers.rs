@@ -113,7 +113,8 @@ impl Machine {
                 Some(secret) => self.relay_reply_redacted(now, view, &[&secret], wire),
                 None => self.relay_reply(now, view, wire),
             },
-            Expect::Ehlo | Expect::Helo => self.relay_reply(now, view, wire),
+            Expect::StartTls if code == 220 => return self.starts_tls(now, view, surplus, wire),
+            Expect::StartTls | Expect::Ehlo | Expect::Helo => self.relay_reply(now, view, wire),
         }
         if code == 421 {
             self.upstream_says_goodbye(now, view, stage, wire);

@@ -4,7 +4,7 @@
 //! Reading order: [`action`] (what is asked of the world), [`machine`] (the inputs), `opening` (to the greeting), `static_ehlo`
 //! and `late` (where the recipient chooses the upstream), `negotiation` (EHLO, STARTTLS and AUTH upstream), `commands`
 //! (what the client says), `envelope` (MAIL FROM and RCPT TO), `answers` (what the upstream says), `body` (DATA and BDAT), `ending` (how it all ends), `timing` (what is
-//! overdue).
+//! overdue), `shutdown` (the door and the end of the process), `splice` (sessions that are passed through unread).
 
 pub mod action;
 mod answers;
@@ -20,6 +20,8 @@ mod opening;
 pub mod options;
 pub mod recorder;
 mod replies;
+mod shutdown;
+mod splice;
 mod static_ehlo;
 mod timing;
 

@@ -51,19 +51,19 @@ impl Negotiation {
 
 impl Machine {
     fn tls_is_wanted(&self) -> bool {
-        !self.upstream_tls && !self.clear_forced && !matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Implicit)
+        !self.passes && !self.upstream_tls && !self.clear_forced && !matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Implicit)
     }
 
     /// Whether mail may go up as things stand: the upstream leg has the TLS and the login that it needs.
     pub(super) fn upstream_is_ready(&self) -> bool {
-        let tls = self.upstream_tls || matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Opportunistic);
-        tls && (self.upstream.auth.is_none() || self.logged_in)
+        let tls = self.passes || self.upstream_tls || matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Opportunistic);
+        tls && (self.passes || self.upstream.auth.is_none() || self.logged_in)
     }
 
     /// The client said EHLO or HELO.
     pub(super) fn greet(&mut self, now: u64, line: &[u8], helo: bool, wire: &mut dyn Wire) {
         self.recorder.line(now, Leg::Client, Flow::In, line.trim_ascii_end());
-        let logs_in = self.upstream.auth.is_some() && !self.logged_in;
+        let logs_in = self.upstream.auth.is_some() && !self.logged_in && !self.passes;
         if self.tls_is_wanted() || logs_in {
             let negotiation = Negotiation { line: line.to_vec(), helo, step: Step::Ehlo, ehlo_reply: Vec::new() };
             self.negotiation = Some(Box::new(negotiation));
@@ -392,7 +392,11 @@ impl Machine {
     /// Takes note of what the upstream offers.
     pub(super) fn learn(&mut self, view: &ReplyView<'_>) {
         self.extensions = Extensions::read(view);
-        self.recorder.upstream_mut().offered = view.lines().skip(1).take(64).map(|line| bounded(line, 256)).collect();
+        let upstream = self.recorder.upstream_mut();
+        upstream.offered = view.lines().skip(1).take(64).map(|line| bounded(line, 256)).collect();
+        if upstream.software.is_none() && upstream.offered.iter().any(|line| line == "XVERP=Courier") {
+            upstream.software = Some("Courier".to_owned()); // its greeting doesn't say
+        }
     }
 
     /// Whether AUTH can be relayed on this session, or why not (DESIGN: credentials don't travel in clear).
@@ -416,6 +420,7 @@ impl Machine {
         let options = self.options.clone();
         let policy = OfferPolicy {
             starttls: self.offers_starttls(),
+            passed_through: self.passes,
             auth: self.auth_is_carried(),
             tls_terminated: self.upstream_tls || self.client_tls,
             requiretls: self.client_tls && self.upstream_verified,

@@ -2,6 +2,7 @@
 
 use super::action::{Action, Connected, Failed, NextHop, Refusal, Wire};
 use super::machine::{Expect, Machine};
+use super::options::UpstreamTls;
 use super::recorder::bounded;
 use super::replies::OwnReply;
 use crate::smtp::ReplyView;
@@ -52,12 +53,13 @@ impl Machine {
         (upstream.host, upstream.port, upstream.ip) = (Some(hop.host.clone()), Some(hop.port), None);
         (upstream.mx_preference, upstream.choice, upstream.circuit) = (hop.mx_preference, hop.choice.clone(), hop.circuit);
         (upstream.tls_policy, upstream.tls) = (hop.policy.clone(), None);
-        self.actions.push_back(Action::Connect { hop: Box::new(hop.clone()) });
+        let tls = if self.passes { UpstreamTls::Off } else { hop.tls };
+        self.actions.push_back(Action::Connect { hop: Box::new(NextHop { tls, ..hop.clone() }) });
         self.hop = Some(hop);
     }
 
     /// The connection asked for with [`Action::Connect`] stands.
-    pub fn connected(&mut self, now: u64, connected: Connected, _wire: &mut dyn Wire) {
+    pub fn connected(&mut self, now: u64, connected: Connected, wire: &mut dyn Wire) {
         let phases = self.recorder.phases_mut();
         phases.dns_us = connected.dns_us.or(phases.dns_us);
         phases.connect_us = Some(connected.connect_us);
@@ -80,6 +82,9 @@ impl Machine {
         self.upstream_unread = Vec::new();
         self.scanner = Default::default();
         self.logged_in = false;
+        if self.splices_at_once() {
+            return self.begin_splice(now, None, wire);
+        }
         self.pending.push_front(super::machine::Pending { expect: Expect::Banner, sent_at: now });
     }
 

@@ -222,6 +222,12 @@ impl SessionOptions {
         let named = rule.and_then(|rule| self.upstreams.iter().find(|upstream| upstream.name == rule.upstream));
         (named.unwrap_or(&self.upstream).clone(), rule)
     }
+
+    /// Whether TLS of a session is between client and upstream. `rule`: the one that chose its upstream, by name.
+    pub fn passes_through(&self, rule: Option<&str>) -> bool {
+        let chosen = rule.and_then(|name| self.routes.rules.iter().find(|rule| rule.name == name));
+        self.listener.tls == ClientTls::Passthrough || chosen.is_some_and(|rule| rule.passthrough)
+    }
 }
 
 /// `[limits]`: bounds on memory, time and connections.

@@ -11,6 +11,9 @@ impl Machine {
         if self.ended {
             return None;
         }
+        if self.splice.is_some() {
+            return self.splice_deadline();
+        }
         let limits = &self.options.limits.timeouts;
         let us = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         if let Some(hold) = &self.hold {
@@ -64,6 +67,9 @@ impl Machine {
     pub fn tick(&mut self, now: u64, wire: &mut dyn Wire) {
         if self.deadline().is_none_or(|due| now < due) {
             return;
+        }
+        if self.splice.is_some() {
+            return self.splice_timed_out(now, wire);
         }
         if self.hold.is_some() {
             return self.release_hold(now, wire); // promise 2: tracing delays a reply by no more than this

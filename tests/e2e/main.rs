@@ -19,6 +19,7 @@ mod health;
 mod interception;
 mod mx;
 mod open_relay;
+mod passthrough;
 mod postfix;
 mod postfix_tools;
 mod proxy_protocol;

@@ -13,6 +13,7 @@ fuzz_target!(|data: &[u8]| {
     let on = |bit: u8| switches & (1 << bit) != 0;
     let policy = OfferPolicy {
         starttls: on(0),
+        passed_through: on(6),
         auth: if on(1) { Ok(()) } else { Err("no TLS") },
         tls_terminated: on(2),
         requiretls: on(3),

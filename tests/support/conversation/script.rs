@@ -8,7 +8,7 @@
 //! * client resets                    anything else that happens; see `event`
 //! >C: 250 ok\r\n                     what must have come out to the client since the last event, no more and no less
 //! >S: EHLO client.example\r\n        and to the upstream
-//! >S! dropped                        signs of a leg: closed, dropped, tls, connect mx2.example
+//! >S! dropped                        signs of a leg: closed, side closed, dropped, tls, connect mx2.example
 //! = transaction state=accepted       the records, in order and all of them; see `facts`
 //! ```
 //! Shorthands for what isn't the point: `* hello KEYWORD, …`, `* mail [FROM [TO …]]`, `* data`, `* message`, `* quit`.
@@ -262,12 +262,13 @@ impl Making {
         let word = rest.strip_prefix('!').ok_or("expected `:` or `!`")?.trim();
         signs.push(match word {
             "closed" => Sign::Closed,
+            "side closed" => Sign::SideClosed,
             "dropped" => Sign::Dropped,
             "tls" => Sign::Tls,
             _ => match word.split_once(' ') {
                 Some(("connect", host)) => Sign::Connect(host.to_owned()),
                 Some(("find", domain)) => Sign::Find(domain.to_owned()),
-                _ => return Err("signs are: closed, dropped, tls, connect HOST, find DOMAIN".into()),
+                _ => return Err("signs are: closed, side closed, dropped, tls, connect HOST, find DOMAIN".into()),
             },
         });
         Ok(())
@@ -346,7 +347,8 @@ impl Making {
                     "required" => ClientTls::Required,
                     "implicit" => ClientTls::Implicit,
                     "mirror" => ClientTls::Mirror,
-                    _ => return Err("off, offered, required, implicit or mirror".into()),
+                    "passthrough" => ClientTls::Passthrough,
+                    _ => return Err("off, offered, required, implicit, mirror or passthrough".into()),
                 }
             }
             ["static"] => self.listener.ehlo = Ehlo::Static,
@@ -362,6 +364,11 @@ impl Making {
                 let (name, recipient_domains) = ((*name).to_owned(), vec![(*domain).to_owned()]);
                 self.rules.push(Rule { upstream: name.clone(), name, recipient_domains, ..Rule::default() });
                 self.others.push(upstream);
+            }
+            ["rule", name, "passes", client] => {
+                let clients = vec![client.parse().map_err(|_| "no network")?];
+                let (name, upstream) = ((*name).to_owned(), self.upstream.name.clone());
+                self.rules.push(Rule { name, clients, upstream, passthrough: true, ..Rule::default() });
             }
             ["login", mechanism, user, secret] => {
                 let mechanism = match *mechanism {

@@ -12,6 +12,8 @@ use relayscope::trace::{Actor, Leg, Origin, Record, RecordId, Stage, Tls, Upstre
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sign {
     Octets(Vec<u8>),
+    /// Nothing more is sent, after all that was; it is still read.
+    SideClosed,
     /// Closed in an orderly way, after all that was sent.
     Closed,
     /// Closed at once.
@@ -109,9 +111,12 @@ fn hop(host: &str, tls: UpstreamTls, place: Option<usize>) -> NextHop {
 
 impl World {
     pub fn new(options: Arc<SessionOptions>, client_ip: IpAddr, by_hand: ByHand) -> Self {
-        let hosts = if options.listener.ehlo == Ehlo::Static { Vec::new() } else { listed(&options.upstream) };
+        let door = relayscope::route::Session { listener: &options.listener.name, client: client_ip };
+        let (upstream, rule) = options.destination(door, None);
+        let facts = SessionFacts { route_rule: rule.map(|rule| rule.name.clone()), ..session_facts(client_ip) };
+        let hosts = if options.listener.ehlo == Ehlo::Static { Vec::new() } else { listed(&upstream) };
         Self {
-            machine: Machine::new(options.clone(), session_facts(client_ip), options.upstream.clone(), hosts),
+            machine: Machine::new(options.clone(), facts, upstream, hosts),
             now: 0,
             options,
             by_hand,
@@ -274,7 +279,8 @@ impl World {
         match self.tls_asked {
             _ if self.connect_asked && ok => {
                 let hosts = &self.options.upstream.hosts;
-                let implicit = hosts.first().is_some_and(|host| host.tls == UpstreamTls::Implicit);
+                let passed = self.options.passes_through(None);
+                let implicit = !passed && hosts.first().is_some_and(|host| host.tls == UpstreamTls::Implicit);
                 self.connected(implicit.then(|| tls(true)));
             }
             _ if self.connect_asked => {
@@ -396,6 +402,7 @@ impl World {
                     self.marks.extend(self.machine.mark().map(|mark| Record::Mark(Box::new(mark.to_mark()))));
                     self.mark_due = true;
                 }
+                Action::CloseSide { leg } => after.push((leg, Sign::SideClosed)),
                 Action::Close { leg } => after.push((leg, Sign::Closed)),
                 Action::Abort { leg } => {
                     if self.drop_leg(leg) {
