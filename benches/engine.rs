@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use relayscope::config::{self, Overrides};
-use relayscope::relay::{Action, Connected, Machine, SessionFacts, Wire};
+use relayscope::relay::options::UpstreamTls;
+use relayscope::relay::{Action, Connected, Machine, NextHop, SessionFacts, Wire};
 use relayscope::trace::{Kept, Leg, Origin, RecordId, stored};
 
 #[allow(dead_code)]
@@ -55,6 +56,8 @@ impl Paper {
                         connect_us: 30,
                         tls: None,
                         tried: Vec::new(),
+                        lookups: Vec::new(),
+                        policy: None,
                     };
                     machine.connected(now, connected, self);
                 }
@@ -68,7 +71,7 @@ impl Paper {
                     }
                     machine.mark_stored(now, true, self);
                 }
-                Action::StartTls { .. } | Action::Close { .. } | Action::Abort { .. } => {}
+                Action::FindHosts { .. } | Action::StartTls { .. } | Action::Close { .. } | Action::Abort { .. } => {}
             }
         }
     }
@@ -100,8 +103,11 @@ fn session(paper: &mut Paper) -> Option<Machine> {
         origin: Arc::new(Kept::new(origin)),
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         client_port: 40_000,
+        via: None,
+        route_rule: None,
     };
-    let mut machine = Machine::new(options, facts, vec![0], None);
+    let hosts = vec![NextHop::new("127.0.0.1", 25, UpstreamTls::Off)];
+    let mut machine = Machine::new(options.clone(), facts, options.upstream.clone(), hosts);
     machine.start(0, paper);
     paper.step(&mut machine, Leg::Upstream, b"");
     paper.step(&mut machine, Leg::Upstream, b"220 sink.example ESMTP ready\r\n");

@@ -11,6 +11,7 @@ pub mod net;
 pub mod path;
 pub mod proxy;
 pub mod relay;
+pub mod route;
 pub mod smtp;
 pub mod store;
 pub mod trace;

@@ -12,27 +12,29 @@ const MAP: &[(&str, &[&str])] = &[
     ("message", &[]),
     // 2
     ("net", &["smtp", "message"]),
+    // pure as well
+    ("route", &["smtp", "message"]),
     // 4
     ("trace", &["smtp", "message"]),
     // 5: `relay` is pure as well
-    ("relay", &["smtp", "message", "trace"]),
+    ("relay", &["smtp", "message", "route", "trace"]),
     ("store", &["smtp", "message", "trace"]),
     // 6
-    ("proxy", &["smtp", "message", "net", "trace", "relay", "store"]),
+    ("proxy", &["smtp", "message", "net", "route", "trace", "relay", "store"]),
     ("path", &["smtp", "message", "trace", "store"]),
     // 7
-    ("config", &["smtp", "message", "net", "trace", "relay", "store", "proxy", "path"]),
+    ("config", &["smtp", "message", "net", "route", "trace", "relay", "store", "proxy", "path"]),
     ("http", &["smtp", "message", "net", "trace", "store", "path"]),
     // 8
-    ("app", &["smtp", "message", "net", "trace", "relay", "store", "proxy", "path", "config", "http"]),
+    ("app", &["smtp", "message", "net", "route", "trace", "relay", "store", "proxy", "path", "config", "http"]),
     // 9
-    ("cli", &["smtp", "message", "net", "trace", "relay", "store", "proxy", "path", "config", "http", "app"]),
+    ("cli", &["smtp", "message", "net", "route", "trace", "relay", "store", "proxy", "path", "config", "http", "app"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];
 
 /// Modules that decide without sockets, files, clocks, logs or tasks: octets and times are their arguments.
-const PURE: &[&str] = &["smtp", "message", "trace", "relay"];
+const PURE: &[&str] = &["smtp", "message", "route", "trace", "relay"];
 
 /// What a pure module has no business with.
 const IMPURE: &[&str] = &[

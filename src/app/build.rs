@@ -10,7 +10,7 @@ use crate::config::Loaded;
 use crate::net::listen::bind_workers;
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls, self_signed};
-use crate::proxy::{Context, Counters, Desk, HostHealth, Roster};
+use crate::proxy::{Context, Counters, Desk, HostHealth, Reach, Roster};
 use crate::relay::options::{self, SessionOptions};
 use crate::trace::{Kept, Origin};
 
@@ -31,18 +31,20 @@ impl Built {
         let mut health = HashMap::new();
         for session in &loaded.sessions {
             let listener = &session.listener;
-            if listener.tls != options::ClientTls::Off {
+            if !matches!(listener.tls, options::ClientTls::Off | options::ClientTls::Passthrough) {
                 server_tls.insert(listener.name.clone(), Arc::new(server_tls_of(loaded, session)?));
             }
-            let upstream = &session.upstream;
-            if !client_tls.contains_key(&upstream.name) {
+            for upstream in session.upstreams.iter() {
+                if client_tls.contains_key(&upstream.name) {
+                    continue;
+                }
                 let made = ClientTls::new(upstream.ca_file.as_deref())
                     .map_err(|source| StartError::UpstreamTls { upstream: upstream.name.clone(), source })?;
                 client_tls.insert(upstream.name.clone(), Arc::new(made));
                 health.insert(upstream.name.clone(), Arc::new(HostHealth::new(upstream.hosts.len())));
             }
         }
-        let resolver = Arc::new(Resolver::from_system());
+        let resolver = Arc::new(Resolver::new(&loaded.dns));
         Ok(Self { sessions: loaded.sessions.clone(), server_tls, client_tls, health, resolver, bound: Default::default() })
     }
 
@@ -95,7 +97,13 @@ impl Built {
         counters: &Arc<Counters>,
         roster: &Arc<Roster>,
     ) -> Option<Context> {
-        let upstream = &session.upstream.name;
+        let reach = |upstream: &Arc<options::UpstreamOptions>| {
+            Some(Reach {
+                upstream: upstream.name.clone(),
+                client_tls: self.client_tls.get(&upstream.name)?.clone(),
+                health: self.health.get(&upstream.name)?.clone(),
+            })
+        };
         Some(Context {
             options: session.clone(),
             origin: Arc::new(Kept::new(Origin {
@@ -104,9 +112,8 @@ impl Built {
                 config_digest: loaded.digest.clone(),
             })),
             server_tls: self.server_tls.get(&session.listener.name).cloned(),
-            client_tls: self.client_tls.get(upstream)?.clone(),
+            reaches: session.upstreams.iter().filter_map(reach).collect(),
             resolver: self.resolver.clone(),
-            health: self.health.get(upstream)?.clone(),
             desk: desk.clone(),
             counters: counters.clone(),
             roster: roster.clone(),

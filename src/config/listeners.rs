@@ -9,9 +9,11 @@ use ipnet::IpNet;
 use super::nearest::nearest;
 use super::problem::Findings;
 use super::raw::{self, Raw};
+use super::routes::no_domain;
 use super::upstreams::check_name;
 use crate::net::tls::ServerTls;
-use crate::relay::options::{CertificateFiles, ClientTls, ListenerOptions, SmartHost, UpstreamOptions};
+use crate::relay::options::{CertificateFiles, ClientTls, Ehlo, Intercept, ListenerOptions, SmartHost, TellClient, UpstreamOptions};
+use crate::trace::UpstreamKind;
 
 /// A network shorter than this holds so much of the internet that nobody can have meant "our clients".
 const SHORTEST_V4: u8 = 8;
@@ -41,19 +43,25 @@ pub(super) fn listeners(
         }
         let mut one = One { path, label, findings };
         one.addresses(listener, &mut taken);
-        one.allow(listener);
+        one.accept_domains(listener);
         let certificate = one.certificate(listener);
         let upstream = one.upstream(listener, upstreams);
         if listener.allow_plaintext_auth {
             one.warn("allow_plaintext_auth", "allow_plaintext_auth = true lets clients send passwords where others can read them");
         }
-        let Some(upstream) = upstream else { continue };
+        let Some(upstream) = upstream else {
+            one.allow(listener, UpstreamKind::SmartHost);
+            continue;
+        };
+        one.allow(listener, upstream.kind);
+        one.route(listener, &upstream);
         found.push((options(listener, certificate, &upstream), upstream));
     }
     loops(raw, upstreams, findings);
     for (number, upstream) in upstreams.iter().enumerate() {
-        if findings.problems.is_empty() && !found.iter().any(|(_, used)| Arc::ptr_eq(used, upstream)) {
-            findings.warn(&format!("upstream.{number}"), format!("upstream {:?}: no listener sends to it", upstream.name));
+        let by_rule = raw.route.iter().any(|route| route.upstream.as_ref() == Some(&upstream.name));
+        if findings.problems.is_empty() && !by_rule && !found.iter().any(|(_, used)| Arc::ptr_eq(used, upstream)) {
+            findings.warn(&format!("upstream.{number}"), format!("upstream {:?}: no listener and no route sends to it", upstream.name));
         }
     }
     found
@@ -69,6 +77,10 @@ fn options(listener: &raw::Listener, certificate: Option<CertificateFiles>, upst
         certificate,
         allow: listener.allow.iter().map(|network| network.0).collect(),
         allow_plaintext_auth: listener.allow_plaintext_auth,
+        ehlo: listener.ehlo.map_or(Ehlo::Upstream, Into::into),
+        accept_proxy: listener.accept_proxy.iter().map(|network| network.0).collect(),
+        accept_domains: listener.accept_domains.iter().map(|domain| domain.to_lowercase()).collect(),
+        intercept: listener.intercept.into(),
     }
 }
 
@@ -95,7 +107,7 @@ impl One<'_> {
     }
 
     /// Promise 6: never an open relay.
-    fn allow(&mut self, listener: &raw::Listener) {
+    fn allow(&mut self, listener: &raw::Listener, kind: UpstreamKind) {
         let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
         if listener.allow.is_empty() && !self.findings.is_broken(&format!("{}.allow", self.path)) {
             self.refuse(
@@ -103,8 +115,8 @@ impl One<'_> {
                 "allow = [] lets nobody relay: name the networks of your mail servers, for example [\"127.0.0.0/8\", \"192.0.2.7\"]",
             );
         }
-        if !reachable {
-            return;
+        if !reachable || kind == UpstreamKind::Fixed {
+            return; // `Fixed` has a rule of its own
         }
         for (number, network) in listener.allow.iter().enumerate() {
             if is_too_wide(network.0) {
@@ -117,6 +129,56 @@ impl One<'_> {
         }
         if !listener.allow.is_empty() && listener.allow.iter().all(|network| network.0.addr().is_loopback()) {
             self.warn("allow", "listens beyond this machine, but only loopback may relay: name your mail servers in `allow`");
+        }
+    }
+
+    fn accept_domains(&mut self, listener: &raw::Listener) {
+        for (number, domain) in listener.accept_domains.iter().enumerate() {
+            if let Some(text) = no_domain(domain) {
+                self.refuse(&format!("accept_domains.{number}"), &format!("accept_domains = {text}"));
+            }
+        }
+    }
+
+    /// Whether the listener can serve that kind of upstream.
+    fn route(&mut self, listener: &mut raw::Listener, upstream: &UpstreamOptions) {
+        let by_default = if upstream.kind == UpstreamKind::Mx { Ehlo::Static } else { Ehlo::Upstream };
+        let ehlo = Ehlo::from(*listener.ehlo.get_or_insert(by_default.into()));
+        let name = &upstream.name;
+        if upstream.kind == UpstreamKind::Mx && ehlo == Ehlo::Upstream {
+            self.refuse(
+                "ehlo",
+                &format!(
+                    "upstream {name:?} is chosen by recipient domain, when EHLO has long been answered: remove ehlo, or write \"static\""
+                ),
+            );
+        }
+        let passes = ClientTls::from(listener.tls) == ClientTls::Passthrough;
+        if passes && ehlo == Ehlo::Static {
+            self.refuse("tls", "tls = \"passthrough\" needs an upstream from the first octet: remove ehlo = \"static\"");
+        }
+        let intercepts = Intercept::from(listener.intercept) != Intercept::Off;
+        match (upstream.kind == UpstreamKind::OriginalDestination, intercepts) {
+            (true, false) => self.refuse(
+                "intercept",
+                &format!("upstream {name:?} goes where the client had meant to: write intercept = \"redirect\" or \"tproxy\", as the firewall's rule says"),
+            ),
+            (false, true) => {
+                self.warn("intercept", &format!("connections are diverted here, and all go to upstream {name:?}, wherever they were meant for"));
+            }
+            _ => {}
+        }
+        let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
+        let tells = matches!(upstream.tell_client, TellClient::Xclient | TellClient::ProxyV2);
+        if upstream.kind == UpstreamKind::Fixed && reachable && listener.accept_domains.is_empty() && !tells {
+            self.refuse(
+                "accept_domains",
+                &format!(
+                    "would make an open relay of the server behind: upstream {name:?} sees all mail come from this proxy, and trusts it. Name the \
+                     domains that mail may come in for, accept_domains = [\"example.org\"], or let the server know its clients: tell_client = \
+                     \"xclient\" or \"proxy_v2\" in the upstream"
+                ),
+            );
         }
     }
 
@@ -135,8 +197,8 @@ impl One<'_> {
             }
             (Some(certificate), Some(key)) => CertificateFiles { certificate: certificate.clone(), key: key.clone() },
         };
-        if ClientTls::from(listener.tls) == ClientTls::Off {
-            self.warn("certificate", "certificate is of no use with tls = \"off\"");
+        if matches!(ClientTls::from(listener.tls), ClientTls::Off | ClientTls::Passthrough) {
+            self.warn("certificate", &format!("certificate is of no use with tls = \"{}\"", listener.tls));
             return Some(files);
         }
         match ServerTls::from_files(&files.certificate, &files.key) {

@@ -11,6 +11,9 @@ mod nearest;
 mod overrides;
 mod problem;
 mod raw;
+mod raw_dns;
+mod raw_route;
+mod routes;
 mod secret;
 mod shape;
 mod show;
@@ -25,6 +28,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::net::resolve;
 use crate::relay::options::SessionOptions;
 use crate::store;
 
@@ -94,6 +98,7 @@ pub struct Loaded {
     /// One for each `[[listener]]`, at least one.
     pub sessions: Vec<Arc<SessionOptions>>,
     pub store: store::Options,
+    pub dns: resolve::Options,
     /// First 16 hex digits of the BLAKE3 of the effective configuration, secrets left out.
     pub digest: String,
     /// What is possible, but probably not meant, or dangerous.
@@ -170,6 +175,8 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
     let store = limits::store(&raw.store, &mut findings);
     let upstreams = upstreams::upstreams(&mut raw, &mut findings);
     let listeners = listeners::listeners(&mut raw, &upstreams, &mut findings);
+    let routes = Arc::new(routes::table(&raw, &upstreams, &listeners, &mut findings));
+    let upstreams = Arc::new(upstreams);
     limits::http(&raw, &mut findings);
 
     let (places, warnings) = findings.into_result()?;
@@ -177,6 +184,8 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
         Arc::new(SessionOptions {
             listener: Arc::new(listener),
             upstream,
+            upstreams: Arc::clone(&upstreams),
+            routes: Arc::clone(&routes),
             limits: Arc::clone(&limits),
             on_store_failure: raw.store.on_store_failure.into(),
             host_name: raw.host_name.clone().unwrap_or_default(),
@@ -192,6 +201,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
         certificate_dirs: vec![raw.certificate_dir.clone(), raw.store.dir.clone()],
         sessions: sessions.collect(),
         store,
+        dns: raw.dns.options(),
         digest: show::digest(&raw),
         warnings,
         effective: raw,

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::addresses::{HostPort, Listen, ListenOrOff, Network};
+pub use super::raw_dns::Dns;
+pub use super::raw_route::Route;
 use super::staging::StagingPlace;
 use super::units::{Interval, Octets};
 use crate::relay::options as relay;
@@ -42,11 +44,19 @@ macro_rules! choice {
 
 choice!(Direction => trace::Direction { Outbound = "outbound", Inbound = "inbound" });
 choice!(ClientTls => relay::ClientTls {
-    Off = "off", Offered = "offered", Required = "required", Implicit = "implicit", Mirror = "mirror",
+    Off = "off", Offered = "offered", Required = "required", Implicit = "implicit", Mirror = "mirror", Passthrough = "passthrough",
 });
 choice!(UpstreamTls => relay::UpstreamTls {
-    Off = "off", Opportunistic = "opportunistic", Required = "required", Implicit = "implicit",
+    Off = "off", Opportunistic = "opportunistic", Encrypt = "encrypt", Required = "required", Implicit = "implicit", Dane = "dane",
+    MtaSts = "mta-sts", DaneOrMtaSts = "dane-or-mta-sts",
 });
+choice!(UpstreamKind => trace::UpstreamKind {
+    SmartHost = "smart_host", Mx = "mx", OriginalDestination = "original_destination", Fixed = "fixed",
+});
+choice!(Protocol => relay::Protocol { Smtp = "smtp", Lmtp = "lmtp" });
+choice!(TellClient => relay::TellClient { Off = "off", ProxyV2 = "proxy_v2", Xclient = "xclient", Xforward = "xforward" });
+choice!(Ehlo => relay::Ehlo { Upstream = "upstream", Static = "static" });
+choice!(Intercept => relay::Intercept { Off = "off", Redirect = "redirect", Tproxy = "tproxy" });
 choice!(AuthMechanism => relay::AuthMechanism {
     Plain = "PLAIN", Login = "LOGIN", CramMd5 = "CRAM-MD5", XOAuth2 = "XOAUTH2",
 });
@@ -75,6 +85,8 @@ pub struct Raw {
     pub log: Log,
     pub listener: Vec<Listener>,
     pub upstream: Vec<Upstream>,
+    pub route: Vec<Route>,
+    pub dns: Dns,
     pub limits: Limits,
     pub store: Store,
     pub http: Http,
@@ -90,6 +102,8 @@ impl Default for Raw {
             log: Log::default(),
             listener: vec![Listener::default()],
             upstream: Vec::new(),
+            route: Vec::new(),
+            dns: Dns::default(),
             limits: Limits::default(),
             store: Store::default(),
             http: Http::default(),
@@ -136,6 +150,14 @@ pub struct Listener {
     pub allow: Vec<Network>,
     /// Offer AUTH to clients without TLS, even off loopback.
     pub allow_plaintext_auth: bool,
+    /// Where the answer to EHLO comes from. Default: "static" where mail goes to mail exchangers, "upstream" elsewhere.
+    pub ehlo: Option<Ehlo>,
+    /// Load balancers that begin each connection with a PROXY header.
+    pub accept_proxy: Vec<Network>,
+    /// Recipient domains that mail may come in for; empty: all that the upstream takes.
+    pub accept_domains: Vec<String>,
+    /// Take connections that a rule of the firewall diverts here.
+    pub intercept: Intercept,
 }
 
 impl Default for Listener {
@@ -150,6 +172,10 @@ impl Default for Listener {
             key: None,
             allow: loopback().into_iter().map(Network).collect(),
             allow_plaintext_auth: false,
+            ehlo: None,
+            accept_proxy: Vec::new(),
+            accept_domains: Vec::new(),
+            intercept: Intercept::Off,
         }
     }
 }
@@ -161,12 +187,14 @@ fn loopback() -> [IpNet; 2] {
     [four.into(), IpNet::from(std::net::IpAddr::from(Ipv6Addr::LOCALHOST))]
 }
 
-/// A smart host, or several that stand in for each other.
+/// Where mail goes to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(inline)]
 pub struct Upstream {
     pub name: String,
+    /// How the next hop is found.
+    pub kind: UpstreamKind,
     /// In the order in which they are tried.
     pub hosts: Vec<HostPort>,
     /// TLS towards the hosts. Default: "implicit" on port 465, "opportunistic" on others.
@@ -179,6 +207,22 @@ pub struct Upstream {
     pub hide: Vec<String>,
     /// EHLO keywords to pass on that the proxy doesn't know and would hide.
     pub pass: Vec<String>,
+    /// What is spoken with the hosts.
+    pub protocol: Protocol,
+    /// Port of mail exchangers.
+    #[schemars(range(min = 1))]
+    pub port: u16,
+    /// Networks where mail exchangers may be although the internet doesn't reach them.
+    pub private_networks: Vec<Network>,
+    /// How the hosts learn who the client is.
+    pub tell_client: TellClient,
+    /// Put a `Received` line before each message.
+    pub add_received: bool,
+    /// Connect to the host from the client's own address.
+    pub preserve_source: bool,
+    /// Pause between probes of the hosts; "0s": none.
+    #[schemars(extend("x-duration" = ["0s", "1d"]))]
+    pub probe: Interval,
     pub auth: Option<UpstreamAuth>,
 }
 
@@ -186,12 +230,20 @@ impl Default for Upstream {
     fn default() -> Self {
         Self {
             name: "main".to_owned(),
+            kind: UpstreamKind::SmartHost,
             hosts: Vec::new(),
             tls: None,
             ca_file: None,
             allow_plaintext_auth: false,
             hide: Vec::new(),
             pass: Vec::new(),
+            protocol: Protocol::Smtp,
+            port: 25,
+            private_networks: Vec::new(),
+            tell_client: TellClient::Off,
+            add_received: false,
+            preserve_source: false,
+            probe: Interval(std::time::Duration::ZERO),
             auth: None,
         }
     }

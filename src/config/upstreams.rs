@@ -9,6 +9,7 @@ use super::raw::{self, Raw};
 use super::secret;
 use crate::net::tls::ClientTls;
 use crate::relay::options::{SmartHost, UpstreamAuth, UpstreamOptions, UpstreamTls};
+use crate::trace;
 
 const SUBMISSIONS: u16 = 465;
 const SMTP: u16 = 25;
@@ -53,9 +54,8 @@ struct One<'a> {
 
 impl One<'_> {
     fn options(&mut self, upstream: &mut raw::Upstream) -> UpstreamOptions {
-        if upstream.hosts.is_empty() && self.is_good("hosts") {
-            self.refuse("hosts", "has no hosts: write hosts = [\"smtp.example.net:587\"]");
-        }
+        let kind = trace::UpstreamKind::from(upstream.kind);
+        self.kind(kind, upstream);
         let hosts: Vec<SmartHost> = (0..).zip(&upstream.hosts).map(|(number, host)| self.smart_host(number, host, upstream.tls)).collect();
         if let [first, rest @ ..] = hosts.as_slice()
             && rest.iter().all(|host| host.tls == first.tls)
@@ -80,12 +80,65 @@ impl One<'_> {
         }
         UpstreamOptions {
             name: upstream.name.clone(),
+            kind,
+            protocol: upstream.protocol.into(),
             hosts,
+            tls: upstream.tls.map_or(UpstreamTls::Opportunistic, Into::into),
+            port: upstream.port,
+            private_networks: upstream.private_networks.iter().map(|network| network.0).collect(),
+            tell_client: upstream.tell_client.into(),
+            add_received: upstream.add_received,
+            preserve_source: upstream.preserve_source,
+            probe: Some(upstream.probe.0).filter(|pause| !pause.is_zero()),
             auth: upstream.auth.as_ref().and_then(|auth| self.auth(auth)),
             allow_plaintext_auth: upstream.allow_plaintext_auth,
             ca_file: upstream.ca_file.clone(),
             hide,
             pass,
+        }
+    }
+
+    /// What goes with that kind of upstream, and what doesn't.
+    fn kind(&mut self, kind: trace::UpstreamKind, upstream: &mut raw::Upstream) {
+        use trace::UpstreamKind as Kind;
+        let word = upstream.kind;
+        let listed = matches!(kind, Kind::SmartHost | Kind::Fixed);
+        if listed && upstream.hosts.is_empty() && self.is_good("hosts") {
+            self.refuse("hosts", "has no hosts: write hosts = [\"smtp.example.net:587\"]");
+        }
+        if !listed && !upstream.hosts.is_empty() {
+            self.refuse("hosts", &format!("hosts and kind = \"{word}\" exclude each other: the next hop is found by itself"));
+        }
+        if !listed && upstream.auth.is_some() {
+            self.refuse(
+                "auth",
+                &format!("a password goes to hosts that are named: [upstream.auth] needs kind = \"smart_host\", not \"{word}\""),
+            );
+        }
+        let tls = upstream.tls.map(UpstreamTls::from);
+        if kind != Kind::Mx && matches!(tls, Some(UpstreamTls::Dane | UpstreamTls::MtaSts | UpstreamTls::DaneOrMtaSts)) {
+            self.refuse("tls", "this TLS policy is published by recipient domains: it needs kind = \"mx\"");
+        }
+        if !listed && tls == Some(UpstreamTls::Implicit) {
+            self.refuse("tls", &format!("tls = \"implicit\" can't work with kind = \"{word}\": mail exchangers begin in clear"));
+        }
+        if !listed {
+            upstream.tls.get_or_insert(raw::UpstreamTls::Opportunistic);
+        }
+        if kind != Kind::Mx && !upstream.private_networks.is_empty() {
+            self.warn("private_networks", "private_networks is of use with kind = \"mx\" alone");
+        }
+        if upstream.preserve_source && !matches!(kind, Kind::OriginalDestination | Kind::Fixed) {
+            self.refuse("preserve_source", "preserve_source needs a host that sends its answers back through this machine: kind = \"original_destination\" or \"fixed\"");
+        }
+        if upstream.tell_client != raw::TellClient::Off && kind != Kind::Fixed {
+            self.refuse("tell_client", "tell_client is for a server of your own behind the proxy: kind = \"fixed\"");
+        }
+        if upstream.protocol == raw::Protocol::Lmtp && kind != Kind::Fixed {
+            self.refuse("protocol", "protocol = \"lmtp\" is for a mail store of your own: kind = \"fixed\"");
+        }
+        if !upstream.probe.0.is_zero() && !listed {
+            self.refuse("probe", &format!("probe needs hosts that are named, not kind = \"{word}\""));
         }
     }
 

@@ -19,12 +19,27 @@ pub struct Context {
     pub origin: Arc<Kept<Origin>>,
     /// Absent where the listener offers no TLS.
     pub server_tls: Option<Arc<ServerTls>>,
-    pub client_tls: Arc<ClientTls>,
+    /// How each upstream that sessions of this listener may go to is reached.
+    pub reaches: Vec<Reach>,
     pub resolver: Arc<Resolver>,
-    pub health: Arc<HostHealth>,
     pub desk: Arc<Desk>,
     pub counters: Arc<Counters>,
     pub roster: Arc<Roster>,
+}
+
+/// What it takes to reach an upstream.
+#[derive(Clone)]
+pub struct Reach {
+    /// The upstream's name.
+    pub upstream: String,
+    pub client_tls: Arc<ClientTls>,
+    pub health: Arc<HostHealth>,
+}
+
+impl Context {
+    pub(super) fn reach(&self, upstream: &str) -> Option<&Reach> {
+        self.reaches.iter().find(|reach| reach.upstream == upstream)
+    }
 }
 
 /// Process-wide counts.

@@ -8,9 +8,12 @@ mod desk;
 mod dial;
 mod health;
 mod leg;
+mod lookups;
+mod mx;
+mod next_hop;
 mod session;
 
 pub use accept::serve;
-pub use context::{Context, Counters, Phase, Roster};
+pub use context::{Context, Counters, Phase, Reach, Roster};
 pub use desk::Desk;
 pub use health::HostHealth;

@@ -16,12 +16,14 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::context::{Context, Phase, Place};
-use super::dial::{dial, facts_of, micros, tls_of};
+use super::context::{Context, Phase, Place, Reach};
+use super::dial::{Dialled, Verification, dial, facts_of, micros, tls_of};
 use super::leg::{AfterFlush, Leg, Stream};
+use super::next_hop;
 use crate::net::connect::ready_accepted;
-use crate::relay::options::{ClientTls, OnStoreFailure, UpstreamTls};
-use crate::relay::{Action, Connected, Failed, Machine, SessionFacts, Wire};
+use crate::relay::options::{ClientTls, Ehlo, OnStoreFailure};
+use crate::relay::{Action, Failed, Found, Machine, NextHop, NotFound, SessionFacts, Wire};
+use crate::route;
 use crate::store::{AppendError, Ticket};
 use crate::trace::{self, RecordId, Tls};
 
@@ -36,16 +38,19 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
 }
 
-type Dialling = Pin<Box<dyn Future<Output = Result<(Stream, Connected), Failed>> + Send>>;
-type Handshake = Pin<Box<dyn Future<Output = Result<(Stream, Tls), (String, Option<Tls>)>> + Send>>;
+type Finding = Pin<Box<dyn Future<Output = Result<Found, NotFound>> + Send>>;
+type Dialling = Pin<Box<dyn Future<Output = Result<Dialled, Failed>> + Send>>;
+type Handshake = Pin<Box<dyn Future<Output = Result<(Stream, Tls, Option<String>), (String, Option<Tls>)>> + Send>>;
 
 struct Session {
     context: Arc<Context>,
     machine: Machine,
     began: Instant,
     legs: Legs,
+    finding: Option<Finding>,
     dialling: Option<Dialling>,
-    dialled: usize,
+    dialled: Option<Box<NextHop>>,
+    verification: Option<Verification>,
     client_handshake: Option<Handshake>,
     upstream_handshake: Option<Handshake>,
     /// The record that the final reply waits for.
@@ -92,22 +97,32 @@ pub(super) async fn run(
     }
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let random = ulid::Ulid::generate().random();
+    let client_ip = peer.ip().to_canonical();
+    let door = route::Session { listener: &context.options.listener.name, client: client_ip };
+    let (upstream, rule) = context.options.destination(door, None);
     let facts = SessionFacts {
         id: RecordId::from_parts(at.as_millis() as u64, random),
         random,
         at: at.as_micros() as u64,
         origin: context.origin.clone(),
-        client_ip: peer.ip().to_canonical(),
+        client_ip,
         client_port: peer.port(),
+        via: None,
+        route_rule: rule.map(|rule| rule.name.clone()),
     };
-    let hosts = context.health.order();
+    let hosts = match context.options.listener.ehlo {
+        Ehlo::Upstream => next_hop::listed(&context, &upstream),
+        Ehlo::Static => Vec::new(),
+    };
     let implicit = context.options.listener.tls == ClientTls::Implicit && refusal.is_none();
     let mut session = Session {
-        machine: Machine::new(context.options.clone(), facts, hosts, None),
+        machine: Machine::new(context.options.clone(), facts, upstream, hosts),
         began: Instant::now(),
         legs: Legs { client: Leg::new(Some(Stream::Plain(stream))), upstream: Leg::new(None) },
+        finding: None,
         dialling: None,
-        dialled: 0,
+        dialled: None,
+        verification: None,
         client_handshake: None,
         upstream_handshake: None,
         held: None,
@@ -147,7 +162,7 @@ impl Session {
         (self.client_waits, self.upstream_waits) = (false, false);
         loop {
             self.follow_phase();
-            let mut moved = self.poll_dialling(cx) | self.poll_handshakes(cx) | self.poll_store(cx);
+            let mut moved = self.poll_finding(cx) | self.poll_dialling(cx) | self.poll_handshakes(cx) | self.poll_store(cx);
             moved |= self.read_upstream(cx);
             moved |= self.read_client(cx);
             moved |= self.act();
@@ -191,20 +206,33 @@ impl Session {
         }
     }
 
+    fn poll_finding(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        let Some(finding) = &mut self.finding else { return false };
+        let Poll::Ready(outcome) = finding.as_mut().poll(cx) else { return false };
+        self.finding = None;
+        let now = self.now();
+        match outcome {
+            Ok(found) => self.machine.hosts_found(now, found, &mut self.legs),
+            Err(not) => self.machine.hosts_not_found(now, not, &mut self.legs),
+        }
+        true
+    }
+
     fn poll_dialling(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let Some(dialling) = &mut self.dialling else { return false };
         let Poll::Ready(outcome) = dialling.as_mut().poll(cx) else { return false };
         self.dialling = None;
         let now = self.now();
         match outcome {
-            Ok((stream, connected)) => {
-                self.legs.upstream = Leg::new(Some(stream));
+            Ok(dialled) => {
+                self.legs.upstream = Leg::new(Some(dialled.stream));
                 self.upstream_waits = false;
-                self.machine.connected(now, connected, &mut self.legs);
+                self.verification = Some(dialled.verification);
+                self.machine.connected(now, dialled.connected, &mut self.legs);
             }
             Err(failed) => {
-                self.context.health.failed(self.dialled);
-                tracing::warn!(host = self.host_name(), error = %failed.error, "smart host not reached");
+                self.note_failure();
+                tracing::warn!(host = self.host_name(), error = %failed.error, "host not reached");
                 self.machine.connect_failed(now, failed, &mut self.legs);
             }
         }
@@ -212,7 +240,24 @@ impl Session {
     }
 
     fn host_name(&self) -> &str {
-        self.context.options.upstream.hosts.get(self.dialled).map_or("", |host| &host.host)
+        self.dialled.as_ref().map_or("", |hop| &hop.host)
+    }
+
+    /// The host of the upstream's list that is connected or being connected fared badly.
+    fn note_failure(&self) {
+        if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
+            reach.health.failed(place);
+        }
+    }
+
+    fn note_success(&self) {
+        if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
+            reach.health.succeeded(place);
+        }
+    }
+
+    fn reach(&self) -> Option<&Reach> {
+        self.context.reach(&self.machine.upstream().name)
     }
 
     fn poll_handshakes(&mut self, cx: &mut TaskContext<'_>) -> bool {
@@ -228,15 +273,15 @@ impl Session {
             moved = true;
             let now = self.now();
             match outcome {
-                Ok((stream, tls)) => {
+                Ok((stream, tls, how)) => {
                     self.leg(leg).stream = Some(stream);
                     (self.client_waits, self.upstream_waits) = (false, false);
-                    self.machine.tls_established(now, leg, tls, &mut self.legs);
+                    self.machine.tls_established(now, leg, tls, how, &mut self.legs);
                 }
                 Err((error, facts)) => {
                     if leg == trace::Leg::Upstream {
-                        self.context.health.failed(self.dialled);
-                        tracing::warn!(host = self.host_name(), error, "TLS with the smart host failed");
+                        self.note_failure();
+                        tracing::warn!(host = self.host_name(), error, "TLS with the host failed");
                     }
                     self.machine.tls_failed(now, leg, error, facts, &mut self.legs);
                 }
@@ -350,19 +395,22 @@ impl Session {
         while let Some(action) = self.machine.next_action() {
             moved = true;
             match action {
-                Action::Connect { host } => {
-                    self.legs.upstream.abort();
+                Action::FindHosts { upstream, domain } => {
+                    self.finding = Some(Box::pin(next_hop::find(self.context.clone(), upstream, domain, self.began)));
+                }
+                Action::Connect { hop } => {
                     self.upstream_handshake = None;
-                    self.dialled = host;
-                    let Some(smart_host) = self.context.options.upstream.hosts.get(host).cloned() else { continue };
-                    self.dialling = Some(Box::pin(dial(self.context.clone(), smart_host, self.began)));
+                    farewell(std::mem::replace(&mut self.legs.upstream, Leg::new(None)));
+                    let dialling = dial(self.context.clone(), self.machine.upstream().clone(), (*hop).clone(), self.began);
+                    self.dialled = Some(hop);
+                    self.dialling = Some(Box::pin(dialling));
                 }
                 Action::StartTls { leg } => self.leg(leg).after_flush = AfterFlush::StartTls,
                 Action::Append { record, then_reply } => {
                     if record.kind() == trace::RecordKind::Transaction {
                         self.context.counters.transactions_total.fetch_add(1, Ordering::Relaxed);
                         if then_reply {
-                            self.context.health.succeeded(self.dialled);
+                            self.note_success();
                         }
                     }
                     let outcome = self.context.desk.append(&record);
@@ -394,6 +442,7 @@ impl Session {
             }
         }
         if self.machine.finished() {
+            self.finding = None;
             self.dialling = None;
             self.upstream_handshake = None;
             self.held = None;
@@ -465,24 +514,15 @@ impl Session {
                 };
                 self.client_handshake = Some(Box::pin(async move {
                     match tls.accept(stream).await {
-                        Ok((stream, facts)) => Ok((Stream::Server(Box::new(stream)), tls_of(facts))),
+                        Ok((stream, facts)) => Ok((Stream::Server(Box::new(stream)), tls_of(facts), None)),
                         Err(error) => Err((error.to_string(), facts_of(&error))),
                     }
                 }));
             }
             trace::Leg::Upstream => {
-                let context = self.context.clone();
-                let Some(host) = context.options.upstream.hosts.get(self.dialled).cloned() else { return false };
-                let limit = context.options.limits.timeouts.tls_handshake;
-                self.upstream_handshake = Some(Box::pin(async move {
-                    let accept_unverified = host.tls == UpstreamTls::Opportunistic;
-                    let handshake = context.client_tls.handshake(stream, &host.host, accept_unverified);
-                    match tokio::time::timeout(limit, handshake).await {
-                        Ok(Ok((stream, facts))) => Ok((Stream::Client(Box::new(stream)), tls_of(facts))),
-                        Ok(Err(error)) => Err((error.to_string(), facts_of(&error))),
-                        Err(_) => Err((format!("no handshake within {} s", limit.as_secs()), None)),
-                    }
-                }));
+                let Some(verification) = self.verification.clone() else { return false };
+                let limit = self.context.options.limits.timeouts.tls_handshake;
+                self.upstream_handshake = Some(Box::pin(verification.handshake(stream, limit)));
             }
         }
         true
@@ -595,6 +635,20 @@ impl Session {
         let gone = |leg: &Leg| leg.stream.is_none() || (leg.after_flush == AfterFlush::Nothing && leg.failed);
         self.machine.finished() && gone(&self.legs.client) && gone(&self.legs.upstream) && self.client_handshake.is_none()
     }
+}
+
+/// Lets a connection that is no longer needed send its last words, for a while, without the session.
+fn farewell(mut leg: Leg) {
+    if leg.stream.is_none() || leg.after_flush != AfterFlush::Close {
+        return;
+    }
+    tokio::spawn(async move {
+        let goodbye = std::future::poll_fn(|cx| match leg.poll_flush(cx) {
+            Poll::Ready(Ok(())) => leg.stream.as_mut().map_or(Poll::Ready(Ok(())), |stream| stream.poll_shutdown(cx)),
+            other => other,
+        });
+        let _ = tokio::time::timeout(LINGER, goodbye).await;
+    });
 }
 
 impl Drop for Session {

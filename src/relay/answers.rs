@@ -1,7 +1,8 @@
 //! What the upstream says: each reply matched to what it answers, and relayed as it came.
 
+use super::action::{Action, Wire};
 use super::body::Sealed;
-use super::machine::{Action, Expect, Hold, Machine, MarkState, Mode, Wire};
+use super::machine::{Expect, Hold, Machine, MarkState, Mode};
 use super::recorder::{Verdict, reply_of, state_of};
 use crate::smtp::ReplyView;
 use crate::trace::{Actor, Auth, EndHow, Envelope, Flag, Leg, Reply, Stage, State};
@@ -44,7 +45,7 @@ impl Machine {
         let Some(pending) = self.pending.pop_front() else { return self.unasked(now, view, wire) };
         let (sent_at, code) = (pending.sent_at, view.code());
         match pending.expect {
-            Expect::Own(_) => {}
+            Expect::Own(..) => {}
             Expect::Banner => return self.banner(now, sent_at, view, wire),
             Expect::Negotiation => return self.negotiation_reply(now, view, surplus, wire),
             Expect::Ehlo if view.class() == 2 => {
@@ -63,9 +64,18 @@ impl Machine {
                 self.relay_reply(now, view, wire);
             }
             Expect::Auth => self.auth_reply(now, view, wire),
+            Expect::LateReset if code == 421 => return self.mail_lost_late(now, "answered RSET with 421", wire),
+            Expect::LateReset => self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end()),
+            Expect::LateMail => return self.mail_reply_late(now, sent_at, view, wire),
             Expect::Mail(envelope) => {
                 self.mail_reply(now, sent_at, envelope, view);
                 self.relay_reply(now, view, wire);
+            }
+            Expect::Rcpt(recipient) if self.refused_mail_late().is_some() => {
+                self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
+                if let Some(refused) = self.refused_mail_late() {
+                    self.refuse_like_mail(now, *recipient, &refused, wire);
+                }
             }
             Expect::Rcpt(recipient) => {
                 if view.class() == 2 {
@@ -74,6 +84,7 @@ impl Machine {
                 let place = self.recorder.recipient(*recipient);
                 self.recorder.rcpt_reply(now, sent_at, place, Actor::Upstream, reply_of(view));
                 self.relay_reply(now, view, wire);
+                self.after_recipient_late(now, wire);
             }
             Expect::Data => return self.data_reply(now, sent_at, view, wire),
             Expect::EndOfData => return self.final_reply(now, sent_at, view, wire),
@@ -237,6 +248,7 @@ impl Machine {
         self.note_message(now, false); // what came of it before it was refused
         self.mark = MarkState::None;
         self.chunk_refused = None;
+        self.transaction_over_late(verdict.stage == Stage::EndOfData);
         let then_end = (view.code() == 421).then_some(verdict.stage);
         match self.recorder.finish(now, verdict) {
             Some(record) => {
@@ -263,7 +275,7 @@ impl Machine {
             return self.upstream_says_goodbye(now, &view, stage, wire);
         }
         self.flush_own(now, wire);
-        if !self.upstream_open && self.gone.is_none() && !self.ended {
+        if !self.upstream_open && self.gone.is_none() && !self.ended && self.late.is_none() {
             return self.upstream_gone_idle(now, wire);
         }
         self.resume_upstream(now, wire);
@@ -281,7 +293,11 @@ impl Machine {
             // The upstream's word on the message came early: it gets no more of it, and the client hears it after its end-of-data.
             self.recorder.flag(Flag::EarlyReply);
             self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
-            return self.seal_body(now, Sealed::early(view), false, wire);
+            return self.seal_body(now, Sealed::early(view, self.peer()), false, wire);
+        }
+        if view.code() == 421 && self.dropped_quietly_late() {
+            self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
+            return self.drop_upstream();
         }
         if view.code() == 421 {
             self.relay_reply(now, view, wire);
@@ -302,12 +318,12 @@ impl Machine {
                 stage,
                 by: Actor::Upstream,
                 reply: Some(reply.clone()),
-                detail: Some("the smart host ended the session with 421".into()),
+                detail: Some(format!("the {} ended the session with 421", self.peer())),
                 upstream_queue_id: None,
             };
             self.finish_quietly(now, verdict);
         }
-        let detail = format!("the smart host ended the session: {} {}", reply.code, reply.lines.join(" "));
+        let detail = format!("the {} ended the session: {} {}", self.peer(), reply.code, reply.lines.join(" "));
         self.end_with(now, Actor::Upstream, stage, EndHow::Close, Some(detail), Some(reply), wire);
     }
 }

@@ -1,7 +1,8 @@
 //! The message on its way: DATA and BDAT octets streamed, looked at, never held beyond a few.
 
+use super::action::{Action, Wire};
 use super::digesting::Digesting;
-use super::machine::{Action, Expect, Hold, Machine, MarkState, Mode, Wire};
+use super::machine::{Expect, Hold, Machine, MarkState, Mode};
 use super::options::BareNewline;
 use super::recorder::{Verdict, reply_of, state_of};
 use super::replies::OwnReply;
@@ -48,13 +49,13 @@ impl Sealed {
     }
 
     /// The upstream's own word, which came before the message had ended.
-    pub(super) fn early(view: &ReplyView<'_>) -> Self {
+    pub(super) fn early(view: &ReplyView<'_>, peer: &str) -> Self {
         Self {
             reply: view.octets().to_vec(),
             kept: reply_of(view),
             state: state_of(view.code()),
             by: Actor::Upstream,
-            detail: "the smart host answered before the message had ended".to_owned(),
+            detail: format!("the {peer} answered before the message had ended"),
         }
     }
 }
@@ -306,7 +307,7 @@ impl Machine {
                 }
             }
             // Its final reply was given before its last octets came; they are only read.
-            None => self.gone = Some(sealed.detail),
+            None => self.upstream_has_gone(sealed.detail),
         }
         match self.mode {
             Mode::Body => self.mode = Mode::SwallowBody,
@@ -318,6 +319,13 @@ impl Machine {
         }
     }
 
+    /// Another connection is made for the next message where the upstream is chosen late; elsewhere the session is over.
+    fn upstream_has_gone(&mut self, why: String) {
+        if self.late.is_none() {
+            self.gone = Some(why);
+        }
+    }
+
     /// What was pipelined ahead of a sealed chunk has no other answer to wait for: one reply each, or the client loses count.
     fn answer_behind_seal(&mut self, now: u64, reply: &[u8], wire: &mut dyn Wire) {
         let mut unanswered = std::mem::take(&mut self.pending);
@@ -326,7 +334,7 @@ impl Machine {
         }
         for pending in unanswered {
             match pending.expect {
-                Expect::Own(own) => self.say(now, Leg::Client, &own.line(), wire),
+                Expect::Own(own, recipient) => self.say_own(now, &own, recipient, wire),
                 other => {
                     if let Expect::Rcpt(recipient) = other {
                         self.recorder.recipient(*recipient);
@@ -358,7 +366,8 @@ impl Machine {
         let then_end = (sealed.kept.code == 421).then_some(Stage::Body);
         self.note_message(now, false);
         self.recorder.line(now, Leg::Client, Flow::Out, sealed.reply.trim_ascii_end());
-        self.gone = Some(sealed.detail.clone());
+        self.upstream_has_gone(sealed.detail.clone());
+        self.transaction_over_late(false);
         let verdict = Verdict {
             state: sealed.state,
             stage: Stage::Body,

@@ -1,12 +1,12 @@
 //! What the client says: passed on as it came, or answered here where the proxy must.
 
-use super::machine::{Action, Expect, Machine, Mode, Wire};
+use super::action::{Action, Wire};
+use super::machine::{Expect, Machine, Mode};
 use super::options::ClientTls;
 use super::recorder::bounded;
 use super::replies::OwnReply;
-use crate::smtp::path::decode_xtext;
-use crate::smtp::{Command, LineError, PathCommand, Verb, auth};
-use crate::trace::{Actor, EndHow, Envelope, Flag, Flow, Leg, Recipient, Stage, State};
+use crate::smtp::{Command, LineError, Verb, auth};
+use crate::trace::{Actor, EndHow, Flag, Flow, Leg, Recipient, Stage};
 
 /// Responses of one AUTH exchange that are looked for in its final reply; of more, these and the last.
 const MOST_RESPONSES: usize = 8;
@@ -18,7 +18,7 @@ impl Machine {
     /// Whether the next command can be looked at: nothing is under way that it depends on.
     pub(super) fn ready_for_command(&self) -> bool {
         // While a final reply waits for its record, nothing may be answered before it.
-        if !self.greeted || self.negotiation.is_some() || self.held_terminator || self.hold.is_some() {
+        if !self.greeted || self.busy_late() || self.negotiation.is_some() || self.held_terminator || self.hold.is_some() {
             return false;
         }
         if self.pending.is_empty() {
@@ -34,8 +34,8 @@ impl Machine {
         if command.verb == Verb::Auth {
             self.auth_seen = true; // what comes in a command's place from here on may be a password
         }
-        if !self.upstream_open && self.gone.is_none() {
-            self.gone = Some("the smart host closed the connection".to_owned());
+        if !self.upstream_open && self.gone.is_none() && self.late.is_none() {
+            self.gone = Some(format!("the {} closed the connection", self.peer()));
         }
         if self.gone.is_some() {
             self.answer_while_gone(now, &command, text, wire);
@@ -49,12 +49,16 @@ impl Machine {
                 return self.refuse(now, &command, text, reply, wire);
             }
         }
-        let must_introduce = (self.client_tls && self.options.listener.tls != ClientTls::Implicit) || !self.upstream_is_ready();
+        let must_introduce =
+            (self.client_tls && self.options.listener.tls != ClientTls::Implicit) || self.late.is_some() || !self.upstream_is_ready();
         if !self.introduced
             && must_introduce
             && matches!(command.verb, Verb::Mail | Verb::Rcpt | Verb::Data | Verb::Bdat | Verb::Auth | Verb::Vrfy | Verb::Expn | Verb::Etrn)
         {
             return self.refuse(now, &command, text, own(503, (5, 5, 1), "send EHLO first", self), wire);
+        }
+        if self.late.is_some() {
+            return self.take_late(now, &command, line, text, behind, wire);
         }
         if self.upstream_tls_pending()
             && !matches!(command.verb, Verb::Ehlo | Verb::Helo | Verb::StartTls | Verb::Noop | Verb::Quit | Verb::Rset | Verb::Help)
@@ -94,15 +98,15 @@ impl Machine {
     /// TLS upstream is wanted and has not been settled by an EHLO yet.
     fn upstream_tls_pending(&self) -> bool {
         use super::options::UpstreamTls;
-        !self.upstream_tls && !self.clear_forced && !self.introduced && self.upstream_tls_policy() == UpstreamTls::Opportunistic
+        !self.upstream_tls && !self.clear_forced && !self.introduced && self.tls_policy == UpstreamTls::Opportunistic
     }
 
-    fn count(&mut self) {
+    pub(super) fn count(&mut self) {
         self.recorder.commands = self.recorder.commands.saturating_add(1);
     }
 
     /// Forwards a command as it came.
-    fn pass(&mut self, now: u64, line: &[u8], expect: Expect, wire: &mut dyn Wire) {
+    pub(super) fn pass(&mut self, now: u64, line: &[u8], expect: Expect, wire: &mut dyn Wire) {
         let text = line.trim_ascii_end();
         self.pass_shown(now, line, text, expect, wire);
     }
@@ -139,10 +143,36 @@ impl Machine {
 
     /// Answers a command in the upstream's stead, in its turn.
     pub(super) fn refuse(&mut self, now: u64, command: &Command<'_>, text: &[u8], reply: OwnReply, wire: &mut dyn Wire) -> bool {
+        self.refuse_for(now, command, text, reply, None, wire)
+    }
+
+    /// Refuses a recipient likewise.
+    pub(super) fn refuse_recipient(
+        &mut self,
+        now: u64,
+        command: &Command<'_>,
+        text: &[u8],
+        recipient: Recipient,
+        reply: OwnReply,
+        wire: &mut dyn Wire,
+    ) -> bool {
+        let recipient = super::recorder::refused(recipient, Stage::RcptTo, Actor::Proxy, reply.record());
+        self.refuse_for(now, command, text, reply, Some(Box::new(recipient)), wire)
+    }
+
+    fn refuse_for(
+        &mut self,
+        now: u64,
+        command: &Command<'_>,
+        text: &[u8],
+        reply: OwnReply,
+        recipient: Option<Box<Recipient>>,
+        wire: &mut dyn Wire,
+    ) -> bool {
         self.count();
         let shown = self.shown(command, text);
         self.recorder.line(now, Leg::Client, Flow::In, &shown);
-        self.answer_in_turn(now, reply, wire);
+        self.answer_in_turn_for(now, reply, recipient, wire);
         self.own_refusals += 1;
         let limit = self.options.limits.client_errors;
         if limit > 0 && self.own_refusals >= limit {
@@ -164,20 +194,32 @@ impl Machine {
     }
 
     pub(super) fn answer_in_turn(&mut self, now: u64, reply: OwnReply, wire: &mut dyn Wire) {
+        self.answer_in_turn_for(now, reply, None, wire);
+    }
+
+    /// The same to a recipient, who becomes part of the record in turn.
+    pub(super) fn answer_in_turn_for(&mut self, now: u64, reply: OwnReply, recipient: Option<Box<Recipient>>, wire: &mut dyn Wire) {
         if self.pending.is_empty() {
-            self.say(now, Leg::Client, &reply.line(), wire);
+            self.say_own(now, &reply, recipient, wire);
         } else {
-            self.expect(now, Expect::Own(Box::new(reply)));
+            self.expect(now, Expect::Own(Box::new(reply), recipient));
         }
+    }
+
+    pub(super) fn say_own(&mut self, now: u64, reply: &OwnReply, recipient: Option<Box<Recipient>>, wire: &mut dyn Wire) {
+        if let Some(recipient) = recipient {
+            self.recorder.recipient(*recipient);
+        }
+        self.say(now, Leg::Client, &reply.line(), wire);
     }
 
     /// Sends the proxy's own replies whose turn has come.
     pub(super) fn flush_own(&mut self, now: u64, wire: &mut dyn Wire) {
         while self.hold.is_none()
-            && let Some(Expect::Own(_)) = self.pending.front().map(|it| &it.expect)
+            && let Some(Expect::Own(..)) = self.pending.front().map(|it| &it.expect)
         {
-            if let Some(Expect::Own(reply)) = self.pending.pop_front().map(|it| it.expect) {
-                self.say(now, Leg::Client, &reply.line(), wire);
+            if let Some(Expect::Own(reply, recipient)) = self.pending.pop_front().map(|it| it.expect) {
+                self.say_own(now, &reply, recipient, wire);
             }
         }
     }
@@ -240,15 +282,18 @@ impl Machine {
     }
 
     pub(super) fn offers_starttls(&self) -> bool {
+        if self.late.is_some() {
+            return self.offers_starttls_late();
+        }
         !self.client_tls
             && match self.options.listener.tls {
                 ClientTls::Offered | ClientTls::Required => true,
                 ClientTls::Mirror => self.extensions.starttls || self.upstream_tls,
-                ClientTls::Off | ClientTls::Implicit => false,
+                ClientTls::Off | ClientTls::Implicit | ClientTls::Passthrough => false,
             }
     }
 
-    fn take_starttls(&mut self, now: u64, command: &Command<'_>, text: &[u8], behind: bool, wire: &mut dyn Wire) -> bool {
+    pub(super) fn take_starttls(&mut self, now: u64, command: &Command<'_>, text: &[u8], behind: bool, wire: &mut dyn Wire) -> bool {
         if !self.pending.is_empty() {
             return false;
         }
@@ -352,75 +397,7 @@ impl Machine {
         }
     }
 
-    fn take_mail(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
-        // What can't be read is the upstream's to judge; it leaves a record like any other.
-        let path = PathCommand::parse(command.argument, b"FROM:")
-            .unwrap_or_else(|| PathCommand { address: command.argument, parameters: Vec::new() });
-        let declared = path.value("SIZE").and_then(|value| std::str::from_utf8(value).ok()?.parse::<u64>().ok());
-        let limit = self.options.limits.message_size;
-        let envelope = Envelope {
-            reverse_path: bounded(path.address, 1_024),
-            params: path.parameters.iter().take(32).map(|it| bounded(it, 512)).collect(),
-            size_declared: declared,
-            envid: path.value("ENVID").map(|value| bounded(&decode_xtext(value), 256)),
-            reply: None,
-            recipients: Vec::new(),
-            recipients_cut: 0,
-        };
-        let text = line.trim_ascii_end();
-        let own = if self.defers() && self.store_failed {
-            Some(OwnReply::new(451, (4, 3, 0), "mail is deferred because the trace store has failed", self.recorder.trace_id()))
-        } else if limit > 0 && declared.is_some_and(|size| size > limit) {
-            Some(OwnReply::new(
-                552,
-                (5, 3, 4),
-                format!("message is larger than this proxy's limit of {limit} octets"),
-                self.recorder.trace_id(),
-            ))
-        } else if path.has("SMTPUTF8") && !self.offered_smtputf8 {
-            Some(OwnReply::new(550, (5, 6, 7), "the smart host doesn't take internationalized mail (SMTPUTF8)", self.recorder.trace_id()))
-        } else if path.has("REQUIRETLS") && !self.offered_requiretls {
-            let words = "REQUIRETLS needs TLS to this proxy and verified TLS to the smart host";
-            Some(OwnReply::new(550, (5, 7, 30), words, self.recorder.trace_id()))
-        } else {
-            None
-        };
-        if let Some(own) = own {
-            self.record_refused_mail(now, envelope, &own);
-            return self.refuse(now, command, text, own, wire);
-        }
-        self.pass(now, line, Expect::Mail(Some(Box::new(envelope))), wire);
-        true
-    }
-
-    fn take_rcpt(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
-        let path = PathCommand::parse(command.argument, b"TO:")
-            .unwrap_or_else(|| PathCommand { address: command.argument, parameters: Vec::new() });
-        let recipient = Recipient {
-            address: bounded(path.address, 1_024),
-            params: path.parameters.iter().take(32).map(|it| bounded(it, 512)).collect(),
-            orcpt: path.value("ORCPT").map(|value| bounded(&decode_xtext(value), 512)),
-            reply: None,
-            stage: Stage::RcptTo,
-            by: Actor::Upstream,
-            state: State::Aborted,
-            cause: None,
-            rule: None,
-        };
-        let behind_mail = self.pending.iter().rposition(|it| matches!(it.expect, Expect::Mail(_)));
-        let before = if behind_mail.is_some() { 0 } else { self.recorder.recipients() };
-        let under_way = self.pending.iter().skip(behind_mail.unwrap_or(0)).filter(|it| matches!(it.expect, Expect::Rcpt(_))).count();
-        if before + under_way >= self.options.limits.recipients {
-            let reply = OwnReply::new(452, (4, 5, 3), "too many recipients in one transaction", self.recorder.trace_id());
-            let place = self.recorder.recipient(recipient);
-            self.recorder.rcpt_reply(now, now, place, Actor::Proxy, reply.record());
-            return self.refuse(now, command, line.trim_ascii_end(), reply, wire);
-        }
-        self.pass(now, line, Expect::Rcpt(Box::new(recipient)), wire);
-        true
-    }
-
-    fn take_bdat(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
+    pub(super) fn take_bdat(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
         let text = line.trim_ascii_end();
         let trace = self.recorder.trace_id();
         let Some((size, last)) = command.chunk() else {

@@ -1,7 +1,8 @@
 //! How it all ends: a peer gone, a time-out, a shutdown, and what is said and recorded of each.
 
+use super::action::{Action, Wire};
 use super::body::Sealed;
-use super::machine::{Action, Expect, Machine, MarkState, Mode, Wire};
+use super::machine::{Expect, Machine, MarkState, Mode};
 use super::recorder::{Verdict, state_of};
 use super::replies::OwnReply;
 use crate::smtp::{Command, Verb};
@@ -22,18 +23,18 @@ impl Machine {
         if let Some(negotiation) = &self.negotiation {
             return negotiation.stage();
         }
-        let asked = self.pending.iter().find(|it| !matches!(it.expect, Expect::Own(_))).map(|it| &it.expect);
+        let asked = self.pending.iter().find(|it| !matches!(it.expect, Expect::Own(..))).map(|it| &it.expect);
         match asked {
             Some(Expect::Banner) => Stage::Banner,
             Some(Expect::Negotiation | Expect::Ehlo | Expect::Helo) => Stage::Ehlo,
             Some(Expect::Auth) => Stage::Auth,
-            Some(Expect::Mail(_)) => Stage::MailFrom,
+            Some(Expect::Mail(_) | Expect::LateMail | Expect::LateReset) => Stage::MailFrom,
             Some(Expect::Rcpt(_)) => Stage::RcptTo,
             Some(Expect::Data) => Stage::Data,
             Some(Expect::Bdat { last: false }) => Stage::Body,
             Some(Expect::EndOfData | Expect::Bdat { last: true }) => Stage::EndOfData,
             Some(Expect::Quit) => Stage::Quit,
-            Some(Expect::Rset | Expect::Other { .. } | Expect::Own(_)) | None if !self.greeted => Stage::Connect,
+            Some(Expect::Rset | Expect::Other { .. } | Expect::Own(..)) | None if !self.greeted => Stage::Connect,
             _ if self.body.is_some() => Stage::Body, // between two chunks
             _ if self.recorder.recipients() > 0 => Stage::RcptTo,
             _ if self.recorder.in_transaction() => Stage::MailFrom,
@@ -52,7 +53,12 @@ impl Machine {
             return;
         }
         let waits = !self.client_unread.is_empty() && self.awaits_mark();
-        let asked = !self.pending.is_empty() || self.hold.is_some() || self.held_terminator || self.negotiation.is_some() || waits;
+        let asked = !self.pending.is_empty()
+            || self.hold.is_some()
+            || self.held_terminator
+            || self.negotiation.is_some()
+            || self.busy_late()
+            || waits;
         if !reset && asked && self.mode == Mode::Command && self.greeted {
             // Half-closed: what it asked for is still answered.
             self.recorder.flag(Flag::ClientHalfClosed);
@@ -82,6 +88,7 @@ impl Machine {
             && self.pending.is_empty()
             && self.hold.is_none()
             && self.negotiation.is_none()
+            && !self.busy_late()
             && !self.held_terminator
             && (self.client_unread.is_empty() || !self.awaits_mark());
         if over && !self.ended && self.mode != Mode::Handshake {
@@ -126,16 +133,17 @@ impl Machine {
             self.recorder.line(now, Leg::Upstream, Flow::In, shown);
         }
         self.recorder.line(now, Leg::Upstream, Flow::In, if reset { b"(connection reset)" } else { b"(closed)" });
-        let words = if reset { "the connection to the smart host was reset" } else { "the smart host closed the connection" };
+        let peer = self.peer();
+        let words = if reset { format!("the connection to the {peer} was reset") } else { format!("the {peer} closed the connection") };
         let (by, how) = if reset { (Actor::Network, EndHow::Reset) } else { (Actor::Upstream, EndHow::Close) };
-        self.upstream_lost(now, words, by, how, wire);
+        self.upstream_lost(now, &words, by, how, wire);
     }
 
     /// The upstream broke the protocol; its leg ends, and the client hears why.
     pub(super) fn upstream_broke(&mut self, now: u64, words: &str, flag: Flag, wire: &mut dyn Wire) {
         self.recorder.flag(flag);
         self.recorder.line(now, Leg::Upstream, Flow::In, format!("({words})").as_bytes());
-        self.upstream_lost(now, &format!("the smart host broke the protocol: {words}"), Actor::Upstream, EndHow::Protocol, wire);
+        self.upstream_lost(now, &format!("the {} broke the protocol: {words}", self.peer()), Actor::Upstream, EndHow::Protocol, wire);
     }
 
     pub(super) fn upstream_lost(&mut self, now: u64, words: &str, by: Actor, how: EndHow, wire: &mut dyn Wire) {
@@ -144,13 +152,19 @@ impl Machine {
         if self.hold.is_some() {
             return; // the final reply came; the loss is dealt with after it
         }
-        if !self.greeted {
+        if self.is_opening() {
             self.pending.clear();
-            let left = super::opening::LeftHost { stage: Stage::Banner, by, error: words.to_owned(), how, banner: None };
+            let left = super::opening::LeftHost { stage: Stage::Banner, by, error: words.to_owned(), how, banner: None, refusal: None };
             return self.leave_host(now, left, wire);
         }
         if self.negotiation.is_some() {
             return self.fail_negotiation(now, stage, by, words, wire);
+        }
+        if self.mail_is_unanswered_late() {
+            return self.mail_lost_late(now, words, wire);
+        }
+        if self.dropped_quietly_late() {
+            return;
         }
         if self.awaits_final_reply() {
             let reply = OwnReply::new(
@@ -175,7 +189,7 @@ impl Machine {
             // The client wanted to go anyway.
             self.pending.clear();
             self.abandon(now, "the client sent QUIT");
-            let bye = OwnReply::new(221, (2, 0, 0), "closing; the smart host had gone", self.recorder.trace_id());
+            let bye = OwnReply::new(221, (2, 0, 0), format!("closing; the {} had gone", self.peer()), self.recorder.trace_id());
             return self.end_saying(now, Actor::Client, Stage::Quit, EndHow::Quit, words, bye, wire);
         }
         let told = match how {
@@ -195,20 +209,20 @@ impl Machine {
             Some(Expect::Ehlo | Expect::Negotiation) => "answer EHLO, STARTTLS or AUTH",
             Some(Expect::Helo) => "answer HELO",
             Some(Expect::Auth) => "answer AUTH",
-            Some(Expect::Mail(_)) => "answer MAIL FROM",
+            Some(Expect::Mail(_) | Expect::LateMail | Expect::LateReset) => "answer MAIL FROM",
             Some(Expect::Rcpt(_)) => "answer RCPT TO",
             Some(Expect::Data) => "answer DATA",
             Some(Expect::Bdat { .. }) => "answer BDAT",
             Some(Expect::EndOfData) => "answer end-of-data",
-            Some(Expect::Rset | Expect::Quit | Expect::Other { .. } | Expect::Own(_)) | None => "answer",
+            Some(Expect::Rset | Expect::Quit | Expect::Other { .. } | Expect::Own(..)) | None => "answer",
         }
     }
 
     /// The upstream went away after a final reply, with nothing under way.
     pub(super) fn upstream_gone_idle(&mut self, now: u64, wire: &mut dyn Wire) {
-        let words = "the smart host closed the connection";
-        let reply = OwnReply::new(421, (4, 4, 2), words, self.recorder.trace_id());
-        self.end_saying(now, Actor::Upstream, self.stage(), EndHow::Close, words, reply, wire);
+        let words = format!("the {} closed the connection", self.peer());
+        let reply = OwnReply::new(421, (4, 4, 2), &words, self.recorder.trace_id());
+        self.end_saying(now, Actor::Upstream, self.stage(), EndHow::Close, &words, reply, wire);
     }
 
     /// Drops the upstream's connection without another octet.
@@ -234,7 +248,7 @@ impl Machine {
         let reply = OwnReply::new(
             421,
             (4, 3, 0),
-            format!("the session with the smart host has ended ({why}); connect again"),
+            format!("the session with the {} has ended ({why}); connect again", self.peer()),
             self.recorder.trace_id(),
         );
         self.end_saying(now, Actor::Proxy, self.stage(), EndHow::Close, &why, reply, wire);
@@ -280,6 +294,7 @@ impl Machine {
         self.note_message(now, false);
         self.mark = MarkState::None;
         self.chunk_refused = None;
+        self.transaction_over_late(false);
         if let Some(record) = self.recorder.finish(now, verdict) {
             self.actions.push_back(Action::Append { record: Box::new(record), then_reply: false });
         }
@@ -299,7 +314,7 @@ impl Machine {
             match pending.expect {
                 Expect::Mail(Some(_)) if self.recorder.in_transaction() => return self.pending.push_front(pending),
                 Expect::Mail(Some(envelope)) => self.recorder.begin(pending.sent_at, *envelope),
-                Expect::Rcpt(recipient) => {
+                Expect::Rcpt(recipient) | Expect::Own(_, Some(recipient)) => {
                     self.recorder.recipient(*recipient);
                 }
                 _ => {}
@@ -427,8 +442,12 @@ impl Machine {
     /// The process shuts down: between transactions the session ends with 421, a transaction under way may finish.
     pub fn drain(&mut self, now: u64, wire: &mut dyn Wire) {
         self.draining = true;
-        let idle =
-            self.greeted && !self.recorder.in_transaction() && self.pending.is_empty() && self.hold.is_none() && self.negotiation.is_none();
+        let idle = self.greeted
+            && !self.recorder.in_transaction()
+            && self.pending.is_empty()
+            && self.hold.is_none()
+            && self.negotiation.is_none()
+            && !self.busy_late();
         if idle && !self.ended && matches!(self.mode, Mode::Command | Mode::SkipLine) {
             self.end_draining(now, wire);
         }
@@ -445,7 +464,7 @@ impl Machine {
             let reply = OwnReply::new(
                 451,
                 (4, 3, 2),
-                "shutting down before the smart host answered: the message may or may not have been delivered",
+                format!("shutting down before the {} answered: the message may or may not have been delivered", self.peer()),
                 self.recorder.trace_id(),
             );
             self.finish_unanswered(

@@ -3,59 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::action::{Action, NextHop, Wire};
 use super::body::Body;
+use super::late::Late;
 use super::negotiation::Negotiation;
-use super::options::{OnStoreFailure, SessionOptions};
+use super::options::{Ehlo, OnStoreFailure, SessionOptions, UpstreamOptions, UpstreamTls};
 use super::recorder::{Recorder, SessionFacts};
 use crate::smtp::{Extensions, ReplyScanner, auth::Exchange, next_line};
-use crate::trace::{Actor, Dns, Envelope, Flag, Leg, MarkView, Recipient, Record, RecordId, Stage, Tls, Tried};
-
-/// Where octets go. The implementer gathers what one input causes and sends it in one write.
-pub trait Wire {
-    fn send(&mut self, leg: Leg, octets: &[u8]);
-}
-
-/// What the world around the machine is asked to do. Taken with [`Machine::next_action`] after every input.
-#[derive(Debug)]
-pub enum Action {
-    /// Connect to the smart host at this place of the upstream's list; answer with [`Machine::connected`] or [`Machine::connect_failed`].
-    /// An upstream connection that is still open is dropped first.
-    Connect { host: usize },
-    /// Send what is gathered for the leg, then shake hands; answer with [`Machine::tls_established`] or [`Machine::tls_failed`].
-    StartTls { leg: Leg },
-    /// Append to the journal. With `then_reply`, answer with [`Machine::stored`] once it is durable (or failed).
-    Append { record: Box<Record>, then_reply: bool },
-    /// Append [`Machine::mark`] without haste; answer with [`Machine::mark_stored`] once it is durable (or failed).
-    AppendMark,
-    /// Send what is gathered for the leg, then close it in an orderly way.
-    Close { leg: Leg },
-    /// Close at once; octets not yet sent are dropped. The peer must not take the message for complete.
-    Abort { leg: Leg },
-}
-
-/// A connection to a smart host.
-#[derive(Debug, Clone)]
-pub struct Connected {
-    pub ip: std::net::IpAddr,
-    pub port: u16,
-    pub dns: Option<Dns>,
-    pub dns_us: Option<u64>,
-    pub connect_us: u64,
-    /// With implicit TLS: what was agreed, and how long it took.
-    pub tls: Option<(Tls, u64)>,
-    /// Addresses of this host that failed before.
-    pub tried: Vec<Tried>,
-}
-
-/// No connection to a smart host.
-#[derive(Debug, Clone)]
-pub struct Failed {
-    pub stage: Stage,
-    pub by: Actor,
-    /// For the admin: "connection refused by 192.0.2.1:25".
-    pub error: String,
-    pub tried: Vec<Tried>,
-}
+use crate::trace::{Envelope, Flag, Leg, MarkView, Recipient, RecordId, Stage};
 
 /// What the client's next octets are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +47,9 @@ pub(super) enum Expect {
     Ehlo,
     Helo,
     Auth,
+    /// RSET and MAIL FROM of the proxy's own, before the recipient that chose the upstream.
+    LateReset,
+    LateMail,
     /// Without the envelope if the transaction was begun before this reply.
     Mail(Option<Box<Envelope>>),
     Rcpt(Box<Recipient>),
@@ -106,8 +64,8 @@ pub(super) enum Expect {
     Other {
         secret: Option<Box<[u8]>>,
     },
-    /// Not the upstream's: a reply of the proxy's own that waits for its turn.
-    Own(Box<super::OwnReply>),
+    /// Not the upstream's: a reply of the proxy's own that waits for its turn, and the recipient that it refuses.
+    Own(Box<super::OwnReply>, Option<Box<Recipient>>),
 }
 
 #[derive(Debug)]
@@ -141,9 +99,16 @@ pub struct Machine {
     pub(super) actions: VecDeque<Action>,
     pub(super) mode: Mode,
     pub(super) pending: VecDeque<Pending>,
+    /// Where the session, or the message under way, goes.
+    pub(super) upstream: Arc<UpstreamOptions>,
     /// Hosts left to try, best first.
-    pub(super) hosts: VecDeque<usize>,
-    pub(super) host: usize,
+    pub(super) hosts: VecDeque<NextHop>,
+    /// The host that is connected, or being connected.
+    pub(super) hop: Option<NextHop>,
+    /// TLS as it must be with that host.
+    pub(super) tls_policy: UpstreamTls,
+    /// With a static EHLO: what is known before there is an upstream.
+    pub(super) late: Option<Box<Late>>,
 
     pub(super) client_unread: Vec<u8>,
     pub(super) client_gone: bool,
@@ -207,27 +172,27 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// `hosts`: places in the upstream's host list, in the order to try. `client_tls`: agreed before the first octet (implicit TLS).
-    pub fn new(options: Arc<SessionOptions>, facts: SessionFacts, hosts: Vec<usize>, client_tls: Option<Tls>) -> Self {
+    /// `upstream`: where the session goes as far as is known at its door, with its hosts in the order to try (none with a static EHLO).
+    pub fn new(options: Arc<SessionOptions>, facts: SessionFacts, upstream: Arc<UpstreamOptions>, hosts: Vec<NextHop>) -> Self {
         let listener = &options.listener;
-        let mut recorder =
-            Recorder::new(facts, listener.name.clone(), listener.direction, options.upstream.name.clone(), options.limits.clone());
-        let tls = client_tls.is_some();
-        if let Some(agreed) = client_tls {
-            recorder.set_tls(Leg::Client, agreed);
-        }
+        let mut recorder = Recorder::new(facts, listener.name.clone(), listener.direction, options.limits.clone());
+        let late = (listener.ehlo == Ehlo::Static).then(Box::default);
+        recorder.goes_to(&upstream, None);
         Self {
             recorder,
             actions: VecDeque::new(),
             mode: Mode::Command,
             pending: VecDeque::new(),
+            upstream,
             hosts: hosts.into(),
-            host: 0,
+            hop: None,
+            tls_policy: UpstreamTls::Off,
+            late,
             client_unread: Vec::new(),
             client_gone: false,
             client_reset: false,
             client_half_closed: false,
-            client_tls: tls,
+            client_tls: false,
             client_last: 0,
             greeted: false,
             introduced: false,
@@ -270,9 +235,9 @@ impl Machine {
         }
     }
 
-    /// Begins: the upstream is connected before the client is greeted.
+    /// Begins: the upstream is connected before the client is greeted, unless EHLO is static.
     pub fn start(&mut self, now: u64, wire: &mut dyn Wire) {
-        self.try_next_host(now, None, wire);
+        if self.late.is_some() { self.greet_late(now, wire) } else { self.try_next_host(now, None, wire) }
     }
 
     /// Begins with the client's TLS handshake (implicit TLS); the upstream is connected after it.
@@ -333,6 +298,11 @@ impl Machine {
         self.mark == MarkState::Pending && (self.held_terminator || self.mark_since > 0)
     }
 
+    /// Where the session, or the message under way, goes.
+    pub fn upstream(&self) -> &Arc<UpstreamOptions> {
+        &self.upstream
+    }
+
     pub fn ended_by_quit(&self) -> bool {
         self.quit
     }
@@ -357,7 +327,8 @@ impl Machine {
             self.client_unread.extend_from_slice(octets);
             self.resume_client(now, wire);
         }
-        let early = !self.client_unread.is_empty() && self.mode == Mode::Command && !self.offered_pipelining && self.greeted;
+        let early =
+            !self.client_unread.is_empty() && self.mode == Mode::Command && !self.offered_pipelining && self.greeted && self.late.is_none();
         if early && !self.pending.is_empty() && !self.pending.iter().any(|it| super::commands::ends_group(&it.expect)) {
             self.recorder.flag(Flag::PipeliningWithoutOffer);
         }

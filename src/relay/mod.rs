@@ -1,23 +1,29 @@
 //! The relay engine: every protocol decision, as a conversation on paper. No socket, no clock, no log.
 //!
 //! Octets, times and what became of actions come in; octets for either leg ([`Wire`]) and [`Action`]s come out.
-//! Reading order: [`machine`] (the inputs), `opening` (to the greeting), `negotiation` (EHLO, STARTTLS and AUTH upstream), `commands`
-//! (what the client says), `answers` (what the upstream says), `body` (DATA and BDAT), `ending` (how it all ends), `timing` (what is
+//! Reading order: [`action`] (what is asked of the world), [`machine`] (the inputs), `opening` (to the greeting), `static_ehlo`
+//! and `late` (where the recipient chooses the upstream), `negotiation` (EHLO, STARTTLS and AUTH upstream), `commands`
+//! (what the client says), `envelope` (MAIL FROM and RCPT TO), `answers` (what the upstream says), `body` (DATA and BDAT), `ending` (how it all ends), `timing` (what is
 //! overdue).
 
+pub mod action;
 mod answers;
 mod body;
 mod commands;
 mod digesting;
 mod ending;
+mod envelope;
+mod late;
 pub mod machine;
 mod negotiation;
 mod opening;
 pub mod options;
 pub mod recorder;
 mod replies;
+mod static_ehlo;
 mod timing;
 
-pub use machine::{Action, Connected, Failed, Machine, Wire};
+pub use action::{Action, Connected, Failed, Found, NextHop, NotFound, Refusal, Wire};
+pub use machine::Machine;
 pub use recorder::SessionFacts;
 pub use replies::OwnReply;

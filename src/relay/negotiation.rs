@@ -1,6 +1,8 @@
 //! EHLO on the upstream leg with what the proxy has to settle there first: TLS, then its own login. All under the client's own name.
 
-use super::machine::{Action, Expect, Machine, Mode, Wire};
+use super::action::{Action, Refusal, Wire};
+use super::machine::{Expect, Machine, Mode};
+use super::opening::LeftHost;
 use super::options::{AuthMechanism, UpstreamAuth, UpstreamTls};
 use super::recorder::{bounded, reply_of};
 use super::replies::OwnReply;
@@ -15,7 +17,6 @@ pub(super) struct Negotiation {
     line: Vec<u8>,
     helo: bool,
     step: Step,
-    began: u64,
     /// The upstream's last reply to EHLO.
     ehlo_reply: Vec<u8>,
 }
@@ -23,10 +24,15 @@ pub(super) struct Negotiation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Ehlo,
+    /// Late only: EHLO wasn't understood.
+    Helo,
     StartTls,
     Handshake,
     Reconnect,
-    Auth { mechanism: AuthMechanism, responses: u8 },
+    Auth {
+        mechanism: AuthMechanism,
+        responses: u8,
+    },
 }
 
 impl Negotiation {
@@ -36,7 +42,7 @@ impl Negotiation {
 
     pub(super) fn stage(&self) -> Stage {
         match self.step {
-            Step::Ehlo => Stage::Ehlo,
+            Step::Ehlo | Step::Helo => Stage::Ehlo,
             Step::StartTls | Step::Handshake | Step::Reconnect => Stage::StartTls,
             Step::Auth { .. } => Stage::Auth,
         }
@@ -45,27 +51,45 @@ impl Negotiation {
 
 impl Machine {
     fn tls_is_wanted(&self) -> bool {
-        !self.upstream_tls && !self.clear_forced && matches!(self.upstream_tls_policy(), UpstreamTls::Opportunistic | UpstreamTls::Required)
+        !self.upstream_tls && !self.clear_forced && !matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Implicit)
     }
 
     /// Whether mail may go up as things stand: the upstream leg has the TLS and the login that it needs.
     pub(super) fn upstream_is_ready(&self) -> bool {
-        let tls = self.upstream_tls || !matches!(self.upstream_tls_policy(), UpstreamTls::Required | UpstreamTls::Implicit);
-        tls && (self.options.upstream.auth.is_none() || self.logged_in)
+        let tls = self.upstream_tls || matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Opportunistic);
+        tls && (self.upstream.auth.is_none() || self.logged_in)
     }
 
     /// The client said EHLO or HELO.
     pub(super) fn greet(&mut self, now: u64, line: &[u8], helo: bool, wire: &mut dyn Wire) {
         self.recorder.line(now, Leg::Client, Flow::In, line.trim_ascii_end());
-        let logs_in = self.options.upstream.auth.is_some() && !self.logged_in;
+        let logs_in = self.upstream.auth.is_some() && !self.logged_in;
         if self.tls_is_wanted() || logs_in {
-            let negotiation = Negotiation { line: line.to_vec(), helo, step: Step::Ehlo, began: now, ehlo_reply: Vec::new() };
+            let negotiation = Negotiation { line: line.to_vec(), helo, step: Step::Ehlo, ehlo_reply: Vec::new() };
             self.negotiation = Some(Box::new(negotiation));
             self.negotiate_from_start(now, wire);
         } else {
             self.say(now, Leg::Upstream, line, wire);
             self.expect(now, if helo { Expect::Helo } else { Expect::Ehlo });
         }
+    }
+
+    /// The proxy begins the dialogue with an upstream, under the client's own name.
+    pub(super) fn negotiate_late(&mut self, now: u64, wire: &mut dyn Wire) {
+        let name = self.recorder.client.helo.clone().unwrap_or_else(|| self.options.host_name.clone());
+        let negotiation =
+            Negotiation { line: format!("EHLO {name}\r\n").into_bytes(), helo: false, step: Step::Ehlo, ehlo_reply: Vec::new() };
+        self.negotiation = Some(Box::new(negotiation));
+        self.negotiate_from_start(now, wire);
+    }
+
+    fn say_helo(&mut self, now: u64, wire: &mut dyn Wire) {
+        self.step(Step::Helo);
+        let Some(negotiation) = &self.negotiation else { return };
+        let line = [b"HELO ", negotiation.line.get(5..).unwrap_or_default()].concat();
+        self.extensions = Extensions::default();
+        self.say(now, Leg::Upstream, &line, wire);
+        self.expect(now, Expect::Negotiation);
     }
 
     /// Sends the client's name as EHLO.
@@ -85,7 +109,7 @@ impl Machine {
             self.recorder.line(now, Leg::Upstream, Flow::In, view.octets().trim_ascii_end());
         }
         match step {
-            Step::Ehlo | Step::StartTls if view.code() == 421 => {
+            Step::Ehlo | Step::Helo | Step::StartTls if view.code() == 421 && self.late.is_none() => {
                 self.say(now, Leg::Client, view.octets(), wire);
                 self.upstream_says_goodbye(now, view, self.stage(), wire);
             }
@@ -105,8 +129,9 @@ impl Machine {
                     self.without_tls(now, "doesn't offer STARTTLS", None, wire);
                 }
             }
-            Step::Ehlo if self.upstream_is_ready() && self.options.upstream.auth.is_none() => self.ehlo_refused(now, view, wire),
-            Step::Ehlo => {
+            Step::Helo if view.class() == 2 => self.finish_negotiation(now, wire),
+            Step::Ehlo if self.upstream_is_ready() && self.upstream.auth.is_none() => self.ehlo_refused(now, view, wire),
+            Step::Ehlo | Step::Helo => {
                 let error = format!("refused EHLO, which TLS or AUTH need: {} {}", view.code(), first_line(view));
                 self.fail_negotiation(now, Stage::Ehlo, Actor::Upstream, &error, wire);
             }
@@ -136,7 +161,8 @@ impl Machine {
     }
 
     /// A TLS handshake asked for with [`Action::StartTls`] succeeded.
-    pub fn tls_established(&mut self, now: u64, leg: Leg, tls: Tls, wire: &mut dyn Wire) {
+    /// `how`: what vouches for the upstream's certificate.
+    pub fn tls_established(&mut self, now: u64, leg: Leg, tls: Tls, how: Option<String>, wire: &mut dyn Wire) {
         self.recorder.line(now, leg, Flow::In, format!("({} {})", tls.version, tls.cipher).as_bytes());
         match leg {
             Leg::Client => {
@@ -148,7 +174,7 @@ impl Machine {
                 self.client_last = now;
                 self.mode = Mode::Command;
                 if !self.greeted {
-                    self.try_next_host(now, None, wire);
+                    self.start(now, wire);
                 }
             }
             Leg::Upstream => {
@@ -159,10 +185,13 @@ impl Machine {
                     self.recorder.flag(Flag::TlsUnverified);
                 }
                 let why_not = tls.why_not.clone().unwrap_or_default();
+                if let Some(policy) = &mut self.recorder.upstream_mut().tls_policy {
+                    policy.verified_by = how;
+                }
                 self.recorder.set_tls(Leg::Upstream, tls);
                 self.upstream_unread = Vec::new(); // likewise
-                if self.upstream_tls_policy() == UpstreamTls::Required && !self.upstream_verified {
-                    let error = format!("its certificate isn't verified ({why_not}); this upstream is set to tls = \"required\"");
+                if self.tls_policy == UpstreamTls::Required && !self.upstream_verified {
+                    let error = format!("its certificate isn't verified ({why_not}); {}", self.tls_demand());
                     return self.fail_negotiation(now, Stage::StartTls, Actor::Proxy, &error, wire);
                 }
                 self.negotiate_from_start(now, wire);
@@ -191,7 +220,7 @@ impl Machine {
                 }
                 self.drop_upstream();
                 self.note_tried(now, Stage::StartTls, &format!("TLS failed: {error}"));
-                let policy_allows = self.upstream_tls_policy() == UpstreamTls::Opportunistic && self.options.upstream.auth.is_none();
+                let policy_allows = self.tls_policy == UpstreamTls::Opportunistic && self.upstream.auth.is_none();
                 if !policy_allows {
                     return self.fail_negotiation(now, Stage::StartTls, Actor::Upstream, &format!("TLS failed: {error}"), wire);
                 }
@@ -199,35 +228,40 @@ impl Machine {
                 (self.clear_forced, self.tls_broke) = (true, true);
                 self.step(Step::Reconnect);
                 self.waiting_since = now;
-                self.actions.push_back(Action::Connect { host: self.host });
+                if let Some(hop) = self.hop.clone() {
+                    self.actions.push_back(Action::Connect { hop: Box::new(hop) });
+                }
             }
         }
     }
 
     /// TLS can't be had on this connection: go on in clear where the policy allows it.
     fn without_tls(&mut self, now: u64, error: &str, in_clear: Option<Flag>, wire: &mut dyn Wire) {
-        if self.upstream_tls_policy() == UpstreamTls::Opportunistic
-            && (self.options.upstream.auth.is_none() || self.options.upstream.allow_plaintext_auth)
-        {
+        if self.tls_policy == UpstreamTls::Opportunistic && (self.upstream.auth.is_none() || self.upstream.allow_plaintext_auth) {
             in_clear.into_iter().for_each(|flag| self.recorder.flag(flag));
             self.clear_forced = true;
             self.log_in_or_finish(now, wire);
-        } else if self.upstream_tls_policy() == UpstreamTls::Required {
-            self.fail_negotiation(
-                now,
-                Stage::StartTls,
-                Actor::Upstream,
-                &format!("{error}; this upstream is set to tls = \"required\""),
-                wire,
-            );
+        } else if self.tls_policy != UpstreamTls::Opportunistic {
+            self.fail_negotiation(now, Stage::StartTls, Actor::Upstream, &format!("{error}; {}", self.tls_demand()), wire);
         } else {
             self.fail_negotiation(now, Stage::StartTls, Actor::Upstream, &format!("{error}; a password is never sent without TLS"), wire);
         }
     }
 
+    /// Who says that there must be TLS.
+    fn tls_demand(&self) -> String {
+        match &self.recorder.upstream.tls_policy {
+            Some(policy) => format!("TLS is demanded by {}", policy.source),
+            None => format!(
+                "this upstream is set to tls = \"{}\"",
+                if self.tls_policy == UpstreamTls::Encrypt { "encrypt" } else { "required" }
+            ),
+        }
+    }
+
     fn log_in_or_finish(&mut self, now: u64, wire: &mut dyn Wire) {
-        let Some(login) = self.options.upstream.auth.clone().filter(|_| !self.logged_in) else { return self.finish_negotiation(now, wire) };
-        if !(self.upstream_verified || self.options.upstream.allow_plaintext_auth) {
+        let Some(login) = self.upstream.auth.clone().filter(|_| !self.logged_in) else { return self.finish_negotiation(now, wire) };
+        if !(self.upstream_verified || self.upstream.allow_plaintext_auth) {
             let why = match self.recorder.upstream.tls.as_ref().and_then(|tls| tls.why_not.clone()) {
                 Some(why) => format!("its certificate isn't verified ({why}); the password was not sent"),
                 None => "there is no TLS; the password was not sent".to_owned(),
@@ -266,7 +300,7 @@ impl Machine {
     }
 
     fn login_reply(&mut self, now: u64, view: &ReplyView<'_>, mechanism: AuthMechanism, responses: u8, wire: &mut dyn Wire) {
-        let Some(login) = self.options.upstream.auth.clone() else { return };
+        let Some(login) = self.upstream.auth.clone() else { return };
         let mut secrets = vec![login.secret.reveal().as_bytes()];
         secrets.extend(self.auth_secrets.iter().map(Vec::as_slice));
         let reply = super::answers::without_secrets(reply_of(view), &secrets);
@@ -313,7 +347,9 @@ impl Machine {
     /// The upstream leg is ready: the client gets its answer.
     fn finish_negotiation(&mut self, now: u64, wire: &mut dyn Wire) {
         let Some(negotiation) = self.negotiation.take() else { return };
-        let _ = negotiation.began;
+        if self.late.is_some() {
+            return self.ready_late(now, wire);
+        }
         if negotiation.helo {
             self.say(now, Leg::Upstream, &negotiation.line, wire);
             self.expect(now, Expect::Helo);
@@ -324,6 +360,9 @@ impl Machine {
 
     /// EHLO isn't understood upstream, and nothing needs it.
     fn ehlo_refused(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        if self.late.is_some() {
+            return self.say_helo(now, wire);
+        }
         let Some(negotiation) = self.negotiation.take() else { return };
         if negotiation.helo {
             self.say(now, Leg::Upstream, &negotiation.line, wire);
@@ -343,14 +382,17 @@ impl Machine {
     /// The upstream leg can't be made ready. In the place of EHLO's reply: 421, and no mail was tried.
     pub(super) fn fail_negotiation(&mut self, now: u64, stage: Stage, by: Actor, error: &str, wire: &mut dyn Wire) {
         self.negotiation = None;
+        let published = |policy: &crate::trace::TlsPolicy| matches!(policy.policy.as_str(), "dane" | "mta-sts");
+        if stage == Stage::StartTls && self.recorder.upstream.tls_policy.as_ref().is_some_and(published) {
+            self.recorder.flag(Flag::TlsPolicyFailed);
+        }
+        if self.late.is_some() {
+            let (error, how) = (error.to_owned(), how_of(stage));
+            return self.leave_host(now, LeftHost { stage, by, error, how, banner: None, refusal: refusal_of(stage) }, wire);
+        }
         let own = OwnReply::greeting(421, &self.options.host_name, self.host_words(error), self.recorder.trace_id());
         self.say(now, Leg::Client, &own.line(), wire);
-        let how = match stage {
-            Stage::StartTls => EndHow::TlsFailure,
-            Stage::Auth => EndHow::AuthFailure,
-            _ => EndHow::ConnectFailure,
-        };
-        self.end_with(now, by, stage, how, Some(error.to_owned()), Some(own.record()), wire);
+        self.end_with(now, by, stage, how_of(stage), Some(error.to_owned()), Some(own.record()), wire);
     }
 
     /// Takes note of what the upstream offers.
@@ -361,7 +403,7 @@ impl Machine {
 
     /// Whether AUTH can be relayed on this session, or why not (DESIGN: credentials don't travel in clear).
     pub(super) fn auth_is_carried(&self) -> Result<(), &'static str> {
-        let upstream = &self.options.upstream;
+        let upstream = &self.upstream;
         if upstream.auth.is_some() {
             Err("the proxy logs in to the smart host itself")
         } else if self.tls_broke {
@@ -384,8 +426,8 @@ impl Machine {
             tls_terminated: self.upstream_tls || self.client_tls,
             requiretls: self.client_tls && self.upstream_verified,
             size: options.limits.message_size,
-            hide: &options.upstream.hide,
-            pass: &options.upstream.pass,
+            hide: &self.upstream.hide,
+            pass: &self.upstream.pass,
         };
         let made = offer(view, &policy);
         self.introduced = true;
@@ -399,6 +441,23 @@ impl Machine {
             made.hidden.iter().take(64).map(|(line, why)| Hidden { keyword: bounded(line.as_bytes(), 256), why: (*why).to_owned() });
         self.recorder.upstream_mut().hidden = hidden.collect();
         self.say(now, Leg::Client, &made.octets, wire);
+    }
+}
+
+fn how_of(stage: Stage) -> EndHow {
+    match stage {
+        Stage::StartTls => EndHow::TlsFailure,
+        Stage::Auth => EndHow::AuthFailure,
+        _ => EndHow::ConnectFailure,
+    }
+}
+
+/// What a recipient is told where the upstream could be reached and its leg can't be made ready (RFC 3463 §3.8: cryptographic failure).
+fn refusal_of(stage: Stage) -> Option<Refusal> {
+    match stage {
+        Stage::StartTls => Some(Refusal { code: 451, enhanced: (4, 7, 5) }),
+        Stage::Auth => Some(Refusal { code: 451, enhanced: (4, 7, 8) }),
+        _ => None,
     }
 }
 

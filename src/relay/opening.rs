@@ -1,11 +1,11 @@
 //! From the accepted client to the greeting: smart hosts in order, until one of them greets.
 
-use super::machine::{Action, Connected, Expect, Failed, Machine, Wire};
-use super::options::UpstreamTls;
+use super::action::{Action, Connected, Failed, NextHop, Refusal, Wire};
+use super::machine::{Expect, Machine};
 use super::recorder::bounded;
 use super::replies::OwnReply;
 use crate::smtp::ReplyView;
-use crate::trace::{Actor, EndHow, Flag, Leg, Stage, Tried};
+use crate::trace::{Actor, EndHow, Flag, Leg, LookupOutcome, Stage, Tried, UpstreamKind};
 
 /// Why the host before was left.
 #[derive(Debug, Clone)]
@@ -16,32 +16,44 @@ pub(super) struct LeftHost {
     pub how: EndHow,
     /// The greeting it refused us with, as it came.
     pub banner: Option<Vec<u8>>,
+    /// What a recipient is told if this was the last host; 451 4.4.1 otherwise.
+    pub refusal: Option<Refusal>,
 }
 
 impl Machine {
     /// Connects to the next host of the list, or tells the client that there is none left.
     pub(super) fn try_next_host(&mut self, now: u64, left: Option<LeftHost>, wire: &mut dyn Wire) {
         self.waiting_since = now;
+        if left.is_some() && self.out_of_patience(now) {
+            self.hosts.clear();
+        }
         match (self.hosts.pop_front(), left) {
-            (Some(host), left) => {
+            (Some(hop), left) => {
                 if left.is_some() {
                     self.recorder.flag(Flag::FailedOver);
                 }
-                self.host = host;
-                if let Some(smart_host) = self.options.upstream.hosts.get(host) {
-                    let (name, port) = (smart_host.host.clone(), smart_host.port);
-                    let upstream = self.recorder.upstream_mut();
-                    (upstream.host, upstream.port, upstream.ip) = (Some(name), Some(port), None);
-                }
-                self.actions.push_back(Action::Connect { host });
+                self.connect_to(hop);
             }
             (None, Some(left)) => self.refuse_session(now, left, wire),
             (None, None) => {
-                let error = "no smart host is configured".to_owned();
-                let left = LeftHost { stage: Stage::Connect, by: Actor::Proxy, error, how: EndHow::ConnectFailure, banner: None };
+                let error = "there is no host to try".to_owned();
+                let left =
+                    LeftHost { stage: Stage::Connect, by: Actor::Proxy, error, how: EndHow::ConnectFailure, banner: None, refusal: None };
                 self.refuse_session(now, left, wire);
             }
         }
+    }
+
+    fn connect_to(&mut self, hop: NextHop) {
+        // What was learnt of the host before holds no longer.
+        (self.clear_forced, self.tls_broke) = (false, false);
+        self.tls_policy = hop.tls;
+        let upstream = self.recorder.upstream_mut();
+        (upstream.host, upstream.port, upstream.ip) = (Some(hop.host.clone()), Some(hop.port), None);
+        (upstream.mx_preference, upstream.choice, upstream.circuit) = (hop.mx_preference, hop.choice.clone(), hop.circuit);
+        (upstream.tls_policy, upstream.tls) = (hop.policy.clone(), None);
+        self.actions.push_back(Action::Connect { hop: Box::new(hop.clone()) });
+        self.hop = Some(hop);
     }
 
     /// The connection asked for with [`Action::Connect`] stands.
@@ -57,6 +69,10 @@ impl Machine {
         upstream.port = Some(connected.port);
         upstream.dns = connected.dns.or(upstream.dns.take());
         upstream.tried.extend(connected.tried);
+        upstream.lookups.extend(connected.lookups);
+        if let Some((effective, policy)) = connected.policy {
+            (self.tls_policy, upstream.tls_policy) = (effective, Some(policy));
+        }
         self.upstream_tls = connected.tls.is_some();
         self.upstream_verified = connected.tls.as_ref().is_some_and(|(tls, _)| tls.verified == Some(true));
         upstream.tls = connected.tls.map(|(tls, _)| tls);
@@ -70,13 +86,31 @@ impl Machine {
     /// The connection asked for with [`Action::Connect`] could not be had.
     pub fn connect_failed(&mut self, now: u64, failed: Failed, wire: &mut dyn Wire) {
         let how = if failed.stage == Stage::StartTls { EndHow::TlsFailure } else { EndHow::ConnectFailure };
-        let left = LeftHost { stage: failed.stage, by: failed.by, error: failed.error, how, banner: None };
-        self.recorder.upstream_mut().tried.extend(failed.tried);
-        if self.negotiation.is_some() {
+        let left = LeftHost { stage: failed.stage, by: failed.by, error: failed.error, how, banner: None, refusal: failed.refusal };
+        let upstream = self.recorder.upstream_mut();
+        upstream.tried.extend(failed.tried);
+        upstream.lookups.extend(failed.lookups);
+        self.flag_failure(left.refusal);
+        if failed.last {
+            self.hosts.clear();
+        }
+        if self.late.is_some() {
+            self.negotiation = None;
+        } else if self.negotiation.is_some() {
             // The client was greeted with this host's words: too late for another.
             return self.fail_negotiation(now, left.stage, left.by, &left.error.clone(), wire);
         }
         self.try_next_host(now, Some(left), wire);
+    }
+
+    /// Flags what went wrong besides a connection that didn't come about.
+    pub(super) fn flag_failure(&mut self, refusal: Option<Refusal>) {
+        if refusal.is_some_and(|refusal| refusal.enhanced == (5, 4, 6)) {
+            self.recorder.flag(Flag::LoopRefused);
+        }
+        if self.recorder.upstream.lookups.iter().any(|lookup| lookup.outcome == LookupOutcome::Bogus) {
+            self.recorder.flag(Flag::DnsBogus);
+        }
     }
 
     /// The upstream's greeting.
@@ -90,6 +124,10 @@ impl Machine {
             self.recorder.flag(Flag::MiddleboxSuspected);
         }
         if view.code() == 220 {
+            if self.late.is_some() && self.negotiation.is_none() {
+                self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
+                return self.negotiate_late(now, wire);
+            }
             if self.negotiation.is_some() {
                 // Reconnected in clear after a failed handshake; the client has its greeting.
                 self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
@@ -106,14 +144,20 @@ impl Machine {
         self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
         let error = format!("greeted with {} {first}", view.code());
         let banner = (view.class() >= 4).then(|| view.octets().to_vec());
-        self.leave_host(now, LeftHost { stage: Stage::Banner, by: Actor::Upstream, error, how: EndHow::Refused, banner }, wire);
+        self.leave_host(
+            now,
+            LeftHost { stage: Stage::Banner, by: Actor::Upstream, error, how: EndHow::Refused, banner, refusal: None },
+            wire,
+        );
     }
 
     /// Drops the present host before its greeting was relayed, and goes to the next.
     pub(super) fn leave_host(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
         self.drop_upstream();
-        self.pending.retain(|it| matches!(it.expect, Expect::Own(_)));
-        if self.negotiation.is_some() {
+        self.pending.retain(|it| matches!(it.expect, Expect::Own(..)));
+        if self.late.is_some() {
+            self.negotiation = None;
+        } else if self.negotiation.is_some() {
             return self.fail_negotiation(now, left.stage, left.by, &left.error.clone(), wire);
         }
         self.note_tried(now, left.stage, &left.error);
@@ -122,19 +166,27 @@ impl Machine {
 
     /// The connection to the present host came to nothing.
     pub(super) fn note_tried(&mut self, now: u64, stage: Stage, error: &str) {
-        let upstream = self.recorder.upstream_mut();
-        upstream.tried.push(Tried {
+        let tried = self.tried(now, stage, error);
+        self.recorder.upstream_mut().tried.push(tried);
+    }
+
+    pub(super) fn tried(&self, now: u64, stage: Stage, error: &str) -> Tried {
+        let upstream = &self.recorder.upstream;
+        Tried {
             host: upstream.host.clone().unwrap_or_default(),
             ip: upstream.ip,
             port: upstream.port.unwrap_or_default(),
             stage,
             error: error.to_owned(),
             at_us: now,
-        });
+        }
     }
 
     /// No smart host took the session: the client is told in the greeting's place.
     fn refuse_session(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
+        if self.late.is_some() {
+            return self.unreachable(now, left, wire);
+        }
         let how = left.how;
         if let Some(banner) = &left.banner {
             self.say(now, Leg::Client, banner, wire);
@@ -147,16 +199,22 @@ impl Machine {
         self.end_with(now, left.by, left.stage, how, Some(left.error), Some(own.record()), wire);
     }
 
-    /// "smart host smtp.example.net:587: connection refused".
-    pub(super) fn host_words(&self, error: &str) -> String {
-        match self.options.upstream.hosts.get(self.host) {
-            Some(host) => format!("smart host {}:{}: {error}", host.host, host.port),
-            None => error.to_owned(),
+    /// What the upstream is called where the admin reads of it.
+    pub(super) fn peer(&self) -> &'static str {
+        match self.upstream.kind {
+            UpstreamKind::SmartHost => "smart host",
+            UpstreamKind::Mx => "mail exchanger",
+            UpstreamKind::OriginalDestination => "destination",
+            UpstreamKind::Fixed => "mail server",
         }
     }
 
-    pub(super) fn upstream_tls_policy(&self) -> UpstreamTls {
-        self.options.upstream.hosts.get(self.host).map_or(UpstreamTls::Off, |host| host.tls)
+    /// "smart host smtp.example.net:587: connection refused".
+    pub(super) fn host_words(&self, error: &str) -> String {
+        match &self.hop {
+            Some(hop) => format!("{} {}:{}: {error}", self.peer(), hop.host, hop.port),
+            None => error.to_owned(),
+        }
     }
 }
 

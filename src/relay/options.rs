@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::trace::Direction;
+use crate::route::{self, Table};
+use crate::trace::{Direction, UpstreamKind};
 
 /// A value that never shows itself: not in `Debug`, logs, errors or exports.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,6 +47,31 @@ pub struct ListenerOptions {
     pub allow: Vec<IpNet>,
     /// Offer AUTH to clients without TLS even off loopback.
     pub allow_plaintext_auth: bool,
+    pub ehlo: Ehlo,
+    /// Load balancers that begin each connection with a PROXY header; the client is whom it names.
+    pub accept_proxy: Vec<IpNet>,
+    /// Recipient domains that mail may come in for; empty: all that the upstream takes. Lower case; ".example.org" stands for all below.
+    pub accept_domains: Vec<String>,
+    pub intercept: Intercept,
+}
+
+/// Where the answer to EHLO comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ehlo {
+    /// From the upstream, which is connected before the client is greeted.
+    Upstream,
+    /// From the proxy: the upstream is chosen and connected at the first RCPT TO.
+    Static,
+}
+
+/// Whether connections come here that were meant for somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intercept {
+    Off,
+    /// Diverted by a REDIRECT rule: the kernel remembers the destination.
+    Redirect,
+    /// Diverted by a TPROXY rule: the socket's own address is the destination.
+    Tproxy,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,14 +89,32 @@ pub enum ClientTls {
     Implicit,
     /// Offered if the upstream offers it.
     Mirror,
+    /// The client shakes hands with the upstream itself; the proxy passes the octets on unread.
+    Passthrough,
 }
 
-/// One `[[upstream]]`: an ordered list of smart hosts with one policy.
+/// One `[[upstream]]`: where mail goes to, with one policy.
 #[derive(Debug, Clone)]
 pub struct UpstreamOptions {
     pub name: String,
-    /// In the order in which they are tried. Never empty.
+    pub kind: UpstreamKind,
+    pub protocol: Protocol,
+    /// In the order in which they are tried. Empty where the next hop isn't a list: `Mx`, `OriginalDestination`.
     pub hosts: Vec<SmartHost>,
+    /// TLS towards hosts that aren't in a list.
+    pub tls: UpstreamTls,
+    /// Port of mail exchangers.
+    pub port: u16,
+    /// Networks where mail exchangers may be although the internet can't reach them: private, loopback, this machine itself.
+    pub private_networks: Vec<IpNet>,
+    /// How the upstream learns who the client is.
+    pub tell_client: TellClient,
+    /// Put a `Received` line before the message. Alters it.
+    pub add_received: bool,
+    /// Connect from the client's own address (`OriginalDestination`, `Fixed`; Linux).
+    pub preserve_source: bool,
+    /// Pause between probes of hosts that no session has used; `None`: none are made.
+    pub probe: Option<Duration>,
     pub auth: Option<UpstreamAuth>,
     /// Send credentials (relayed or our own) without verified TLS.
     pub allow_plaintext_auth: bool,
@@ -96,10 +140,38 @@ pub enum UpstreamTls {
     Off,
     /// STARTTLS where offered; an unverified certificate is accepted and recorded; a failed handshake is tried once more in clear.
     Opportunistic,
+    /// TLS with any certificate, or no mail.
+    Encrypt,
     /// STARTTLS with a verified certificate, or no mail.
     Required,
+    /// As the destination's TLSA records say (RFC 7672), otherwise `Opportunistic`.
+    Dane,
+    /// As the destination's MTA-STS policy says (RFC 8461), otherwise `Opportunistic`.
+    MtaSts,
+    /// DANE where there are TLSA records, otherwise MTA-STS where there is a policy, otherwise `Opportunistic`.
+    DaneOrMtaSts,
     /// TLS from the first octet, verified.
     Implicit,
+}
+
+/// What is spoken with the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Smtp,
+    /// RFC 2033: LHLO, and a reply to end-of-data for each recipient.
+    Lmtp,
+}
+
+/// How the upstream learns who the client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TellClient {
+    Off,
+    /// A PROXY v2 header before anything else.
+    ProxyV2,
+    /// XCLIENT, from upstreams that offer it to this proxy.
+    Xclient,
+    /// XFORWARD, likewise; for the upstream's log alone.
+    Xforward,
 }
 
 /// How the proxy itself logs in to the smart host.
@@ -135,6 +207,19 @@ pub enum BareNewline {
 pub enum OnStoreFailure {
     Pass,
     Defer,
+}
+
+impl SessionOptions {
+    /// Where a session goes, or a message once its envelope is known; the rule that says so, if one does.
+    pub fn destination(
+        &self,
+        session: route::Session<'_>,
+        envelope: Option<route::Envelope<'_>>,
+    ) -> (Arc<UpstreamOptions>, Option<&route::Rule>) {
+        let rule = self.routes.choose(session, envelope);
+        let named = rule.and_then(|rule| self.upstreams.iter().find(|upstream| upstream.name == rule.upstream));
+        (named.unwrap_or(&self.upstream).clone(), rule)
+    }
 }
 
 /// `[limits]`: bounds on memory, time and connections.
@@ -246,7 +331,11 @@ impl Default for Limits {
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
     pub listener: Arc<ListenerOptions>,
+    /// Where sessions go that no rule of the table sends elsewhere.
     pub upstream: Arc<UpstreamOptions>,
+    /// Where rules may send sessions or messages, `upstream` among them.
+    pub upstreams: Arc<Vec<Arc<UpstreamOptions>>>,
+    pub routes: Arc<Table>,
     pub limits: Arc<Limits>,
     pub on_store_failure: OnStoreFailure,
     /// The name the proxy gives itself in replies of its own (greeting position, STARTTLS, QUIT).

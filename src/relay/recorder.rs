@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::options::Limits;
+use super::options::{Limits, UpstreamOptions};
 use crate::smtp::ReplyView;
 use crate::trace::{
     Actor, Auth, Client, Direction, EndHow, Ended, Envelope, Flag, Flow, Kept, Leg, MarkView, Message, Origin, Outcome, Phases, Recipient,
-    Record, RecordId, Reply, Session, Stage, State, Timeline, Tls, Transaction, Upstream, WallMicros,
+    Record, RecordId, Reply, Session, Stage, State, Timeline, Tls, Transaction, Upstream, Via, WallMicros,
 };
 
 /// What is known of a session before its first octet.
@@ -23,6 +23,9 @@ pub struct SessionFacts {
     pub origin: Arc<Kept<Origin>>,
     pub client_ip: IpAddr,
     pub client_port: u16,
+    pub via: Option<Box<Via>>,
+    /// The rule that chose the upstream at the door.
+    pub route_rule: Option<String>,
 }
 
 /// How a transaction ended, as the engine tells it.
@@ -44,6 +47,8 @@ pub struct Recorder {
     limits: Arc<Limits>,
     pub client: Arc<Kept<Client>>,
     pub upstream: Arc<Kept<Upstream>>,
+    /// The rule of the routing table that chose the upstream.
+    pub route_rule: Option<String>,
     /// Phases of the session: DNS, connect, banner, TLS, AUTH.
     pub phases: Phases,
     timeline: Timeline,
@@ -66,16 +71,16 @@ struct Open {
 }
 
 impl Recorder {
-    pub fn new(facts: SessionFacts, listener: String, direction: Direction, upstream_name: String, limits: Arc<Limits>) -> Self {
-        let client = Client { ip: facts.client_ip, port: facts.client_port, helo: None, tls: None, auth: None };
-        let upstream = Upstream { name: upstream_name, ..Upstream::default() };
+    pub fn new(facts: SessionFacts, listener: String, direction: Direction, limits: Arc<Limits>) -> Self {
+        let client = Client { ip: facts.client_ip, port: facts.client_port, helo: None, tls: None, auth: None, via: facts.via.clone() };
         Self {
             facts,
             listener,
             direction,
             limits,
             client: Arc::new(client.into()),
-            upstream: Arc::new(upstream.into()),
+            upstream: Arc::default(),
+            route_rule: None,
             phases: Phases::default(),
             timeline: Timeline::default(),
             flags: Vec::new(),
@@ -83,6 +88,12 @@ impl Recorder {
             transactions: 0,
             commands: 0,
         }
+    }
+
+    /// From here on the upstream is another one, of which nothing is known yet.
+    pub fn goes_to(&mut self, upstream: &UpstreamOptions, rule: Option<String>) {
+        self.upstream = Arc::new(Upstream { name: upstream.name.clone(), kind: upstream.kind, ..Upstream::default() }.into());
+        self.route_rule = rule.or_else(|| self.facts.route_rule.clone());
     }
 
     /// The id to tell the peer: the transaction's, or the session's if there is none.
@@ -243,7 +254,7 @@ impl Recorder {
             session_id: self.facts.id,
             transaction_no: open.number,
             origin: self.facts.origin.clone(),
-            route_rule: None,
+            route_rule: self.route_rule.clone(),
             at: self.facts.at + open.began_us,
             duration_us: now.saturating_sub(open.began_us),
             listener: self.listener.clone(),
@@ -287,7 +298,7 @@ impl Recorder {
         Some(Record::Session(Box::new(Session {
             id: self.facts.id,
             origin: self.facts.origin.clone(),
-            route_rule: None,
+            route_rule: self.route_rule.clone(),
             at: self.facts.at,
             duration_us: now,
             listener: self.listener.clone(),
@@ -319,25 +330,35 @@ fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
     let mut last_refusal = None;
     for recipient in &mut envelope.recipients {
         match &recipient.reply {
-            Some(reply) if reply.code >= 400 => last_refusal = Some((recipient.state, recipient.by, reply.clone())),
+            Some(reply) if reply.code >= 400 => last_refusal = Some((recipient.state, recipient.stage, recipient.by, reply.clone())),
             _ => (recipient.state, recipient.stage, recipient.by) = (verdict.state, verdict.stage, verdict.by),
         }
     }
     let mut states = envelope.recipients.iter().map(|recipient| recipient.state);
     let first = states.next();
-    let all_refused = !envelope.recipients.is_empty()
-        && envelope.recipients.iter().all(|it| it.stage == Stage::RcptTo && it.reply.as_ref().is_some_and(|reply| reply.code >= 400));
-    if let (true, Some((state, by, reply))) = (all_refused, last_refusal) {
-        verdict.stage = Stage::RcptTo;
+    let all_refused =
+        !envelope.recipients.is_empty() && envelope.recipients.iter().all(|it| it.reply.as_ref().is_some_and(|reply| reply.code >= 400));
+    if let (true, Some((state, stage, by, reply))) = (all_refused, last_refusal) {
+        verdict.stage = stage;
         verdict.by = by;
         verdict.reply = Some(reply);
         verdict.state = state;
         verdict.upstream_queue_id = None;
+        if stage != Stage::RcptTo {
+            verdict.detail = None; // the reply says it; that the client then gave up is a matter of course
+        }
     }
     if first.is_some_and(|first| states.any(|state| state != first)) {
         verdict.state = State::Partial;
     }
     verdict
+}
+
+/// A recipient that was refused before it could be asked for: where, and by whom.
+pub fn refused(mut recipient: Recipient, stage: Stage, by: Actor, reply: Reply) -> Recipient {
+    (recipient.state, recipient.stage, recipient.by) = (state_of(reply.code), stage, by);
+    recipient.reply = Some(reply);
+    recipient
 }
 
 /// 2xx accepted, 4xx deferred, 5xx rejected.

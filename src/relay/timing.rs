@@ -1,6 +1,7 @@
 //! What time does: when a reply, a command or the store is overdue, and what follows.
 
-use super::machine::{Expect, Machine, Mode, Wire};
+use super::action::Wire;
+use super::machine::{Expect, Machine, Mode};
 use super::replies::OwnReply;
 use crate::trace::{Actor, EndHow, Flag, Stage};
 
@@ -34,7 +35,7 @@ impl Machine {
             }
             Mode::Handshake => at_most(self.waiting_since.saturating_add(us(limits.tls_handshake))),
             Mode::Command | Mode::SkipLine | Mode::AuthResponse
-                if self.pending.is_empty() && self.greeted && self.negotiation.is_none() =>
+                if self.pending.is_empty() && self.greeted && self.negotiation.is_none() && !self.busy_late() =>
             {
                 at_most(client_since.saturating_add(us(limits.client_command)));
             }
@@ -86,7 +87,7 @@ impl Machine {
             if self.only_goodbye_is_due() {
                 return self.end(now, Actor::Client, Stage::Quit, EndHow::Quit, None, wire);
             }
-            let words = format!("the smart host did not {} in time", self.owed());
+            let words = format!("the {} did not {} in time", self.peer(), self.owed());
             return self.upstream_lost(now, &words, Actor::Upstream, EndHow::Timeout, wire);
         }
         if self.mode == Mode::Handshake {

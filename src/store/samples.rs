@@ -86,6 +86,7 @@ pub fn plain(no: u64) -> Transaction {
             helo: Some("mail.sender.example".to_owned()),
             tls: None,
             auth: None,
+            via: None,
         })),
         upstream: Arc::new(Kept::new(Upstream {
             name: "smart".to_owned(),

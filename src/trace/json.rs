@@ -4,6 +4,7 @@
 
 mod from;
 mod into;
+mod next_hop;
 mod read;
 mod schema;
 mod shape;
@@ -13,6 +14,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use into::NoRecord;
+pub use next_hop::{Answer, Lookup, Spliced, TlsPolicy, Via};
 pub use read::{BadLine, read};
 pub use schema::schema;
 pub use shape::{

@@ -200,5 +200,96 @@ vocabulary! {
         ClientHalfClosed = "client_half_closed",
         PipeliningWithoutOffer = "pipelining_without_offer",
         MiddleboxSuspected = "middlebox_suspected",
+        /// Recipients were told to come in a transaction of their own, because another next hop serves them.
+        Split = "split",
+        /// A probe of the proxy's own, no client's session.
+        Synthetic = "synthetic",
+        /// The session was passed through encrypted and unread.
+        PassedThrough = "passed_through",
+        /// A client that may not tried to speak for another: a PROXY header, XCLIENT or XFORWARD.
+        SpoofedClient = "spoofed_client",
+        /// The next hop is this proxy, or an address that no mail exchanger of the internet has.
+        LoopRefused = "loop_refused",
+        /// DNS answered, and the answer doesn't validate (DNSSEC).
+        DnsBogus = "dns_bogus",
+        /// A TLS policy that the destination publishes (DANE, MTA-STS) was not met.
+        TlsPolicyFailed = "tls_policy_failed",
+    }
+}
+
+vocabulary! {
+    /// How the upstream was found.
+    #[derive(Default)]
+    UpstreamKind {
+        /// A list of hosts that take mail for everywhere.
+        #[default]
+        SmartHost = "smart_host",
+        /// The mail exchangers of the recipient's domain.
+        Mx = "mx",
+        /// Where the client had connected to, before its connection was diverted.
+        OriginalDestination = "original_destination",
+        /// The mail server behind, for mail that comes in.
+        Fixed = "fixed",
+    }
+}
+
+vocabulary! {
+    /// What became of a question to DNS.
+    LookupOutcome {
+        Found = "found",
+        /// There is no such name.
+        NoSuchName = "nxdomain",
+        /// The name exists, without a record of that type.
+        NoData = "nodata",
+        ServerFailure = "servfail",
+        Timeout = "timeout",
+        /// The answer doesn't validate.
+        Bogus = "bogus",
+        /// Another failure, told in words.
+        Failed = "failed",
+    }
+}
+
+vocabulary! {
+    /// What DNSSEC says of an answer (RFC 4035 §4.3).
+    Dnssec {
+        Secure = "secure",
+        Insecure = "insecure",
+        Bogus = "bogus",
+        /// Nobody trusted has validated it.
+        Unchecked = "unchecked",
+    }
+}
+
+vocabulary! {
+    /// Whether a host is used, by how it fared lately.
+    Circuit {
+        /// It works, or nobody knows otherwise.
+        Closed = "closed",
+        /// It failed too often: put last until its time is over.
+        Open = "open",
+        /// Its time is over: the next session tries it.
+        HalfOpen = "half_open",
+    }
+}
+
+vocabulary! {
+    /// How an upstream was told who the client is.
+    Told {
+        ProxyV2 = "proxy_v2",
+        Xclient = "xclient",
+        Xforward = "xforward",
+        /// A `Received` line in the message.
+        Received = "received",
+    }
+}
+
+vocabulary! {
+    /// How a connection came to the proxy.
+    ViaHow {
+        ProxyV1 = "proxy_v1",
+        ProxyV2 = "proxy_v2",
+        Redirect = "redirect",
+        Tproxy = "tproxy",
     }
 }

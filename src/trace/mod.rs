@@ -12,14 +12,17 @@ pub mod leb128;
 mod packed;
 pub mod record;
 pub mod stored;
+mod stored_v3;
 pub mod timeline;
 
 pub use digest::Digest;
 pub use id::RecordId;
 pub use kept::Kept;
-pub use kinds::{Act, Actor, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State};
+pub use kinds::{
+    Act, Actor, Circuit, Direction, Dnssec, EndHow, Flag, Flow, Leg, LookupOutcome, RecordKind, Stage, State, Told, UpstreamKind, ViaHow,
+};
 pub use record::{
-    Amendment, Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Mark, MarkView, Message, Origin, Outcome, Phases, Recipient, Record, Reply,
-    Session, Tls, Transaction, Tried, Upstream, WallMicros,
+    Amendment, Answer, Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Lookup, Mark, MarkView, Message, Origin, Outcome, Phases,
+    Recipient, Record, Reply, Session, Spliced, Tls, TlsPolicy, Transaction, Tried, Upstream, Via, WallMicros,
 };
 pub use timeline::{Line, Timeline};

@@ -4,7 +4,7 @@
 //! is kept as it came apart from invalid UTF-8 (replaced), redaction (by the recorder) and bounds; whoever shows it escapes it.
 //! The field order is the stored form: change it only together with [`super::stored::VERSION`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::id::RecordId;
 use super::kept::Kept;
-use super::kinds::{Act, Actor, Direction, EndHow, Flag, RecordKind, Stage, State};
+use super::kinds::{
+    Act, Actor, Circuit, Direction, Dnssec, EndHow, Flag, LookupOutcome, RecordKind, Stage, State, Told, UpstreamKind, ViaHow,
+};
 use super::timeline::Timeline;
 
 /// Unix time in µs.
@@ -126,6 +128,27 @@ pub struct Client {
     pub helo: Option<String>,
     pub tls: Option<Tls>,
     pub auth: Option<Auth>,
+    /// How the connection came here if not straight from the client.
+    pub via: Option<Box<Via>>,
+}
+
+/// What stands between the client and the proxy: a load balancer that told of it (PROXY protocol), or a rule that diverted its connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Via {
+    pub how: ViaHow,
+    /// The load balancer's own address.
+    pub ip: Option<IpAddr>,
+    pub port: Option<u16>,
+    /// Where the client had connected to.
+    pub destination: Option<SocketAddr>,
+    /// The load balancer's id of the connection (PROXY v2 PP2_TYPE_UNIQUE_ID).
+    pub unique_id: Option<String>,
+    /// The host name that the client asked the load balancer for (PP2_TYPE_AUTHORITY).
+    pub authority: Option<String>,
+    /// TLS that the load balancer ended: version, cipher, client certificate's common name, as far as it tells.
+    pub tls: Option<String>,
+    /// Further type-length-values of the header: counted, not kept.
+    pub more: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -151,6 +174,71 @@ pub struct Upstream {
     /// Every connection attempt that failed before this one.
     pub tried: Vec<Tried>,
     pub dns: Option<Dns>,
+    pub kind: UpstreamKind,
+    /// What DNS answered on the way to the host.
+    pub lookups: Vec<Lookup>,
+    /// The TLS policy in force, and where it came from. Absent where TLS was not looked at.
+    pub tls_policy: Option<TlsPolicy>,
+    /// Why this host was taken: "first of the list", "mx preference 10, one of 2", …
+    pub choice: Option<String>,
+    /// The host's circuit when it was chosen.
+    pub circuit: Option<Circuit>,
+    /// How the upstream was told who the client is.
+    pub told: Option<Told>,
+    /// A session whose octets were passed on without being read.
+    pub spliced: Option<Spliced>,
+}
+
+/// One question to DNS and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookup {
+    pub name: String,
+    /// "MX", "A", "AAAA", "TLSA", "TXT", …
+    pub query: String,
+    pub outcome: LookupOutcome,
+    /// In words where it failed.
+    pub why: Option<String>,
+    pub answers: Vec<Answer>,
+    /// Answers beyond the record's bound: counted, not kept.
+    pub answers_cut: u32,
+    /// The name server asked.
+    pub server: Option<String>,
+    pub dnssec: Option<Dnssec>,
+    /// When it was asked, since the session began, and how long that took.
+    pub at_us: u64,
+    pub took_us: u64,
+}
+
+/// One record of an answer, in presentation form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    pub kind: String,
+    /// Seconds.
+    pub ttl: u32,
+    pub data: String,
+}
+
+/// What TLS to the upstream had to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsPolicy {
+    /// As effective for this host: "off", "opportunistic", "required", "dane", "mta_sts", …
+    pub policy: String,
+    /// What decided: the configuration, a TLSA record set, an MTA-STS policy and its id.
+    pub source: String,
+    /// How the certificate was found good: "trusted authority", "DANE-EE 3 1 1", …
+    pub verified_by: Option<String>,
+}
+
+/// A session that was passed through unread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spliced {
+    /// Octets from the client, and from the upstream.
+    pub client_octets: u64,
+    pub upstream_octets: u64,
+    /// Since the session began; absent if it never began in clear.
+    pub starttls_at_us: Option<u64>,
+    /// What the TLS hello offers beyond the host name: application protocols.
+    pub alpn: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

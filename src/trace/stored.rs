@@ -7,10 +7,11 @@ use thiserror::Error;
 
 use super::kinds::RecordKind;
 use super::record::{MarkView, Record};
+use super::stored_v3;
 use super::timeline::Timeline;
 
 /// Version of the stored form written by this build; it stands in every file's header.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// Octets behind a timeline that say how long it is.
 const LENGTH: usize = 4;
 
@@ -94,10 +95,13 @@ pub fn decode_parts(version: u16, kind: RecordKind, summary: &[u8], timeline: &[
     readable(version)?;
     let octets = match timeline {
         [] if has_timeline(kind) => [summary, EMPTY_TIMELINE].concat(),
-        [] => return decode_v3(kind, summary),
+        [] => summary.to_vec(),
         timeline => [summary, timeline].concat(),
     };
-    decode_v3(kind, &octets)
+    match version {
+        stored_v3::VERSION => decode_v4(kind, &stored_v3::upgrade(kind, &octets)?),
+        _ => decode_v4(kind, &octets),
+    }
 }
 
 /// A timeline without a line.
@@ -114,14 +118,14 @@ pub fn has_lines(timeline_octets: usize) -> bool {
 /// It doesn't, and why.
 pub fn readable(version: u16) -> Result<(), DecodeError> {
     match version {
-        VERSION => Ok(()),
+        stored_v3::VERSION..=VERSION => Ok(()),
         // 1 and 2 were written by builds before the first release, and by none after.
-        0..VERSION => Err(DecodeError::UnknownVersion { found: version }),
+        0..stored_v3::VERSION => Err(DecodeError::UnknownVersion { found: version }),
         newer => Err(DecodeError::Newer { found: newer }),
     }
 }
 
-fn decode_v3(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
+fn decode_v4(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
     Ok(match kind {
         RecordKind::Transaction => Record::Transaction(postcard::from_bytes(octets)?),
         RecordKind::Session => Record::Session(postcard::from_bytes(octets)?),

@@ -13,6 +13,7 @@ mod broken_store;
 mod crash;
 mod exact;
 mod failing_disk;
+mod mx;
 mod open_relay;
 mod postfix;
 mod postfix_tools;

@@ -42,7 +42,14 @@ pub fn origin() -> Arc<Kept<Origin>> {
 }
 
 pub fn client() -> Client {
-    Client { ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), port: 41_822, helo: Some("mail.example.com".into()), tls: None, auth: None }
+    Client {
+        ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
+        port: 41_822,
+        helo: Some("mail.example.com".into()),
+        tls: None,
+        auth: None,
+        via: None,
+    }
 }
 
 pub fn upstream() -> Upstream {

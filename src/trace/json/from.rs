@@ -4,7 +4,7 @@ use super::{
     Amendment, Auth, Client, Dns, Ended, Enhanced, Envelope, Gap, Hidden, Id, Line, Mark, Message, Outcome, Phases, Recipient, Record,
     Reply, Session, Time, Tls, Transaction, Tried, Upstream, Version, Word,
 };
-use crate::trace::{RecordKind, Timeline, kinds::Flag, record};
+use crate::trace::{RecordKind, Timeline, UpstreamKind, kinds::Flag, record};
 
 impl From<&record::Record> for Record {
     fn from(record: &record::Record) -> Self {
@@ -134,6 +134,7 @@ impl From<&record::Client> for Client {
             helo: it.helo.clone(),
             tls: it.tls.as_ref().map(Into::into),
             auth: it.auth.as_ref().map(Into::into),
+            via: it.via.as_deref().map(Into::into),
         }
     }
 }
@@ -154,6 +155,13 @@ impl From<&record::Upstream> for Upstream {
             auth: it.auth.as_ref().map(Into::into),
             tried: it.tried.iter().map(Into::into).collect(),
             dns: it.dns.as_ref().map(|it| Dns { name: it.name.clone(), addresses: it.addresses.clone() }),
+            kind: (it.kind != UpstreamKind::SmartHost).then_some(Word(it.kind)),
+            lookups: it.lookups.iter().map(Into::into).collect(),
+            tls_policy: it.tls_policy.as_ref().map(Into::into),
+            choice: it.choice.clone(),
+            circuit: it.circuit.map(Word),
+            told: it.told.map(Word),
+            spliced: it.spliced.as_ref().map(Into::into),
         }
     }
 }

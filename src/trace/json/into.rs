@@ -116,7 +116,14 @@ impl From<Mark> for record::Mark {
 
 impl From<Client> for record::Client {
     fn from(it: Client) -> Self {
-        Self { ip: it.ip, port: it.port, helo: it.helo, tls: it.tls.map(Into::into), auth: it.auth.map(Into::into) }
+        Self {
+            ip: it.ip,
+            port: it.port,
+            helo: it.helo,
+            tls: it.tls.map(Into::into),
+            auth: it.auth.map(Into::into),
+            via: it.via.map(|via| Box::new(via.into())),
+        }
     }
 }
 
@@ -136,6 +143,13 @@ impl From<Upstream> for record::Upstream {
             auth: it.auth.map(Into::into),
             tried: it.tried.into_iter().map(Into::into).collect(),
             dns: it.dns.map(|Dns { name, addresses }: Dns| record::Dns { name, addresses }),
+            kind: it.kind.map(|kind| kind.0).unwrap_or_default(),
+            lookups: it.lookups.into_iter().map(Into::into).collect(),
+            tls_policy: it.tls_policy.map(Into::into),
+            choice: it.choice,
+            circuit: it.circuit.map(|circuit| circuit.0),
+            told: it.told.map(|told| told.0),
+            spliced: it.spliced.map(Into::into),
         }
     }
 }

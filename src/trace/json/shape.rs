@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::{Enhanced, Id, Time, Version, Word};
-use crate::trace::kinds::{Act, Actor, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State};
+use super::{Lookup, Spliced, TlsPolicy, Via};
+use crate::trace::kinds::{Act, Actor, Circuit, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State, Told, UpstreamKind};
 
 fn is_zero(value: &u32) -> bool {
     *value == 0
@@ -153,6 +154,9 @@ pub struct Client {
     pub tls: Option<Tls>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// What its connection came through, if not straight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
 }
 
 /// The server the proxy spoke to, as far as it got.
@@ -190,6 +194,25 @@ pub struct Upstream {
     pub tried: Vec<Tried>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns: Option<Dns>,
+    /// How the upstream was found; a smart host where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Word<UpstreamKind>>,
+    /// What DNS answered on the way to the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lookups: Vec<Lookup>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_policy: Option<TlsPolicy>,
+    /// Why this host was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice: Option<String>,
+    /// The host's circuit when it was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<Word<Circuit>>,
+    /// How the upstream was told who the client is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<Word<Told>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spliced: Option<Spliced>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

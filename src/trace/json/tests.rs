@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{Record, Time, schema};
-use crate::trace::kinds::{Act, Actor, Direction, EndHow, Flag, Flow, Leg, Stage, State};
+use crate::trace::kinds::{
+    Act, Actor, Circuit, Direction, Dnssec, EndHow, Flag, Flow, Leg, LookupOutcome, Stage, State, Told, UpstreamKind, ViaHow,
+};
 use crate::trace::{self, RecordId, record};
 
 /// Turns arbitrary octets into a record: every field drawn, every option sometimes absent.
@@ -100,6 +102,18 @@ impl Dice<'_> {
             helo: self.maybe(Self::text),
             tls: self.maybe(Self::tls),
             auth: self.maybe(Self::auth),
+            via: self.maybe(|dice| {
+                Box::new(record::Via {
+                    how: dice.of(ViaHow::ALL),
+                    ip: dice.maybe(Self::ip),
+                    port: dice.maybe(|dice| dice.number() as u16),
+                    destination: dice.maybe(|dice| (dice.ip(), dice.number() as u16).into()),
+                    unique_id: dice.maybe(Self::text),
+                    authority: dice.maybe(Self::text),
+                    tls: dice.maybe(Self::text),
+                    more: dice.number() as u32,
+                })
+            }),
         }
     }
 
@@ -125,6 +139,33 @@ impl Dice<'_> {
                 at_us: dice.number(),
             }),
             dns: self.maybe(|dice| record::Dns { name: dice.text(), addresses: dice.some(Self::ip) }),
+            kind: self.of(UpstreamKind::ALL),
+            lookups: self.some(|dice| record::Lookup {
+                name: dice.text(),
+                query: dice.text(),
+                outcome: dice.of(LookupOutcome::ALL),
+                why: dice.maybe(Self::text),
+                answers: dice.some(|dice| record::Answer { kind: dice.text(), ttl: dice.number() as u32, data: dice.text() }),
+                answers_cut: dice.number() as u32,
+                server: dice.maybe(Self::text),
+                dnssec: dice.maybe(|dice| dice.of(Dnssec::ALL)),
+                at_us: dice.number(),
+                took_us: dice.number(),
+            }),
+            tls_policy: self.maybe(|dice| record::TlsPolicy {
+                policy: dice.text(),
+                source: dice.text(),
+                verified_by: dice.maybe(Self::text),
+            }),
+            choice: self.maybe(Self::text),
+            circuit: self.maybe(|dice| dice.of(Circuit::ALL)),
+            told: self.maybe(|dice| dice.of(Told::ALL)),
+            spliced: self.maybe(|dice| record::Spliced {
+                client_octets: dice.number(),
+                upstream_octets: dice.number(),
+                starttls_at_us: dice.maybe(Self::number),
+                alpn: dice.some(Self::text),
+            }),
         }
     }
 

@@ -9,7 +9,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::trace::kinds::{Act, Actor, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State};
+use crate::trace::kinds::{
+    Act, Actor, Circuit, Direction, Dnssec, EndHow, Flag, Flow, Leg, LookupOutcome, RecordKind, Stage, State, Told, UpstreamKind, ViaHow,
+};
 use crate::trace::{RecordId, WallMicros};
 
 /// A vocabulary whose values are public words.
@@ -27,7 +29,24 @@ macro_rules! vocabularies {
     };
 }
 
-vocabularies!(Act, Actor, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State);
+vocabularies!(
+    Act,
+    Actor,
+    Circuit,
+    Direction,
+    Dnssec,
+    EndHow,
+    Flag,
+    Flow,
+    Leg,
+    LookupOutcome,
+    RecordKind,
+    Stage,
+    State,
+    Told,
+    UpstreamKind,
+    ViaHow
+);
 
 /// A value of a vocabulary, written as its public word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -89,6 +89,8 @@ fn play(world: &mut World, script: &Script, event: &Event, number: usize, cuts: 
             };
             pieces.into_iter().for_each(|piece| world.input(*leg, Input::Octets(piece.to_vec())));
         }
+        Event::HostsFound(hosts) => world.hosts_found(hosts),
+        Event::HostsNotFound { code, enhanced, error } => world.hosts_not_found(*code, *enhanced, error),
         Event::Connected { tls: agreed } => world.connected(agreed.map(tls)),
         Event::ConnectFails(error) => match error.strip_prefix("TLS ") {
             Some(_) => world.connect_failed(Stage::StartTls, Actor::Upstream, error),
@@ -112,8 +114,8 @@ fn check_whole(name: &str, script: &Script, whole: &Outcome) -> Result<(), Strin
     let mut dialogue = String::new();
     for (step, (client, upstream)) in script.steps.iter().zip(&whole.steps) {
         step.source.iter().for_each(|line| dialogue += &format!("    {line}\n"));
-        let expected = [shown(script, 'C', &step.client), shown(script, 'S', &step.upstream)].concat();
-        let came = [shown(script, 'C', client), shown(script, 'S', upstream)].concat();
+        let expected = [shown('C', &step.client), shown('S', &step.upstream)].concat();
+        let came = [shown('C', client), shown('S', upstream)].concat();
         let _ = write!(dialogue, "{}", diff(&expected, &came));
         if expected != came {
             return Err(format!("{name}:{}: not what must come out (- expected, + came)\n{dialogue}", step.line));
@@ -148,8 +150,8 @@ fn check_cut(name: &str, script: &Script, whole: &Outcome, cut: &Outcome, cuts: 
     };
     for (step, (before, now)) in script.steps.iter().zip(whole.steps.iter().zip(&cut.steps)) {
         if !same(&before.0, &now.0) || !same(&before.1, &now.1) {
-            let expected = [shown(script, 'C', &before.0), shown(script, 'S', &before.1)].concat();
-            let came = [shown(script, 'C', &now.0), shown(script, 'S', &now.1)].concat();
+            let expected = [shown('C', &before.0), shown('S', &before.1)].concat();
+            let came = [shown('C', &now.0), shown('S', &now.1)].concat();
             let said: String = step.source.iter().map(|line| format!("    {line}\n")).collect();
             return Err(format!("{title}\nline {}: (- without the cut, + with it)\n{said}{}", step.line, diff(&expected, &came)));
         }
@@ -186,7 +188,7 @@ fn fail_if(wrong: Vec<String>, title: &str, dialogue: &str) -> Result<(), String
 }
 
 /// The signs of a leg as script lines.
-fn shown(script: &Script, leg: char, signs: &[Sign]) -> Vec<String> {
+fn shown(leg: char, signs: &[Sign]) -> Vec<String> {
     let mut lines = Vec::new();
     for sign in signs {
         match sign {
@@ -197,10 +199,8 @@ fn shown(script: &Script, leg: char, signs: &[Sign]) -> Vec<String> {
             Sign::Closed => lines.push(format!(">{leg}! closed")),
             Sign::Dropped => lines.push(format!(">{leg}! dropped")),
             Sign::Tls => lines.push(format!(">{leg}! tls")),
-            Sign::Connect(host) => {
-                let name = script.options.upstream.hosts.get(*host).map_or("?", |host| &host.host);
-                lines.push(format!(">{leg}! connect {name}"));
-            }
+            Sign::Connect(host) => lines.push(format!(">{leg}! connect {host}")),
+            Sign::Find(domain) => lines.push(format!(">{leg}! find {domain}")),
         }
     }
     lines
@@ -229,7 +229,7 @@ fn written(text: &str, script: &Script, whole: &Outcome) -> String {
     let insert = |made: &mut String, at: usize| {
         for (step, (client, upstream)) in steps.iter().filter(|(step, _)| step.last_line == at && !step.shorthand) {
             let _ = step;
-            for line in [shown(script, 'C', client), shown(script, 'S', upstream)].concat() {
+            for line in [shown('C', client), shown('S', upstream)].concat() {
                 let _ = writeln!(made, "{line}");
             }
         }

@@ -19,10 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relayscope::relay::options::{
-    AuthMechanism, BareNewline, ClientTls, Limits, ListenerOptions, OnStoreFailure, Secret, SessionOptions, SmartHost, UpstreamAuth,
-    UpstreamOptions, UpstreamTls,
+    AuthMechanism, BareNewline, ClientTls, Ehlo, Intercept, Limits, ListenerOptions, OnStoreFailure, Protocol, Secret, SessionOptions,
+    SmartHost, TellClient, UpstreamAuth, UpstreamOptions, UpstreamTls,
 };
-use relayscope::trace::{Direction, Leg};
+use relayscope::route::{Rule, Table};
+use relayscope::trace::{Direction, Leg, UpstreamKind};
 
 use super::facts::Fact;
 use super::show::unescape;
@@ -32,6 +33,8 @@ use super::world::{ByHand, Sign};
 pub enum Event {
     Start,
     Octets(Leg, Vec<u8>),
+    HostsFound(Vec<String>),
+    HostsNotFound { code: u16, enhanced: (u8, u16, u16), error: String },
     Connected { tls: Option<bool> },
     ConnectFails(String),
     Closes(Leg),
@@ -77,6 +80,8 @@ pub struct Script {
 struct Making {
     listener: ListenerOptions,
     upstream: UpstreamOptions,
+    others: Vec<UpstreamOptions>,
+    rules: Vec<Rule>,
     limits: Limits,
     on_store_failure: OnStoreFailure,
     script: Script,
@@ -90,9 +95,13 @@ pub fn parse(text: &str) -> Result<Script, String> {
         making.line(at + 1, line, false).map_err(|error| format!("line {}: {error}\n    {line}", at + 1))?;
     }
     let mut script = making.script;
+    let upstream = Arc::new(making.upstream);
+    let others = making.others.into_iter().map(Arc::new);
     let session = SessionOptions {
         listener: Arc::new(making.listener),
-        upstream: Arc::new(making.upstream),
+        upstreams: Arc::new(std::iter::once(upstream.clone()).chain(others).collect()),
+        routes: Arc::new(Table { rules: making.rules }),
+        upstream,
         limits: Arc::new(making.limits),
         on_store_failure: making.on_store_failure,
         host_name: "proxy.example".into(),
@@ -119,6 +128,10 @@ fn default_listener() -> ListenerOptions {
         certificate: None,
         allow: Vec::new(),
         allow_plaintext_auth: false,
+        ehlo: Ehlo::Upstream,
+        accept_proxy: Vec::new(),
+        accept_domains: Vec::new(),
+        intercept: Intercept::Off,
     }
 }
 
@@ -126,6 +139,15 @@ impl Making {
     fn new() -> Self {
         let upstream = UpstreamOptions {
             name: "smart".into(),
+            kind: UpstreamKind::SmartHost,
+            protocol: Protocol::Smtp,
+            tls: UpstreamTls::Off,
+            port: 25,
+            private_networks: Vec::new(),
+            tell_client: TellClient::Off,
+            add_received: false,
+            preserve_source: false,
+            probe: None,
             hosts: vec![SmartHost { host: "mx.example".into(), port: 25, tls: UpstreamTls::Off }],
             auth: None,
             allow_plaintext_auth: false,
@@ -136,6 +158,8 @@ impl Making {
         let options = SessionOptions {
             listener: Arc::new(default_listener()),
             upstream: Arc::new(upstream.clone()),
+            upstreams: Arc::default(),
+            routes: Arc::default(),
             limits: Arc::default(),
             on_store_failure: OnStoreFailure::Pass,
             host_name: "proxy.example".into(),
@@ -162,6 +186,8 @@ impl Making {
         Self {
             listener: default_listener(),
             upstream,
+            others: Vec::new(),
+            rules: Vec::new(),
             limits: Limits::default(),
             on_store_failure: OnStoreFailure::Pass,
             script,
@@ -222,7 +248,6 @@ impl Making {
     }
 
     fn expectation(&mut self, client: bool, rest: &str) -> Result<(), String> {
-        let hosts: Vec<_> = self.upstream.hosts.iter().map(|host| host.host.clone()).collect();
         let Some(step) = self.script.steps.last_mut() else { return Ok(()) };
         let signs = if client { &mut step.client } else { &mut step.upstream };
         if let Some(text) = rest.strip_prefix(':') {
@@ -238,9 +263,10 @@ impl Making {
             "closed" => Sign::Closed,
             "dropped" => Sign::Dropped,
             "tls" => Sign::Tls,
-            _ => match word.strip_prefix("connect ").and_then(|name| hosts.iter().position(|host| host == name)) {
-                Some(host) => Sign::Connect(host),
-                None => return Err("signs are: closed, dropped, tls, connect HOST".into()),
+            _ => match word.split_once(' ') {
+                Some(("connect", host)) => Sign::Connect(host.to_owned()),
+                Some(("find", domain)) => Sign::Find(domain.to_owned()),
+                _ => return Err("signs are: closed, dropped, tls, connect HOST, find DOMAIN".into()),
             },
         });
         Ok(())
@@ -304,10 +330,12 @@ impl Making {
                 let tls = match *policy {
                     "off" => UpstreamTls::Off,
                     "opportunistic" => UpstreamTls::Opportunistic,
+                    "encrypt" => UpstreamTls::Encrypt,
                     "required" => UpstreamTls::Required,
                     "implicit" => UpstreamTls::Implicit,
                     _ => return Err("off, opportunistic, required or implicit".into()),
                 };
+                self.upstream.tls = tls;
                 self.upstream.hosts.iter_mut().for_each(|host| host.tls = tls);
             }
             ["listener", "tls", policy] => {
@@ -319,6 +347,20 @@ impl Making {
                     "mirror" => ClientTls::Mirror,
                     _ => return Err("off, offered, required, implicit or mirror".into()),
                 }
+            }
+            ["static"] => self.listener.ehlo = Ehlo::Static,
+            ["mx"] => {
+                self.listener.ehlo = Ehlo::Static;
+                self.upstream.kind = UpstreamKind::Mx;
+                self.upstream.hosts.clear();
+            }
+            ["accept", "domains", domains @ ..] => self.listener.accept_domains = domains.iter().map(|it| (*it).to_owned()).collect(),
+            ["rule", name, "domain", domain, host] => {
+                let hosts = vec![SmartHost { host: (*host).to_owned(), port: 25, tls: UpstreamTls::Off }];
+                let upstream = UpstreamOptions { name: (*name).to_owned(), kind: UpstreamKind::SmartHost, hosts, ..self.upstream.clone() };
+                let (name, recipient_domains) = ((*name).to_owned(), vec![(*domain).to_owned()]);
+                self.rules.push(Rule { upstream: name.clone(), name, recipient_domains, ..Rule::default() });
+                self.others.push(upstream);
             }
             ["login", mechanism, user, secret] => {
                 let mechanism = match *mechanism {
@@ -395,6 +437,13 @@ fn event(words: &str) -> Result<Event, String> {
         _ => Err("client or upstream"),
     };
     Ok(match all.as_slice() {
+        ["hosts", hosts @ ..] => Event::HostsFound(hosts.iter().map(|it| (*it).to_owned()).collect()),
+        ["no", "hosts", code, enhanced] => {
+            let parts: Vec<u16> = enhanced.split('.').map_while(|part| part.parse().ok()).collect();
+            let [class, subject, detail] = parts[..] else { return Err("no hosts CODE ENHANCED: words".into()) };
+            let code = code.parse().map_err(|_| "no code")?;
+            Event::HostsNotFound { code, enhanced: (class as u8, subject, detail), error: tail.to_owned() }
+        }
         ["connected"] => Event::Connected { tls: None },
         ["connected", "tls", verified] => Event::Connected { tls: Some(*verified == "verified") },
         ["connect", "fails"] => Event::ConnectFails(tail.to_owned()),

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use relayscope::relay::options::{OnStoreFailure, SessionOptions, UpstreamTls};
-use relayscope::relay::{Action, Connected, Failed, Machine, SessionFacts, Wire};
-use relayscope::trace::{Actor, Leg, Origin, Record, RecordId, Stage, Tls};
+use relayscope::relay::options::{Ehlo, OnStoreFailure, SessionOptions, UpstreamOptions, UpstreamTls};
+use relayscope::relay::{Action, Connected, Failed, Found, Machine, NextHop, NotFound, Refusal, SessionFacts, Wire};
+use relayscope::trace::{Actor, Leg, Origin, Record, RecordId, Stage, Tls, UpstreamKind};
 
 /// What came out on one leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,10 @@ pub enum Sign {
     Dropped,
     /// A TLS handshake begins.
     Tls,
-    /// A connection to this host of the list is asked for.
-    Connect(usize),
+    /// A connection to this host is asked for.
+    Connect(String),
+    /// The mail exchangers of this domain are asked for.
+    Find(String),
 }
 
 /// Who answers the machine's requests.
@@ -64,7 +66,8 @@ pub struct World {
     upstream_in: VecDeque<Input>,
     client_open: bool,
     upstream_open: bool,
-    connect_due: Option<usize>,
+    connect_due: Option<NextHop>,
+    find_due: Option<Arc<UpstreamOptions>>,
     stored_due: bool,
     mark_due: bool,
     store_down: bool,
@@ -90,14 +93,25 @@ pub fn session_facts(client_ip: IpAddr) -> SessionFacts {
         origin: Arc::new(Origin { node: "proxy.example".into(), proxy_version: "0".into(), config_digest: "0".into() }.into()),
         client_ip,
         client_port: 40_000,
+        via: None,
+        route_rule: None,
     }
+}
+
+/// The hosts of an upstream's list, in their order.
+pub fn listed(upstream: &UpstreamOptions) -> Vec<NextHop> {
+    upstream.hosts.iter().enumerate().map(|(place, host)| hop(&host.host, host.tls, Some(place))).collect()
+}
+
+fn hop(host: &str, tls: UpstreamTls, place: Option<usize>) -> NextHop {
+    NextHop { place, ..NextHop::new(host, 25, tls) }
 }
 
 impl World {
     pub fn new(options: Arc<SessionOptions>, client_ip: IpAddr, by_hand: ByHand) -> Self {
-        let hosts = (0..options.upstream.hosts.len()).collect();
+        let hosts = if options.listener.ehlo == Ehlo::Static { Vec::new() } else { listed(&options.upstream) };
         Self {
-            machine: Machine::new(options.clone(), session_facts(client_ip), hosts, None),
+            machine: Machine::new(options.clone(), session_facts(client_ip), options.upstream.clone(), hosts),
             now: 0,
             options,
             by_hand,
@@ -107,6 +121,7 @@ impl World {
             client_open: true,
             upstream_open: false,
             connect_due: None,
+            find_due: None,
             stored_due: false,
             mark_due: false,
             store_down: false,
@@ -166,19 +181,37 @@ impl World {
             connect_us: 3_000,
             tls: tls.map(|tls| (tls, 4_000)),
             tried: Vec::new(),
+            lookups: Vec::new(),
+            policy: None,
         };
         self.upstream_open = true;
         self.machine.connected(self.now, connected, &mut self.gathered);
     }
 
     pub fn connect_failed(&mut self, stage: Stage, by: Actor, error: &str) {
-        let failed = Failed { stage, by, error: error.to_owned(), tried: Vec::new() };
+        let failed = Failed { stage, by, error: error.to_owned(), tried: Vec::new(), lookups: Vec::new(), refusal: None, last: false };
         self.machine.connect_failed(self.now, failed, &mut self.gathered);
         self.settle();
     }
 
+    /// The mail exchangers that were asked for.
+    pub fn hosts_found(&mut self, hosts: &[String]) {
+        let tls = self.options.upstream.tls;
+        let hops = hosts.iter().map(|host| hop(host, tls, None)).collect();
+        self.machine.hosts_found(self.now, Found { hops, ..Found::default() }, &mut self.gathered);
+        self.settle();
+    }
+
+    pub fn hosts_not_found(&mut self, code: u16, enhanced: (u8, u16, u16), error: &str) {
+        let refusal = Refusal { code, enhanced };
+        let (skipped, lookups) = (Vec::new(), Vec::new());
+        let not = NotFound { refusal, by: Actor::Dns, error: error.to_owned(), skipped, lookups, dns_us: Some(1_000) };
+        self.machine.hosts_not_found(self.now, not, &mut self.gathered);
+        self.settle();
+    }
+
     pub fn tls_established(&mut self, leg: Leg, tls: Tls) {
-        self.machine.tls_established(self.now, leg, tls, &mut self.gathered);
+        self.machine.tls_established(self.now, leg, tls, None, &mut self.gathered);
         self.settle();
     }
 
@@ -314,8 +347,11 @@ impl World {
         loop {
             self.act();
             self.flush();
-            if let Some(host) = self.connect_due.take() {
-                let implicit = self.options.upstream.hosts.get(host).is_some_and(|host| host.tls == UpstreamTls::Implicit);
+            if let Some(upstream) = self.find_due.take() {
+                let found = Found { hops: listed(&upstream), ..Found::default() };
+                self.machine.hosts_found(self.now, found, &mut self.gathered);
+            } else if let Some(hop) = self.connect_due.take() {
+                let implicit = hop.tls == UpstreamTls::Implicit;
                 self.open_upstream(implicit.then(|| tls(true)));
             } else if self.stored_due && !self.by_hand.store {
                 self.stored_due = false;
@@ -333,13 +369,18 @@ impl World {
         let mut after = Vec::new();
         while let Some(action) = self.machine.next_action() {
             match action {
-                Action::Connect { host } => {
+                Action::FindHosts { domain: Some(domain), .. } => self.upstream_out.push(Sign::Find(domain)),
+                Action::FindHosts { upstream, domain: None } => {
+                    debug_assert_ne!(upstream.kind, UpstreamKind::Mx);
+                    self.find_due = Some(upstream);
+                }
+                Action::Connect { hop } => {
                     self.drop_leg(Leg::Upstream);
                     (self.connect_asked, self.tls_asked) = (true, self.tls_asked.filter(|leg| *leg == Leg::Client));
                     if self.by_hand.connect {
-                        self.upstream_out.push(Sign::Connect(host));
+                        self.upstream_out.push(Sign::Connect(hop.host));
                     } else {
-                        self.connect_due = Some(host);
+                        self.connect_due = Some(*hop);
                     }
                 }
                 Action::StartTls { leg } => {

@@ -1,0 +1,471 @@
+//! A listener with a static EHLO: the client is answered here until its first RCPT TO, which chooses the next hop.
+//!
+//! One destination a transaction: recipients who need another one are told to come in a transaction of their own. A connection is kept
+//! for the client's next message if that goes the same way. What was sent behind a MAIL FROM of ours is kept until that is answered, so
+//! that a connection which turns out to be dead costs nobody a message.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::action::{Action, Found, NotFound, Refusal, Wire};
+use super::machine::{Expect, Machine};
+use super::opening::LeftHost;
+use super::options::UpstreamOptions;
+use super::recorder::{refused, reply_of};
+use super::replies::OwnReply;
+use crate::smtp::ReplyView;
+use crate::trace::{Actor, EndHow, Flag, Flow, Leg, Recipient, Stage, UpstreamKind};
+
+/// How long hosts are tried one after the other, µs: less than the five minutes that clients wait for a reply (RFC 5321 §4.5.3.2.3).
+const PATIENCE: u64 = 240_000_000;
+
+/// Where a transaction goes.
+#[derive(Debug, Clone)]
+pub(super) struct Destination {
+    pub upstream: Arc<UpstreamOptions>,
+    /// The recipient's domain, where its mail exchangers decide.
+    pub domain: Option<String>,
+    pub rule: Option<String>,
+}
+
+impl PartialEq for Destination {
+    fn eq(&self, other: &Self) -> bool {
+        self.upstream.name == other.upstream.name && self.domain == other.domain
+    }
+}
+
+/// MAIL FROM as it was accepted here.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Mail {
+    /// `<ann@from.example>`, as it came.
+    pub path: Vec<u8>,
+    /// Without brackets, for the routing table.
+    pub reverse_path: String,
+    pub size: Option<u64>,
+    pub eight_bit: bool,
+    pub smtputf8: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Late {
+    pub mail: Option<Mail>,
+    /// Of the transaction under way.
+    pub destination: Option<Destination>,
+    /// Where the connection that stands leads.
+    connected: Option<Destination>,
+    /// Hosts are looked for, connected to or greeted.
+    busy: bool,
+    /// Since when.
+    busy_since: u64,
+    /// Commands that wait for the connection, and what their replies answer.
+    queue: VecDeque<(Vec<u8>, Expect)>,
+    /// Commands sent behind a MAIL FROM that is not answered yet.
+    sent: VecDeque<Vec<u8>>,
+    /// MAIL FROM of this transaction has gone upstream.
+    mail_sent: bool,
+    /// How the upstream refused it.
+    refused: Option<Vec<u8>>,
+    /// A transaction of this client went through the connection before.
+    reused: bool,
+    /// The upstream may still be in a transaction.
+    needs_reset: bool,
+    /// The last destination that couldn't be reached in this transaction, and what its recipients are told.
+    unreachable: Option<(Destination, Unreachable)>,
+}
+
+#[derive(Debug, Clone)]
+enum Unreachable {
+    Own {
+        refusal: Refusal,
+        words: String,
+        stage: Stage,
+        by: Actor,
+    },
+    /// The upstream's own greeting, as it came.
+    Banner(Vec<u8>),
+}
+
+impl Machine {
+    /// Whether the client has to wait for the upstream.
+    pub(super) fn busy_late(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| late.busy || !late.queue.is_empty())
+    }
+
+    /// The upstream is being reached: what goes wrong with it now concerns this host alone.
+    pub(super) fn is_opening(&self) -> bool {
+        match &self.late {
+            Some(late) => late.busy,
+            None => !self.greeted,
+        }
+    }
+
+    /// The client would have given up by the time that another host was tried.
+    pub(super) fn out_of_patience(&self, now: u64) -> bool {
+        self.late.as_ref().is_some_and(|late| now.saturating_sub(late.busy_since) > PATIENCE)
+    }
+
+    /// MAIL FROM has gone upstream in this transaction.
+    pub(super) fn mail_sent_late(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| late.mail_sent)
+    }
+
+    /// The greeting, with no upstream behind it yet.
+    pub(super) fn greet_late(&mut self, now: u64, wire: &mut dyn Wire) {
+        let line = format!("220 {} ESMTP relayscope\r\n", self.options.host_name);
+        self.say(now, Leg::Client, line.as_bytes(), wire);
+        self.greeted = true;
+        self.client_last = now;
+        if self.draining {
+            self.end_draining(now, wire);
+        }
+    }
+
+    /// A recipient, within a transaction. `line`: its RCPT TO with CRLF.
+    pub(super) fn route_recipient(&mut self, now: u64, line: &[u8], recipient: Recipient, destination: Destination, wire: &mut dyn Wire) {
+        self.count();
+        self.recorder.line(now, Leg::Client, Flow::In, line.trim_ascii_end());
+        let Some(late) = &mut self.late else { return };
+        match &late.destination {
+            Some(chosen) if *chosen != destination => {
+                let words = match (&chosen.domain, &destination.domain) {
+                    (Some(_), Some(_)) => "one recipient domain a transaction: send this recipient in another one",
+                    _ => "this recipient has another next hop: send it in another transaction",
+                };
+                let own = OwnReply::new(452, (4, 5, 3), words, self.recorder.trace_id());
+                self.recorder.flag(Flag::Split);
+                let recipient = refused(recipient, Stage::RcptTo, Actor::Proxy, own.record());
+                return self.answer_in_turn_for(now, own, Some(Box::new(recipient)), wire);
+            }
+            _ => {}
+        }
+        if let Some(refused) = late.refused.clone() {
+            return self.refuse_like_mail(now, recipient, &refused, wire);
+        }
+        if late.mail_sent {
+            self.send_behind_mail(now, line.to_vec(), Expect::Rcpt(Box::new(recipient)), wire);
+            return;
+        }
+        if let Some((_, why)) = late.unreachable.as_ref().filter(|(other, _)| *other == destination) {
+            let why = why.clone();
+            return self.tell_unreachable(now, recipient, &why, wire);
+        }
+        late.queue.push_back((line.to_vec(), Expect::Rcpt(Box::new(recipient))));
+        let stands = self.upstream_open && late.connected.as_ref() == Some(&destination);
+        late.destination = Some(destination);
+        if stands { self.send_mail(now, wire) } else { self.find_hosts(now, wire) }
+    }
+
+    /// DATA, if there is a transaction upstream. False: there is none.
+    pub(super) fn data_late(&mut self, now: u64, line: &[u8], wire: &mut dyn Wire) -> bool {
+        if !self.mail_sent_late() {
+            return false;
+        }
+        self.count();
+        self.recorder.line(now, Leg::Client, Flow::In, line.trim_ascii_end());
+        self.send_behind_mail(now, line.to_vec(), Expect::Data, wire);
+        true
+    }
+
+    fn send_behind_mail(&mut self, now: u64, line: Vec<u8>, expect: Expect, wire: &mut dyn Wire) {
+        if self.pending.is_empty() && self.scanner.in_reply() {
+            return self.upstream_broke(now, "sent part of a reply that nobody asked for", Flag::SurplusReply, wire);
+        }
+        self.say(now, Leg::Upstream, &line, wire);
+        let unanswered = self.pending.iter().any(|it| matches!(it.expect, Expect::LateMail));
+        self.expect(now, expect);
+        if let Some(late) = self.late.as_mut().filter(|_| unanswered) {
+            late.sent.push_back(line);
+        }
+    }
+
+    /// Asks for the hosts of the destination. A connection that leads elsewhere is taken leave of.
+    fn find_hosts(&mut self, now: u64, wire: &mut dyn Wire) {
+        let Some(late) = &mut self.late else { return };
+        let Some(destination) = late.destination.clone() else { return };
+        late.busy = true;
+        late.busy_since = now;
+        late.connected = None;
+        (late.reused, late.needs_reset) = (false, false);
+        self.leave_upstream(now, wire);
+        self.recorder.goes_to(&destination.upstream, destination.rule);
+        self.upstream = destination.upstream.clone();
+        self.waiting_since = now;
+        self.hosts.clear();
+        self.actions.push_back(Action::FindHosts { upstream: destination.upstream, domain: destination.domain });
+    }
+
+    /// Says QUIT to an upstream that is no longer needed; nobody waits for its answer.
+    pub(super) fn leave_upstream(&mut self, now: u64, wire: &mut dyn Wire) {
+        if self.upstream_open {
+            self.say(now, Leg::Upstream, b"QUIT\r\n", wire);
+            self.upstream_open = false;
+            self.actions.push_back(Action::Close { leg: Leg::Upstream });
+        }
+        self.upstream_unread = Vec::new();
+        self.scanner = Default::default();
+    }
+
+    /// The hosts asked for with [`Action::FindHosts`], in the order to try.
+    pub fn hosts_found(&mut self, now: u64, found: Found, wire: &mut dyn Wire) {
+        if self.ended {
+            return;
+        }
+        self.recorder.phases_mut().dns_us = found.dns_us;
+        let upstream = self.recorder.upstream_mut();
+        upstream.lookups.extend(found.lookups);
+        upstream.tried.extend(found.skipped);
+        self.hosts = found.hops.into();
+        self.try_next_host(now, None, wire);
+    }
+
+    /// There are no hosts, or none that may be used.
+    pub fn hosts_not_found(&mut self, now: u64, not: NotFound, wire: &mut dyn Wire) {
+        if self.ended {
+            return;
+        }
+        self.recorder.phases_mut().dns_us = not.dns_us;
+        let upstream = self.recorder.upstream_mut();
+        upstream.lookups.extend(not.lookups);
+        upstream.tried.extend(not.skipped);
+        self.hop = None;
+        self.flag_failure(Some(not.refusal));
+        let left = LeftHost {
+            stage: Stage::Connect,
+            by: not.by,
+            error: not.error,
+            how: EndHow::ConnectFailure,
+            banner: None,
+            refusal: Some(not.refusal),
+        };
+        self.unreachable(now, left, wire);
+    }
+
+    /// No host of the destination could be had: its recipients hear why, and the client may go on with others.
+    pub(super) fn unreachable(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
+        let words = self.host_words(&left.error);
+        let Some(late) = &mut self.late else { return };
+        let refusal = left.refusal.unwrap_or(Refusal { code: 451, enhanced: (4, 4, 1) });
+        let why = match left.banner {
+            Some(banner) => Unreachable::Banner(banner),
+            None => Unreachable::Own { refusal, words, stage: left.stage, by: left.by },
+        };
+        (late.busy, late.mail_sent, late.connected) = (false, false, None);
+        late.sent.clear();
+        let destination = late.destination.take();
+        late.unreachable = destination.map(|destination| (destination, why.clone()));
+        for (_, expect) in std::mem::take(&mut late.queue) {
+            match expect {
+                Expect::Rcpt(recipient) => self.tell_unreachable(now, *recipient, &why, wire),
+                Expect::Data => {
+                    let reply = OwnReply::new(554, (5, 5, 1), "no valid recipients", self.recorder.trace_id());
+                    self.say(now, Leg::Client, &reply.line(), wire);
+                }
+                _ => {}
+            }
+        }
+        self.client_last = now;
+        if self.draining {
+            self.drain(now, wire);
+        }
+        self.resume_client(now, wire);
+        self.ends_half_closed(now, wire);
+    }
+
+    fn tell_unreachable(&mut self, now: u64, recipient: Recipient, why: &Unreachable, wire: &mut dyn Wire) {
+        match why {
+            Unreachable::Own { refusal, words, stage, by } => {
+                let own = OwnReply::new(refusal.code, refusal.enhanced, words, self.recorder.trace_id());
+                let recipient = refused(recipient, *stage, *by, own.record());
+                self.answer_in_turn_for(now, own, Some(Box::new(recipient)), wire);
+            }
+            Unreachable::Banner(banner) => {
+                let reply = reply_of(&ReplyView::new(banner));
+                self.recorder.recipient(refused(recipient, Stage::Banner, Actor::Upstream, reply));
+                self.say(now, Leg::Client, banner, wire);
+            }
+        }
+    }
+
+    /// The upstream leg is greeted, in TLS and logged in as it has to be.
+    pub(super) fn ready_late(&mut self, now: u64, wire: &mut dyn Wire) {
+        let Some(late) = &mut self.late else { return };
+        late.busy = false;
+        late.connected = late.destination.clone();
+        self.offered_pipelining = self.extensions.pipelining;
+        self.send_mail(now, wire);
+    }
+
+    /// MAIL FROM, with what the upstream understands of its parameters, and the recipients that wait behind it.
+    fn send_mail(&mut self, now: u64, wire: &mut dyn Wire) {
+        let Some(mail) = self.late.as_ref().and_then(|late| late.mail.clone()) else { return };
+        let unfit = if mail.smtputf8 && !self.extensions.smtputf8 {
+            Some((Refusal { code: 550, enhanced: (5, 6, 7) }, "it doesn't take internationalized mail (SMTPUTF8)"))
+        } else if mail.eight_bit && !self.extensions.eight_bit_mime {
+            Some((Refusal { code: 554, enhanced: (5, 6, 3) }, "it doesn't take 8-bit mail (8BITMIME), and mail isn't converted here"))
+        } else {
+            None
+        };
+        if let Some((refusal, error)) = unfit {
+            let left = LeftHost {
+                stage: Stage::Ehlo,
+                by: Actor::Upstream,
+                error: error.to_owned(),
+                how: EndHow::Refused,
+                banner: None,
+                refusal: Some(refusal),
+            };
+            let stays = self.late.as_ref().and_then(|late| late.connected.clone());
+            self.unreachable(now, left, wire);
+            if let Some(late) = &mut self.late {
+                late.connected = stays; // it serves the next message
+            }
+            return;
+        }
+        let mut line = [b"MAIL FROM:", mail.path.as_slice()].concat();
+        if let Some(size) = mail.size.filter(|_| self.extensions.size.is_some()) {
+            line.extend_from_slice(format!(" SIZE={size}").as_bytes());
+        }
+        if mail.eight_bit {
+            line.extend_from_slice(b" BODY=8BITMIME");
+        }
+        if mail.smtputf8 {
+            line.extend_from_slice(b" SMTPUTF8");
+        }
+        line.extend_from_slice(b"\r\n");
+        let Some(late) = &mut self.late else { return };
+        late.mail_sent = true;
+        late.refused = None;
+        late.sent.clear();
+        if std::mem::take(&mut late.needs_reset) {
+            self.say(now, Leg::Upstream, b"RSET\r\n", wire);
+            self.expect(now, Expect::LateReset);
+        }
+        self.say(now, Leg::Upstream, &line, wire);
+        self.expect(now, Expect::LateMail);
+        if self.extensions.pipelining {
+            self.send_queued(now, usize::MAX, wire);
+        }
+    }
+
+    fn send_queued(&mut self, now: u64, most: usize, wire: &mut dyn Wire) {
+        for _ in 0..most {
+            let Some((line, expect)) = self.late.as_mut().and_then(|late| late.queue.pop_front()) else { return };
+            self.send_behind_mail(now, line, expect, wire);
+        }
+    }
+
+    /// The upstream's reply to our MAIL FROM.
+    pub(super) fn mail_reply_late(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        self.recorder.line(now, Leg::Upstream, Flow::In, view.octets().trim_ascii_end());
+        if view.code() == 421 {
+            return self.mail_lost_late(now, &format!("answered MAIL FROM with {} {}", view.code(), text_of(view)), wire);
+        }
+        self.recorder.mail_reply(now, sent_at, reply_of(view));
+        let Some(late) = &mut self.late else { return };
+        late.sent.clear();
+        if view.class() == 2 {
+            late.needs_reset = true;
+            return self.send_queued(now, 1, wire);
+        }
+        late.refused = Some(view.octets().to_vec());
+        for (_, expect) in std::mem::take(&mut late.queue) {
+            if let Expect::Rcpt(recipient) = expect {
+                self.refuse_like_mail(now, *recipient, view.octets(), wire);
+            }
+        }
+    }
+
+    /// The connection is of no use before MAIL FROM was answered: nothing is lost, the next host or a fresh connection takes it over.
+    pub(super) fn mail_lost_late(&mut self, now: u64, words: &str, wire: &mut dyn Wire) {
+        let mut asked: VecDeque<Expect> = std::mem::take(&mut self.pending).into_iter().map(|it| it.expect).collect();
+        asked.retain(|it| !matches!(it, Expect::LateReset | Expect::LateMail));
+        let Some(late) = &mut self.late else { return };
+        let sent: Vec<(Vec<u8>, Expect)> = std::mem::take(&mut late.sent).into_iter().zip(asked).collect();
+        for again in sent.into_iter().rev() {
+            late.queue.push_front(again);
+        }
+        late.mail_sent = false;
+        let reused = late.reused;
+        late.busy = true;
+        self.drop_upstream();
+        if reused {
+            // It may have grown tired of us, and nothing else: the same hosts once more, from the first.
+            let left = self.tried(now, Stage::MailFrom, words);
+            self.find_hosts(now, wire);
+            self.recorder.upstream_mut().tried.push(left);
+            return;
+        }
+        let left = LeftHost {
+            stage: Stage::MailFrom,
+            by: Actor::Upstream,
+            error: words.to_owned(),
+            how: EndHow::Close,
+            banner: None,
+            refusal: Some(Refusal { code: 451, enhanced: (4, 4, 2) }),
+        };
+        self.leave_host(now, left, wire);
+    }
+
+    /// Whether the loss of the upstream now can be made good.
+    pub(super) fn mail_is_unanswered_late(&self) -> bool {
+        self.late.is_some() && self.pending.iter().any(|it| matches!(it.expect, Expect::LateMail))
+    }
+
+    /// The reply to a recipient of a transaction whose MAIL FROM was refused: the refusal itself.
+    pub(super) fn refused_mail_late(&self) -> Option<Vec<u8>> {
+        self.late.as_ref().and_then(|late| late.refused.clone())
+    }
+
+    pub(super) fn refuse_like_mail(&mut self, now: u64, recipient: Recipient, refusal: &[u8], wire: &mut dyn Wire) {
+        let reply = reply_of(&ReplyView::new(refusal));
+        self.recorder.recipient(refused(recipient, Stage::MailFrom, Actor::Upstream, reply));
+        self.say(now, Leg::Client, refusal, wire);
+    }
+
+    /// A recipient was answered: the next that waits for an upstream without PIPELINING.
+    pub(super) fn after_recipient_late(&mut self, now: u64, wire: &mut dyn Wire) {
+        if self.late.as_ref().is_some_and(|late| !late.busy && !late.queue.is_empty()) && self.pending.is_empty() {
+            self.send_queued(now, 1, wire);
+        }
+    }
+
+    /// The transaction is over. `settled`: the upstream has answered end-of-data, and knows so.
+    pub(super) fn transaction_over_late(&mut self, settled: bool) {
+        let Some(late) = &mut self.late else { return };
+        late.needs_reset = late.needs_reset && !settled;
+        late.reused |= late.mail_sent;
+        (late.mail, late.destination, late.refused, late.unreachable) = (None, None, None, None);
+        late.mail_sent = false;
+        late.sent.clear();
+    }
+
+    /// An upstream that goes away while nothing of a transaction lies with it is missed by nobody. False: something does.
+    pub(super) fn dropped_quietly_late(&mut self) -> bool {
+        let idle = self.pending.is_empty() && !self.held_terminator && self.body.is_none() && self.hold.is_none();
+        match &mut self.late {
+            Some(late) if idle && !late.mail_sent && !late.busy => {
+                late.connected = None;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Where a message goes from here on, or why it can't go anywhere.
+    pub(super) fn destination_of(&self, forward_path: &str) -> Result<Destination, &'static str> {
+        let Some(mail) = self.late.as_ref().and_then(|late| late.mail.as_ref()) else { return Err("send MAIL FROM first") };
+        let session = crate::route::Session { listener: &self.options.listener.name, client: self.recorder.client.ip };
+        let envelope = crate::route::Envelope { reverse_path: &mail.reverse_path, forward_path, size: mail.size };
+        let (upstream, rule) = self.options.destination(session, Some(envelope));
+        let domain = crate::route::table::domain_of(forward_path);
+        let by_domain = upstream.kind == UpstreamKind::Mx;
+        if by_domain && domain.is_empty() {
+            return Err("a recipient without a domain has no mail exchanger");
+        }
+        Ok(Destination { upstream, domain: by_domain.then_some(domain), rule: rule.map(|rule| rule.name.clone()) })
+    }
+}
+
+fn text_of(view: &ReplyView<'_>) -> String {
+    super::recorder::bounded(view.lines().next().unwrap_or_default(), 256)
+}
