@@ -22,11 +22,12 @@ pub struct Sendmail {
     address: SocketAddr,
 }
 
-/// No DNS, no waiting.
+/// No DNS, no waiting: neither for a name nor because another process is still closing its connection to the same host.
 const COMMON: &str = "\
 define(`_USE_ETC_MAIL_')dnl
 include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
 OSTYPE(`debian')dnl
+undefine(`confHOST_STATUS_DIRECTORY')dnl
 FEATURE(`no_default_msa')dnl
 FEATURE(`nocanonify')dnl
 FEATURE(`accept_unresolvable_domains')dnl
@@ -80,7 +81,7 @@ impl Sendmail {
 
     fn start(root: Root, name: &str, lines: &str) -> Self {
         root.dir_for("var/spool/mqueue", "root", 0o700);
-        root.dir_for("var/lib/sendmail/host_status", "root", 0o755);
+        root.dir_for("var/lib/sendmail", "root", 0o755);
         root.dir_for("run/sendmail/mta", "root", 0o755);
         for file in ["local-host-names", "trusted-users", "relay-domains", "helpfile", "aliases"] {
             let file = format!("etc/mail/{file}");

@@ -185,7 +185,9 @@ pub fn offer_mechanisms(sasl: &Path, mechanisms: &str) {
     let database = sasl.join("users.db");
     let options =
         format!("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\nmech_list: {mechanisms}\n", database.display());
-    fs::write(sasl.join("smtpd.conf"), options).unwrap();
+    // Whoever reads it finds the one or the other.
+    fs::write(sasl.join("smtpd.conf.new"), options).unwrap();
+    fs::rename(sasl.join("smtpd.conf.new"), sasl.join("smtpd.conf")).unwrap();
 }
 
 /// Adds a user of Cyrus SASL to a database.
