@@ -32,7 +32,7 @@ macro_rules! sends {
         fn $test() {
             need!("postfix", "root", "saslpasswd2");
             if root::have(stringify!($test), $server) {
-                let findings = sending::found(|wanted| Box::new(<$kind>::sending(wanted)) as Box<dyn Server>);
+                let findings = sending::found(&|wanted| Box::new(<$kind>::sending(wanted)) as Box<dyn Server>);
                 table::report("sends", $server, &root::version($server), &findings);
             }
         }

@@ -20,6 +20,12 @@ use super::table::{Findings, Found};
 /// Whom the sending server logs in as.
 const LOGIN: &str = "ann@submission.example";
 
+/// Name of the server with the setting that gives each domain a transaction of its own.
+const ONE_DOMAIN: &str = "onedomain";
+
+/// Starts the server that is found out about.
+pub type Start<'a> = dyn Fn(&Sending<'_>) -> Box<dyn Server> + 'a;
+
 /// Everything behind the sending server.
 struct Scene {
     place: Place,
@@ -95,7 +101,7 @@ impl Scene {
 }
 
 /// What `start` gives sends, and everything is found out that can be.
-pub fn found(start: impl Fn(&Sending<'_>) -> Box<dyn Server>) -> Findings {
+pub fn found(start: &Start<'_>) -> Findings {
     let mut findings = Findings::default();
     let scene = Scene::new();
     let front = start(&scene.sending("front", false));
@@ -148,22 +154,10 @@ pub fn found(start: impl Fn(&Sending<'_>) -> Box<dyn Server>) -> Findings {
     let everywhere = Mail::new("everywhere").with("", &[("bob@to.example", ""), ("bob@one.example", ""), ("bob@two.example", "")]);
     let apart =
         Mail::new("apart").with("", &[("bob@to.example", ""), ("carol@to.example", ""), ("bob@one.example", ""), ("bob@two.example", "")]);
-    let with_setting = ["everywhere", "apart"].map(|name| {
-        let front = start(&scene.sending(name, name == "apart"));
-        let mail = if name == "apart" { &apart } else { &everywhere };
-        mail.submit(&mut front.client());
-        for user in ["bob", "carol", "one", "two"].iter().filter(|user| **user != "carol" || name == "apart") {
-            scene.arrived(front.log(), user, &mail.id());
-        }
-        front.one_domain_setting()
-    })[1];
-
+    send_to_domains(&scene, start, "alldomains", &everywhere, &["bob", "one", "two"]);
+    let with_setting = send_to_domains(&scene, start, ONE_DOMAIN, &apart, &["bob", "carol", "one", "two"]);
     let past = Mail::new("past");
-    {
-        let front = start(&Sending { bypass: Some(scene.behind.address), ..scene.sending("bypassed", false) });
-        past.submit(&mut front.client());
-        scene.arrived(front.log(), "bob", &past.id());
-    }
+    send_past(&scene, start, &past);
 
     let as_kept = |mail: &Mail| scene.mail("bob", &mail.id()).unwrap_or_default();
     let kept: Vec<String> = [&plain, &eight, &utf8].iter().map(|mail| as_kept(mail)).collect();
@@ -256,6 +250,23 @@ pub fn found(start: impl Fn(&Sending<'_>) -> Box<dyn Server>) -> Findings {
         },
     );
     findings
+}
+
+/// Starts a server anew and sends through it; whether its recipe has a setting for [`ONE_DOMAIN`], which it then has.
+fn send_to_domains(scene: &Scene, start: &Start<'_>, name: &str, mail: &Mail, users: &[&str]) -> bool {
+    let front = start(&scene.sending(name, name == ONE_DOMAIN));
+    mail.submit(&mut front.client());
+    for user in users {
+        scene.arrived(front.log(), user, &mail.id());
+    }
+    front.one_domain_setting()
+}
+
+/// Starts a server anew, with the recipe's bypass, and sends past Relayscope.
+fn send_past(scene: &Scene, start: &Start<'_>, mail: &Mail) {
+    let front = start(&Sending { bypass: Some(scene.behind.address), ..scene.sending("bypassed", false) });
+    mail.submit(&mut front.client());
+    scene.arrived(front.log(), "bob", &mail.id());
 }
 
 /// What came out at the far end is what went in on the record, octet for octet; what the server itself changed is another matter.
