@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
+use super::caller::Caller;
 use super::context::Context;
 use super::leg::Stream;
 use super::{lookups, mx};
-use crate::net::connect::connect;
+use crate::net::intercept::Outgoing;
 use crate::net::resolve::{Dane, HostAddresses, Tlsa};
 use crate::net::tls::{ClientTls, HandshakeError, TlsFacts};
 use crate::relay::options::{UpstreamOptions, UpstreamTls};
@@ -63,6 +64,8 @@ pub(super) struct Dialled {
     pub stream: Stream,
     pub connected: Connected,
     pub verification: Verification,
+    /// Where interception must know the connection again.
+    pub outgoing: Option<Outgoing>,
 }
 
 /// One way to a host, being made.
@@ -70,15 +73,14 @@ struct Dial {
     context: Arc<Context>,
     upstream: Arc<UpstreamOptions>,
     hop: NextHop,
-    /// The session's start, the zero of its clock.
-    began: Instant,
+    caller: Caller,
     tried: Vec<Tried>,
     lookups: Vec<Lookup>,
 }
 
-/// Connects to the host; `began` is the session's start, the zero of its clock.
-pub(super) async fn dial(context: Arc<Context>, upstream: Arc<UpstreamOptions>, hop: NextHop, began: Instant) -> Result<Dialled, Failed> {
-    Dial { context, upstream, hop, began, tried: Vec::new(), lookups: Vec::new() }.run().await
+/// Connects to the host.
+pub(super) async fn dial(context: Arc<Context>, upstream: Arc<UpstreamOptions>, hop: NextHop, caller: Caller) -> Result<Dialled, Failed> {
+    Dial { context, upstream, hop, caller, tried: Vec::new(), lookups: Vec::new() }.run().await
 }
 
 impl Dial {
@@ -88,11 +90,15 @@ impl Dial {
             return Err(self.failed(Stage::Connect, Actor::Proxy, error, None));
         };
         let start = Instant::now();
-        let found = self.context.resolver.host_addresses(&self.hop.host, self.context.options.limits.timeouts.dns).await;
+        let (resolver, timeout) = (&self.context.resolver, self.context.options.limits.timeouts.dns);
+        let found = match self.upstream.kind {
+            UpstreamKind::Mx => resolver.host_addresses(&self.hop.host, timeout).await,
+            _ => resolver.named_host(&self.hop.host, timeout).await,
+        };
         let is_name = self.hop.host.parse::<IpAddr>().is_err();
         let dns_us = is_name.then(|| micros(start));
         if self.upstream.kind == UpstreamKind::Mx || found.failure.is_some() {
-            self.lookups.extend(lookups::recorded(&found.lookups, self.began));
+            self.lookups.extend(lookups::recorded(&found.lookups, self.caller.began));
         }
         if let Some(error) = &found.failure {
             let words = error.to_string();
@@ -116,7 +122,7 @@ impl Dial {
         let mut usable = Vec::new();
         let (mut own, mut last) = (false, String::from("no address"));
         for &ip in &found.addresses {
-            match mx::misplaced(&self.upstream, ip) {
+            match mx::misplaced(&self.context.resolver, &self.upstream, ip) {
                 None => usable.push(ip),
                 Some(misplaced) => {
                     self.tried(Some(ip), Stage::Connect, &misplaced.words);
@@ -142,7 +148,7 @@ impl Dial {
         let timeout = self.context.options.limits.timeouts.dns;
         let exchangers = lookups::of_record(self.hop.mx_dnssec);
         let dane = self.context.resolver.dane(exchangers, found, self.hop.port, timeout).await;
-        self.lookups.extend(lookups::recorded(&dane.lookups, self.began));
+        self.lookups.extend(lookups::recorded(&dane.lookups, self.caller.began));
         let policy = |source: String| TlsPolicy { policy: "dane".to_owned(), source, verified_by: None };
         match dane.policy {
             Dane::Absent { .. } if self.hop.policy.is_some() => Ok((tls, None, by_authorities(tls))),
@@ -180,8 +186,8 @@ impl Dial {
         let mut last = (Stage::Connect, Actor::Network, String::from("no address"));
         for ip in addresses {
             let start = Instant::now();
-            let stream = match connect(SocketAddr::new(ip, self.hop.port), timeouts.connect).await {
-                Ok(stream) => stream,
+            let (stream, outgoing) = match self.caller.connect(&self.context, &self.upstream, SocketAddr::new(ip, self.hop.port)).await {
+                Ok(connected) => connected,
                 Err(error) => {
                     self.tried(Some(ip), Stage::Connect, &error.to_string());
                     last = (Stage::Connect, Actor::Network, error.to_string());
@@ -214,13 +220,13 @@ impl Dial {
                 lookups: self.lookups,
                 policy: policy.map(|policy| (tls, policy)),
             };
-            return Ok(Dialled { stream, connected, verification });
+            return Ok(Dialled { stream, connected, verification, outgoing });
         }
         Err(self.failed(last.0, last.1, last.2, None))
     }
 
     fn tried(&mut self, ip: Option<IpAddr>, stage: Stage, error: &str) {
-        let at_us = micros(self.began);
+        let at_us = micros(self.caller.began);
         self.tried.push(Tried { host: self.hop.host.clone(), ip, port: self.hop.port, stage, error: error.to_owned(), at_us });
     }
 

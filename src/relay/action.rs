@@ -20,6 +20,8 @@ pub enum Action {
     /// Connect to this host; answer with [`super::Machine::connected`] or [`super::Machine::connect_failed`]. An upstream connection that is
     /// still open is closed first, after what is gathered for it.
     Connect { hop: Box<NextHop> },
+    /// The host that was connected is of no use: it greeted with a refusal, or its leg can't be made ready.
+    HostFailed { error: String },
     /// Send what is gathered for the leg, then shake hands; answer with [`super::Machine::tls_established`] or
     /// [`super::Machine::tls_failed`].
     StartTls { leg: Leg },

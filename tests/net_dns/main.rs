@@ -10,6 +10,7 @@ mod support;
 mod dane;
 mod exchangers;
 mod failures;
+mod mta_sts;
 
 use std::future::Future;
 use std::time::Duration;

@@ -228,7 +228,7 @@ impl Lookup {
         record.ttl.saturating_sub(age)
     }
 
-    pub(super) fn data(&self) -> &[RData] {
+    pub(in crate::net) fn data(&self) -> &[RData] {
         &self.answer.data
     }
 }

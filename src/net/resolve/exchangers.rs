@@ -124,7 +124,7 @@ impl Resolver {
     }
 
     async fn implicit(&self, found: &mut MailExchangers, options: &ExchangerOptions) -> Result<Vec<Exchanger>, NoExchanger> {
-        let addresses = self.host_addresses(&format!("{}.", found.domain), options.timeout).await;
+        let addresses = self.host_addresses(&found.domain, options.timeout).await;
         found.implicit = true;
         found.lookups.extend(addresses.lookups);
         let domain = found.domain.clone();

@@ -8,7 +8,6 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use thiserror::Error;
 
 use super::names::to_ascii;
-use super::reach::is_routed;
 use super::{Dnssec, Failure, Kind, Lookup, Resolver, bare};
 
 /// Why a name has no usable address. Only the first two are the name's own fault.
@@ -61,15 +60,25 @@ impl HostAddresses {
 }
 
 impl Resolver {
-    /// All addresses of a host, usable ones first. Never empty.
+    /// All addresses of a host that an administrator named, usable ones first. Never empty. The system's search list counts:
+    /// names with a dot are taken as they are first. Takes no longer than `timeout` for each name of it.
     pub async fn addresses(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, ResolveError> {
-        let found = self.host_addresses(host, timeout).await;
+        let found = self.named_host(host, timeout).await;
         found.failure.map_or(Ok(found.addresses), Err)
     }
 
-    /// All addresses of a host with what DNS said of each family: one that fails doesn't spoil the other's answer. Takes no
-    /// longer than `timeout` for each name of the search list; names with a dot are taken as they are first.
+    /// The same with what DNS said.
+    pub async fn named_host(&self, host: &str, timeout: Duration) -> HostAddresses {
+        self.host(host, &self.shared.search, timeout).await
+    }
+
+    /// All addresses of a host with what DNS said of each family: one that fails doesn't spoil the other's answer. The name
+    /// is taken as it is (no search list), as befits one that came out of DNS.
     pub async fn host_addresses(&self, host: &str, timeout: Duration) -> HostAddresses {
+        self.host(host, &[], timeout).await
+    }
+
+    async fn host(&self, host: &str, search: &[Name], timeout: Duration) -> HostAddresses {
         let empty = |host: &str| HostAddresses { host: host.to_owned(), addresses: Vec::new(), lookups: Vec::new(), failure: None };
         if let Some(literal) = literal(host) {
             return HostAddresses { addresses: vec![literal], ..empty(host) };
@@ -83,12 +92,25 @@ impl Resolver {
         };
         let listed = self.listed(&name);
         let mut found = if listed.is_empty() {
-            self.searched(host, &name, timeout).await
+            self.searched(host, &name, search, timeout).await
         } else {
             HostAddresses { addresses: listed, ..empty(&bare(&name)) }
         };
-        put_unreachable_last(&mut found.addresses);
+        self.put_unreachable_last(&mut found.addresses);
         found
+    }
+
+    /// Whether a connection to this address would end at this very machine: [`super::is_own`], remembered for 10 s.
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        self.shared.routes.is_own(address)
+    }
+
+    /// RFC 6724 rule 1: a machine without IPv6 should not try it first, and have that in each record.
+    fn put_unreachable_last(&self, addresses: &mut [IpAddr]) {
+        let mixed = addresses.iter().any(IpAddr::is_ipv6) && addresses.iter().any(IpAddr::is_ipv4);
+        if mixed {
+            addresses.sort_by_cached_key(|address| !self.shared.routes.is_routed(*address));
+        }
     }
 
     /// What the hosts file says.
@@ -107,10 +129,10 @@ impl Resolver {
     }
 
     /// What DNS says of the name, or of the first name in the search list that exists (resolv.conf(5), ndots:1).
-    async fn searched(&self, host: &str, name: &Name, timeout: Duration) -> HostAddresses {
+    async fn searched(&self, host: &str, name: &Name, search: &[Name], timeout: Duration) -> HostAddresses {
         let longer: Vec<Name> = match name.is_fqdn() {
             true => Vec::new(),
-            false => self.shared.search.iter().filter_map(|suffix| name.clone().append_domain(suffix).ok()).collect(),
+            false => search.iter().filter_map(|suffix| name.clone().append_domain(suffix).ok()).collect(),
         };
         let as_it_is = std::iter::once(name.clone());
         let candidates: Vec<Name> =
@@ -178,12 +200,4 @@ fn worst(failures: Vec<ResolveError>) -> Option<ResolveError> {
         ResolveError::NoAddress { .. } | ResolveError::NotAName { .. } => 3,
     };
     failures.into_iter().min_by_key(rank)
-}
-
-/// RFC 6724 rule 1: a machine without IPv6 should not try it first, and have that in each record.
-fn put_unreachable_last(addresses: &mut [IpAddr]) {
-    let mixed = addresses.iter().any(IpAddr::is_ipv6) && addresses.iter().any(IpAddr::is_ipv4);
-    if mixed {
-        addresses.sort_by_cached_key(|address| !is_routed(*address));
-    }
 }

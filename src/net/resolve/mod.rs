@@ -36,6 +36,7 @@ pub use reach::{is_own, not_global};
 pub use tlsa::{Dane, DaneLookup, MatchingType, Selector, Tlsa, Usage};
 
 use self::cache::{Cache, FAILURE_KEPT, Key};
+use self::reach::Routes;
 use self::reading::{Reading, read};
 use self::servers::{Reply, Servers, Silence};
 use super::flight::Flights;
@@ -59,6 +60,7 @@ struct Shared {
     trusted: bool,
     cache: Cache,
     flights: Flights<Key, Arc<Answer>>,
+    routes: Routes,
 }
 
 impl Resolver {
@@ -89,7 +91,18 @@ impl Resolver {
     fn with(hosts: Hosts, search: Vec<Name>, servers: Vec<SocketAddr>, no_servers: Option<String>, trust_ad: TrustAd) -> Self {
         let trusted = trust_ad.holds_for(&servers);
         let (servers, cache) = (Servers::new(servers), Cache::new());
-        Self { shared: Arc::new(Shared { hosts, search, servers, no_servers, trusted, cache, flights: Flights::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                hosts,
+                search,
+                servers,
+                no_servers,
+                trusted,
+                cache,
+                flights: Flights::default(),
+                routes: Routes::new(),
+            }),
+        }
     }
 
     /// The system's name resolution, as it stands when this is made.
@@ -130,13 +143,24 @@ impl Resolver {
         let work = self.shared.flights.join(&key, self.shared.fetch(&key));
         let answer = match tokio::time::timeout(timeout, work).await {
             Ok(answer) => answer,
-            Err(_) => Arc::new(Answer::failed(&key.0, kind, Failure::TimedOut { after: timeout }, start.elapsed())),
+            Err(_) => self.shared.given_up(key, timeout, start),
         };
         Lookup { answer, cached_for: None, took: start.elapsed() }
     }
 }
 
 impl Shared {
+    /// After a fair wait the silence is kept as an answer, so that the next one needn't wait as long again.
+    fn given_up(&self, key: Key, timeout: Duration, start: Instant) -> Arc<Answer> {
+        let mut answer = Answer::failed(&key.0, key.1, Failure::TimedOut { after: timeout }, start.elapsed());
+        if timeout >= servers::ATTEMPT {
+            answer.lifetime = FAILURE_KEPT;
+        }
+        let answer = Arc::new(answer);
+        self.cache.keep(key, Arc::clone(&answer), Instant::now());
+        answer
+    }
+
     /// Asks the servers, and keeps what they said.
     async fn fetch(&self, key: &Key) -> Arc<Answer> {
         let start = Instant::now();

@@ -1,8 +1,10 @@
 //! Which addresses no mail exchanger of the internet can have, and which are this machine's own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use moka::sync::Cache;
 
 const V4: &[([u8; 4], u8, &str)] = &[
     ([0, 0, 0, 0], 8, "\"this network\" (0.0.0.0/8)"),
@@ -75,12 +77,40 @@ fn not_global_v6(address: Ipv6Addr) -> Option<String> {
 /// Whether a connection to this address would end at this very machine.
 pub fn is_own(address: IpAddr) -> bool {
     let address = address.to_canonical();
-    address.is_loopback() || address.is_unspecified() || source_towards(address) == Some(address)
+    is_this_host(address) || source_towards(address) == Some(address)
 }
 
-/// Whether the kernel knows a way there.
-pub(super) fn is_routed(address: IpAddr) -> bool {
-    source_towards(address).is_some()
+/// What the kernel said lately of ways to addresses, for the path of each connection.
+pub(super) struct Routes {
+    sources: Cache<IpAddr, Option<IpAddr>>,
+}
+
+/// Routes change seldom, and a connection that fails for it is only tried later than it could be.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+impl Routes {
+    pub fn new() -> Self {
+        Self { sources: Cache::builder().max_capacity(4_096).time_to_live(REMEMBERED).build() }
+    }
+
+    /// Whether there is a way.
+    pub fn is_routed(&self, address: IpAddr) -> bool {
+        self.source(address).is_some()
+    }
+
+    /// As [`is_own`].
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        is_this_host(address) || self.source(address) == Some(address)
+    }
+
+    fn source(&self, address: IpAddr) -> Option<IpAddr> {
+        self.sources.get_with(address, || source_towards(address))
+    }
+}
+
+fn is_this_host(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified()
 }
 
 /// The address that the kernel would send from. Connecting a UDP socket sends nothing.

@@ -14,7 +14,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use super::udp::Runtime;
 
 /// What one server has for one transport; lost packets are sent again within it (hickory does that).
-const ATTEMPT: Duration = Duration::from_millis(2_500);
+pub(super) const ATTEMPT: Duration = Duration::from_millis(2_500);
 /// How often the whole list is gone through.
 const ROUNDS: usize = 2;
 

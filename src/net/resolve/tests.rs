@@ -177,3 +177,24 @@ async fn a_target_that_the_server_keeps_to_itself_is_asked_for() {
     assert_eq!(lookup.answer.canonical_name.as_deref(), Some("host.example"));
     assert!(resolver.look_up("mx.example", Kind::A, LONG).await.cached_for.is_some());
 }
+
+#[tokio::test]
+async fn the_search_list_is_for_names_that_administrators_write() {
+    let server = server(|query| match (query.name().to_ascii().as_str(), query.query_type()) {
+        ("relay.inside.example.", RecordType::A) => Ok(vec![RData::A(Ipv4Addr::LOCALHOST.into())]),
+        ("relay.inside.example.", _) => Ok(Vec::new()),
+        _ => Err(ResponseCode::NXDomain),
+    })
+    .await;
+    let search = vec![Name::from_ascii("other.example").unwrap(), Name::from_ascii("inside.example").unwrap()];
+    let resolver = Resolver::with(Hosts::default(), search, vec![server], None, TrustAd::No);
+    assert_eq!(resolver.addresses("relay", LONG).await, Ok(vec![Ipv4Addr::LOCALHOST.into()]));
+    for (name, as_it_is) in [("relay.", true), ("relay", false)] {
+        let error = if as_it_is {
+            resolver.addresses(name, LONG).await.unwrap_err()
+        } else {
+            resolver.host_addresses(name, LONG).await.failure.unwrap()
+        };
+        assert!(matches!(error, ResolveError::NoSuchName { .. }), "{error}");
+    }
+}

@@ -146,7 +146,7 @@ impl World {
     }
 
     pub fn refuse_client(&mut self, code: u16, words: &str) {
-        self.machine.refuse_client(self.now, code, words, &mut self.gathered);
+        self.machine.refuse_client(self.now, code, words, words, &mut self.gathered);
         self.settle();
     }
 
@@ -383,6 +383,7 @@ impl World {
                         self.connect_due = Some(*hop);
                     }
                 }
+                Action::HostFailed { .. } => {}
                 Action::StartTls { leg } => {
                     self.tls_asked = Some(leg);
                     after.push((leg, Sign::Tls));

@@ -5,8 +5,10 @@ pub mod client;
 pub mod disk;
 #[allow(dead_code, reason = "not every story needs each record type")]
 pub mod dns;
+pub mod haproxy;
 pub mod message;
 pub mod mount;
+pub mod netns;
 pub mod place;
 pub mod ports;
 pub mod postfix;
