@@ -71,7 +71,12 @@ impl Paper {
                     }
                     machine.mark_stored(now, true, self);
                 }
-                Action::FindHosts { .. } | Action::StartTls { .. } | Action::Close { .. } | Action::Abort { .. } => {}
+                Action::FindHosts { .. }
+                | Action::HostFailed { .. }
+                | Action::StartTls { .. }
+                | Action::CloseSide { .. }
+                | Action::Close { .. }
+                | Action::Abort { .. } => {}
             }
         }
     }

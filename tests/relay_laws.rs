@@ -43,6 +43,7 @@ fn any_options() -> impl Strategy<Value = SessionOptions> {
             "! listener tls offered",
             "! listener tls required",
             "! listener tls implicit",
+            "! listener tls passthrough",
             "! login any proxy tanstaaf",
             "! allow plaintext auth upstream",
             "! on store failure defer",
@@ -154,6 +155,10 @@ fn wild_octets(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>>
     vec(word, 1..6).prop_map(|words| words.concat())
 }
 
+/// Enough of a TLS client's first record to be taken for one, and of a server's.
+const HELLO: &str = "\x16\x03\x01\0\x05\x01\0\0\x01\0";
+const ANSWER: &str = "\x16\x03\x03\0\x05\x02\0\0\x01\0";
+
 const CLIENT_WORDS: &[&str] = &[
     "EHLO client.example\r\n",
     "HELO client.example\r\n",
@@ -175,6 +180,8 @@ const CLIENT_WORDS: &[&str] = &[
     "NOOP\r\n",
     "QUIT\r\n",
     "STARTTLS\r\n",
+    HELLO,
+    "\x17\x03\x03\0\x01x",
     "AUTH PLAIN AGFubgBzZWNyZXQ=\r\n",
     "AUTH LOGIN\r\n",
     "YW5u\r\n",
@@ -198,6 +205,8 @@ const UPSTREAM_WORDS: &[&str] = &[
     "550-never\r\n550 ever\r\n",
     "221 bye\r\n",
     "25",
+    ANSWER,
+    "\x15\x03\x03\0\x02\x02(",
     "HTTP/1.1 200 OK\r\n",
 ];
 
@@ -284,6 +293,44 @@ proptest! {
         check_end(&mut world)?;
         let went = octets(&world.upstream_out);
         prop_assert!(is_subsequence(&went, &came), "what left isn't what came: {}", escape(&went));
+    }
+
+    /// Passed through, every octet of both sides arrives, in order, and is counted.
+    #[test]
+    fn what_is_passed_through_is_what_came(
+        pieces in vec((any::<bool>(), vec(any::<u8>(), 1..200)), 0..20),
+        cuts in vec(1usize..40, 1..6),
+        client_first in any::<bool>(),
+    ) {
+        let options = parse("! listener tls passthrough").expect("options").options;
+        let mut world = World::new(options, IpAddr::from([127, 0, 0, 1]), AUTO);
+        world.start();
+        for (leg, octets) in [
+            (Leg::Upstream, "220 mx.example\r\n"),
+            (Leg::Client, "EHLO client.example\r\n"),
+            (Leg::Upstream, "250-mx.example\r\n250 STARTTLS\r\n"),
+            (Leg::Client, "STARTTLS\r\n"),
+            (Leg::Upstream, "220 go ahead\r\n"),
+        ] {
+            world.input(leg, Input::Octets(octets.into()));
+        }
+        (world.client_out, world.upstream_out) = Default::default();
+        play(&mut world, &Wild::Client(HELLO.into()), &cuts);
+        play(&mut world, &Wild::Upstream(ANSWER.into()), &cuts);
+        let (mut up, mut down) = (HELLO.as_bytes().to_vec(), ANSWER.as_bytes().to_vec());
+        for (of_client, octets) in pieces {
+            let event = if of_client { Wild::Client(octets.clone()) } else { Wild::Upstream(octets.clone()) };
+            if of_client { up.extend(octets) } else { down.extend(octets) }
+            play(&mut world, &event, &cuts);
+        }
+        let order = if client_first { [Leg::Client, Leg::Upstream] } else { [Leg::Upstream, Leg::Client] };
+        order.into_iter().for_each(|leg| world.input(leg, Input::Fin));
+        check_end(&mut world)?;
+        prop_assert_eq!(octets(&world.upstream_out), up.clone());
+        prop_assert_eq!(octets(&world.client_out), down.clone());
+        let Some(Record::Session(session)) = world.records.last() else { return Err(TestCaseError::fail("no session record")) };
+        let spliced = session.upstream.spliced.as_ref().expect("what was passed");
+        prop_assert_eq!((spliced.client_octets, spliced.upstream_octets), (up.len() as u64, down.len() as u64));
     }
 
     #[test]

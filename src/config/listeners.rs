@@ -12,7 +12,9 @@ use super::raw::{self, Raw};
 use super::routes::no_domain;
 use super::upstreams::check_name;
 use crate::net::tls::ServerTls;
-use crate::relay::options::{CertificateFiles, ClientTls, Ehlo, Intercept, ListenerOptions, SmartHost, UpstreamOptions};
+use crate::relay::options::{
+    CertificateFiles, ClientTls, Ehlo, Intercept, ListenerOptions, Protocol, SmartHost, TellClient, UpstreamOptions,
+};
 use crate::trace::UpstreamKind;
 
 /// A network shorter than this holds so much of the internet that nobody can have meant "our clients".
@@ -44,6 +46,7 @@ pub(super) fn listeners(
         let mut one = One { path, label, findings };
         one.addresses(listener, &mut taken);
         one.accept_domains(listener);
+        one.accept_proxy(listener);
         let certificate = one.certificate(listener);
         let upstream = one.upstream(listener, upstreams);
         if listener.allow_plaintext_auth {
@@ -132,6 +135,18 @@ impl One<'_> {
         }
     }
 
+    /// Who may name the client may name an allowed one.
+    fn accept_proxy(&mut self, listener: &raw::Listener) {
+        let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
+        for (number, network) in listener.accept_proxy.iter().enumerate().filter(|(_, network)| reachable && is_too_wide(network.0)) {
+            let text = format!(
+                "accept_proxy = \"{network}\" would let anybody pass for anybody: a PROXY header is believed. Name the addresses of your load \
+                 balancers alone, for example [\"192.0.2.10\"]"
+            );
+            self.refuse(&format!("accept_proxy.{number}"), &text);
+        }
+    }
+
     fn accept_domains(&mut self, listener: &raw::Listener) {
         for (number, domain) in listener.accept_domains.iter().enumerate() {
             if let Some(text) = no_domain(domain) {
@@ -154,8 +169,12 @@ impl One<'_> {
             );
         }
         let passes = ClientTls::from(listener.tls) == ClientTls::Passthrough;
+        let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
         if passes && ehlo == Ehlo::Static {
             self.refuse("tls", "tls = \"passthrough\" needs an upstream from the first octet: remove ehlo = \"static\"");
+        }
+        if let Some(text) = why_not_passed(upstream, reachable).filter(|_| passes) {
+            self.refuse("tls", &format!("tls = \"passthrough\" doesn't go with upstream {name:?}: {text}"));
         }
         let intercepts = Intercept::from(listener.intercept) != Intercept::Off;
         match (upstream.kind == UpstreamKind::OriginalDestination, intercepts) {
@@ -163,20 +182,17 @@ impl One<'_> {
                 "intercept",
                 &format!("upstream {name:?} goes where the client had meant to: write intercept = \"redirect\" or \"tproxy\", as the firewall's rule says"),
             ),
+            (true, true) if upstream.preserve_source && Intercept::from(listener.intercept) == Intercept::Redirect => self.warn(
+                "intercept",
+                &format!(
+                    "upstream {name:?} has preserve_source, whose answers REDIRECT doesn't lead back here: use intercept = \"tproxy\" \
+                     (deploy/interception.md), or rules of your own"
+                ),
+            ),
             (false, true) => {
                 self.warn("intercept", &format!("connections are diverted here, and all go to upstream {name:?}, wherever they were meant for"));
             }
             _ => {}
-        }
-        let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
-        if passes && upstream.must_read() {
-            self.refuse(
-                "tls",
-                &format!("tls = \"passthrough\" passes octets on unread: upstream {name:?} can't have tell_client = \"xclient\" or \"xforward\", add_received or protocol = \"lmtp\" with it"),
-            );
-        }
-        if passes && !listener.accept_domains.is_empty() {
-            self.refuse("tls", "tls = \"passthrough\" passes octets on unread: accept_domains would hold for nobody who begins TLS");
         }
         if upstream.kind == UpstreamKind::Fixed && reachable && listener.accept_domains.is_empty() && !upstream.knows_its_clients() {
             self.refuse(
@@ -268,6 +284,29 @@ impl One<'_> {
     fn warn(&mut self, option: &str, text: &str) {
         self.findings.warn(&format!("{}.{option}", self.path), format!("{}: {text}", self.label));
     }
+}
+
+/// Why sessions can't be passed through to an upstream: what the proxy would have to say or to see. `reachable`: from beyond this machine.
+pub(super) fn why_not_passed(upstream: &UpstreamOptions, reachable: bool) -> Option<&'static str> {
+    if upstream.auth.is_some() {
+        return Some("the proxy can't log in within a session that it doesn't read; remove [upstream.auth]");
+    }
+    if upstream.protocol == Protocol::Lmtp {
+        return Some("LMTP begins with another command than the client's, and the proxy has a say in it");
+    }
+    if upstream.add_received {
+        return Some("no line can be put into a message that isn't read; remove add_received");
+    }
+    if matches!(upstream.tell_client, TellClient::Xclient | TellClient::Xforward) {
+        return Some("XCLIENT and XFORWARD are said in the session itself; tell_client = \"proxy_v2\" comes before it");
+    }
+    if upstream.kind == UpstreamKind::Fixed && upstream.tell_client != TellClient::ProxyV2 && reachable {
+        return Some(
+            "it would be an open relay: recipients can't be seen, and the server behind sees all mail come from this proxy. Let it know its \
+             clients: tell_client = \"proxy_v2\"",
+        );
+    }
+    None
 }
 
 /// An upstream that leads back to this proxy would send each message round until its hop count is full.

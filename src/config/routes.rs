@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::listeners::why_not_passed;
 use super::nearest::nearest;
 use super::problem::Findings;
 use super::raw::{self, Raw};
 use super::upstreams::check_name;
-use crate::relay::options::{Ehlo, ListenerOptions, UpstreamOptions};
+use crate::relay::options::{ClientTls, Ehlo, ListenerOptions, SmartHost, UpstreamOptions, UpstreamTls};
 use crate::route::{Rule, Table};
 use crate::trace::UpstreamKind;
 
@@ -133,7 +134,7 @@ impl One<'_> {
                 );
                 return;
             }
-            if listener.is_for_everybody(by_default) && !upstream.knows_its_clients() {
+            if listener.is_for_everybody(by_default, rule.passthrough) && !upstream.knows_its_clients() {
                 self.refuse(
                     "upstream",
                     &format!(
@@ -144,19 +145,26 @@ impl One<'_> {
                 );
                 return;
             }
-            if rule.passthrough && (upstream.must_read() || !listener.accept_domains.is_empty()) {
-                self.refuse(
-                    "passthrough",
-                    &format!(
-                        "passthrough leaves unread what passes: listener {name:?} can't have accept_domains with it, nor upstream {:?} \
-                         tell_client = \"xclient\" or \"xforward\", add_received or protocol = \"lmtp\"",
-                        upstream.name
-                    ),
-                );
-                return;
-            }
             if rule.passthrough && listener.ehlo == Ehlo::Static {
                 self.refuse("passthrough", &format!("passthrough needs ehlo = \"upstream\": listener {name:?} is static"));
+                return;
+            }
+            if let Some(text) =
+                why_not_passed(upstream, listener.listen.iter().any(|it| !it.ip().is_loopback())).filter(|_| rule.passthrough)
+            {
+                self.refuse("passthrough", &format!("passthrough doesn't go with upstream {:?}: {text}", upstream.name));
+                return;
+            }
+            let begins_with_tls = |it: &SmartHost| it.tls == UpstreamTls::Implicit;
+            let client_does = listener.tls == ClientTls::Implicit;
+            let fits = listener.tls == ClientTls::Passthrough || upstream.hosts.iter().all(|host| begins_with_tls(host) == client_does);
+            if rule.passthrough && !fits {
+                let text = format!(
+                    "clients of listener {name:?} begin {}, and a host of upstream {:?} does otherwise: passed through, they would not understand each other",
+                    if client_does { "with TLS" } else { "in clear" },
+                    upstream.name
+                );
+                self.refuse("passthrough", &text);
                 return;
             }
         }

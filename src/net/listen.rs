@@ -6,8 +6,10 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
+
+use super::intercept::make_transparent;
 
 /// Connections that may wait for `accept`, per worker (the kernel caps it at `net.core.somaxconn`).
 pub const BACKLOG: i32 = 4096;
@@ -26,6 +28,13 @@ pub enum BindError {
     NotOurs { address: SocketAddr },
     #[error("{address}: this machine has no {family} (switched off in the kernel?): remove this address", family = if .address.is_ipv6() { "IPv6" } else { "IPv4" })]
     NoFamily { address: SocketAddr },
+    #[error(
+        "{address}: no permission for a transparent socket (`intercept = \"tproxy\"`): give the service \
+         `AmbientCapabilities=CAP_NET_ADMIN` (systemd), or use `intercept = \"redirect\"`"
+    )]
+    NotTransparent { address: SocketAddr },
+    #[error("{address}: `intercept` works on Linux only")]
+    LinuxOnly { address: SocketAddr },
     #[error("cannot listen on {address}: {source}")]
     Other { address: SocketAddr, source: io::Error },
 }
@@ -44,6 +53,15 @@ impl BindError {
 }
 
 const EAFNOSUPPORT: i32 = 97; // Linux; elsewhere the system's own words are shown
+
+/// Lets sockets that listen take what a TPROXY rule leads to them: connections to any address.
+pub fn open_to_tproxy(listeners: &[TcpListener], address: SocketAddr) -> Result<(), BindError> {
+    listeners.iter().try_for_each(|listener| make_transparent(&SockRef::from(listener))).map_err(|source| match source.kind() {
+        io::ErrorKind::PermissionDenied => BindError::NotTransparent { address },
+        io::ErrorKind::Unsupported => BindError::LinuxOnly { address },
+        _ => BindError::from_io(address, source),
+    })
+}
 
 /// `workers` listening sockets on one address, non-blocking. With port 0 the first picks a port and the others share it.
 pub fn bind_workers(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
@@ -131,6 +149,19 @@ mod tests {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         let error = BindError::from_io("127.0.0.1:25".parse().unwrap(), denied);
         assert!(error.to_string().contains("CAP_NET_BIND_SERVICE"), "{error}");
+    }
+
+    #[test]
+    fn a_transparent_socket_needs_a_right() {
+        let listeners = bind_workers(ANY_PORT.parse().unwrap(), 2).unwrap();
+        match open_to_tproxy(&listeners, listeners[0].local_addr().unwrap()) {
+            #[cfg(target_os = "linux")]
+            Ok(()) => assert!(listeners.iter().all(|it| SockRef::from(it).ip_transparent_v4().unwrap())),
+            #[cfg(not(target_os = "linux"))]
+            Ok(()) => unreachable!(),
+            Err(BindError::NotTransparent { .. }) => {} // not as root
+            Err(error) => assert!(matches!(error, BindError::LinuxOnly { .. }), "{error}"),
+        }
     }
 
     #[test]

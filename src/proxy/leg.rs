@@ -51,11 +51,31 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Sends all of it.
+    pub async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        let mut sent = 0;
+        while let Some(rest) = octets.get(sent..).filter(|rest| !rest.is_empty()) {
+            sent += std::future::poll_fn(|cx| self.poll_write(cx, rest)).await?;
+        }
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Reads what has come, at least one octet; 0: the peer has closed.
+    pub async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = ReadBuf::new(buffer);
+        std::future::poll_fn(|cx| self.poll_read(cx, &mut read)).await?;
+        Ok(read.filled().len())
+    }
+}
+
 /// What becomes of a leg once everything gathered for it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterFlush {
     Nothing,
     StartTls,
+    /// Its sending side is closed; it is still read.
+    CloseSide,
     Close,
 }
 
@@ -150,6 +170,15 @@ impl Leg {
             self.advance(0);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Closes the sending side, all being sent. False: it isn't done yet.
+    pub fn poll_close_side(&mut self, cx: &mut Context<'_>) -> bool {
+        let closed = self.stream.as_mut().is_none_or(|stream| stream.poll_shutdown(cx).is_ready());
+        if closed {
+            self.after_flush = AfterFlush::Nothing;
+        }
+        closed
     }
 
     /// Drops the connection and what waits for it.

@@ -54,6 +54,9 @@ impl Machine {
                 self.abandon(now, "the client said EHLO again");
                 return self.answer_ehlo(now, view, wire);
             }
+            Expect::Ehlo if code == 503 && !self.introduced && self.ehlo_reply.is_some() => {
+                return self.ehlo_refused_again(now, view, wire);
+            }
             Expect::Helo if view.class() == 2 => {
                 self.introduced = true;
                 (self.offered_pipelining, self.offered_chunking, self.offered_auth, self.offered_smtputf8) = (false, false, false, false);
@@ -125,7 +128,8 @@ impl Machine {
                 Some(secret) => self.relay_reply_redacted(now, view, &[&secret], wire),
                 None => self.relay_reply(now, view, wire),
             },
-            Expect::Ehlo | Expect::Helo => self.relay_reply(now, view, wire),
+            Expect::StartTls if code == 220 => return self.starts_tls(now, view, surplus, wire),
+            Expect::StartTls | Expect::Ehlo | Expect::Helo => self.relay_reply(now, view, wire),
         }
         if code == 421 {
             self.upstream_says_goodbye(now, view, stage, wire);

@@ -2,7 +2,7 @@
 
 use super::action::{Action, Wire};
 use super::machine::{Expect, Machine, Mode};
-use super::options::ClientTls;
+use super::options::{ClientTls, UpstreamTls};
 use super::recorder::bounded;
 use super::replies::OwnReply;
 use crate::smtp::{Command, LineError, Verb, auth};
@@ -34,6 +34,9 @@ impl Machine {
         if command.verb == Verb::Auth {
             self.auth_seen = true; // what comes in a command's place from here on may be a password
         }
+        if command.verb == Verb::Uncarried && speaks_for_another(command.word) {
+            self.recorder.flag(Flag::SpoofedClient);
+        }
         if !self.upstream_open && self.gone.is_none() && self.late.is_none() {
             self.gone = Some(format!("the {} closed the connection", self.peer()));
         }
@@ -42,7 +45,7 @@ impl Machine {
             return true;
         }
         let own = |code, enhanced, words: &str, machine: &Self| OwnReply::new(code, enhanced, words, machine.recorder.trace_id());
-        if self.options.listener.tls == ClientTls::Required && !self.client_tls {
+        if self.needs_tls() && !self.client_tls {
             let needs_no_tls = matches!(command.verb, Verb::Ehlo | Verb::Helo | Verb::StartTls | Verb::Noop | Verb::Quit | Verb::Rset);
             if !needs_no_tls {
                 let reply = own(530, (5, 7, 0), "this listener takes mail over TLS only: send STARTTLS first", self);
@@ -67,6 +70,9 @@ impl Machine {
         }
         if text.iter().any(|octet| !octet.is_ascii()) && !self.offered_smtputf8 {
             self.recorder.flag(Flag::EightBitCommand);
+        }
+        if let Some(taken) = self.take_passed(now, &command, line, wire) {
+            return taken;
         }
         match command.verb {
             Verb::Ehlo | Verb::Helo => {
@@ -100,10 +106,15 @@ impl Machine {
         true
     }
 
+    /// No mail before STARTTLS. Where TLS is the client's own with the upstream, what the upstream demands holds for the client.
+    fn needs_tls(&self) -> bool {
+        let by_upstream = self.passes && !matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Opportunistic);
+        self.options.listener.tls == ClientTls::Required || by_upstream
+    }
+
     /// TLS upstream is wanted and has not been settled by an EHLO yet.
     fn upstream_tls_pending(&self) -> bool {
-        use super::options::UpstreamTls;
-        !self.upstream_tls && !self.clear_forced && !self.introduced && self.tls_policy == UpstreamTls::Opportunistic
+        !self.passes && !self.upstream_tls && !self.clear_forced && !self.introduced && self.tls_policy == UpstreamTls::Opportunistic
     }
 
     pub(super) fn count(&mut self) {
@@ -242,8 +253,12 @@ impl Machine {
                 self.mode = Mode::SkipLine;
                 self.skip_over(rest)
             }
-            LineError::Nul { .. } => {
+            LineError::Nul { at } => {
                 self.recorder.flag(Flag::NulOctet);
+                // A PROXY v2 header begins with two empty lines and a NUL.
+                if at == 0 && self.recorder.commands == 3 && !self.introduced {
+                    self.recorder.flag(Flag::SpoofedClient);
+                }
                 self.answer_in_turn(now, OwnReply::new(500, (5, 5, 2), "NUL in a command", self.recorder.trace_id()), wire);
                 self.mode = Mode::SkipLine;
                 self.skip_over(rest)
@@ -270,7 +285,7 @@ impl Machine {
 
     /// TLS or HTTP where SMTP is spoken: closed at once (true).
     pub(super) fn foreign_protocol(&mut self, now: u64, rest: &[u8], wire: &mut dyn Wire) -> bool {
-        if self.recorder.commands > 0 {
+        if self.recorder.commands > 0 || (!self.greeted && self.may_begin_with_tls(rest)) {
             return false;
         }
         let what = if rest.starts_with(&[0x16, 0x03]) {
@@ -291,6 +306,7 @@ impl Machine {
             return self.offers_starttls_late();
         }
         !self.client_tls
+            && !self.passes
             && match self.options.listener.tls {
                 ClientTls::Offered | ClientTls::Required => true,
                 ClientTls::Mirror => self.extensions.starttls || self.upstream_tls,
@@ -447,6 +463,11 @@ impl Machine {
     }
 }
 
+/// A way to say who the client is that only those may use who are known to know.
+fn speaks_for_another(word: &[u8]) -> bool {
+    [&b"PROXY"[..], b"XCLIENT", b"XFORWARD"].iter().any(|it| word.eq_ignore_ascii_case(it))
+}
+
 /// What is shown of a line that may be a secret.
 fn hidden_line(text: &[u8]) -> Vec<u8> {
     format!("[unknown command redacted: {} octets]", text.len()).into_bytes()
@@ -458,6 +479,7 @@ pub(super) fn ends_group(expect: &Expect) -> bool {
         expect,
         Expect::Banner
             | Expect::Negotiation
+            | Expect::StartTls
             | Expect::Ehlo
             | Expect::Helo
             | Expect::Auth

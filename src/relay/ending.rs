@@ -27,6 +27,7 @@ impl Machine {
         match asked {
             Some(Expect::Banner) => Stage::Banner,
             Some(Expect::Negotiation | Expect::Ehlo | Expect::Helo) => Stage::Ehlo,
+            Some(Expect::StartTls) => Stage::StartTls,
             Some(Expect::Auth) => Stage::Auth,
             Some(Expect::Mail(_) | Expect::LateMail | Expect::LateReset | Expect::Xforward) => Stage::MailFrom,
             Some(Expect::Rcpt(_)) => Stage::RcptTo,
@@ -52,6 +53,9 @@ impl Machine {
         if self.ended || self.client_gone {
             return;
         }
+        if self.splice.is_some() {
+            return self.splice_closed(now, Leg::Client, reset, wire);
+        }
         let waits = !self.client_unread.is_empty() && self.awaits_mark();
         let asked = !self.pending.is_empty()
             || self.hold.is_some()
@@ -74,7 +78,9 @@ impl Machine {
 
     /// A write to the client failed: it is gone for good.
     pub fn client_lost(&mut self, now: u64, wire: &mut dyn Wire) {
-        if !self.ended && !self.client_gone {
+        if self.splice.is_some() && !self.ended {
+            self.splice_closed(now, Leg::Client, true, wire);
+        } else if !self.ended && !self.client_gone {
             self.client_gone = true;
             self.client_reset = true;
             self.recorder.line(now, Leg::Client, Flow::Out, b"(connection lost)");
@@ -124,6 +130,9 @@ impl Machine {
     pub fn upstream_closed(&mut self, now: u64, reset: bool, wire: &mut dyn Wire) {
         if self.ended || !self.upstream_open {
             return;
+        }
+        if self.splice.is_some() {
+            return self.splice_closed(now, Leg::Upstream, reset, wire);
         }
         if !self.upstream_unread.is_empty() {
             // Half a reply, or no reply at all. What answers a secret may repeat it.
@@ -207,6 +216,7 @@ impl Machine {
         match self.pending.front().map(|it| &it.expect) {
             Some(Expect::Banner) => "greet",
             Some(Expect::Ehlo | Expect::Negotiation) => "answer EHLO, STARTTLS or AUTH",
+            Some(Expect::StartTls) => "answer STARTTLS",
             Some(Expect::Helo) => "answer HELO",
             Some(Expect::Auth) => "answer AUTH",
             Some(Expect::Mail(_) | Expect::LateMail | Expect::LateReset | Expect::Xforward) => "answer MAIL FROM",
@@ -301,7 +311,7 @@ impl Machine {
     }
 
     /// What was asked and not answered becomes part of the record, then the record is made.
-    fn finish_unanswered(&mut self, now: u64, state: State, stage: Stage, by: Actor, words: &str, reply: &OwnReply) {
+    pub(super) fn finish_unanswered(&mut self, now: u64, state: State, stage: Stage, by: Actor, words: &str, reply: &OwnReply) {
         self.take_unanswered();
         let verdict = Verdict { state, stage, by, reply: Some(reply.record()), detail: Some(words.to_owned()), upstream_queue_id: None };
         self.finish_quietly(now, verdict);
@@ -405,7 +415,7 @@ impl Machine {
             self.finish_quietly(now, verdict);
         }
         self.finish_behind(now, stage, by);
-        let outcome = (how != EndHow::Quit).then(|| Outcome {
+        let outcome = (how != EndHow::Quit && !self.went_unseen()).then(|| Outcome {
             state: reply.as_ref().map_or(State::Aborted, |reply| state_of(reply.code)),
             stage,
             by,
@@ -429,67 +439,5 @@ impl Machine {
             self.actions.push_back(action);
         }
         self.actions.push_back(Action::Close { leg: Leg::Client });
-    }
-
-    /// The client isn't let in: it hears this in the greeting's place. Nothing about the upstream is told.
-    pub fn refuse_client(&mut self, now: u64, code: u16, words: &str, wire: &mut dyn Wire) {
-        let trace = self.recorder.trace_id();
-        let reply = OwnReply { code, enhanced: None, text: format!("relayscope: {words} (trace {trace})") };
-        self.say(now, Leg::Client, &reply.line(), wire);
-        self.end_with(now, Actor::Proxy, Stage::Connect, EndHow::Refused, Some(words.to_owned()), Some(reply.record()), wire);
-    }
-
-    /// The process shuts down: between transactions the session ends with 421, a transaction under way may finish.
-    pub fn drain(&mut self, now: u64, wire: &mut dyn Wire) {
-        self.draining = true;
-        let idle = self.greeted
-            && !self.recorder.in_transaction()
-            && self.pending.is_empty()
-            && self.hold.is_none()
-            && self.negotiation.is_none()
-            && !self.busy_late();
-        if idle && !self.ended && matches!(self.mode, Mode::Command | Mode::SkipLine) {
-            self.end_draining(now, wire);
-        }
-    }
-
-    /// Drain time is over: ends whatever is under way, honestly.
-    pub fn shut_down(&mut self, now: u64, wire: &mut dyn Wire) {
-        if self.ended {
-            return;
-        }
-        let stage = self.stage();
-        if self.awaits_final_reply() {
-            self.recorder.flag(Flag::InDoubt);
-            let reply = OwnReply::new(
-                451,
-                (4, 3, 2),
-                format!("shutting down before the {} answered: the message may or may not have been delivered", self.peer()),
-                self.recorder.trace_id(),
-            );
-            self.finish_unanswered(
-                now,
-                State::Unknown,
-                stage,
-                Actor::Proxy,
-                "the proxy was shut down before the reply to end-of-data",
-                &reply,
-            );
-            return self.end_saying(now, Actor::Proxy, stage, EndHow::Shutdown, "the proxy was shut down", reply, wire);
-        }
-        if self.recorder.in_transaction() {
-            self.drop_upstream();
-        }
-        let reply = if self.greeted {
-            OwnReply::new(421, (4, 3, 2), "shutting down", self.recorder.trace_id())
-        } else {
-            OwnReply::greeting(421, &self.options.host_name, "shutting down", self.recorder.trace_id())
-        };
-        self.end_saying(now, Actor::Proxy, stage, EndHow::Shutdown, "the proxy was shut down", reply, wire);
-    }
-
-    pub(super) fn end_draining(&mut self, now: u64, wire: &mut dyn Wire) {
-        let reply = OwnReply::new(421, (4, 3, 2), "shutting down, connect again later", self.recorder.trace_id());
-        self.end_saying(now, Actor::Proxy, self.stage(), EndHow::Shutdown, "the proxy is shutting down", reply, wire);
     }
 }

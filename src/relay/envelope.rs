@@ -5,7 +5,7 @@ use super::machine::{Expect, Machine};
 use super::recorder::bounded;
 use super::replies::OwnReply;
 use crate::smtp::path::decode_xtext;
-use crate::smtp::{Command, PathCommand};
+use crate::smtp::{Command, PathCommand, exchange};
 use crate::trace::{Actor, Envelope, Recipient, Stage, State};
 
 impl Machine {
@@ -55,16 +55,23 @@ impl Machine {
             let words = format!("REQUIRETLS needs TLS to this proxy and verified TLS to the {}", self.peer());
             Some(OwnReply::new(550, (5, 7, 30), words, self.recorder.trace_id()))
         } else {
-            None
+            self.refuses_parameter(path)
         };
         (envelope, own)
+    }
+
+    /// Exchange's own parameters: who takes them may believe what they say, or expect other octets to follow.
+    fn refuses_parameter(&self, path: &PathCommand<'_>) -> Option<OwnReply> {
+        let name = path.parameters.iter().find_map(|it| exchange::parameter(it))?;
+        let passed = self.upstream.pass.iter().any(|it| it == name);
+        (!passed).then(|| OwnReply::new(555, (5, 5, 4), format!("{name} is not carried by this proxy"), self.recorder.trace_id()))
     }
 
     pub(super) fn take_rcpt(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
         let path = PathCommand::parse(command.argument, b"TO:")
             .unwrap_or_else(|| PathCommand { address: command.argument, parameters: Vec::new() });
         let recipient = recipient_of(&path);
-        if let Some(reply) = self.refuses_recipient(&recipient) {
+        if let Some(reply) = self.refuses_recipient(&recipient).or_else(|| self.refuses_parameter(&path)) {
             return self.refuse_recipient(now, command, line.trim_ascii_end(), recipient, reply, wire);
         }
         if self.parts_recipient(now, command, line.trim_ascii_end(), &recipient, wire) {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use super::action::{Action, NextHop, Wire};
 use super::body::Body;
+pub(super) use super::expect::{Expect, Pending};
 use super::late::Late;
 use super::lmtp::Lmtp;
 use super::negotiation::Negotiation;
 use super::options::{Ehlo, OnStoreFailure, SessionOptions, UpstreamOptions, UpstreamTls};
 use super::recorder::{Recorder, SessionFacts};
+use super::splice::Splice;
 use crate::smtp::{Extensions, ReplyScanner, auth::Exchange, next_line};
-use crate::trace::{Envelope, Flag, Leg, MarkView, Recipient, RecordId, Stage};
+use crate::trace::{Flag, Leg, MarkView, RecordId, Stage};
 
 /// What the client's next octets are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,44 +39,6 @@ pub(super) enum Mode {
     /// Nothing may come: a TLS handshake is under way.
     Handshake,
     Closed,
-}
-
-/// What a reply of the upstream will answer.
-#[derive(Debug)]
-pub(super) enum Expect {
-    Banner,
-    /// The proxy's own EHLO, STARTTLS or AUTH.
-    Negotiation,
-    Ehlo,
-    Helo,
-    Auth,
-    /// RSET and MAIL FROM of the proxy's own, before the recipient that chose the upstream.
-    LateReset,
-    LateMail,
-    /// Without the envelope if the transaction was begun before this reply.
-    Mail(Option<Box<Envelope>>),
-    Rcpt(Box<Recipient>),
-    /// XFORWARD of the proxy's own, before MAIL FROM.
-    Xforward,
-    Data,
-    EndOfData,
-    Bdat {
-        last: bool,
-    },
-    Rset,
-    Quit,
-    /// Anything else; octets of a line that may be a secret, so that its echo can be recognised.
-    Other {
-        secret: Option<Box<[u8]>>,
-    },
-    /// Not the upstream's: a reply of the proxy's own that waits for its turn, and the recipient that it refuses.
-    Own(Box<super::OwnReply>, Option<Box<Recipient>>),
-}
-
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub expect: Expect,
-    pub sent_at: u64,
 }
 
 /// A final reply that waits until its record is stored.
@@ -112,6 +76,10 @@ pub struct Machine {
     pub(super) tls_policy: UpstreamTls,
     /// With a static EHLO: what is known before there is an upstream.
     pub(super) late: Option<Box<Late>>,
+    /// TLS is between client and upstream.
+    pub(super) passes: bool,
+    /// They have begun with it.
+    pub(super) splice: Option<Box<Splice>>,
 
     pub(super) client_unread: Vec<u8>,
     pub(super) client_gone: bool,
@@ -126,6 +94,8 @@ pub struct Machine {
     pub(super) introduced: bool,
     /// Its last greeting was HELO.
     pub(super) said_helo: bool,
+    /// The upstream's last reply to EHLO, while the client may still begin TLS and say EHLO again.
+    pub(super) ehlo_reply: Option<Box<[u8]>>,
     /// Since when the opening (connect, TLS) or a handshake runs.
     pub(super) waiting_since: u64,
 
@@ -183,11 +153,15 @@ impl Machine {
     /// `upstream`: where the session goes as far as is known at its door, with its hosts in the order to try (none with a static EHLO).
     pub fn new(options: Arc<SessionOptions>, facts: SessionFacts, upstream: Arc<UpstreamOptions>, hosts: Vec<NextHop>) -> Self {
         let listener = &options.listener;
+        let facts_rule = facts.route_rule.clone();
         let mut recorder = Recorder::new(facts, listener.name.clone(), listener.direction, options.limits.clone());
         let late = (listener.ehlo == Ehlo::Static).then(Box::default);
+        let passes = late.is_none() && options.passes_through(facts_rule.as_deref());
         recorder.goes_to(&upstream, None);
         Self {
             recorder,
+            passes,
+            splice: None,
             actions: VecDeque::new(),
             mode: Mode::Command,
             pending: VecDeque::new(),
@@ -205,6 +179,7 @@ impl Machine {
             greeted: false,
             introduced: false,
             said_helo: false,
+            ehlo_reply: None,
             waiting_since: 0,
             upstream_unread: Vec::new(),
             upstream_last: 0,
@@ -252,7 +227,10 @@ impl Machine {
     }
 
     /// Begins with the client's TLS handshake (implicit TLS); the upstream is connected after it.
-    pub fn begin_with_tls(&mut self, now: u64, _wire: &mut dyn Wire) {
+    pub fn begin_with_tls(&mut self, now: u64, wire: &mut dyn Wire) {
+        if self.passes {
+            return self.start(now, wire); // the handshake is the upstream's
+        }
         self.mode = Mode::Handshake;
         self.waiting_since = now;
         self.actions.push_back(Action::StartTls { leg: Leg::Client });
@@ -274,6 +252,9 @@ impl Machine {
     /// Whether more of the client's octets can be used. Otherwise don't read: the back-pressure is meant.
     pub fn wants_client(&self) -> bool {
         const EARLY: usize = 8_192;
+        if let Some(splice) = &self.splice {
+            return !self.ended && splice.reads(Leg::Client);
+        }
         let limits = &self.options.limits;
         let most = EARLY.max(limits.auth_line).max(limits.command_line); // the longest line must fit in
         !self.client_gone
@@ -286,7 +267,10 @@ impl Machine {
 
     /// Whether replies can be taken. Not while a final reply waits for its record.
     pub fn wants_upstream(&self) -> bool {
-        self.upstream_open && self.hold.is_none() && !matches!(&self.negotiation, Some(it) if it.handshaking())
+        self.upstream_open
+            && self.splice.as_ref().is_none_or(|splice| splice.reads(Leg::Upstream))
+            && self.hold.is_none()
+            && !matches!(&self.negotiation, Some(it) if it.handshaking())
     }
 
     /// Octets read and not yet used, of the client and of the upstream. Bounded by the limits on lines and by one read.
@@ -328,7 +312,10 @@ impl Machine {
         if self.ended {
             return;
         }
-        if !self.greeted {
+        if self.splice.is_some() {
+            return self.splice_octets(now, Leg::Client, octets, wire);
+        }
+        if !self.greeted && !self.may_begin_with_tls(octets) {
             self.recorder.flag(Flag::EarlyTalker);
         }
         if self.client_unread.is_empty() {
@@ -416,6 +403,9 @@ impl Machine {
     pub fn upstream_octets(&mut self, now: u64, octets: &[u8], wire: &mut dyn Wire) {
         if self.ended || !self.upstream_open {
             return;
+        }
+        if self.splice.is_some() {
+            return self.splice_octets(now, Leg::Upstream, octets, wire);
         }
         self.upstream_last = now;
         if self.upstream_unread.is_empty() {

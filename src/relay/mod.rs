@@ -5,7 +5,7 @@
 //! and `late` (where the recipient chooses the upstream), `negotiation` (EHLO, STARTTLS and AUTH upstream), `introduce` (XCLIENT and XFORWARD),
 //! `commands` (what the client says), `envelope` (MAIL FROM and RCPT TO), `answers` (what the upstream says), `body` (DATA and BDAT), `received`
 //! (a line of our own before it), `lmtp` (where each recipient has a final reply), `ending` (how it all ends), `timing` (what is
-//! overdue).
+//! overdue), `shutdown` (the door and the end of the process), `splice` (sessions that are passed through unread).
 
 pub mod action;
 mod answers;
@@ -14,16 +14,20 @@ mod commands;
 mod digesting;
 mod ending;
 mod envelope;
+mod expect;
 mod introduce;
 mod late;
 mod lmtp;
 pub mod machine;
 mod negotiation;
+mod offering;
 mod opening;
 pub mod options;
 mod received;
 pub mod recorder;
 mod replies;
+mod shutdown;
+mod splice;
 mod static_ehlo;
 mod timing;
 

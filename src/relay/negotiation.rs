@@ -6,9 +6,8 @@ use super::opening::LeftHost;
 use super::options::{AuthMechanism, Protocol, TellClient, UpstreamAuth, UpstreamTls};
 use super::recorder::{bounded, reply_of};
 use super::replies::OwnReply;
-use crate::smtp::ehlo::{OfferPolicy, offer};
 use crate::smtp::{Extensions, ReplyView, auth};
-use crate::trace::{Actor, Auth, EndHow, Flag, Flow, Hidden, Leg, Stage, Tls};
+use crate::trace::{Actor, Auth, EndHow, Flag, Flow, Leg, Stage, Tls};
 
 /// A client's EHLO or HELO that waits until the upstream leg is ready for it.
 #[derive(Debug)]
@@ -52,19 +51,19 @@ impl Negotiation {
 
 impl Machine {
     fn tls_is_wanted(&self) -> bool {
-        !self.upstream_tls && !self.clear_forced && !matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Implicit)
+        !self.passes && !self.upstream_tls && !self.clear_forced && !matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Implicit)
     }
 
     /// Whether mail may go up as things stand: the upstream leg has the TLS and the login that it needs.
     pub(super) fn upstream_is_ready(&self) -> bool {
-        let tls = self.upstream_tls || matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Opportunistic);
-        tls && (self.upstream.auth.is_none() || self.logged_in) && !self.is_untold()
+        let tls = self.passes || self.upstream_tls || matches!(self.tls_policy, UpstreamTls::Off | UpstreamTls::Opportunistic);
+        tls && (self.passes || self.upstream.auth.is_none() || self.logged_in) && !self.is_untold()
     }
 
     /// The client said EHLO or HELO.
     pub(super) fn greet(&mut self, now: u64, line: &[u8], helo: bool, wire: &mut dyn Wire) {
         self.recorder.line(now, Leg::Client, Flow::In, line.trim_ascii_end());
-        let logs_in = self.upstream.auth.is_some() && !self.logged_in;
+        let logs_in = self.upstream.auth.is_some() && !self.logged_in && !self.passes;
         // XFORWARD needs to know what is offered, which HELO doesn't say.
         let unread = helo && self.upstream.tell_client == TellClient::Xforward;
         if self.tls_is_wanted() || logs_in || self.is_untold() || self.is_lmtp() || unread {
@@ -167,7 +166,8 @@ impl Machine {
     }
 
     /// A TLS handshake asked for with [`Action::StartTls`] succeeded.
-    pub fn tls_established(&mut self, now: u64, leg: Leg, tls: Tls, wire: &mut dyn Wire) {
+    /// `how`: what vouches for the upstream's certificate.
+    pub fn tls_established(&mut self, now: u64, leg: Leg, tls: Tls, how: Option<String>, wire: &mut dyn Wire) {
         self.recorder.line(now, leg, Flow::In, format!("({} {})", tls.version, tls.cipher).as_bytes());
         match leg {
             Leg::Client => {
@@ -190,6 +190,9 @@ impl Machine {
                     self.recorder.flag(Flag::TlsUnverified);
                 }
                 let why_not = tls.why_not.clone().unwrap_or_default();
+                if let Some(policy) = &mut self.recorder.upstream_mut().tls_policy {
+                    policy.verified_by = how;
+                }
                 self.recorder.set_tls(Leg::Upstream, tls);
                 self.upstream_unread = Vec::new(); // likewise
                 if self.tls_policy == UpstreamTls::Required && !self.upstream_verified {
@@ -386,19 +389,18 @@ impl Machine {
     /// The upstream leg can't be made ready. In the place of EHLO's reply: 421, and no mail was tried.
     pub(super) fn fail_negotiation(&mut self, now: u64, stage: Stage, by: Actor, error: &str, wire: &mut dyn Wire) {
         self.negotiation = None;
+        let published = |policy: &crate::trace::TlsPolicy| matches!(policy.policy.as_str(), "dane" | "mta-sts");
+        if stage == Stage::StartTls && self.recorder.upstream.tls_policy.as_ref().is_some_and(published) {
+            self.recorder.flag(Flag::TlsPolicyFailed);
+        }
         if self.late.is_some() {
             let (error, how) = (error.to_owned(), how_of(stage));
             return self.leave_host(now, LeftHost { stage, by, error, how, banner: None, refusal: refusal_of(stage) }, wire);
         }
+        self.actions.push_back(Action::HostFailed { error: error.to_owned() });
         let own = OwnReply::greeting(421, &self.options.host_name, self.host_words(error), self.recorder.trace_id());
         self.say(now, Leg::Client, &own.line(), wire);
         self.end_with(now, by, stage, how_of(stage), Some(error.to_owned()), Some(own.record()), wire);
-    }
-
-    /// Takes note of what the upstream offers.
-    pub(super) fn learn(&mut self, view: &ReplyView<'_>) {
-        self.extensions = Extensions::read(view);
-        self.recorder.upstream_mut().offered = view.lines().skip(1).take(64).map(|line| bounded(line, 256)).collect();
     }
 
     /// Whether AUTH can be relayed on this session, or why not (DESIGN: credentials don't travel in clear).
@@ -415,32 +417,6 @@ impl Machine {
         } else {
             Ok(())
         }
-    }
-
-    /// Relays the upstream's EHLO reply, cut down to what can be carried.
-    pub(super) fn answer_ehlo(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
-        let options = self.options.clone();
-        let policy = OfferPolicy {
-            starttls: self.offers_starttls(),
-            auth: self.auth_is_carried(),
-            tls_terminated: self.upstream_tls || self.client_tls,
-            requiretls: self.client_tls && self.upstream_verified,
-            size: options.limits.message_size,
-            recipients: self.lmtp_limit(),
-            hide: &self.upstream.hide,
-            pass: &self.upstream.pass,
-        };
-        let made = offer(view, &policy);
-        self.introduced = true;
-        self.offered_pipelining = made.pipelining;
-        self.offered_chunking = made.chunking;
-        self.offered_smtputf8 = made.smtputf8;
-        self.offered_auth = made.auth;
-        self.offered_requiretls = made.requiretls;
-        let hidden =
-            made.hidden.iter().take(64).map(|(line, why)| Hidden { keyword: bounded(line.as_bytes(), 256), why: (*why).to_owned() });
-        self.recorder.upstream_mut().hidden = hidden.collect();
-        self.say(now, Leg::Client, &made.octets, wire);
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::action::{Action, Connected, Failed, NextHop, Refusal, Wire};
 use super::machine::{Expect, Machine};
-use super::options::TellClient;
+use super::options::{TellClient, UpstreamTls};
 use super::recorder::bounded;
 use super::replies::OwnReply;
 use crate::smtp::ReplyView;
-use crate::trace::{Actor, EndHow, Flag, Leg, Stage, Told, Tried, UpstreamKind};
+use crate::trace::{Actor, EndHow, Flag, Leg, LookupOutcome, Stage, Told, Tried, UpstreamKind};
 
 /// Why the host before was left.
 #[derive(Debug, Clone)]
@@ -25,6 +25,9 @@ impl Machine {
     /// Connects to the next host of the list, or tells the client that there is none left.
     pub(super) fn try_next_host(&mut self, now: u64, left: Option<LeftHost>, wire: &mut dyn Wire) {
         self.waiting_since = now;
+        if left.is_some() && self.out_of_patience(now) {
+            self.hosts.clear();
+        }
         match (self.hosts.pop_front(), left) {
             (Some(hop), left) => {
                 if left.is_some() {
@@ -50,12 +53,13 @@ impl Machine {
         (upstream.host, upstream.port, upstream.ip) = (Some(hop.host.clone()), Some(hop.port), None);
         (upstream.mx_preference, upstream.choice, upstream.circuit) = (hop.mx_preference, hop.choice.clone(), hop.circuit);
         (upstream.tls_policy, upstream.tls) = (hop.policy.clone(), None);
-        self.actions.push_back(Action::Connect { hop: Box::new(hop.clone()) });
+        let tls = if self.passes { UpstreamTls::Off } else { hop.tls };
+        self.actions.push_back(Action::Connect { hop: Box::new(NextHop { tls, ..hop.clone() }) });
         self.hop = Some(hop);
     }
 
     /// The connection asked for with [`Action::Connect`] stands.
-    pub fn connected(&mut self, now: u64, connected: Connected, _wire: &mut dyn Wire) {
+    pub fn connected(&mut self, now: u64, connected: Connected, wire: &mut dyn Wire) {
         let phases = self.recorder.phases_mut();
         phases.dns_us = connected.dns_us.or(phases.dns_us);
         phases.connect_us = Some(connected.connect_us);
@@ -79,6 +83,9 @@ impl Machine {
         self.upstream_unread = Vec::new();
         self.scanner = Default::default();
         (self.logged_in, self.told, self.forwarded) = (false, false, false);
+        if self.splices_at_once() {
+            return self.begin_splice(now, None, wire);
+        }
         self.pending.push_front(super::machine::Pending { expect: Expect::Banner, sent_at: now });
     }
 
@@ -89,6 +96,10 @@ impl Machine {
         let upstream = self.recorder.upstream_mut();
         upstream.tried.extend(failed.tried);
         upstream.lookups.extend(failed.lookups);
+        self.flag_failure(left.refusal);
+        if failed.last {
+            self.hosts.clear();
+        }
         if self.late.is_some() {
             self.negotiation = None;
         } else if self.negotiation.is_some() {
@@ -96,6 +107,16 @@ impl Machine {
             return self.fail_negotiation(now, left.stage, left.by, &left.error.clone(), wire);
         }
         self.try_next_host(now, Some(left), wire);
+    }
+
+    /// Flags what went wrong besides a connection that didn't come about.
+    pub(super) fn flag_failure(&mut self, refusal: Option<Refusal>) {
+        if refusal.is_some_and(|refusal| refusal.enhanced == (5, 4, 6)) {
+            self.recorder.flag(Flag::LoopRefused);
+        }
+        if self.recorder.upstream.lookups.iter().any(|lookup| lookup.outcome == LookupOutcome::Bogus) {
+            self.recorder.flag(Flag::DnsBogus);
+        }
     }
 
     /// The upstream's greeting.
@@ -138,6 +159,7 @@ impl Machine {
 
     /// Drops the present host before its greeting was relayed, and goes to the next.
     pub(super) fn leave_host(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
+        self.actions.push_back(Action::HostFailed { error: left.error.clone() });
         self.drop_upstream();
         self.pending.retain(|it| matches!(it.expect, Expect::Own(..)));
         if self.late.is_some() {

@@ -56,10 +56,11 @@ pub struct ListenerOptions {
 }
 
 impl ListenerOptions {
-    /// Whether it takes mail of any client for anywhere, because the server behind it by default decides that itself.
-    pub fn is_for_everybody(&self, by_default: &UpstreamOptions) -> bool {
+    /// Whether it takes mail of any client for anywhere, because the server behind it by default decides that itself. In sessions that
+    /// are passed through unread, `accept_domains` doesn't count.
+    pub fn is_for_everybody(&self, by_default: &UpstreamOptions, unread: bool) -> bool {
         let reachable = self.listen.iter().any(|listen| !listen.ip().is_loopback());
-        by_default.kind == UpstreamKind::Fixed && reachable && self.accept_domains.is_empty()
+        by_default.kind == UpstreamKind::Fixed && reachable && (unread || self.accept_domains.is_empty())
     }
 }
 
@@ -123,6 +124,8 @@ pub struct UpstreamOptions {
     pub add_received: bool,
     /// Connect from the client's own address (`OriginalDestination`, `Fixed`; Linux).
     pub preserve_source: bool,
+    /// Set on each packet to the hosts, so that the firewall's rules can tell it (Linux).
+    pub mark: Option<u32>,
     /// Pause between probes of hosts that no session has used; `None`: none are made.
     pub probe: Option<Duration>,
     pub auth: Option<UpstreamAuth>,
@@ -137,11 +140,6 @@ pub struct UpstreamOptions {
 }
 
 impl UpstreamOptions {
-    /// Whether the proxy itself has something to say to it, which it can't in a session that it passes through unread.
-    pub fn must_read(&self) -> bool {
-        self.add_received || self.protocol == Protocol::Lmtp || matches!(self.tell_client, TellClient::Xclient | TellClient::Xforward)
-    }
-
     /// Whether it is a server that decides by whom it has to do with, and hears that. Where the proxy logs in, it hears of one user alone.
     pub fn knows_its_clients(&self) -> bool {
         let told = matches!(self.tell_client, TellClient::Xclient | TellClient::ProxyV2);
@@ -243,6 +241,12 @@ impl SessionOptions {
         let named = rule.and_then(|rule| self.upstreams.iter().find(|upstream| upstream.name == rule.upstream));
         (named.unwrap_or(&self.upstream).clone(), rule)
     }
+
+    /// Whether TLS of a session is between client and upstream. `rule`: the one that chose its upstream, by name.
+    pub fn passes_through(&self, rule: Option<&str>) -> bool {
+        let chosen = rule.and_then(|name| self.routes.rules.iter().find(|rule| rule.name == name));
+        self.listener.tls == ClientTls::Passthrough || chosen.is_some_and(|rule| rule.passthrough)
+    }
 }
 
 /// `[limits]`: bounds on memory, time and connections.
@@ -285,6 +289,8 @@ pub struct Timeouts {
     /// TCP connect, for each address.
     pub connect: Duration,
     pub tls_handshake: Duration,
+    /// The load balancer's PROXY header.
+    pub proxy_header: Duration,
     /// Upstream's greeting.
     pub banner: Duration,
     /// Upstream's reply to EHLO, HELO, STARTTLS, AUTH, MAIL, RCPT and others.
@@ -314,6 +320,7 @@ impl Default for Timeouts {
             dns: Duration::from_secs(10),
             connect: Duration::from_secs(30),
             tls_handshake: Duration::from_secs(30),
+            proxy_header: Duration::from_secs(10),
             banner: minutes(5),
             reply: minutes(5),
             data_reply: minutes(2),

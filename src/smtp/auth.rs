@@ -87,6 +87,7 @@ impl Exchange {
             "LOGIN" if number == 0 => Some(decoded),
             // RFC 2195: user, blank, digest.
             "CRAM-MD5" => decoded.iter().rposition(|octet| *octet == b' ').map(|at| decoded.get(..at).unwrap_or_default().to_vec()),
+            "NTLM" => return self.user = ntlm_user(&decoded),
             // user=NAME ^A auth=Bearer TOKEN ^A ^A
             "XOAUTH2" => decoded.split(|octet| *octet == 1).find_map(|part| part.strip_prefix(b"user=")).map(<[u8]>::to_vec),
             // RFC 7628, RFC 5801: n,a=NAME, …
@@ -98,6 +99,35 @@ impl Exchange {
             _ => None,
         };
         self.user = found.filter(|user| !user.is_empty() && user.len() <= 320).map(|user| String::from_utf8_lossy(&user).into_owned());
+    }
+}
+
+/// Domain and user out of NTLM's third message ([MS-NLMP] 2.2.1.3); the other two have none.
+fn ntlm_user(message: &[u8]) -> Option<String> {
+    const UNICODE: u32 = 1;
+    const LONGEST: usize = 2 * 320;
+    let number = |at: usize| Some(u32::from_le_bytes(message.get(at..at + 4)?.try_into().ok()?));
+    if !message.starts_with(b"NTLMSSP\0") || number(8)? != 3 {
+        return None;
+    }
+    let unicode = number(60)? & UNICODE != 0;
+    let field = |at: usize| {
+        let length = usize::from(u16::from_le_bytes(message.get(at..at + 2)?.try_into().ok()?));
+        let start = usize::try_from(number(at + 4)?).ok()?;
+        let octets = message.get(start..start.checked_add(length)?).filter(|_| length <= LONGEST)?;
+        Some(if unicode {
+            let units: Vec<u16> =
+                octets.chunks_exact(2).map(|pair| pair.iter().rev().fold(0, |sum, it| sum << 8 | u16::from(*it))).collect();
+            String::from_utf16_lossy(&units)
+        } else {
+            String::from_utf8_lossy(octets).into_owned()
+        })
+    };
+    let (domain, user) = (field(28)?, field(36)?);
+    match (domain.is_empty(), user.is_empty()) {
+        (_, true) => None,
+        (true, false) => Some(user),
+        (false, false) => Some(format!("{domain}\\{user}")),
     }
 }
 
@@ -174,7 +204,41 @@ mod tests {
         check(&format!("OAUTHBEARER {}", encode("n,a=ann@x.example,\x01auth=Bearer secret\x01\x01")), &[], Some("ann@x.example"));
         check(&format!("SCRAM-SHA-256 {}", encode("n,,n=ann,r=nonce")), &[&encode("c=biws,r=nonce,p=secret")], Some("ann"));
         check("NTLM TlRMTVNTUAABAAAA", &[], None);
+        let third = |domain: &str, user: &str, flags| encode_octets(&ntlm_third(domain, user, flags));
+        check("NTLM TlRMTVNTUAABAAAA", &[&third("CORP", "ann", 1)], Some("CORP\\ann"));
+        check("NTLM", &["TlRMTVNTUAABAAAA", &third("", "ann@x.example", 1)], Some("ann@x.example"));
+        check("NTLM", &["TlRMTVNTUAABAAAA", &third("CORP", "ann", 0)], Some("CORP\\ann"));
+        check("NTLM", &["TlRMTVNTUAABAAAA", &third("CORP", "", 1)], None);
+        let whole = ntlm_third("CORP", "ann", 1);
+        for end in 0..whole.len() {
+            let cut = Exchange { mechanism: "NTLM".into(), responses: 0, user: None };
+            let mut cut = cut;
+            cut.response(encode_octets(whole.get(..end).unwrap()).as_bytes());
+            assert!(cut.user().is_none_or(|user| user == "CORP\\ann"));
+        }
         check("LOGIN", &["!!! not base 64"], None);
+    }
+
+    fn encode_octets(octets: &[u8]) -> String {
+        STANDARD.encode(octets)
+    }
+
+    /// An AUTHENTICATE_MESSAGE with a workstation and responses of zeros.
+    fn ntlm_third(domain: &str, user: &str, flags: u32) -> Vec<u8> {
+        let text = |text: &str| -> Vec<u8> {
+            if flags & 1 != 0 { text.encode_utf16().flat_map(u16::to_le_bytes).collect() } else { text.as_bytes().to_vec() }
+        };
+        let fields = [vec![0; 24], vec![0; 24], text(domain), text(user), text("PC1"), Vec::new()];
+        let mut head = b"NTLMSSP\0\x03\0\0\0".to_vec();
+        let mut at = 64u32;
+        for field in &fields {
+            let length = (field.len() as u16).to_le_bytes();
+            head.extend([length, length].concat());
+            head.extend(at.to_le_bytes());
+            at += field.len() as u32;
+        }
+        head.extend(flags.to_le_bytes());
+        [head, fields.concat()].concat()
     }
 
     #[test]

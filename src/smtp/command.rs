@@ -1,5 +1,7 @@
 //! Recognises commands: the verb and what follows it, as octets.
 
+use super::exchange;
+
 /// The commands that the proxy tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
@@ -47,16 +49,14 @@ impl Verb {
             (b"BURL", Verb::Uncarried),
             (b"TURN", Verb::Uncarried),
             (b"ATRN", Verb::Uncarried),
-            (b"XEXCH50", Verb::Uncarried),
-            (b"X-EXPS", Verb::Uncarried),
-            (b"X-ANONYMOUSTLS", Verb::Uncarried),
-            (b"XRDST", Verb::Uncarried),
-            (b"XSHADOW", Verb::Uncarried),
-            (b"XSHADOWREQUEST", Verb::Uncarried),
             (b"LHLO", Verb::Uncarried),
             (b"PROXY", Verb::Uncarried),
         ];
-        TABLE.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map_or(Verb::Unknown, |&(_, verb)| verb)
+        match TABLE.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) {
+            Some(&(_, verb)) => verb,
+            None if exchange::is_verb(word) => Verb::Uncarried,
+            None => Verb::Unknown,
+        }
     }
 
     /// RFC 2920 §3.1: what may only end a pipelined group, because the dialogue after it depends on its reply.
@@ -119,6 +119,13 @@ mod tests {
         check("XCLIENT NAME=x", Verb::Uncarried, "NAME=x");
         check("", Verb::Unknown, "");
         check("  NOOP", Verb::Unknown, "NOOP");
+    }
+
+    #[test]
+    fn p39_exchanges_own_are_not_carried() {
+        check("X-EXPS GSSAPI", Verb::Uncarried, "GSSAPI");
+        check("x-link2state LAST CHUNK={0000}", Verb::Uncarried, "LAST CHUNK={0000}");
+        check("XPROXYTO example", Verb::Uncarried, "example");
     }
 
     #[test]

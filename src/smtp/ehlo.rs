@@ -1,5 +1,6 @@
 //! The EHLO extension set: what the upstream offers, cut down to what the proxy can carry, with the reason for each keyword left out.
 
+use super::exchange;
 use super::reply::ReplyView;
 
 /// What the proxy needs to know of an upstream's EHLO reply.
@@ -64,6 +65,8 @@ fn keyword(line: &[u8]) -> (String, String) {
 pub struct OfferPolicy<'a> {
     /// Offer STARTTLS of our own on the client leg.
     pub starttls: bool,
+    /// TLS will be between client and upstream: how it starts is theirs to agree.
+    pub passed_through: bool,
     /// `Err` with the reason if AUTH can't be carried here.
     pub auth: Result<(), &'static str>,
     /// TLS is terminated on either leg: channel bindings can't survive.
@@ -116,8 +119,6 @@ const CARRIED: &[&str] = &[
     "HELP",
 ];
 
-const EXCHANGE_OWN: &str = "an Exchange verb that can't be traced; Exchange falls back to plain SMTP";
-
 /// Makes the client's EHLO reply from the upstream's: the first line as it came, then what both sides can do.
 pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
     let chunking = reply.lines().skip(1).any(|line| keyword(line).0 == "CHUNKING") && !policy.hide.iter().any(|it| it == "CHUNKING");
@@ -130,6 +131,11 @@ pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
         let (word, parameters) = keyword(line);
         let verdict: Result<Vec<u8>, &'static str> = match word.as_str() {
             _ if policy.hide.contains(&word) => Err("hidden by configuration"),
+            // The verb itself is refused: it must not be offered, whatever `pass` says.
+            _ if exchange::is_verb(word.as_bytes()) && !(policy.passed_through && word == "X-ANONYMOUSTLS") => {
+                Err(exchange::why_hidden(&word).unwrap_or_default())
+            }
+            "STARTTLS" | "X-ANONYMOUSTLS" if policy.passed_through => Ok(line.to_vec()),
             "STARTTLS" => continue, // each leg has its own
             "SIZE" => {
                 size_seen = true;
@@ -142,9 +148,9 @@ pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
             "REQUIRETLS" if policy.requiretls => Ok(line.to_vec()),
             "REQUIRETLS" => Err("needs TLS to the client and verified TLS upstream (RFC 8689)"),
             word if CARRIED.contains(&word) || policy.pass.iter().any(|it| it == word) => Ok(line.to_vec()),
-            "X-EXPS" | "X-ANONYMOUSTLS" | "XEXCH50" | "XRDST" | "XSHADOW" | "XSHADOWREQUEST" | "X-EXCH50" => Err(EXCHANGE_OWN),
             "XCLIENT" | "XFORWARD" => Err("hands over the client's identity; never relayed from a client"),
             "BURL" | "TURN" | "ATRN" => Err("can't be carried by an inline proxy"),
+            word if exchange::why_hidden(word).is_some() => Err(exchange::why_hidden(word).unwrap_or_default()),
             _ => Err("not known to this proxy; `pass` in the upstream's configuration lets it through"),
         };
         match verdict {
@@ -205,6 +211,7 @@ mod tests {
 
     const OPEN: OfferPolicy<'_> = OfferPolicy {
         starttls: false,
+        passed_through: false,
         auth: Ok(()),
         tls_terminated: false,
         requiretls: false,
@@ -245,6 +252,15 @@ mod tests {
         let reply = ReplyView::new(b"250-mx\r\n250-XCLIENT name ADDR ADDR\r\n250 XFORWARD IDENT\r\n");
         let found = Extensions::read(&reply);
         assert_eq!((found.xclient.join(" "), found.xforward.join(" ")), ("NAME ADDR".to_owned(), "IDENT".to_owned()));
+    }
+
+    #[test]
+    fn p38_what_is_passed_through_starts_tls_as_the_upstream_says() {
+        let reply = "250-mx\r\n250-STARTTLS\r\n250-X-ANONYMOUSTLS\r\n250-X-EXPS NTLM\r\n250 XNEW\r\n";
+        check(reply, OfferPolicy { passed_through: true, ..OPEN }, "250-mx\r\n250-STARTTLS\r\n250 X-ANONYMOUSTLS\r\n");
+        let pass = ["X-EXPS".to_owned(), "XNEW".to_owned()];
+        let made = check(reply, OfferPolicy { pass: &pass, ..OPEN }, "250-mx\r\n250 XNEW\r\n");
+        assert!(made.hidden.iter().all(|(_, why)| why.contains("Exchange")), "{:?}", made.hidden);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod command;
 pub mod ehlo;
 pub mod end_of_data;
+pub mod exchange;
 pub mod line;
 pub mod path;
 pub mod reply;

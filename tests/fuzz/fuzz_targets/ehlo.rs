@@ -14,6 +14,7 @@ fuzz_target!(|data: &[u8]| {
     let policy = OfferPolicy {
         recipients: None,
         starttls: on(0),
+        passed_through: on(6),
         auth: if on(1) { Ok(()) } else { Err("no TLS") },
         tls_terminated: on(2),
         requiretls: on(3),

@@ -34,6 +34,7 @@ fn events(data: &[u8]) -> impl Iterator<Item = (u8, Vec<u8>)> {
 fuzz_target!(|data: &[u8]| {
     let Some((&switches, data)) = data.split_first() else { return };
     let chosen: Vec<&str> = OPTIONS.iter().enumerate().filter(|(at, _)| switches & (1 << at) != 0).map(|(_, line)| *line).collect();
+    let chosen: Vec<&str> = if switches & 0x0c == 0x0c { [chosen, vec!["! listener tls passthrough"]].concat() } else { chosen };
     let normalizes = switches & 0x80 != 0;
     let options = parse(&chosen.join("\n")).expect("options").options;
     let implicit = options.listener.tls == ClientTls::Implicit;

@@ -196,6 +196,7 @@ fn shown(leg: char, signs: &[Sign]) -> Vec<String> {
                 let octets = without_ids(octets);
                 lines.extend(octets.split_inclusive(|octet| *octet == b'\n').map(|line| format!(">{leg}: {}", short(&escape(line)))));
             }
+            Sign::SideClosed => lines.push(format!(">{leg}! side closed")),
             Sign::Closed => lines.push(format!(">{leg}! closed")),
             Sign::Dropped => lines.push(format!(">{leg}! dropped")),
             Sign::Tls => lines.push(format!(">{leg}! tls")),

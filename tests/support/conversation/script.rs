@@ -8,7 +8,7 @@
 //! * client resets                    anything else that happens; see `event`
 //! >C: 250 ok\r\n                     what must have come out to the client since the last event, no more and no less
 //! >S: EHLO client.example\r\n        and to the upstream
-//! >S! dropped                        signs of a leg: closed, dropped, tls, connect mx2.example
+//! >S! dropped                        signs of a leg: closed, side closed, dropped, tls, connect mx2.example
 //! = transaction state=accepted       the records, in order and all of them; see `facts`
 //! ```
 //! Shorthands for what isn't the point: `* hello KEYWORD, …`, `* mail [FROM [TO …]]`, `* data`, `* message`, `* quit`.
@@ -148,6 +148,7 @@ impl Making {
             tell_client: TellClient::Off,
             add_received: false,
             preserve_source: false,
+            mark: None,
             probe: None,
             hosts: vec![SmartHost { host: "mx.example".into(), port: 25, tls: UpstreamTls::Off }],
             auth: None,
@@ -262,12 +263,13 @@ impl Making {
         let word = rest.strip_prefix('!').ok_or("expected `:` or `!`")?.trim();
         signs.push(match word {
             "closed" => Sign::Closed,
+            "side closed" => Sign::SideClosed,
             "dropped" => Sign::Dropped,
             "tls" => Sign::Tls,
             _ => match word.split_once(' ') {
                 Some(("connect", host)) => Sign::Connect(host.to_owned()),
                 Some(("find", domain)) => Sign::Find(domain.to_owned()),
-                _ => return Err("signs are: closed, dropped, tls, connect HOST, find DOMAIN".into()),
+                _ => return Err("signs are: closed, side closed, dropped, tls, connect HOST, find DOMAIN".into()),
             },
         });
         Ok(())
@@ -346,18 +348,15 @@ impl Making {
                     "required" => ClientTls::Required,
                     "implicit" => ClientTls::Implicit,
                     "mirror" => ClientTls::Mirror,
-                    _ => return Err("off, offered, required, implicit or mirror".into()),
+                    "passthrough" => ClientTls::Passthrough,
+                    _ => return Err("off, offered, required, implicit, mirror or passthrough".into()),
                 }
             }
             ["fixed"] => self.upstream.kind = UpstreamKind::Fixed,
             ["tell", "client", how] => {
-                self.upstream.kind = UpstreamKind::Fixed;
-                self.upstream.tell_client = match *how {
-                    "xclient" => TellClient::Xclient,
-                    "xforward" => TellClient::Xforward,
-                    "proxy_v2" => TellClient::ProxyV2,
-                    _ => return Err("xclient, xforward or proxy_v2".into()),
-                }
+                let ways = [("xclient", TellClient::Xclient), ("xforward", TellClient::Xforward), ("proxy_v2", TellClient::ProxyV2)];
+                let (_, way) = ways.iter().find(|(word, _)| word == how).ok_or("xclient, xforward or proxy_v2")?;
+                (self.upstream.kind, self.upstream.tell_client) = (UpstreamKind::Fixed, *way);
             }
             ["lmtp", rest @ ..] => {
                 (self.upstream.kind, self.upstream.protocol) = (UpstreamKind::Fixed, Protocol::Lmtp);
@@ -379,6 +378,11 @@ impl Making {
                 let (name, recipient_domains) = ((*name).to_owned(), vec![(*domain).to_owned()]);
                 self.rules.push(Rule { upstream: name.clone(), name, recipient_domains, ..Rule::default() });
                 self.others.push(upstream);
+            }
+            ["rule", name, "passes", client] => {
+                let clients = vec![client.parse().map_err(|_| "no network")?];
+                let (name, upstream) = ((*name).to_owned(), self.upstream.name.clone());
+                self.rules.push(Rule { name, clients, upstream, passthrough: true, ..Rule::default() });
             }
             ["login", mechanism, user, secret] => {
                 let mechanism = match *mechanism {

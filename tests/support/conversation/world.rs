@@ -12,6 +12,8 @@ use relayscope::trace::{Actor, Leg, Origin, Record, RecordId, Stage, Tls, Upstre
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sign {
     Octets(Vec<u8>),
+    /// Nothing more is sent, after all that was; it is still read.
+    SideClosed,
     /// Closed in an orderly way, after all that was sent.
     Closed,
     /// Closed at once.
@@ -110,9 +112,12 @@ fn hop(host: &str, tls: UpstreamTls, place: Option<usize>) -> NextHop {
 
 impl World {
     pub fn new(options: Arc<SessionOptions>, client_ip: IpAddr, by_hand: ByHand) -> Self {
-        let hosts = if options.listener.ehlo == Ehlo::Static { Vec::new() } else { listed(&options.upstream) };
+        let door = relayscope::route::Session { listener: &options.listener.name, client: client_ip };
+        let (upstream, rule) = options.destination(door, None);
+        let facts = SessionFacts { route_rule: rule.map(|rule| rule.name.clone()), ..session_facts(client_ip) };
+        let hosts = if options.listener.ehlo == Ehlo::Static { Vec::new() } else { listed(&upstream) };
         Self {
-            machine: Machine::new(options.clone(), session_facts(client_ip), options.upstream.clone(), hosts),
+            machine: Machine::new(options.clone(), facts, upstream, hosts),
             now: 0,
             options,
             by_hand,
@@ -147,7 +152,7 @@ impl World {
     }
 
     pub fn refuse_client(&mut self, code: u16, words: &str) {
-        self.machine.refuse_client(self.now, code, words, &mut self.gathered);
+        self.machine.refuse_client(self.now, code, words, words, &mut self.gathered);
         self.settle();
     }
 
@@ -190,7 +195,7 @@ impl World {
     }
 
     pub fn connect_failed(&mut self, stage: Stage, by: Actor, error: &str) {
-        let failed = Failed { stage, by, error: error.to_owned(), tried: Vec::new(), lookups: Vec::new(), refusal: None };
+        let failed = Failed { stage, by, error: error.to_owned(), tried: Vec::new(), lookups: Vec::new(), refusal: None, last: false };
         self.machine.connect_failed(self.now, failed, &mut self.gathered);
         self.settle();
     }
@@ -212,7 +217,7 @@ impl World {
     }
 
     pub fn tls_established(&mut self, leg: Leg, tls: Tls) {
-        self.machine.tls_established(self.now, leg, tls, &mut self.gathered);
+        self.machine.tls_established(self.now, leg, tls, None, &mut self.gathered);
         self.settle();
     }
 
@@ -275,7 +280,8 @@ impl World {
         match self.tls_asked {
             _ if self.connect_asked && ok => {
                 let hosts = &self.options.upstream.hosts;
-                let implicit = hosts.first().is_some_and(|host| host.tls == UpstreamTls::Implicit);
+                let passed = self.options.passes_through(None);
+                let implicit = !passed && hosts.first().is_some_and(|host| host.tls == UpstreamTls::Implicit);
                 self.connected(implicit.then(|| tls(true)));
             }
             _ if self.connect_asked => {
@@ -384,6 +390,7 @@ impl World {
                         self.connect_due = Some(*hop);
                     }
                 }
+                Action::HostFailed { .. } => {}
                 Action::StartTls { leg } => {
                     self.tls_asked = Some(leg);
                     after.push((leg, Sign::Tls));
@@ -396,6 +403,7 @@ impl World {
                     self.marks.extend(self.machine.mark().map(|mark| Record::Mark(Box::new(mark.to_mark()))));
                     self.mark_due = true;
                 }
+                Action::CloseSide { leg } => after.push((leg, Sign::SideClosed)),
                 Action::Close { leg } => after.push((leg, Sign::Closed)),
                 Action::Abort { leg } => {
                     if self.drop_leg(leg) {

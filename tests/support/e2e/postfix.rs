@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use super::certificates::Certificates;
 use super::client::Client;
+use super::netns::Host;
 use super::place::Place;
 use super::ports;
 use super::process::{Output, Process, run};
@@ -50,21 +51,25 @@ impl Postfix {
     /// A mail server that sends everything to `relay_host`; `extra` goes into its main.cf.
     pub fn front(place: &Place, relay_host: SocketAddr, extra: &str) -> Self {
         let extra = format!("relayhost = [{}]:{}\n{extra}", relay_host.ip(), relay_host.port());
-        Self::start(place, "front", &extra, None)
+        Self::named(place, "front", &extra)
+    }
+
+    /// With `extra` in its main.cf, and the name of its directory and host.
+    pub fn named(place: &Place, name: &str, extra: &str) -> Self {
+        Self::start(place, name, extra, None)
     }
 
     /// A mail server that keeps what comes for `good@to.example`, `bob@to.example` and others named so, and knows nobody else.
     pub fn behind(place: &Place, extra: &str) -> Self {
-        let extra = format!(
-            "virtual_mailbox_domains = to.example\n\
-             virtual_mailbox_base = {0}\n\
-             virtual_mailbox_maps = inline:{{{{bob@to.example=bob/}}, {{carol@to.example=carol/}}, {{dave@to.example=dave/}}}}\n\
-             virtual_uid_maps = static:65534\n\
-             virtual_gid_maps = static:65534\n\
-             {extra}",
-            place.path("behind/mail").display(),
-        );
+        let extra = format!("{}{extra}", mailboxes(&place.path("behind/mail")));
         Self::start(place, "behind", &extra, None)
+    }
+
+    /// A mail server on a host of a test's own network, on port 25 of each of its addresses.
+    pub fn on(host: &Host, place: &Place, name: &str, extra: &str) -> Self {
+        let listen: Vec<_> = host.addresses.iter().map(|ip| SocketAddr::new(*ip, 25)).collect();
+        let extra = format!("{}{extra}", mailboxes(&place.path(name).join("mail")));
+        Self::launch(place, name, &extra, &listen, Some(host)).expect("port 25 of its own")
     }
 
     /// As [`Postfix::behind`], for users who have logged in over TLS, and nobody else. `users`: name and password.
@@ -73,20 +78,7 @@ impl Postfix {
     }
 
     pub fn submission_as(place: &Place, name: &str, certificates: &Certificates, users: &[(&str, &str)]) -> Self {
-        // Debian's Postfix looks beside its main.cf, others where cyrus_sasl_config_path says.
-        let sasl = place.dir(&format!("{name}/conf/sasl"));
-        let database = sasl.join("users.db");
-        let options = format!(
-            "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\nmech_list: PLAIN LOGIN CRAM-MD5\n",
-            database.display()
-        );
-        fs::write(sasl.join("smtpd.conf"), options).unwrap();
-        for (user, password) in users {
-            let mut command = Command::new(path_of("saslpasswd2"));
-            command.args(["-p", "-c", "-f"]).arg(&database).args(["-u", "submission.example", user]);
-            feed(&mut command, password);
-        }
-        fs::set_permissions(&database, fs::Permissions::from_mode(0o644)).unwrap();
+        let sasl = sasl_users(place, name, users);
         let extra = format!(
             "virtual_mailbox_domains = to.example\n\
              virtual_mailbox_base = {mail}\n\
@@ -128,19 +120,26 @@ impl Postfix {
 
     /// `None` if the port is taken.
     fn try_start(place: &Place, name: &str, extra: &str, port: u16) -> Option<Self> {
+        Self::launch(place, name, extra, &[SocketAddr::from(([127, 0, 0, 1], port))], None)
+    }
+
+    fn launch(place: &Place, name: &str, extra: &str, listen: &[SocketAddr], host: Option<&Host>) -> Option<Self> {
         let dir = place.dir(name);
-        prepare(&dir, name, extra, port);
+        prepare(&dir, name, extra, listen);
         let conf = dir.join("conf");
         let (code, text) = run(Command::new(path_of("postfix")).arg("-c").arg(&conf).arg("check"));
         assert_eq!(code, 0, "postfix check: {text}");
         let mut command = Command::new(path_of("master"));
         command.arg("-c").arg(&conf).arg("-s").current_dir(&dir);
+        if let Some(host) = host {
+            command = host.command(&command);
+        }
         let process = Process::start(command, true);
         let ready = process.output.wait_for("start of Postfix", |line| {
             if line.contains("daemon started") { Some(true) } else { line.contains("Address already in use").then_some(false) }
         });
         match ready {
-            Some(true) => Some(Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)), dir }),
+            Some(true) => Some(Self { process, address: listen[0], dir }),
             Some(false) => None,
             None => panic!("Postfix did not start:\n{}", process.output.text()),
         }
@@ -176,6 +175,36 @@ impl Postfix {
     }
 }
 
+/// The users who can log in to the Postfix of that name, before it is started. Gives the directory of its SASL options, where Debian's
+/// Postfix looks (beside its main.cf); others look where cyrus_sasl_config_path says.
+pub fn sasl_users(place: &Place, name: &str, users: &[(&str, &str)]) -> PathBuf {
+    let sasl = place.dir(&format!("{name}/conf/sasl"));
+    let database = sasl.join("users.db");
+    for (user, password) in users {
+        add_sasl_user(&database, "submission.example", user, password);
+    }
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o644)).unwrap();
+    offer_mechanisms(&sasl, "PLAIN LOGIN CRAM-MD5");
+    sasl
+}
+
+/// What is offered from the next process that reads it on.
+pub fn offer_mechanisms(sasl: &Path, mechanisms: &str) {
+    let database = sasl.join("users.db");
+    let options =
+        format!("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\nmech_list: {mechanisms}\n", database.display());
+    // Whoever reads it finds the one or the other.
+    fs::write(sasl.join("smtpd.conf.new"), options).unwrap();
+    fs::rename(sasl.join("smtpd.conf.new"), sasl.join("smtpd.conf")).unwrap();
+}
+
+/// Adds a user of Cyrus SASL to a database.
+pub fn add_sasl_user(database: &Path, realm: &str, user: &str, password: &str) {
+    let mut command = Command::new(path_of("saslpasswd2"));
+    command.args(["-p", "-c", "-f"]).arg(database).args(["-u", realm, user]);
+    feed(&mut command, password);
+}
+
 /// Runs a program that reads a secret from its standard input.
 fn feed(command: &mut Command, secret: &str) {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
@@ -197,7 +226,19 @@ impl Stopped {
     }
 }
 
-fn prepare(dir: &Path, name: &str, extra: &str, port: u16) {
+/// What makes a server keep mail for three users of `to.example`, and know nobody else.
+fn mailboxes(base: &Path) -> String {
+    format!(
+        "virtual_mailbox_domains = to.example\n\
+         virtual_mailbox_base = {}\n\
+         virtual_mailbox_maps = inline:{{{{bob@to.example=bob/}}, {{carol@to.example=carol/}}, {{dave@to.example=dave/}}}}\n\
+         virtual_uid_maps = static:65534\n\
+         virtual_gid_maps = static:65534\n",
+        base.display(),
+    )
+}
+
+fn prepare(dir: &Path, name: &str, extra: &str, listen: &[SocketAddr]) {
     let at = |sub: &str| {
         let path = dir.join(sub);
         fs::create_dir_all(&path).unwrap();
@@ -208,14 +249,15 @@ fn prepare(dir: &Path, name: &str, extra: &str, port: u16) {
     let owner = fs::metadata("/var/lib/postfix").map(|it| it.uid()).unwrap_or_default();
     chown(&data, Some(owner), None).unwrap();
     chown(&mail, Some(65534), Some(65534)).unwrap();
+    let own_network = listen.iter().any(SocketAddr::is_ipv6);
     let main = format!(
         "compatibility_level = 3.6\n\
          queue_directory = {spool}\n\
          data_directory = {data}\n\
          maillog_file = /dev/stdout\n\
          inet_interfaces = 127.0.0.1\n\
-         inet_protocols = ipv4\n\
-         mynetworks = 127.0.0.0/8\n\
+         inet_protocols = {protocols}\n\
+         mynetworks = {networks}\n\
          myhostname = {name}.example\n\
          myorigin = {name}.example\n\
          mydestination =\n\
@@ -232,9 +274,12 @@ fn prepare(dir: &Path, name: &str, extra: &str, port: u16) {
          queue_run_delay = 1h\n\
          {extra}",
         spool = spool.display(),
+        protocols = if own_network { "all" } else { "ipv4" },
+        networks = if own_network { "10.25.0.0/16 [fd25::]/16" } else { "127.0.0.0/8" },
         data = data.display(),
     );
     fs::write(conf.join("main.cf"), main).unwrap();
     fs::write(conf.join("extra.cf"), extra).unwrap();
-    fs::write(conf.join("master.cf"), format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}")).unwrap();
+    let inet: String = listen.iter().map(|address| format!("{address} inet n - n - - smtpd\n")).collect();
+    fs::write(conf.join("master.cf"), inet + SERVICES).unwrap();
 }

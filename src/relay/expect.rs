@@ -1,0 +1,43 @@
+//! What the replies of the upstream will answer.
+
+use crate::trace::{Envelope, Recipient};
+
+/// What a reply of the upstream will answer.
+#[derive(Debug)]
+pub(super) enum Expect {
+    Banner,
+    /// The proxy's own EHLO, STARTTLS or AUTH.
+    Negotiation,
+    /// The client's STARTTLS, in a session that is passed through.
+    StartTls,
+    Ehlo,
+    Helo,
+    Auth,
+    /// RSET and MAIL FROM of the proxy's own, before the recipient that chose the upstream.
+    LateReset,
+    LateMail,
+    /// Without the envelope if the transaction was begun before this reply.
+    Mail(Option<Box<Envelope>>),
+    Rcpt(Box<Recipient>),
+    /// XFORWARD of the proxy's own, before MAIL FROM.
+    Xforward,
+    Data,
+    EndOfData,
+    Bdat {
+        last: bool,
+    },
+    Rset,
+    Quit,
+    /// Anything else; octets of a line that may be a secret, so that its echo can be recognised.
+    Other {
+        secret: Option<Box<[u8]>>,
+    },
+    /// Not the upstream's: a reply of the proxy's own that waits for its turn, and the recipient that it refuses.
+    Own(Box<super::OwnReply>, Option<Box<Recipient>>),
+}
+
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub expect: Expect,
+    pub sent_at: u64,
+}
