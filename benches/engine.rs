@@ -72,6 +72,7 @@ impl Paper {
                     machine.mark_stored(now, true, self);
                 }
                 Action::FindHosts { .. }
+                | Action::HostFailed { .. }
                 | Action::StartTls { .. }
                 | Action::CloseSide { .. }
                 | Action::Close { .. }

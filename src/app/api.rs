@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::http::{Api, Guard, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
 use crate::path::StoreTraces;
@@ -13,36 +14,56 @@ use crate::store::Store;
 /// How long to wait before a socket that can't be bound is tried again: a store's disk may come back.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Starts both; what can't be had is said and tried again, and never keeps mail waiting.
-pub(super) fn serve(store: &Store, dir: PathBuf, address: Option<SocketAddr>, ending: watch::Receiver<bool>) {
-    let api = Api::new(StoreTraces::new(store.clone(), true), ending.clone());
-    {
-        let (router, dir, mut ending) = (local_router(api.clone()), dir.clone(), ending.clone());
-        tokio::spawn(async move {
-            let mut said = false;
-            loop {
-                match bind_unix(&dir).await {
-                    Ok(listener) => return serve_unix(listener, router, ending).await,
-                    Err(error) if !said => tracing::error!(%error, "the commands can't reach this process until its socket can be made"),
-                    Err(_) => {}
-                }
-                said = true;
-                tokio::select! {
-                    () = tokio::time::sleep(RETRY) => {}
-                    _ = ending.wait_for(|ending| *ending) => return,
-                }
-            }
-        });
-    }
-    let Some(address) = address else { return };
-    tokio::spawn(async move {
-        let token = match Token::of_store(&dir) {
-            Ok(token) => token,
-            Err(error) => return tracing::error!(%error, "no HTTP API over TCP without its token"),
-        };
-        match bind_tcp(address).await {
-            Ok(listener) => serve_tcp(listener, router(api), Guard::new(Some(token)), ending).await,
-            Err(error) => tracing::error!(%error, "no HTTP API over TCP"),
+/// The sockets that are served.
+pub(super) struct Serving {
+    ending: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Serving {
+    /// Starts both; what can't be had is said and tried again, and never keeps mail waiting.
+    pub fn start(store: &Store, dir: PathBuf, address: Option<SocketAddr>) -> Self {
+        let ending = watch::Sender::new(false);
+        let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_local(api.clone(), dir.clone(), ending.subscribe()));
+        if let Some(address) = address {
+            tasks.spawn(serve_address(api, dir, address, ending.subscribe()));
         }
-    });
+        Self { ending, tasks }
+    }
+
+    /// Lets the sockets go, for another process or for good.
+    pub async fn end(mut self) {
+        self.ending.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn serve_local(api: Api, dir: PathBuf, mut ending: watch::Receiver<bool>) {
+    let router = local_router(api);
+    let mut said = false;
+    loop {
+        match bind_unix(&dir).await {
+            Ok(listener) => return serve_unix(listener, router, ending).await,
+            Err(error) if !said => tracing::error!(%error, "the commands can't reach this process until its socket can be made"),
+            Err(_) => {}
+        }
+        said = true;
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            _ = ending.wait_for(|ending| *ending) => return,
+        }
+    }
+}
+
+async fn serve_address(api: Api, dir: PathBuf, address: SocketAddr, ending: watch::Receiver<bool>) {
+    let token = match Token::of_store(&dir) {
+        Ok(token) => token,
+        Err(error) => return tracing::error!(%error, "no HTTP API over TCP without its token"),
+    };
+    match bind_tcp(address).await {
+        Ok(listener) => serve_tcp(listener, router(api), Guard::new(Some(token)), ending).await,
+        Err(error) => tracing::error!(%error, "no HTTP API over TCP"),
+    }
 }

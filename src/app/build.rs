@@ -2,17 +2,31 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::StartError;
+use super::policies::{self, Policies};
 use super::worker::Worker;
 use crate::config::Loaded;
-use crate::net::listen::bind_workers;
+use crate::net::intercept::{Manner, OwnTraffic, rehearse};
+use crate::net::listen::{bind_transparent_workers, bind_workers};
+use crate::net::mta_sts::{self, MtaSts};
+use crate::net::passed::{self, Passed};
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls, self_signed};
 use crate::proxy::{Context, Counters, Desk, HostHealth, Reach, Roster};
-use crate::relay::options::{self, SessionOptions};
+use crate::relay::options::{self, SessionOptions, UpstreamTls};
 use crate::trace::{Kept, Origin};
+
+/// Listening sockets of all listeners.
+pub(super) struct Sockets {
+    /// By worker, then by listener.
+    pub by_worker: Vec<Vec<Vec<TcpListener>>>,
+    /// Each once, with its listener's name: to be passed on to a successor.
+    pub all: Vec<(String, TcpListener)>,
+    /// Addresses that nobody passed a socket for, with their listener's name.
+    pub bound: Vec<(String, SocketAddr)>,
+}
 
 /// What all workers share.
 pub(super) struct Built {
@@ -21,7 +35,9 @@ pub(super) struct Built {
     client_tls: HashMap<String, Arc<ClientTls>>,
     health: HashMap<String, Arc<HostHealth>>,
     resolver: Arc<Resolver>,
+    policies: Policies,
     bound: std::sync::Mutex<HashMap<String, Vec<SocketAddr>>>,
+    own: OnceLock<Arc<OwnTraffic>>,
 }
 
 impl Built {
@@ -29,6 +45,8 @@ impl Built {
         let mut server_tls = HashMap::new();
         let mut client_tls = HashMap::new();
         let mut health = HashMap::new();
+        let resolver = Arc::new(Resolver::new(&loaded.dns));
+        let mut policies = Policies::new();
         for session in &loaded.sessions {
             let listener = &session.listener;
             if !matches!(listener.tls, options::ClientTls::Off | options::ClientTls::Passthrough) {
@@ -40,44 +58,86 @@ impl Built {
                 }
                 let made = ClientTls::new(upstream.ca_file.as_deref())
                     .map_err(|source| StartError::UpstreamTls { upstream: upstream.name.clone(), source })?;
+                if matches!(upstream.tls, UpstreamTls::MtaSts | UpstreamTls::DaneOrMtaSts) {
+                    let options = mta_sts::Options {
+                        dns_timeout: session.limits.timeouts.dns,
+                        allowed_networks: upstream.private_networks.clone(),
+                        ..mta_sts::Options::default()
+                    };
+                    policies.insert(upstream.name.clone(), Arc::new(MtaSts::new((*resolver).clone(), made.clone(), options)));
+                }
                 client_tls.insert(upstream.name.clone(), Arc::new(made));
+                let source = upstream.preserve_source.then_some(SocketAddr::from(([127, 0, 0, 1], 0)));
+                rehearse(Manner { source, mark: upstream.mark })
+                    .map_err(|source| StartError::UpstreamRights { upstream: upstream.name.clone(), source })?;
                 health.insert(upstream.name.clone(), Arc::new(HostHealth::new(upstream.hosts.len())));
             }
         }
-        let resolver = Arc::new(Resolver::from_system());
-        Ok(Self { sessions: loaded.sessions.clone(), server_tls, client_tls, health, resolver, bound: Default::default() })
+        policies::load(&policies, &loaded.store.dir);
+        Ok(Self {
+            sessions: loaded.sessions.clone(),
+            server_tls,
+            client_tls,
+            health,
+            resolver,
+            policies,
+            bound: Default::default(),
+            own: OnceLock::new(),
+        })
     }
 
     /// The same for a changed configuration; addresses stay as they are.
     pub fn rebuild(&self, loaded: &Loaded) -> Result<Self, StartError> {
         let built = Self::new(loaded)?;
         *built.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.bound();
+        let _ = built.own.set(self.own());
         Ok(built)
+    }
+
+    /// Keeps what is known of other domains' policies for the next process, or for a changed configuration.
+    pub fn keep_policies(&self, store: &std::path::Path) {
+        policies::save(&self.policies, store);
     }
 
     fn bound(&self) -> HashMap<String, Vec<SocketAddr>> {
         self.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Binds every address once a worker: sockets by worker, then by listener.
-    pub fn bind(&self, workers: usize) -> Result<Vec<Vec<Vec<TcpListener>>>, StartError> {
+    /// The sockets of every address: those that were passed to this process, or else new ones, one a worker. What is left in `passed` is
+    /// nobody's.
+    pub fn listen(&self, workers: usize, passed: &mut Vec<Passed>) -> Result<Sockets, StartError> {
         let mut by_worker: Vec<Vec<Vec<TcpListener>>> = (0..workers.max(1)).map(|_| Vec::new()).collect();
+        let (mut all, mut bound) = (Vec::new(), Vec::new());
         for session in &self.sessions {
+            let name = &session.listener.name;
             let mut addresses = Vec::new();
             by_worker.iter_mut().for_each(|listeners| listeners.push(Vec::new()));
             for address in &session.listener.listen {
-                let sockets = bind_workers(*address, workers)
-                    .map_err(|source| StartError::Bind { listener: session.listener.name.clone(), source })?;
+                let mut sockets = passed::take(passed, name, *address);
+                if sockets.is_empty() {
+                    bound.push((name.clone(), *address));
+                    let transparent = session.listener.intercept == options::Intercept::Tproxy;
+                    sockets = if transparent { bind_transparent_workers(*address, workers) } else { bind_workers(*address, workers) }
+                        .map_err(|source| StartError::Bind { listener: name.clone(), source })?;
+                }
                 addresses.extend(sockets.first().and_then(|socket| socket.local_addr().ok()));
-                for (listeners, socket) in by_worker.iter_mut().zip(sockets) {
+                let shares =
+                    passed::spread(&sockets, workers).map_err(|source| StartError::System { what: "a listening socket", source })?;
+                for (listeners, share) in by_worker.iter_mut().zip(shares) {
                     if let Some(last) = listeners.last_mut() {
-                        last.push(socket);
+                        last.extend(share);
                     }
                 }
+                all.extend(sockets.into_iter().map(|socket| (name.clone(), socket)));
             }
-            self.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(session.listener.name.clone(), addresses);
+            self.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.clone(), addresses);
         }
-        Ok(by_worker)
+        Ok(Sockets { by_worker, all, bound })
+    }
+
+    /// Every address that is listened on, and the connections that must not come back to them. To be asked for once all are bound.
+    fn own(&self) -> Arc<OwnTraffic> {
+        self.own.get_or_init(|| Arc::new(OwnTraffic::new(self.bound().into_values().flatten().collect()))).clone()
     }
 
     pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {
@@ -102,6 +162,7 @@ impl Built {
                 upstream: upstream.name.clone(),
                 client_tls: self.client_tls.get(&upstream.name)?.clone(),
                 health: self.health.get(&upstream.name)?.clone(),
+                mta_sts: self.policies.get(&upstream.name).cloned(),
             })
         };
         Some(Context {
@@ -114,6 +175,7 @@ impl Built {
             server_tls: self.server_tls.get(&session.listener.name).cloned(),
             reaches: session.upstreams.iter().filter_map(reach).collect(),
             resolver: self.resolver.clone(),
+            own: self.own(),
             desk: desk.clone(),
             counters: counters.clone(),
             roster: roster.clone(),
@@ -128,8 +190,12 @@ impl Built {
             let changed = self.sessions.iter().find(|session| session.listener.name == *name);
             match changed.and_then(|session| self.context(loaded, session, &before.desk, counters, &before.roster)) {
                 Some(context) => {
-                    if context.options.listener.listen != before.options.listener.listen {
+                    let (now, was) = (&context.options.listener, &before.options.listener);
+                    if now.listen != was.listen {
                         tracing::warn!(listener = name, "addresses change only with a restart");
+                    }
+                    if now.intercept != was.intercept {
+                        tracing::warn!(listener = name, "`intercept` changes fully only with a restart");
                     }
                     current.store(Arc::new(context));
                 }

@@ -1,24 +1,37 @@
 //! Builds everything from the configuration, runs it, reloads it, and lets it end without losing mail.
 //!
-//! `build` makes what sessions need, `worker` is one thread with its share of them, this file is the life of the process.
+//! `build` makes what sessions need, `worker` is one thread with its share of them, `handover` what two processes say
+//! to each other of which one follows the other, `leave` what the first of them does; this file is the life of the process.
 
 mod api;
 mod build;
+mod handover;
+mod leave;
+mod policies;
+mod service;
+mod successor;
 mod worker;
 
+use std::net::TcpListener;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 
 use crate::config::Loaded;
+use crate::net::connect::ConnectError;
 use crate::net::listen::BindError;
+use crate::net::passed::Passed;
 use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
 use crate::proxy::{Counters, Desk, Phase, Roster};
 use crate::store::{OpenError, RecoveryReport, Store};
 use build::Built;
+pub use handover::HandOverError;
+use handover::{Predecessor, Request};
+use successor::Successor;
 use worker::Worker;
 
 /// Why the proxy can't start.
@@ -32,8 +45,12 @@ pub enum StartError {
     SelfSigned { listener: String, source: SelfSignedError },
     #[error("upstream \"{upstream}\": {source}")]
     UpstreamTls { upstream: String, source: ClientTlsError },
+    #[error("upstream \"{upstream}\": {source}")]
+    UpstreamRights { upstream: String, source: ConnectError },
     #[error("the trace store can't be used: {0}")]
     Store(#[from] OpenError),
+    #[error(transparent)]
+    HandOver(#[from] HandOverError),
     #[error("the operating system refuses {what}: {source}")]
     System { what: &'static str, source: std::io::Error },
 }
@@ -44,8 +61,24 @@ pub struct Running {
     store: Store,
     built: Built,
     workers: Vec<Worker>,
+    /// To be passed on to a successor.
+    sockets: Vec<(String, TcpListener)>,
     counters: Arc<Counters>,
     signals: Signals,
+    api: Option<api::Serving>,
+    /// Of whoever wants to follow this process.
+    requests: mpsc::Receiver<Request>,
+    /// A successor that does not serve yet has the store.
+    given_up: bool,
+}
+
+/// What a process finds when it isn't the first on its addresses.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Listening sockets of the service manager.
+    pub passed: Vec<Passed>,
+    /// Whether the process that serves with the same store, if there is one, is to hand over.
+    pub take_over: bool,
 }
 
 /// What the process is told from outside.
@@ -53,6 +86,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user2: Signal,
 }
 
 impl Signals {
@@ -62,34 +96,82 @@ impl Signals {
             terminate: handler(SignalKind::terminate())?,
             interrupt: handler(SignalKind::interrupt())?,
             hangup: handler(SignalKind::hangup())?,
+            user2: handler(SignalKind::user_defined2())?,
         })
     }
+}
+
+/// How long a predecessor's store may be in a reader's hands.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// As [`start_as`], on nobody's heels.
+///
+/// # Errors
+/// As [`start_as`].
+pub fn start(loaded: Loaded) -> Result<Running, StartError> {
+    start_as(loaded, Inherited::default())
 }
 
 /// Opens the store, binds the listeners, starts the workers. To be called within the runtime that [`Running::wait`] runs on.
 ///
 /// # Errors
-/// Nothing was started: the address is taken, a certificate is unusable, another process owns the store.
-pub fn start(loaded: Loaded) -> Result<Running, StartError> {
+/// Nothing was started: the address is taken, a certificate is unusable, another process owns the store. A process that was to hand over
+/// serves on.
+pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartError> {
     // Before the first client: a signal that came earlier would end the process on the spot, and sessions with it.
     let signals = Signals::new()?;
     raise_descriptors(&loaded);
-    let store = open_store(&loaded)?;
+    let Inherited { mut passed, take_over } = inherited;
+    let predecessor = if take_over { Predecessor::find(&loaded.store.dir)? } else { None };
+    let (store, built, sockets) = match &predecessor {
+        None => {
+            let store = open_store(&loaded, Duration::ZERO)?;
+            let built = Built::new(&loaded)?;
+            let sockets = listen(&loaded, &built, passed)?;
+            (store, built, sockets)
+        }
+        // Whatever can go wrong goes wrong while the other still has everything.
+        Some(predecessor) => {
+            let built = Built::new(&loaded)?;
+            passed.extend(predecessor.sockets()?);
+            let sockets = listen(&loaded, &built, passed)?;
+            predecessor.give_up()?;
+            (open_store(&loaded, STORE_PATIENCE)?, built, sockets)
+        }
+    };
     let counters = Arc::new(Counters::default());
-    let built = Built::new(&loaded)?;
-    let sockets = built.bind(loaded.workers)?;
     let mut workers = Vec::new();
-    for (number, listeners) in sockets.into_iter().enumerate() {
+    for (number, listeners) in sockets.by_worker.into_iter().enumerate() {
         let contexts = built.contexts(&loaded, &Arc::new(Desk::new(store.appender())), &counters, &Arc::new(Roster::default()));
         let worker =
             Worker::start(number, listeners, contexts).map_err(|source| StartError::System { what: "to start a worker thread", source })?;
         workers.push(worker);
     }
+    if let Some(predecessor) = predecessor {
+        tracing::info!(pid = predecessor.pid(), "took over");
+        predecessor.serving();
+    }
+    // Its door is open until then: this process may still not come to serve.
+    let requests = handover::await_successor(&loaded.store.dir);
     for session in &loaded.sessions {
         let addresses = built.addresses(&session.listener.name);
         tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
     }
-    Ok(Running { loaded, store, built, workers, counters, signals })
+    Ok(Running { loaded, store, built, workers, sockets: sockets.all, counters, signals, api: None, requests, given_up: false })
+}
+
+/// Has the listeners' sockets, passed ones first, and says what doesn't fit.
+fn listen(loaded: &Loaded, built: &Built, mut passed: Vec<Passed>) -> Result<build::Sockets, StartError> {
+    let some = !passed.is_empty();
+    let sockets = built.listen(loaded.workers, &mut passed)?;
+    for (listener, address) in sockets.bound.iter().filter(|_| some) {
+        tracing::warn!(listener, %address, "its socket was not passed on to this process like others: bound by itself");
+    }
+    for left in passed {
+        let (address, name) = (left.address, left.name);
+        tracing::warn!(%address, name, "a listening socket was passed on that no listener has in `listen`: it is closed");
+    }
+    Ok(sockets)
 }
 
 /// A session takes two descriptors; the usual soft limit of 1,024 would end at 500 of them.
@@ -107,8 +189,18 @@ fn raise_descriptors(loaded: &Loaded) {
     }
 }
 
-fn open_store(loaded: &Loaded) -> Result<Store, StartError> {
-    match Store::open(loaded.store.clone()) {
+fn open_store(loaded: &Loaded, patience: Duration) -> Result<Store, StartError> {
+    let until = Instant::now() + patience;
+    let opened = loop {
+        match Store::open(loaded.store.clone()) {
+            // A command that looked into it while nobody had it.
+            Err(OpenError::InUse { .. } | OpenError::InUseBySomebody { .. }) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            opened => break opened,
+        }
+    };
+    match opened {
         Ok(opened) => {
             report(&opened.report);
             Ok(opened.store)
@@ -164,7 +256,7 @@ impl Running {
 
     /// Ends as at SIGTERM.
     pub async fn stop(self) {
-        self.drain(&watch::Sender::new(false)).await;
+        self.drain().await;
     }
 
     pub fn store(&self) -> &Store {
@@ -175,26 +267,51 @@ impl Running {
         &self.counters
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`.
-    pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>) {
-        let ending = watch::Sender::new(false);
-        api::serve(&self.store, self.loaded.store.dir.clone(), self.loaded.http.listen, ending.subscribe());
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`, SIGUSR2 starts `successor`. Ends as
+    /// well when another process has taken over.
+    pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>, successor: impl Fn() -> Option<Command>) {
+        self.serve_api();
+        let mut retake = None;
+        let started = Successor::default();
+        let watchdog = service::watchdog();
+        let mut keeping = tokio::time::interval_at(tokio::time::Instant::now() + policies::EVERY, policies::EVERY);
+        service::ready(self.loaded.sessions.len());
         loop {
             tokio::select! {
                 _ = self.signals.terminate.recv() => break,
                 _ = self.signals.interrupt.recv() => break,
                 _ = self.signals.hangup.recv() => {
+                    service::reloading();
                     if let Some(loaded) = reload() {
                         self.reload(loaded);
                     }
+                    service::ready(self.loaded.sessions.len());
                 }
+                _ = self.signals.user2.recv() => successor().into_iter().for_each(|command| started.start(command)),
+                Some(request) = self.requests.recv() => match request {
+                    Request::Serving { pid } => return self.leave(pid).await,
+                    Request::Gone => retake = self.given_up.then(Instant::now),
+                    request => {
+                        retake = None;
+                        self.answer(request).await;
+                    }
+                },
+                () = at(retake) => retake = self.take_back().await,
+                () = after(watchdog) => service::alive(),
+                _ = keeping.tick() => self.built.keep_policies(&self.loaded.store.dir),
             }
         }
-        self.drain(&ending).await;
+        service::stopping(self.present());
+        self.drain().await;
+    }
+
+    fn serve_api(&mut self) {
+        self.api = Some(api::Serving::start(&self.store, self.loaded.store.dir.clone(), self.loaded.http.listen));
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
     fn reload(&mut self, loaded: Loaded) {
+        self.built.keep_policies(&self.loaded.store.dir);
         match self.built.rebuild(&loaded) {
             Ok(built) => {
                 self.built = built;
@@ -211,7 +328,9 @@ impl Running {
         }
     }
 
-    async fn drain(mut self, ending: &watch::Sender<bool>) {
+    async fn drain(mut self) {
+        self.close_door();
+        self.stop_accepting().await;
         let limit = self.loaded.sessions.iter().map(|it| it.limits.timeouts.drain).max().unwrap_or_default();
         tracing::info!(limit_s = limit.as_secs(), "draining: no new sessions, transactions under way may finish");
         self.announce(Phase::Drain);
@@ -231,8 +350,11 @@ impl Running {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-        let Self { workers, store, .. } = self;
-        ending.send_replace(true);
+        self.built.keep_policies(&self.loaded.store.dir);
+        let Self { workers, store, api, .. } = self;
+        if let Some(api) = api {
+            api.end().await;
+        }
         workers.into_iter().for_each(Worker::join);
         store.close();
         tracing::info!("stopped");
@@ -245,4 +367,17 @@ impl Running {
     fn present(&self) -> usize {
         self.workers.iter().map(Worker::present).sum()
     }
+}
+
+/// Waits for that time, or for ever.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits that long, or for ever.
+async fn after(pause: Option<Duration>) {
+    at(pause.map(|pause| Instant::now() + pause)).await;
 }

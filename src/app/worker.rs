@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::proxy::{Context, Desk, Phase, Roster, serve};
+use crate::proxy::{Context, Desk, Phase, Roster, probe, serve};
 
 /// A listener's context on one worker, exchanged at reload.
 pub(super) type Current = Arc<ArcSwap<Context>>;
@@ -19,32 +19,43 @@ pub(super) struct Worker {
     pub contexts: Vec<Current>,
     roster: Arc<Roster>,
     stop: watch::Sender<bool>,
+    /// Turns true once no connection is taken any more.
+    closed: watch::Receiver<bool>,
     thread: JoinHandle<()>,
 }
 
 impl Worker {
-    /// `listeners` and `contexts` stand for each other: one context a listener, as many sockets as it has addresses.
+    /// `listeners` and `contexts` stand for each other: one context a listener, whose sockets share it.
     pub fn start(number: usize, listeners: Vec<Vec<TcpListener>>, contexts: Vec<Context>) -> io::Result<Self> {
         let roster = contexts.first().map(|context| context.roster.clone()).unwrap_or_default();
         let desk = contexts.first().map(|context| context.desk.clone());
         let contexts: Vec<Current> = contexts.into_iter().map(|context| Arc::new(ArcSwap::from_pointee(context))).collect();
         let (stop, stopped) = watch::channel(false);
+        let (closing, closed) = watch::channel(false);
         let pairs: Vec<(TcpListener, Current)> = listeners
             .into_iter()
             .zip(&contexts)
             .flat_map(|(sockets, current)| sockets.into_iter().map(|socket| (socket, current.clone())))
             .collect();
+        // Health is shared by all: one worker's probes do for all of them.
+        let probing = contexts.first().filter(|_| number == 0).cloned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let present = roster.clone();
         let thread = std::thread::Builder::new()
             .name(format!("relay-{number}"))
-            .spawn(move || runtime.block_on(work(pairs, desk, stopped, present)))?;
-        Ok(Self { contexts, roster, stop, thread })
+            .spawn(move || runtime.block_on(work(pairs, desk, probing, stopped, closing, present)))?;
+        Ok(Self { contexts, roster, stop, closed, thread })
+    }
+
+    /// Takes no more connections; those that wait in the sockets are for whoever else has them. Sessions go on.
+    pub async fn stop_accepting(&self) {
+        self.stop.send_replace(true);
+        // An error means that the thread has gone, and its sockets with it.
+        let _ = self.closed.clone().wait_for(|closed| *closed).await;
     }
 
     pub fn announce(&self, phase: Phase) {
         self.roster.announce(phase);
-        self.stop.send_replace(phase != Phase::Serve);
     }
 
     pub fn present(&self) -> usize {
@@ -58,11 +69,21 @@ impl Worker {
     }
 }
 
-async fn work(pairs: Vec<(TcpListener, Current)>, desk: Option<Arc<Desk>>, mut stopped: watch::Receiver<bool>, roster: Arc<Roster>) {
+async fn work(
+    pairs: Vec<(TcpListener, Current)>,
+    desk: Option<Arc<Desk>>,
+    probing: Option<Current>,
+    mut stopped: watch::Receiver<bool>,
+    closing: watch::Sender<bool>,
+    roster: Arc<Roster>,
+) {
     if let Some(desk) = desk {
         tokio::spawn(async move { desk.serve().await });
     }
     let mut accepting = JoinSet::new();
+    if let Some(current) = probing {
+        accepting.spawn(probe::serve(move || current.load_full()));
+    }
     for (socket, current) in pairs {
         match tokio::net::TcpListener::from_std(socket) {
             Ok(listener) => {
@@ -75,6 +96,7 @@ async fn work(pairs: Vec<(TcpListener, Current)>, desk: Option<Arc<Desk>>, mut s
     accepting.shutdown().await;
     // A session that was accepted in the last moment joins at its first poll: let it, before looking.
     tokio::task::yield_now().await;
+    closing.send_replace(true);
     while roster.present() > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

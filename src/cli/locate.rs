@@ -11,7 +11,7 @@ use super::table::{Cell, Table};
 use crate::path::answer::{Fate, Hole, Hop, JoinedBy, NeverSeen};
 use crate::path::clock::{octets, span};
 use crate::path::{Answer, MessagePath, never, next, verdict, words};
-use crate::trace::json::{Phases, Word};
+use crate::trace::json::{self, Phases, Word};
 use crate::trace::{Actor, Flag};
 
 /// A phase is worth a word from here on.
@@ -251,6 +251,23 @@ fn notes(hop: &Hop, message: &MessagePath) -> Vec<String> {
 fn shared(message: &MessagePath) -> Vec<Word<Flag>> {
     let Some((first, others)) = message.hops.split_first() else { return Vec::new() };
     first.flags.iter().copied().filter(|flag| others.iter().all(|hop| hop.flags.contains(flag))).collect()
+}
+
+/// One question to DNS and what was answered.
+pub fn lookup(it: &json::Lookup) -> String {
+    let answer = if it.answers.is_empty() {
+        it.why.clone().unwrap_or_else(|| it.outcome.0.word().to_owned())
+    } else {
+        let mut answers: Vec<String> = it.answers.iter().take(5).map(|it| format!("{} {} ({} s)", it.kind, it.data, it.ttl)).collect();
+        let more = it.answers.len().saturating_sub(answers.len()) + it.answers_cut as usize;
+        if more > 0 {
+            answers.push(format!("{more} more"));
+        }
+        answers.join(", ")
+    };
+    let server = it.server.as_ref().map(|server| format!(", {server}")).unwrap_or_default();
+    let dnssec = it.dnssec.map(|dnssec| format!(", DNSSEC {}", dnssec.0)).unwrap_or_default();
+    format!("{} {}: {answer}{server}{dnssec}, {}", it.query, it.name, span(it.took_us))
 }
 
 /// The phases that happened, as the admin knows them.

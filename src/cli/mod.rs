@@ -14,6 +14,7 @@ mod import;
 mod ladder;
 pub mod locate;
 mod progress;
+mod route;
 pub mod run;
 pub mod screen;
 mod search;
@@ -75,6 +76,8 @@ pub enum Command {
     /// Count messages by state, stage, upstream and domain
     #[command(after_help = crate::path::what::GRAMMAR)]
     Stats(stats::Stats),
+    /// Say which upstream a message would go to, and which rule decides, without sending it
+    Route(route::Route),
     /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Run(source) => return run::run(&source),
         Command::Demo(arguments) => return demo::run(&arguments),
         Command::Config(command) => return config::run(&command),
+        Command::Route(command) => return command.run(),
         Command::Where(command) => command.run(),
         Command::Search(command) => command.run(),
         Command::Show(command) => command.run(),

@@ -1,14 +1,15 @@
 //! `relayscope run`: the proxy itself.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use crate::app::{self, StartError};
+use crate::app::{self, Inherited, StartError};
 use crate::config::{self, Loaded, LogFormat, LogOptions, Overrides};
+use crate::net::passed;
 
 /// Which configuration to run with.
 #[derive(Debug, Clone, Args)]
@@ -28,6 +29,10 @@ pub struct Source {
     /// Serve the HTTP API on this loopback address, or `off` [default: 127.0.0.1:8025]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
+    /// Take listening sockets and store over from the relayscope that runs with the same store, if one does: no connection is refused
+    /// meanwhile. It serves on if this one can't start
+    #[arg(long)]
+    pub take_over: bool,
 }
 
 impl Source {
@@ -48,6 +53,8 @@ impl Source {
 
 /// Runs the proxy until it is told to stop.
 pub fn run(source: &Source) -> ExitCode {
+    // Before there are threads, and before the file may be exchanged.
+    let (passed, program) = (passed::from_service_manager(), std::env::current_exe());
     let loaded = match source.load() {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
@@ -55,6 +62,13 @@ pub fn run(source: &Source) -> ExitCode {
     start_log(loaded.log);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+    let mut inherited = Inherited { take_over: source.take_over, ..Inherited::default() };
+    for socket in passed {
+        match socket {
+            Ok(socket) => inherited.passed.push(socket),
+            Err(error) => tracing::error!("{error}"),
+        }
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -64,18 +78,31 @@ pub fn run(source: &Source) -> ExitCode {
         }
     };
     let _entered = runtime.enter();
-    let running = match app::start(loaded) {
+    let running = match app::start_as(loaded, inherited) {
         Ok(running) => running,
         Err(error) => {
             eprintln!("relayscope: {error}");
             return ExitCode::from(match error {
-                StartError::Store(_) | StartError::System { .. } => 3,
+                StartError::Store(_) | StartError::HandOver(_) | StartError::System { .. } => 3,
                 _ => 2,
             });
         }
     };
-    runtime.block_on(running.wait(|| source.load().ok()));
+    let successor = || program.as_deref().ok().map(|program| successor(program, source));
+    runtime.block_on(running.wait(|| source.load().ok(), successor));
     ExitCode::SUCCESS
+}
+
+/// The same command once more, to take over.
+fn successor(program: &Path, source: &Source) -> Command {
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).stdin(Stdio::null());
+    if !source.take_over {
+        command.arg("--take-over");
+    }
+    // What the service manager said to this process by its id.
+    command.env_remove("LISTEN_FDNAMES").env_remove("WATCHDOG_PID");
+    command
 }
 
 /// Our own log on standard error. `RELAYSCOPE_LOG` (as in `info,relayscope::store=debug`) goes before the configured level.

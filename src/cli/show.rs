@@ -199,6 +199,18 @@ impl Sheet<'_> {
         self.maybe("EHLO", it.helo.as_ref());
         self.tls(it.tls.as_ref());
         self.auth(it.auth.as_ref());
+        if let Some(via) = &it.via {
+            self.via(via);
+        }
+    }
+
+    fn via(&mut self, it: &json::Via) {
+        let from = it.ip.map(|ip| format!(" from {ip}")).unwrap_or_default();
+        let destination = it.destination.map(|destination| format!(", it had connected to {destination}")).unwrap_or_default();
+        self.fact("Came by", &format!("{}{from}{destination}", words::via(it.how.0)));
+        self.maybe("Balancer's id", it.unique_id.as_ref());
+        self.maybe("Asked for", it.authority.as_ref());
+        self.maybe("Balancer's TLS", it.tls.as_ref());
     }
 
     fn upstream(&mut self, it: &Upstream) {
@@ -211,6 +223,10 @@ impl Sheet<'_> {
             address.push_str(&format!(", port {port}"));
         }
         self.fact("Address", &address);
+        self.maybe("Chosen as", it.choice.as_ref());
+        for lookup in &it.lookups {
+            self.fact("DNS", &locate::lookup(lookup));
+        }
         for tried in &it.tried {
             let stage = words::stage(tried.stage.0);
             self.fact("Tried before", &format!("{}:{}, {stage}: {} (after {})", tried.host, tried.port, tried.error, span(tried.at_us)));
@@ -231,7 +247,18 @@ impl Sheet<'_> {
             self.fact("Passed on", &format!("unread {since}: {up} of the client, {down} of the upstream{alpn}"));
         }
         self.tls(it.tls.as_ref());
+        if let Some(policy) = &it.tls_policy {
+            let by = policy.verified_by.as_ref().map(|by| format!("; certificate vouched for by {by}")).unwrap_or_default();
+            self.fact("TLS policy", &format!("{} ({}){by}", policy.policy, policy.source));
+        }
         self.auth(it.auth.as_ref());
+        if let Some(told) = it.told {
+            self.fact("Told of client", words::told(told.0));
+        }
+        if let Some(spliced) = &it.spliced {
+            let octets = format!("{} octets from the client, {} from the upstream", spliced.client_octets, spliced.upstream_octets);
+            self.fact("Passed unread", &octets);
+        }
     }
 
     fn tls(&mut self, tls: Option<&Tls>) {

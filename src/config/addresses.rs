@@ -41,6 +41,30 @@ impl fmt::Display for Listen {
     }
 }
 
+/// `"127.0.0.1"` or `"127.0.0.1:5353"`: a DNS server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameServer(pub SocketAddr);
+written!(NameServer);
+
+impl Written for NameServer {
+    const FORMAT: &'static str = "name-server";
+    const EXAMPLE: &'static str = "127.0.0.1";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        const DNS: u16 = 53;
+        let bare = text.trim_matches(['[', ']']).parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS));
+        bare.or_else(|_| text.parse())
+            .map(Self)
+            .map_err(|_| "is not the address of a DNS server: write for example \"127.0.0.1\" or \"[2001:db8::53]:5353\"".to_owned())
+    }
+}
+
+impl fmt::Display for NameServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// An address to listen on, or `"off"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenOrOff(pub Option<SocketAddr>);

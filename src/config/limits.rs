@@ -63,6 +63,7 @@ fn timeouts(raw: &raw::Timeouts, store_wait: Interval, findings: &mut Findings) 
         dns: raw.dns.0,
         connect: raw.connect.0,
         tls_handshake: raw.tls_handshake.0,
+        proxy_header: raw.proxy_header.0,
         banner: raw.banner.0,
         reply: raw.reply.0,
         data_reply: raw.data_reply.0,

@@ -46,6 +46,7 @@ pub(super) fn listeners(
         let mut one = One { path, label, findings };
         one.addresses(listener, &mut taken);
         one.accept_domains(listener);
+        one.accept_proxy(listener);
         let certificate = one.certificate(listener);
         let upstream = one.upstream(listener, upstreams);
         if listener.allow_plaintext_auth {
@@ -134,6 +135,18 @@ impl One<'_> {
         }
     }
 
+    /// Who may name the client may name an allowed one.
+    fn accept_proxy(&mut self, listener: &raw::Listener) {
+        let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
+        for (number, network) in listener.accept_proxy.iter().enumerate().filter(|(_, network)| reachable && is_too_wide(network.0)) {
+            let text = format!(
+                "accept_proxy = \"{network}\" would let anybody pass for anybody: a PROXY header is believed. Name the addresses of your load \
+                 balancers alone, for example [\"192.0.2.10\"]"
+            );
+            self.refuse(&format!("accept_proxy.{number}"), &text);
+        }
+    }
+
     fn accept_domains(&mut self, listener: &raw::Listener) {
         for (number, domain) in listener.accept_domains.iter().enumerate() {
             if let Some(text) = no_domain(domain) {
@@ -168,6 +181,13 @@ impl One<'_> {
             (true, false) => self.refuse(
                 "intercept",
                 &format!("upstream {name:?} goes where the client had meant to: write intercept = \"redirect\" or \"tproxy\", as the firewall's rule says"),
+            ),
+            (true, true) if upstream.preserve_source && Intercept::from(listener.intercept) == Intercept::Redirect => self.warn(
+                "intercept",
+                &format!(
+                    "upstream {name:?} has preserve_source, whose answers REDIRECT doesn't lead back here: use intercept = \"tproxy\" \
+                     (deploy/interception.md), or rules of your own"
+                ),
             ),
             (false, true) => {
                 self.warn("intercept", &format!("connections are diverted here, and all go to upstream {name:?}, wherever they were meant for"));

@@ -11,6 +11,7 @@ mod nearest;
 mod overrides;
 mod problem;
 mod raw;
+mod raw_dns;
 mod raw_route;
 mod routes;
 mod secret;
@@ -27,6 +28,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::net::resolve;
 use crate::relay::options::SessionOptions;
 use crate::store;
 
@@ -96,6 +98,7 @@ pub struct Loaded {
     /// One for each `[[listener]]`, at least one.
     pub sessions: Vec<Arc<SessionOptions>>,
     pub store: store::Options,
+    pub dns: resolve::Options,
     /// First 16 hex digits of the BLAKE3 of the effective configuration, secrets left out.
     pub digest: String,
     /// What is possible, but probably not meant, or dangerous.
@@ -198,6 +201,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
         certificate_dirs: vec![raw.certificate_dir.clone(), raw.store.dir.clone()],
         sessions: sessions.collect(),
         store,
+        dns: raw.dns.options(),
         digest: show::digest(&raw),
         warnings,
         effective: raw,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::addresses::{HostPort, Listen, ListenOrOff, Network};
+pub use super::raw_dns::Dns;
 pub use super::raw_route::Route;
 use super::staging::StagingPlace;
 use super::units::{Interval, Octets};
@@ -85,6 +86,7 @@ pub struct Raw {
     pub listener: Vec<Listener>,
     pub upstream: Vec<Upstream>,
     pub route: Vec<Route>,
+    pub dns: Dns,
     pub limits: Limits,
     pub store: Store,
     pub http: Http,
@@ -101,6 +103,7 @@ impl Default for Raw {
             listener: vec![Listener::default()],
             upstream: Vec::new(),
             route: Vec::new(),
+            dns: Dns::default(),
             limits: Limits::default(),
             store: Store::default(),
             http: Http::default(),
@@ -217,6 +220,9 @@ pub struct Upstream {
     pub add_received: bool,
     /// Connect to the host from the client's own address.
     pub preserve_source: bool,
+    /// Set on each packet to the hosts, so that the firewall's rules can tell it.
+    #[schemars(range(min = 1))]
+    pub mark: Option<u32>,
     /// Pause between probes of the hosts; "0s": none.
     #[schemars(extend("x-duration" = ["0s", "1d"]))]
     pub probe: Interval,
@@ -240,6 +246,7 @@ impl Default for Upstream {
             tell_client: TellClient::Off,
             add_received: false,
             preserve_source: false,
+            mark: None,
             probe: Interval(std::time::Duration::ZERO),
             auth: None,
         }
@@ -322,6 +329,9 @@ pub struct Timeouts {
     /// A TLS handshake, either leg.
     #[schemars(extend("x-duration" = ["1s", "10m"]))]
     pub tls_handshake: Interval,
+    /// The PROXY header of a listed load balancer.
+    #[schemars(extend("x-duration" = ["100ms", "5m"]))]
+    pub proxy_header: Interval,
     /// The upstream's greeting.
     #[schemars(extend("x-duration" = ["1s", "1h"]))]
     pub banner: Interval,
@@ -383,6 +393,7 @@ impl Default for Timeouts {
             dns: Interval(timeouts.dns),
             connect: Interval(timeouts.connect),
             tls_handshake: Interval(timeouts.tls_handshake),
+            proxy_header: Interval(timeouts.proxy_header),
             banner: Interval(timeouts.banner),
             reply: Interval(timeouts.reply),
             data_reply: Interval(timeouts.data_reply),

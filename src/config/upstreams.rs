@@ -89,6 +89,7 @@ impl One<'_> {
             tell_client: upstream.tell_client.into(),
             add_received: upstream.add_received,
             preserve_source: upstream.preserve_source,
+            mark: upstream.mark,
             probe: Some(upstream.probe.0).filter(|pause| !pause.is_zero()),
             auth: upstream.auth.as_ref().and_then(|auth| self.auth(auth)),
             allow_plaintext_auth: upstream.allow_plaintext_auth,

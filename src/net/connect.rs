@@ -22,6 +22,13 @@ pub enum ConnectError {
     OutOfDescriptors { source: io::Error },
     #[error("this machine has no local port left towards {address}: too many connections to it are open or in TIME_WAIT")]
     OutOfPorts { address: SocketAddr },
+    #[error(
+        "`{what}` needs CAP_NET_ADMIN (CAP_NET_RAW will do from Linux 5.17 on): give the service \
+         `AmbientCapabilities=CAP_NET_ADMIN` (systemd), or switch it off"
+    )]
+    NotPermitted { what: &'static str },
+    #[error("`{what}` works on Linux only")]
+    LinuxOnly { what: &'static str },
     #[error("cannot connect to {address}: {source}")]
     Other { address: SocketAddr, source: io::Error },
 }
@@ -30,12 +37,12 @@ const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
 impl ConnectError {
-    fn from_io(address: SocketAddr, source: io::Error) -> Self {
+    pub(super) fn from_io(address: SocketAddr, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused { address },
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Self::NoRoute { address },
             io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Self::Reset { address },
-            io::ErrorKind::AddrNotAvailable => Self::OutOfPorts { address },
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Self::OutOfPorts { address },
             _ if matches!(source.raw_os_error(), Some(ENFILE | EMFILE)) => Self::OutOfDescriptors { source },
             _ => Self::Other { address, source },
         }
@@ -43,7 +50,7 @@ impl ConnectError {
 
     /// Whether the fault lies with this machine, so that another upstream host would fare no better.
     pub fn is_local(&self) -> bool {
-        matches!(self, Self::OutOfDescriptors { .. })
+        matches!(self, Self::OutOfDescriptors { .. } | Self::NotPermitted { .. } | Self::LinuxOnly { .. })
     }
 }
 
@@ -58,7 +65,7 @@ pub async fn connect(address: SocketAddr, timeout: Duration) -> Result<TcpStream
 }
 
 /// The kernel's own time-out (no answer to SYN retries) reads like ours.
-fn kernel_timeout_or(address: SocketAddr, timeout: Duration, source: io::Error) -> ConnectError {
+pub(super) fn kernel_timeout_or(address: SocketAddr, timeout: Duration, source: io::Error) -> ConnectError {
     match source.kind() {
         io::ErrorKind::TimedOut => ConnectError::TimedOut { address, after: timeout },
         _ => ConnectError::from_io(address, source),

@@ -9,6 +9,8 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
+use super::intercept::make_transparent;
+
 /// Connections that may wait for `accept`, per worker (the kernel caps it at `net.core.somaxconn`).
 pub const BACKLOG: i32 = 4096;
 
@@ -26,6 +28,13 @@ pub enum BindError {
     NotOurs { address: SocketAddr },
     #[error("{address}: this machine has no {family} (switched off in the kernel?): remove this address", family = if .address.is_ipv6() { "IPv6" } else { "IPv4" })]
     NoFamily { address: SocketAddr },
+    #[error(
+        "{address}: no permission for a transparent socket (`intercept = \"tproxy\"`): give the service \
+         `AmbientCapabilities=CAP_NET_ADMIN` (systemd), or use `intercept = \"redirect\"`"
+    )]
+    NotTransparent { address: SocketAddr },
+    #[error("{address}: `intercept` works on Linux only")]
+    LinuxOnly { address: SocketAddr },
     #[error("cannot listen on {address}: {source}")]
     Other { address: SocketAddr, source: io::Error },
 }
@@ -47,6 +56,29 @@ const EAFNOSUPPORT: i32 = 97; // Linux; elsewhere the system's own words are sho
 
 /// `workers` listening sockets on one address, non-blocking. With port 0 the first picks a port and the others share it.
 pub fn bind_workers(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
+    bind(address, workers, bound)
+}
+
+/// As [`bind_workers`], for what a TPROXY rule leads there: connections to any address.
+pub fn bind_transparent_workers(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
+    let allowed = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).and_then(|it| make_transparent(&it));
+    match allowed.as_ref().map_err(io::Error::kind) {
+        Err(io::ErrorKind::PermissionDenied) => return Err(BindError::NotTransparent { address }),
+        Err(io::ErrorKind::Unsupported) => return Err(BindError::LinuxOnly { address }),
+        _ => {}
+    }
+    bind(address, workers, |address, shared| {
+        let socket = bound(address, shared)?;
+        make_transparent(&socket)?;
+        Ok(socket)
+    })
+}
+
+fn bind(
+    address: SocketAddr,
+    workers: usize,
+    bound: impl Fn(SocketAddr, bool) -> io::Result<Socket>,
+) -> Result<Vec<TcpListener>, BindError> {
     let fail = |source| BindError::from_io(address, source);
     if address.port() != 0 {
         // Dropped at once: a bound socket without SO_REUSEPORT would keep our own from binding.
@@ -131,6 +163,19 @@ mod tests {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         let error = BindError::from_io("127.0.0.1:25".parse().unwrap(), denied);
         assert!(error.to_string().contains("CAP_NET_BIND_SERVICE"), "{error}");
+    }
+
+    #[test]
+    fn a_transparent_socket_needs_a_right() {
+        match bind_transparent_workers(ANY_PORT.parse().unwrap(), 2) {
+            Ok(listeners) => {
+                #[cfg(target_os = "linux")]
+                assert!(listeners.iter().all(|it| socket2::SockRef::from(it).ip_transparent_v4().unwrap()));
+                let _ = listeners;
+            }
+            Err(BindError::NotTransparent { .. }) => {} // not as root
+            Err(error) => assert!(matches!(error, BindError::LinuxOnly { .. }), "{error}"),
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::answer::{Hop, HopClient};
 use crate::trace::json::Reply;
-use crate::trace::{Actor, Stage};
+use crate::trace::{Actor, Stage, Told, ViaHow};
 
 /// Longest reply text inside a sentence; the whole of it stands below.
 const REPLY_CHARS: usize = 160;
@@ -22,6 +22,26 @@ pub fn stage(stage: Stage) -> &'static str {
         Stage::EndOfData => "end of data",
         Stage::Quit => "QUIT",
         Stage::AfterAcceptance => "after acceptance",
+    }
+}
+
+/// How a connection came to the proxy.
+pub fn via(how: ViaHow) -> &'static str {
+    match how {
+        ViaHow::ProxyV1 => "PROXY header (version 1)",
+        ViaHow::ProxyV2 => "PROXY header (version 2)",
+        ViaHow::Redirect => "a REDIRECT rule",
+        ViaHow::Tproxy => "a TPROXY rule",
+    }
+}
+
+/// How an upstream was told who the client is.
+pub fn told(told: Told) -> &'static str {
+    match told {
+        Told::ProxyV2 => "by a PROXY header (version 2)",
+        Told::Xclient => "by XCLIENT",
+        Told::Xforward => "by XFORWARD",
+        Told::Received => "by a Received line",
     }
 }
 

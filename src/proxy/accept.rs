@@ -1,11 +1,14 @@
 //! Takes connections off a listening socket and gives each its session.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::context::{Context, NoPlace, Phase};
+use super::door::{self, Arrival, Refusal};
 use super::session;
 
 /// Serves a listening socket until the returned future is dropped. Sessions go on as tasks of their own.
@@ -16,17 +19,11 @@ pub async fn serve(listener: TcpListener, current: impl Fn() -> Arc<Context>) {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let context = current();
-                let limits = &context.options.limits;
-                let place = context.counters.enter(peer.ip(), limits.sessions, limits.sessions_per_client);
-                let refusal = match &place {
-                    // Between the word to drain and the end of listening: no new session, and no upstream connection for it.
-                    _ if context.roster.phase() != Phase::Serve => Some((421, "shutting down, connect again later")),
-                    _ if !is_allowed(&context, peer.ip()) => Some((554, "this client is not allowed to send mail here")),
-                    Err(NoPlace::Full) => Some((421, "too many sessions are open, try again later")),
-                    Err(NoPlace::FullForClient) => Some((421, "too many sessions from this client are open, try again later")),
-                    Ok(_) => None,
-                };
-                tokio::spawn(session::run(context, stream, peer, place.ok(), refusal));
+                if door::is_plain(&context.options.listener) {
+                    tokio::spawn(enter(context, stream, Arrival::of(peer)));
+                } else {
+                    tokio::spawn(Box::pin(meet(context, stream, peer)));
+                }
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -38,9 +35,32 @@ pub async fn serve(listener: TcpListener, current: impl Fn() -> Arc<Context>) {
     }
 }
 
-fn is_allowed(context: &Context, client: std::net::IpAddr) -> bool {
-    let client = client.to_canonical();
-    context.options.listener.allow.iter().any(|network| network.contains(&client))
+/// Waits for who the client is before there is a session.
+async fn meet(context: Arc<Context>, mut stream: TcpStream, peer: SocketAddr) {
+    let waiting = &context.counters.at_the_door;
+    let room = waiting.fetch_add(1, Ordering::Relaxed) < context.options.limits.sessions;
+    let arrival = if room { door::meet(&context, &mut stream, peer).await } else { None };
+    waiting.fetch_sub(1, Ordering::Relaxed);
+    if let Some(arrival) = arrival {
+        enter(context, stream, arrival).await;
+    }
+}
+
+/// A session of its own, or a word why not.
+fn enter(context: Arc<Context>, stream: TcpStream, mut arrival: Arrival) -> impl Future<Output = ()> {
+    let limits = &context.options.limits;
+    let place = context.counters.enter(arrival.client.ip(), limits.sessions, limits.sessions_per_client);
+    let allowed = arrival.is_check || door::is_allowed(&context, arrival.client.ip());
+    arrival.refusal = match &place {
+        // Between the word to drain and the end of listening: no new session, and no upstream connection for it.
+        _ if context.roster.phase() != Phase::Serve => Some(Refusal::new(421, "shutting down, connect again later")),
+        _ if arrival.refusal.is_some() => arrival.refusal,
+        _ if !allowed => Some(Refusal::new(554, "this client is not allowed to send mail here")),
+        Err(NoPlace::Full) => Some(Refusal::new(421, "too many sessions are open, try again later")),
+        Err(NoPlace::FullForClient) => Some(Refusal::new(421, "too many sessions from this client are open, try again later")),
+        Ok(_) => None,
+    };
+    session::run(context, stream, arrival, place.ok())
 }
 
 /// The connection was gone before it was taken.

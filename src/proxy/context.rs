@@ -8,6 +8,8 @@ use std::task::Waker;
 
 use super::desk::Desk;
 use super::health::HostHealth;
+use crate::net::intercept::OwnTraffic;
+use crate::net::mta_sts::MtaSts;
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls};
 use crate::relay::options::SessionOptions;
@@ -22,6 +24,8 @@ pub struct Context {
     /// How each upstream that sessions of this listener may go to is reached.
     pub reaches: Vec<Reach>,
     pub resolver: Arc<Resolver>,
+    /// What is the proxy's own, so that no intercepted connection goes round in a circle.
+    pub own: Arc<OwnTraffic>,
     pub desk: Arc<Desk>,
     pub counters: Arc<Counters>,
     pub roster: Arc<Roster>,
@@ -34,6 +38,8 @@ pub struct Reach {
     pub upstream: String,
     pub client_tls: Arc<ClientTls>,
     pub health: Arc<HostHealth>,
+    /// Where destinations' MTA-STS policies count.
+    pub mta_sts: Option<Arc<MtaSts>>,
 }
 
 impl Context {
@@ -48,6 +54,8 @@ pub struct Counters {
     pub sessions_open: AtomicUsize,
     pub sessions_total: AtomicU64,
     pub sessions_refused: AtomicU64,
+    /// Connections whose load balancer hasn't told yet who the client is.
+    pub(super) at_the_door: AtomicUsize,
     pub transactions_total: AtomicU64,
     pub replies_before_record: AtomicU64,
     clients: Mutex<HashMap<IpAddr, usize>>,

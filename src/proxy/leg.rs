@@ -51,6 +51,24 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Sends all of it.
+    pub async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        let mut sent = 0;
+        while let Some(rest) = octets.get(sent..).filter(|rest| !rest.is_empty()) {
+            sent += std::future::poll_fn(|cx| self.poll_write(cx, rest)).await?;
+        }
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Reads what has come, at least one octet; 0: the peer has closed.
+    pub async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = ReadBuf::new(buffer);
+        std::future::poll_fn(|cx| self.poll_read(cx, &mut read)).await?;
+        Ok(read.filled().len())
+    }
+}
+
 /// What becomes of a leg once everything gathered for it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterFlush {

@@ -3,12 +3,17 @@
 //! One task a session, both legs in it; worker threads share nothing but counters, the store's queue and the smart hosts' health.
 
 mod accept;
+mod caller;
 mod context;
 mod desk;
 mod dial;
+mod door;
 mod health;
 mod leg;
+mod lookups;
+mod mx;
 mod next_hop;
+pub mod probe;
 mod session;
 
 pub use accept::serve;

@@ -1,39 +1,48 @@
 //! Finds the hosts that a session or a message may go to, in the order to try.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::context::Context;
+use super::health::Turn;
+use super::mx;
 use crate::relay::options::UpstreamOptions;
-use crate::relay::{Found, NextHop, NotFound, Refusal};
-use crate::trace::{Actor, UpstreamKind};
+use crate::relay::{Found, NextHop, NotFound};
+use crate::trace::UpstreamKind;
 
-/// The hosts of an upstream's list, those that failed lately last.
-pub(super) fn listed(context: &Context, upstream: &UpstreamOptions) -> Vec<NextHop> {
+/// The hosts that are known before a recipient is: of the upstream's list, those that failed lately last, or where the client had meant to go.
+pub(super) fn listed(context: &Context, upstream: &UpstreamOptions, destination: Option<SocketAddr>) -> Vec<NextHop> {
+    if upstream.kind == UpstreamKind::OriginalDestination {
+        let hop = |it: SocketAddr| NextHop {
+            choice: Some("where the client had connected to".to_owned()),
+            ..NextHop::new(it.ip().to_string(), it.port(), upstream.tls)
+        };
+        return destination.into_iter().map(hop).collect();
+    }
     let Some(reach) = context.reach(&upstream.name) else { return Vec::new() };
-    let hop = |place: usize| {
-        let host = upstream.hosts.get(place)?;
-        Some(NextHop { place: Some(place), ..NextHop::new(&host.host, host.port, host.tls) })
-    };
-    reach.health.order().into_iter().filter_map(hop).collect()
+    let hop = |turn: Turn| Some(NextHop { choice: turn.choice, circuit: Some(turn.circuit), ..at(upstream, turn.place)? });
+    reach.health.order(Instant::now()).into_iter().filter_map(hop).collect()
+}
+
+/// The host at a place of an upstream's list.
+pub(super) fn at(upstream: &UpstreamOptions, place: usize) -> Option<NextHop> {
+    let host = upstream.hosts.get(place)?;
+    Some(NextHop { place: Some(place), ..NextHop::new(&host.host, host.port, host.tls) })
 }
 
 /// Answers [`crate::relay::Action::FindHosts`].
 pub(super) async fn find(
     context: Arc<Context>,
     upstream: Arc<UpstreamOptions>,
-    _domain: Option<String>,
-    _began: Instant,
+    domain: Option<String>,
+    destination: Option<SocketAddr>,
+    began: Instant,
 ) -> Result<Found, NotFound> {
     match upstream.kind {
-        UpstreamKind::SmartHost | UpstreamKind::Fixed => Ok(Found { hops: listed(&context, &upstream), ..Found::default() }),
-        UpstreamKind::Mx | UpstreamKind::OriginalDestination => Err(NotFound {
-            refusal: Refusal { code: 451, enhanced: (4, 3, 5) },
-            by: Actor::Proxy,
-            error: "this upstream has no hosts".to_owned(),
-            skipped: Vec::new(),
-            lookups: Vec::new(),
-            dns_us: None,
-        }),
+        UpstreamKind::SmartHost | UpstreamKind::Fixed | UpstreamKind::OriginalDestination => {
+            Ok(Found { hops: listed(&context, &upstream, destination), ..Found::default() })
+        }
+        UpstreamKind::Mx => mx::exchangers(&context, &upstream, &domain.unwrap_or_default(), began).await,
     }
 }

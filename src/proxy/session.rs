@@ -16,11 +16,14 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::caller::Caller;
 use super::context::{Context, Phase, Place, Reach};
 use super::dial::{Dialled, Verification, dial, facts_of, micros, tls_of};
+use super::door::Arrival;
 use super::leg::{AfterFlush, Leg, Stream};
 use super::next_hop;
 use crate::net::connect::ready_accepted;
+use crate::net::intercept::Outgoing;
 use crate::relay::options::{ClientTls, Ehlo, OnStoreFailure};
 use crate::relay::{Action, Failed, Found, Machine, NextHop, NotFound, SessionFacts, Wire};
 use crate::route;
@@ -40,7 +43,7 @@ thread_local! {
 
 type Finding = Pin<Box<dyn Future<Output = Result<Found, NotFound>> + Send>>;
 type Dialling = Pin<Box<dyn Future<Output = Result<Dialled, Failed>> + Send>>;
-type Handshake = Pin<Box<dyn Future<Output = Result<(Stream, Tls), (String, Option<Tls>)>> + Send>>;
+type Handshake = Pin<Box<dyn Future<Output = Result<(Stream, Tls, Option<String>), (String, Option<Tls>)>> + Send>>;
 
 struct Session {
     context: Arc<Context>,
@@ -50,6 +53,9 @@ struct Session {
     finding: Option<Finding>,
     dialling: Option<Dialling>,
     dialled: Option<Box<NextHop>>,
+    client: SocketAddr,
+    destination: Option<SocketAddr>,
+    outgoing: Option<Outgoing>,
     verification: Option<Verification>,
     client_handshake: Option<Handshake>,
     upstream_handshake: Option<Handshake>,
@@ -84,34 +90,28 @@ impl Wire for Legs {
     }
 }
 
-/// Runs a session to its end. `refusal`: the client isn't let in, and hears this instead of a greeting.
-pub(super) async fn run(
-    context: Arc<Context>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    place: Option<Place>,
-    refusal: Option<(u16, &'static str)>,
-) {
+/// Runs a session to its end. A client that isn't let in hears why instead of a greeting.
+pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arrival, place: Option<Place>) {
     if ready_accepted(&stream).is_err() {
         return;
     }
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let random = ulid::Ulid::generate().random();
-    let client_ip = peer.ip().to_canonical();
-    let door = route::Session { listener: &context.options.listener.name, client: client_ip };
+    let Arrival { client, via, destination, refusal, .. } = arrival;
+    let door = route::Session { listener: &context.options.listener.name, client: client.ip() };
     let (upstream, rule) = context.options.destination(door, None);
     let facts = SessionFacts {
         id: RecordId::from_parts(at.as_millis() as u64, random),
         random,
         at: at.as_micros() as u64,
         origin: context.origin.clone(),
-        client_ip,
-        client_port: peer.port(),
-        via: None,
+        client_ip: client.ip(),
+        client_port: client.port(),
+        via,
         route_rule: rule.map(|rule| rule.name.clone()),
     };
     let hosts = match context.options.listener.ehlo {
-        Ehlo::Upstream => next_hop::listed(&context, &upstream),
+        Ehlo::Upstream => next_hop::listed(&context, &upstream, destination),
         Ehlo::Static => Vec::new(),
     };
     let implicit = context.options.listener.tls == ClientTls::Implicit && refusal.is_none();
@@ -122,6 +122,9 @@ pub(super) async fn run(
         finding: None,
         dialling: None,
         dialled: None,
+        client,
+        destination,
+        outgoing: None,
         verification: None,
         client_handshake: None,
         upstream_handshake: None,
@@ -140,9 +143,9 @@ pub(super) async fn run(
         _place: place,
     };
     match refusal {
-        Some((code, words)) => {
+        Some(refusal) => {
             session.context.counters.sessions_refused.fetch_add(1, Ordering::Relaxed);
-            session.machine.refuse_client(0, code, words, &mut session.legs);
+            session.machine.refuse_client(0, refusal.code, refusal.words, &refusal.why, &mut session.legs);
         }
         None if implicit => session.machine.begin_with_tls(0, &mut session.legs),
         None => session.machine.start(0, &mut session.legs),
@@ -228,10 +231,11 @@ impl Session {
                 self.legs.upstream = Leg::new(Some(dialled.stream));
                 self.upstream_waits = false;
                 self.verification = Some(dialled.verification);
+                self.outgoing = dialled.outgoing;
                 self.machine.connected(now, dialled.connected, &mut self.legs);
             }
             Err(failed) => {
-                self.note_failure();
+                self.note_failure(&failed.error);
                 tracing::warn!(host = self.host_name(), error = %failed.error, "host not reached");
                 self.machine.connect_failed(now, failed, &mut self.legs);
             }
@@ -244,15 +248,16 @@ impl Session {
     }
 
     /// The host of the upstream's list that is connected or being connected fared badly.
-    fn note_failure(&self) {
+    fn note_failure(&self, error: &str) {
         if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
-            reach.health.failed(place);
+            reach.health.failed(place, error, Instant::now());
         }
     }
 
-    fn note_success(&self) {
+    /// A transaction came to a final reply through it.
+    fn note_success(&self, phases: trace::Phases) {
         if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
-            reach.health.succeeded(place);
+            reach.health.succeeded(place, phases.connect_us, phases.end_of_data_us, Instant::now());
         }
     }
 
@@ -273,14 +278,14 @@ impl Session {
             moved = true;
             let now = self.now();
             match outcome {
-                Ok((stream, tls)) => {
+                Ok((stream, tls, how)) => {
                     self.leg(leg).stream = Some(stream);
                     (self.client_waits, self.upstream_waits) = (false, false);
-                    self.machine.tls_established(now, leg, tls, &mut self.legs);
+                    self.machine.tls_established(now, leg, tls, how, &mut self.legs);
                 }
                 Err((error, facts)) => {
                     if leg == trace::Leg::Upstream {
-                        self.note_failure();
+                        self.note_failure(&error); // also where the policy lets the session go on in clear
                         tracing::warn!(host = self.host_name(), error, "TLS with the host failed");
                     }
                     self.machine.tls_failed(now, leg, error, facts, &mut self.legs);
@@ -396,21 +401,27 @@ impl Session {
             moved = true;
             match action {
                 Action::FindHosts { upstream, domain } => {
-                    self.finding = Some(Box::pin(next_hop::find(self.context.clone(), upstream, domain, self.began)));
+                    self.finding = Some(Box::pin(next_hop::find(self.context.clone(), upstream, domain, self.destination, self.began)));
                 }
                 Action::Connect { hop } => {
                     self.upstream_handshake = None;
                     farewell(std::mem::replace(&mut self.legs.upstream, Leg::new(None)));
-                    let dialling = dial(self.context.clone(), self.machine.upstream().clone(), (*hop).clone(), self.began);
+                    let dialling = dial(
+                        self.context.clone(),
+                        self.machine.upstream().clone(),
+                        (*hop).clone(),
+                        Caller { client: self.client, began: self.began },
+                    );
                     self.dialled = Some(hop);
                     self.dialling = Some(Box::pin(dialling));
                 }
+                Action::HostFailed { error } => self.note_failure(&error),
                 Action::StartTls { leg } => self.leg(leg).after_flush = AfterFlush::StartTls,
                 Action::Append { record, then_reply } => {
-                    if record.kind() == trace::RecordKind::Transaction {
+                    if let trace::Record::Transaction(transaction) = &*record {
                         self.context.counters.transactions_total.fetch_add(1, Ordering::Relaxed);
                         if then_reply {
-                            self.note_success();
+                            self.note_success(transaction.phases);
                         }
                     }
                     let outcome = self.context.desk.append(&record);
@@ -518,7 +529,7 @@ impl Session {
                 };
                 self.client_handshake = Some(Box::pin(async move {
                     match tls.accept(stream).await {
-                        Ok((stream, facts)) => Ok((Stream::Server(Box::new(stream)), tls_of(facts))),
+                        Ok((stream, facts)) => Ok((Stream::Server(Box::new(stream)), tls_of(facts), None)),
                         Err(error) => Err((error.to_string(), facts_of(&error))),
                     }
                 }));

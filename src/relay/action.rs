@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::options::{UpstreamOptions, UpstreamTls};
-use crate::trace::{Actor, Circuit, Dns, Leg, Lookup, Record, Stage, Tls, TlsPolicy, Tried};
+use crate::trace::{Actor, Circuit, Dns, Dnssec, Leg, Lookup, Record, Stage, Tls, TlsPolicy, Tried};
 
 /// Where octets go. The implementer gathers what one input causes and sends it in one write.
 pub trait Wire {
@@ -20,6 +20,8 @@ pub enum Action {
     /// Connect to this host; answer with [`super::Machine::connected`] or [`super::Machine::connect_failed`]. An upstream connection that is
     /// still open is closed first, after what is gathered for it.
     Connect { hop: Box<NextHop> },
+    /// The host that was connected is of no use: it greeted with a refusal, or its leg can't be made ready.
+    HostFailed { error: String },
     /// Send what is gathered for the leg, then shake hands; answer with [`super::Machine::tls_established`] or
     /// [`super::Machine::tls_failed`].
     StartTls { leg: Leg },
@@ -45,6 +47,10 @@ pub struct NextHop {
     /// Its place in the upstream's list, if it has one.
     pub place: Option<usize>,
     pub mx_preference: Option<u16>,
+    /// What DNSSEC says of the answer that named it.
+    pub mx_dnssec: Option<Dnssec>,
+    /// Whether its TLSA records say more about TLS than `tls` does.
+    pub dane: bool,
     /// Why it is tried now.
     pub choice: Option<String>,
     pub circuit: Option<Circuit>,
@@ -56,7 +62,19 @@ pub struct NextHop {
 
 impl NextHop {
     pub fn new(host: impl Into<String>, port: u16, tls: UpstreamTls) -> Self {
-        Self { host: host.into(), port, tls, place: None, mx_preference: None, choice: None, circuit: None, policy: None, domain: None }
+        Self {
+            host: host.into(),
+            port,
+            tls,
+            place: None,
+            mx_preference: None,
+            mx_dnssec: None,
+            dane: false,
+            choice: None,
+            circuit: None,
+            policy: None,
+            domain: None,
+        }
     }
 }
 
@@ -116,4 +134,6 @@ pub struct Failed {
     pub lookups: Vec<Lookup>,
     /// What a recipient is told if this was the last host; 451 4.4.1 otherwise.
     pub refusal: Option<Refusal>,
+    /// The hosts behind this one may not be tried.
+    pub last: bool,
 }

@@ -34,6 +34,9 @@ impl Machine {
         if command.verb == Verb::Auth {
             self.auth_seen = true; // what comes in a command's place from here on may be a password
         }
+        if command.verb == Verb::Uncarried && speaks_for_another(command.word) {
+            self.recorder.flag(Flag::SpoofedClient);
+        }
         if !self.upstream_open && self.gone.is_none() && self.late.is_none() {
             self.gone = Some(format!("the {} closed the connection", self.peer()));
         }
@@ -245,8 +248,12 @@ impl Machine {
                 self.mode = Mode::SkipLine;
                 self.skip_over(rest)
             }
-            LineError::Nul { .. } => {
+            LineError::Nul { at } => {
                 self.recorder.flag(Flag::NulOctet);
+                // A PROXY v2 header begins with two empty lines and a NUL.
+                if at == 0 && self.recorder.commands == 3 && !self.introduced {
+                    self.recorder.flag(Flag::SpoofedClient);
+                }
                 self.answer_in_turn(now, OwnReply::new(500, (5, 5, 2), "NUL in a command", self.recorder.trace_id()), wire);
                 self.mode = Mode::SkipLine;
                 self.skip_over(rest)
@@ -447,6 +454,11 @@ impl Machine {
         }
         true
     }
+}
+
+/// A way to say who the client is that only those may use who are known to know.
+fn speaks_for_another(word: &[u8]) -> bool {
+    [&b"PROXY"[..], b"XCLIENT", b"XFORWARD"].iter().any(|it| word.eq_ignore_ascii_case(it))
 }
 
 /// What is shown of a line that may be a secret.

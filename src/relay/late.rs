@@ -16,6 +16,9 @@ use super::replies::OwnReply;
 use crate::smtp::ReplyView;
 use crate::trace::{Actor, EndHow, Flag, Flow, Leg, Recipient, Stage, UpstreamKind};
 
+/// How long hosts are tried one after the other, µs: less than the five minutes that clients wait for a reply (RFC 5321 §4.5.3.2.3).
+const PATIENCE: u64 = 240_000_000;
+
 /// Where a transaction goes.
 #[derive(Debug, Clone)]
 pub(super) struct Destination {
@@ -52,6 +55,8 @@ pub(super) struct Late {
     connected: Option<Destination>,
     /// Hosts are looked for, connected to or greeted.
     busy: bool,
+    /// Since when.
+    busy_since: u64,
     /// Commands that wait for the connection, and what their replies answer.
     queue: VecDeque<(Vec<u8>, Expect)>,
     /// Commands sent behind a MAIL FROM that is not answered yet.
@@ -92,6 +97,11 @@ impl Machine {
             Some(late) => late.busy,
             None => !self.greeted,
         }
+    }
+
+    /// The client would have given up by the time that another host was tried.
+    pub(super) fn out_of_patience(&self, now: u64) -> bool {
+        self.late.as_ref().is_some_and(|late| now.saturating_sub(late.busy_since) > PATIENCE)
     }
 
     /// MAIL FROM has gone upstream in this transaction.
@@ -173,6 +183,7 @@ impl Machine {
         let Some(late) = &mut self.late else { return };
         let Some(destination) = late.destination.clone() else { return };
         late.busy = true;
+        late.busy_since = now;
         late.connected = None;
         (late.reused, late.needs_reset) = (false, false);
         self.leave_upstream(now, wire);
@@ -217,6 +228,7 @@ impl Machine {
         upstream.lookups.extend(not.lookups);
         upstream.tried.extend(not.skipped);
         self.hop = None;
+        self.flag_failure(Some(not.refusal));
         let left = LeftHost {
             stage: Stage::Connect,
             by: not.by,

@@ -161,7 +161,8 @@ impl Machine {
     }
 
     /// A TLS handshake asked for with [`Action::StartTls`] succeeded.
-    pub fn tls_established(&mut self, now: u64, leg: Leg, tls: Tls, wire: &mut dyn Wire) {
+    /// `how`: what vouches for the upstream's certificate.
+    pub fn tls_established(&mut self, now: u64, leg: Leg, tls: Tls, how: Option<String>, wire: &mut dyn Wire) {
         self.recorder.line(now, leg, Flow::In, format!("({} {})", tls.version, tls.cipher).as_bytes());
         match leg {
             Leg::Client => {
@@ -184,6 +185,9 @@ impl Machine {
                     self.recorder.flag(Flag::TlsUnverified);
                 }
                 let why_not = tls.why_not.clone().unwrap_or_default();
+                if let Some(policy) = &mut self.recorder.upstream_mut().tls_policy {
+                    policy.verified_by = how;
+                }
                 self.recorder.set_tls(Leg::Upstream, tls);
                 self.upstream_unread = Vec::new(); // likewise
                 if self.tls_policy == UpstreamTls::Required && !self.upstream_verified {
@@ -371,10 +375,15 @@ impl Machine {
     /// The upstream leg can't be made ready. In the place of EHLO's reply: 421, and no mail was tried.
     pub(super) fn fail_negotiation(&mut self, now: u64, stage: Stage, by: Actor, error: &str, wire: &mut dyn Wire) {
         self.negotiation = None;
+        let published = |policy: &crate::trace::TlsPolicy| matches!(policy.policy.as_str(), "dane" | "mta-sts");
+        if stage == Stage::StartTls && self.recorder.upstream.tls_policy.as_ref().is_some_and(published) {
+            self.recorder.flag(Flag::TlsPolicyFailed);
+        }
         if self.late.is_some() {
             let (error, how) = (error.to_owned(), how_of(stage));
             return self.leave_host(now, LeftHost { stage, by, error, how, banner: None, refusal: refusal_of(stage) }, wire);
         }
+        self.actions.push_back(Action::HostFailed { error: error.to_owned() });
         let own = OwnReply::greeting(421, &self.options.host_name, self.host_words(error), self.recorder.trace_id());
         self.say(now, Leg::Client, &own.line(), wire);
         self.end_with(now, by, stage, how_of(stage), Some(error.to_owned()), Some(own.record()), wire);

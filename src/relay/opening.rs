@@ -6,7 +6,7 @@ use super::options::UpstreamTls;
 use super::recorder::bounded;
 use super::replies::OwnReply;
 use crate::smtp::ReplyView;
-use crate::trace::{Actor, EndHow, Flag, Leg, Stage, Tried, UpstreamKind};
+use crate::trace::{Actor, EndHow, Flag, Leg, LookupOutcome, Stage, Tried, UpstreamKind};
 
 /// Why the host before was left.
 #[derive(Debug, Clone)]
@@ -25,6 +25,9 @@ impl Machine {
     /// Connects to the next host of the list, or tells the client that there is none left.
     pub(super) fn try_next_host(&mut self, now: u64, left: Option<LeftHost>, wire: &mut dyn Wire) {
         self.waiting_since = now;
+        if left.is_some() && self.out_of_patience(now) {
+            self.hosts.clear();
+        }
         match (self.hosts.pop_front(), left) {
             (Some(hop), left) => {
                 if left.is_some() {
@@ -92,6 +95,10 @@ impl Machine {
         let upstream = self.recorder.upstream_mut();
         upstream.tried.extend(failed.tried);
         upstream.lookups.extend(failed.lookups);
+        self.flag_failure(left.refusal);
+        if failed.last {
+            self.hosts.clear();
+        }
         if self.late.is_some() {
             self.negotiation = None;
         } else if self.negotiation.is_some() {
@@ -99,6 +106,16 @@ impl Machine {
             return self.fail_negotiation(now, left.stage, left.by, &left.error.clone(), wire);
         }
         self.try_next_host(now, Some(left), wire);
+    }
+
+    /// Flags what went wrong besides a connection that didn't come about.
+    pub(super) fn flag_failure(&mut self, refusal: Option<Refusal>) {
+        if refusal.is_some_and(|refusal| refusal.enhanced == (5, 4, 6)) {
+            self.recorder.flag(Flag::LoopRefused);
+        }
+        if self.recorder.upstream.lookups.iter().any(|lookup| lookup.outcome == LookupOutcome::Bogus) {
+            self.recorder.flag(Flag::DnsBogus);
+        }
     }
 
     /// The upstream's greeting.
@@ -141,6 +158,7 @@ impl Machine {
 
     /// Drops the present host before its greeting was relayed, and goes to the next.
     pub(super) fn leave_host(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
+        self.actions.push_back(Action::HostFailed { error: left.error.clone() });
         self.drop_upstream();
         self.pending.retain(|it| matches!(it.expect, Expect::Own(..)));
         if self.late.is_some() {

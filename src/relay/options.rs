@@ -113,6 +113,8 @@ pub struct UpstreamOptions {
     pub add_received: bool,
     /// Connect from the client's own address (`OriginalDestination`, `Fixed`; Linux).
     pub preserve_source: bool,
+    /// Set on each packet to the hosts, so that the firewall's rules can tell it (Linux).
+    pub mark: Option<u32>,
     /// Pause between probes of hosts that no session has used; `None`: none are made.
     pub probe: Option<Duration>,
     pub auth: Option<UpstreamAuth>,
@@ -268,6 +270,8 @@ pub struct Timeouts {
     /// TCP connect, for each address.
     pub connect: Duration,
     pub tls_handshake: Duration,
+    /// The load balancer's PROXY header.
+    pub proxy_header: Duration,
     /// Upstream's greeting.
     pub banner: Duration,
     /// Upstream's reply to EHLO, HELO, STARTTLS, AUTH, MAIL, RCPT and others.
@@ -297,6 +301,7 @@ impl Default for Timeouts {
             dns: Duration::from_secs(10),
             connect: Duration::from_secs(30),
             tls_handshake: Duration::from_secs(30),
+            proxy_header: Duration::from_secs(10),
             banner: minutes(5),
             reply: minutes(5),
             data_reply: minutes(2),

@@ -7,11 +7,13 @@ use crate::trace::{Actor, EndHow, Flag, Leg, Stage, State};
 
 impl Machine {
     /// The client isn't let in: it hears this in the greeting's place. Nothing about the upstream is told.
-    pub fn refuse_client(&mut self, now: u64, code: u16, words: &str, wire: &mut dyn Wire) {
+    ///
+    /// `why` is for the record.
+    pub fn refuse_client(&mut self, now: u64, code: u16, words: &str, why: &str, wire: &mut dyn Wire) {
         let trace = self.recorder.trace_id();
         let reply = OwnReply { code, enhanced: None, text: format!("relayscope: {words} (trace {trace})") };
         self.say(now, Leg::Client, &reply.line(), wire);
-        self.end_with(now, Actor::Proxy, Stage::Connect, EndHow::Refused, Some(words.to_owned()), Some(reply.record()), wire);
+        self.end_with(now, Actor::Proxy, Stage::Connect, EndHow::Refused, Some(why.to_owned()), Some(reply.record()), wire);
     }
 
     /// The process shuts down: between transactions the session ends with 421, a transaction under way may finish.

@@ -45,6 +45,11 @@ impl Bell {
         self.wake.notify_all();
     }
 
+    /// Takes the end back.
+    pub fn open(&self) {
+        locked(&self.state).closed = false;
+    }
+
     pub fn is_closed(&self) -> bool {
         locked(&self.state).closed
     }

@@ -36,13 +36,13 @@ const OFFLINE_PATIENCE: Duration = Duration::from_secs(600);
 /// The owner of a store directory. Clones share it; the last one to go closes it.
 #[derive(Debug, Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    intake: Arc<Intake>,
-    opening: Opening,
+pub(super) struct Inner {
+    pub intake: Arc<Intake>,
+    pub opening: Opening,
     news: watch::Sender<u64>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -221,7 +221,7 @@ impl Store {
         self.inner.news.subscribe()
     }
 
-    fn beginning(&self) -> Cursor {
+    pub(super) fn beginning(&self) -> Cursor {
         Cursor { day: super::Day::of(0), number: 0 }
     }
 
@@ -237,10 +237,12 @@ impl Store {
 
     pub(super) fn live(&self) -> Result<Arc<Live>, StoreError> {
         self.inner.intake.settle(SETTLE);
-        self.inner.opening.live().ok_or_else(|| StoreError::Unavailable {
+        let live = self.inner.opening.live();
+        live.iter().for_each(|live| live.adoption.refresh(SETTLE));
+        live.ok_or_else(|| StoreError::Unavailable {
             why: match self.health() {
                 Health::Failed { why, .. } => why,
-                Health::Ok => "it is being opened".to_owned(),
+                Health::Ok => "it is being opened, or was handed over to another process".to_owned(),
             },
         })
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::adopt::Stage;
 use super::day::Day;
 use super::frame::{self, Unframeable};
 use super::handle::Store;
@@ -68,6 +69,8 @@ pub enum ImportError {
     Open(#[from] OpenError),
     #[error("what the proxy left in the store is not all indexed: start the proxy once, or run `relayscope store rebuild-index`")]
     Unfinished,
+    #[error("a process that had handed this store over is still ending its sessions and adds to it: wait until it has ended")]
+    Draining,
     #[error("marks of open transactions are no records")]
     Mark,
     #[error(transparent)]
@@ -96,6 +99,9 @@ impl Import {
         }
         let store = opened.store;
         let live = store.live().map_err(|error| io::Error::other(error.to_string()))?;
+        if live.adoption.stage() != Stage::Over {
+            return Err(ImportError::Draining);
+        }
         let today = Day::of(store.now());
         let (salt, growing) = (clock::random() as u32, BTreeMap::new());
         Ok(Self { store, live, options, salt, frame: Vec::new(), today, growing, ids: Ids::default(), report: ImportReport::default() })

@@ -1,22 +1,23 @@
 //! A store directory in use: what its threads and its readers share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::adopt::{Adopter, Adoption};
 use super::backup;
 use super::bell::Bell;
 use super::cursor::Cursor;
 use super::index::Index;
 use super::index::indexer::Indexer;
-use super::intake::{Appender, Intake};
+use super::intake::Intake;
 use super::journal::Journal;
 use super::keeper::Keeper;
 use super::lock::StoreLock;
-use super::locks::locked;
+use super::locks::{locked, reading, writing};
 use super::log::Log;
 use super::open::OpenError;
 use super::options::{Durability, Options};
@@ -42,6 +43,7 @@ pub(super) struct Live {
     pub keeper: Bell,
     pub written: Written,
     pub recovery: Recovery,
+    pub adoption: Adoption,
     /// Held while files are sealed or removed, and while a backup must see none of that.
     pub keeping: Mutex<()>,
     /// Held by the one backup there may be at a time.
@@ -52,8 +54,10 @@ pub(super) struct Live {
     pub news: watch::Sender<u64>,
     syncer: Bell,
     unsynced: Mutex<Vec<Arc<Log>>>,
+    /// Those that add to the journal by themselves, and those that follow it.
+    tending: Mutex<Vec<JoinHandle<()>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    _lock: StoreLock,
+    lock: Mutex<Option<StoreLock>>,
 }
 
 /// What was written since the start.
@@ -70,7 +74,7 @@ pub(super) struct Opening {
     options: Options,
     news: watch::Sender<u64>,
     run_records: u32,
-    live: Arc<OnceLock<Arc<Live>>>,
+    live: Arc<RwLock<Option<Arc<Live>>>>,
 }
 
 impl Opening {
@@ -79,16 +83,41 @@ impl Opening {
     }
 
     pub fn live(&self) -> Option<Arc<Live>> {
-        self.live.get().cloned()
+        reading(&self.live).clone()
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Opens the directory, recovers what is in it and starts the threads that serve it; nothing if that is done already.
     pub fn open(&self, intake: &Arc<Intake>, purpose: Use) -> Result<(), OpenError> {
-        if self.live.get().is_some() {
+        if self.live().is_some() {
             return Ok(());
         }
         let (live, marks) = Live::open(self.options.clone(), self.run_records, self.news.clone(), intake)?;
-        if let Some(dir) = self.options.staging.as_deref().filter(|_| purpose == Use::Serving) {
+        if purpose == Use::Serving {
+            self.stage(intake);
+        }
+        live.start(intake, marks);
+        live.tend(intake, purpose);
+        *writing(&self.live) = Some(live);
+        Ok(())
+    }
+
+    /// Opens the directory again that this process has given away; its records go there once the writer is told.
+    ///
+    /// To be tended only then.
+    pub fn reopen(&self, intake: &Arc<Intake>) -> Result<Arc<Live>, OpenError> {
+        let (live, marks) = Live::open(self.options.clone(), self.run_records, self.news.clone(), intake)?;
+        live.start(intake, marks);
+        *writing(&self.live) = Some(live.clone());
+        Ok(live)
+    }
+
+    /// From now on records are staged, where that is wanted and can be.
+    pub fn stage(&self, intake: &Intake) {
+        if let Some(dir) = self.options.staging.as_deref() {
             match Staging::create(dir, &self.options.dir, intake.salt) {
                 Ok(staging) => {
                     tracing::info!(file = %staging.path().display(), "records are staged in memory on their way to the journal");
@@ -99,9 +128,16 @@ impl Opening {
                 }
             }
         }
-        live.start(intake.appender(), marks, purpose);
-        let _ = self.live.set(live);
-        Ok(())
+    }
+
+    /// Lets go of the store, for another process.
+    pub fn release(&self) {
+        let live = writing(&self.live).take();
+        if let Some(live) = live {
+            live.close();
+            live.index.close();
+            drop(locked(&live.lock).take());
+        }
     }
 
     pub fn close(&self) {
@@ -120,13 +156,22 @@ fn stand_back(by: i32) {
     }
 }
 
+fn join(threads: &Mutex<Vec<JoinHandle<()>>>) {
+    let threads = std::mem::take(&mut *locked(threads));
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a thread of the trace store panicked");
+        }
+    }
+}
+
 impl Live {
     fn open(options: Options, run_records: u32, news: watch::Sender<u64>, intake: &Intake) -> Result<(Arc<Self>, Vec<Mark>), OpenError> {
         let lock = super::open::take_lock(&options.dir)?;
         retention::sweep(&options.dir);
         tables::limit(options.cache_octets / 2);
         backup::sweep(&options.dir);
-        let Loaded { journal, marks, report } = recover::load(&options.dir, intake.clock.now())?;
+        let Loaded { journal, marks, report } = recover::load(&options.dir, intake.clock.now(), intake.salt)?;
         let index = Index::open(&options.dir, options.cache_octets / 2, &journal.days());
         let report = RecoveryReport { catalog_rebuilt: index.catalog_was_lost(), ..report };
         let live = Self {
@@ -137,52 +182,69 @@ impl Live {
             keeper: Bell::default(),
             written: Written::default(),
             recovery: Recovery::begin(report),
+            adoption: Adoption::default(),
             keeping: Mutex::default(),
             backing_up: Mutex::default(),
             run_records,
             news,
             syncer: Bell::default(),
             unsynced: Mutex::default(),
+            tending: Mutex::default(),
             threads: Mutex::default(),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         };
         Ok((Arc::new(live), marks))
     }
 
-    fn start(self: &Arc<Self>, appender: Appender, marks: Vec<Mark>, purpose: Use) {
-        let keeper = Keeper::new(self.clone(), appender.clone());
+    fn start(self: &Arc<Self>, intake: &Arc<Intake>, marks: Vec<Mark>) {
+        let indexer = Indexer::new(self.clone(), intake.appender(), marks);
+        self.spawn(&self.threads, "store-index", move |_| {
+            stand_back(5);
+            indexer.run();
+        });
+        self.spawn(&self.threads, "store-sync", |live| live.sync_now_and_then());
+    }
+
+    /// Starts the threads that add to the journal.
+    pub fn tend(self: &Arc<Self>, intake: &Arc<Intake>, purpose: Use) {
+        let keeper = Keeper::new(self.clone(), intake.appender());
         if purpose == Use::Serving {
-            self.spawn("store-keep", move |_| {
+            self.spawn(&self.tending, "store-keep", move |_| {
                 stand_back(10);
                 keeper.run();
             });
         }
-        let indexer = Indexer::new(self.clone(), appender, marks);
-        self.spawn("store-index", move |_| {
-            stand_back(5);
-            indexer.run();
-        });
-        self.spawn("store-sync", |live| live.sync_now_and_then());
+        let adopter = Adopter::new(self.clone(), intake.appender(), intake.salt);
+        self.spawn(&self.tending, "store-adopt", move |_| adopter.run());
     }
 
-    fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(Arc<Self>) + Send + 'static) {
+    fn spawn(self: &Arc<Self>, among: &Mutex<Vec<JoinHandle<()>>>, name: &str, work: impl FnOnce(Arc<Self>) + Send + 'static) {
         let live = self.clone();
         match std::thread::Builder::new().name(name.to_owned()).spawn(move || work(live)) {
-            Ok(thread) => locked(&self.threads).push(thread),
+            Ok(thread) => locked(among).push(thread),
             Err(error) => tracing::error!(%error, thread = name, "a thread of the trace store could not be started"),
         }
     }
 
+    /// Ends the threads that add to the journal, for now or for good.
+    pub fn end_tending(&self) {
+        self.keeper.close();
+        self.adoption.bell.close();
+        join(&self.tending);
+    }
+
+    /// Starts them again.
+    pub fn tend_again(self: &Arc<Self>, intake: &Arc<Intake>) {
+        self.keeper.open();
+        self.adoption.bell.open();
+        self.tend(intake, Use::Serving);
+    }
+
     fn close(&self) {
-        for bell in [&self.indexer, &self.keeper, &self.syncer] {
-            bell.close();
-        }
-        let threads = std::mem::take(&mut *locked(&self.threads));
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the trace store panicked");
-            }
-        }
+        self.end_tending();
+        self.indexer.close();
+        self.syncer.close();
+        join(&self.threads);
     }
 
     /// Where the next record will stand.

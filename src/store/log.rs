@@ -148,7 +148,7 @@ impl Log {
         let octets = std::fs::read(&path)?;
         let header = LogHeader::decode(&octets)?;
         let mut scan = scan(&path, header.salt, &octets);
-        marks.note(header.version, &octets, &scan);
+        marks.note(header.version, header.salt, &octets, &scan);
         drop(octets);
         let file = match OpenOptions::new().read(true).write(true).open(&path) {
             Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => File::open(&path)?,
@@ -206,6 +206,11 @@ impl Log {
     /// The same, by the writer itself: the sync thread still looks after the file now and then.
     pub fn sync_now(&self) -> io::Result<()> {
         self.file.sync_data().inspect_err(|_| self.unsound.store(true, Ordering::Release))
+    }
+
+    /// Held until the file is closed: it says that more may come.
+    pub fn lock(&self) -> io::Result<()> {
+        Ok(self.file.try_lock()?)
     }
 
     pub fn is_unsound(&self) -> bool {

@@ -12,21 +12,31 @@ use crate::trace::{
 /// What a record made from a mark says.
 pub(super) const DIED: &str = "relayscope ended before the reply to end-of-data came";
 
-/// Marks without a record so far, in their stored form.
+/// Marks without a record so far.
 #[derive(Debug, Default)]
-pub(super) struct OpenMarks(BTreeMap<RecordId, (u16, Vec<u8>)>);
+pub(super) struct OpenMarks(BTreeMap<RecordId, Stored>);
+
+#[derive(Debug)]
+struct Stored {
+    version: u16,
+    /// Of the process that wrote it.
+    salt: u32,
+    octets: Vec<u8>,
+}
 
 impl OpenMarks {
     /// Takes in what the scan of the next file found.
-    pub fn note(&mut self, version: u16, octets: &[u8], scan: &Scan) {
+    pub fn note(&mut self, version: u16, salt: u32, octets: &[u8], scan: &Scan) {
         self.0.retain(|id, _| !scan.transactions.contains(id));
         for (&id, range) in &scan.open_marks {
-            self.0.insert(id, (version, octets.get(range.clone()).unwrap_or_default().to_vec()));
+            let octets = octets.get(range.clone()).unwrap_or_default().to_vec();
+            self.0.insert(id, Stored { version, salt, octets });
         }
     }
 
-    pub fn decoded(self) -> Vec<Mark> {
-        let decode = |(_, (version, octets)): (_, (u16, Vec<u8>))| match stored::decode(version, RecordKind::Mark, &octets) {
+    /// Those of other processes than the one with the salt `own`.
+    pub fn decoded(self, own: u32) -> Vec<Mark> {
+        let decode = |mark: Stored| match stored::decode(mark.version, RecordKind::Mark, &mark.octets) {
             Ok(Record::Mark(mark)) => Some(*mark),
             Ok(_) => None,
             Err(error) => {
@@ -34,7 +44,7 @@ impl OpenMarks {
                 None
             }
         };
-        self.0.into_iter().filter_map(decode).collect()
+        self.0.into_values().filter(|mark| mark.salt != own).filter_map(decode).collect()
     }
 }
 

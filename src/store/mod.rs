@@ -5,6 +5,7 @@
 
 pub mod options;
 
+mod adopt;
 mod answering;
 mod backup;
 mod batch;
@@ -14,10 +15,12 @@ mod check;
 mod clock;
 mod cursor;
 mod day;
+mod drain;
 mod facts;
 mod fold;
 mod frame;
 mod handle;
+mod handover;
 mod health;
 mod histogram;
 mod history;
@@ -62,6 +65,7 @@ pub use check::{CheckReport, Problem, check, rebuild_index};
 pub use cursor::Cursor;
 pub use day::Day;
 pub use handle::{Opened, Store, StoreError};
+pub use handover::GiveUpError;
 pub use health::Health;
 pub use import::{Import, ImportError, ImportReport};
 pub use intake::{AppendError, Appender, StoreFailure};

@@ -6,9 +6,11 @@
 //! writer, and it takes its time: it looks every few milliseconds, and once more is worth a call.
 
 use std::borrow::Cow;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::drain::Drain;
 use super::locks::locked;
 use super::staging::Staging;
 use crate::trace::WallMicros;
@@ -68,6 +70,19 @@ pub(super) struct Taken {
     pub loss: Option<Loss>,
     /// No more will come.
     pub closed: bool,
+    /// After this batch the writer writes elsewhere.
+    pub turn: Option<Turn>,
+    /// With it: nothing is staged any more, and this goes once the batch is in the journal.
+    pub unstaged: Option<Staging>,
+}
+
+/// Has the writer write elsewhere from the next batch on.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// The file of a process that has given the store away; `None`: the journal again.
+    pub to: Option<Drain>,
+    /// Told once that is done.
+    pub done: SyncSender<()>,
 }
 
 #[derive(Debug)]
@@ -88,6 +103,7 @@ struct Inner {
     /// Somebody waits for what lies here.
     hurried: bool,
     staging: Option<Staging>,
+    turn: Option<Turn>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +175,17 @@ impl Queue {
         Ok(ticket)
     }
 
+    /// Asks the writer to write elsewhere.
+    pub fn turn(&self, turn: Turn) {
+        locked(&self.inner).turn = Some(turn);
+        self.wake.notify_all();
+    }
+
+    /// Takes the request back, unless the writer has it already.
+    pub fn withdraw(&self) -> Option<Turn> {
+        locked(&self.inner).turn.take()
+    }
+
     /// Wakes the writer for what was pushed quietly. Tickets below what is returned are in its hands then.
     pub fn nudge(&self) -> u64 {
         let mut inner = locked(&self.inner);
@@ -187,7 +214,7 @@ impl Queue {
         loop {
             let some = !inner.frames.is_empty() || inner.loss.is_some();
             let gathers = inner.staging.is_some() && !inner.hurried && looks == 0;
-            if inner.closed || (some && !gathers) {
+            if inner.closed || inner.turn.is_some() || (some && !gathers) {
                 break;
             }
             if some || looks < most {
@@ -204,7 +231,9 @@ impl Queue {
         inner.hurried = false;
         let frames = std::mem::replace(&mut inner.frames, spent);
         let generation = inner.staging.as_mut().map(Staging::turn);
-        Taken { frames, end: inner.next, generation, loss: inner.loss.take(), closed: inner.closed }
+        let turn = inner.turn.take();
+        let unstaged = if turn.is_some() { inner.staging.take() } else { None };
+        Taken { frames, end: inner.next, generation, loss: inner.loss.take(), closed: inner.closed, turn, unstaged }
     }
 
     /// A generation of staged records is in the journal, or was given up.
@@ -245,7 +274,7 @@ impl Queue {
         let mut inner = locked(&self.inner);
         inner.failing = true;
         let generation = inner.staging.as_mut().map(Staging::turn);
-        Taken { frames: std::mem::take(&mut inner.frames), end: inner.next, generation, loss: None, closed: inner.closed }
+        Taken { frames: std::mem::take(&mut inner.frames), end: inner.next, generation, closed: inner.closed, ..Taken::default() }
     }
 
     /// What was lost since the last gap record.

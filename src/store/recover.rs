@@ -60,7 +60,8 @@ pub(super) struct Loaded {
     pub report: RecoveryReport,
 }
 
-pub(super) fn load(dir: &Path, now: WallMicros) -> Result<Loaded, OpenError> {
+/// Marks of the process with the salt `own` are left out: it lives.
+pub(super) fn load(dir: &Path, now: WallMicros, own: u32) -> Result<Loaded, OpenError> {
     let journal = Journal::new(dir.to_owned());
     let mut marks = OpenMarks::default();
     let mut report = RecoveryReport::default();
@@ -77,7 +78,7 @@ pub(super) fn load(dir: &Path, now: WallMicros) -> Result<Loaded, OpenError> {
         }
     }
     take_in_staged(dir, &journal, now, &mut marks, &mut report)?;
-    Ok(Loaded { journal, marks: marks.decoded(), report })
+    Ok(Loaded { journal, marks: marks.decoded(own), report })
 }
 
 /// Brings what a dead process had staged to the journal, into a file of its own.
@@ -98,7 +99,7 @@ fn take_in_staged(
         log.finish();
         let octets = [&[0; HEADER], missing.as_slice()].concat();
         let scan = super::log::scan(&log.path, left.salt, &octets);
-        marks.note(left.version, &octets, &scan);
+        marks.note(left.version, left.salt, &octets, &scan);
         report.records += scan.starts.len() as u64;
         report.staged = scan.kinds.iter().sum();
     }

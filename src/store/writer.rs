@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::day::Day;
+use super::drain::Drain;
 use super::frame;
 use super::intake::Intake;
 use super::live::{Live, Opening, Use};
 use super::log::Log;
 use super::options::Durability;
-use super::queue::Loss;
+use super::queue::{Loss, Taken};
 use crate::trace::{Gap, Record, stored};
 
 /// Between attempts to write again after a failure.
@@ -29,6 +30,8 @@ pub(super) struct Writer {
     intake: Arc<Intake>,
     opening: Opening,
     active: Option<Active>,
+    /// Once the store was given away: where records go instead of the journal.
+    drain: Option<Drain>,
     /// Tickets below this have been dealt with.
     end: u64,
 }
@@ -40,7 +43,7 @@ struct Active {
 
 impl Writer {
     pub fn new(intake: Arc<Intake>, opening: Opening) -> Self {
-        Self { intake, opening, active: None, end: 0 }
+        Self { intake, opening, active: None, drain: None, end: 0 }
     }
 
     pub fn run(mut self) {
@@ -62,10 +65,17 @@ impl Writer {
                     self.intake.queue.done(taken.generation);
                     self.intake.decide(taken.end, None);
                     self.ring();
+                    self.turn(&mut taken);
                     gather = self.gathering(taken.end - first, began.elapsed());
                 }
                 Err(error) => {
                     self.fail(taken.end, &error);
+                    // Whoever asked for the turn learns that it isn't made.
+                    drop(taken.turn.take());
+                    if let Some(mut staging) = taken.unstaged.take() {
+                        taken.generation.into_iter().for_each(|generation| staging.done(generation));
+                        self.intake.queue.stage_in(staging);
+                    }
                     if !self.recover() {
                         return;
                     }
@@ -80,16 +90,50 @@ impl Writer {
         }
     }
 
+    /// Writes elsewhere from now on, if that was asked for.
+    fn turn(&mut self, taken: &mut Taken) {
+        let Some(turn) = taken.turn.take() else { return };
+        if let Some(active) = &self.active
+            && let Err(error) = active.log.sync()
+        {
+            tracing::error!(%error, file = %active.log.path.display(), "the journal could not be synced at its hand-over");
+        }
+        if let Some(live) = self.opening.live() {
+            self.retire(&live);
+        }
+        taken.unstaged.take().into_iter().for_each(super::staging::Staging::remove);
+        self.end_drain();
+        self.drain = turn.to;
+        let _ = turn.done.send(());
+    }
+
+    fn end_drain(&mut self) {
+        if let Some(drain) = self.drain.take() {
+            let path = drain.path().to_owned();
+            if let Err(error) = drain.end() {
+                tracing::error!(%error, file = %path.display(), "the last records could not be synced");
+            }
+        }
+    }
+
     /// How long the next batch is let grow. A sync costs the same for one record as for twenty: where several came while the last one
     /// took its time, more will come, and waiting a little for them costs less than another sync.
     fn gathering(&self, records: u64, took: Duration) -> Duration {
-        let synced = self.opening.live().is_some_and(|live| live.options.durability == Durability::Synced);
+        let synced = self.is_synced();
         if synced && records >= SEVERAL { GATHERING.saturating_sub(took) } else { Duration::ZERO }
+    }
+
+    fn is_synced(&self) -> bool {
+        self.opening.options().durability == Durability::Synced
     }
 
     fn store(&mut self, frames: &[u8]) -> io::Result<()> {
         if frames.is_empty() {
             return Ok(());
+        }
+        let synced = self.is_synced();
+        if let Some(drain) = &mut self.drain {
+            return drain.write(frames, synced);
         }
         let Some(live) = self.opening.live() else { return Err(io::Error::other("the store is not open")) };
         let log = self.active(&live)?;
@@ -196,7 +240,9 @@ impl Writer {
     }
 
     fn attempt(&mut self) -> Result<(), String> {
-        self.opening.open(&self.intake, Use::Serving).map_err(|error| error.to_string())?;
+        if self.drain.is_none() {
+            self.opening.open(&self.intake, Use::Serving).map_err(|error| error.to_string())?;
+        }
         let now = self.intake.clock.now();
         // A failure without a single loss (the disk failed at a sync) leaves no gap, but is tried with something.
         let loss =
@@ -239,6 +285,7 @@ impl Writer {
         {
             tracing::error!(%error, file = %active.log.path.display(), "the journal could not be synced at the end");
         }
+        self.end_drain();
         self.intake.queue.end_staging();
     }
 }

@@ -6,6 +6,7 @@
 #[path = "../support/e2e/mod.rs"]
 mod support;
 
+mod activation;
 mod auth;
 mod bad_input;
 mod broken_host;
@@ -13,9 +14,14 @@ mod broken_store;
 mod crash;
 mod exact;
 mod failing_disk;
+mod handover;
+mod health;
+mod interception;
+mod mx;
 mod open_relay;
 mod passthrough;
 mod postfix;
 mod postfix_tools;
+mod proxy_protocol;
 mod secrecy;
 mod startup;

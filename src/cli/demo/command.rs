@@ -49,6 +49,7 @@ async fn demo(args: &DemoArgs) -> ExitCode {
         smart_host: Some(host.to_string()),
         store: Some(args.store.clone()),
         http: Some("off".to_owned()),
+        take_over: false,
     };
     let running = match source.load().map(app::start) {
         Ok(Ok(running)) => running,
@@ -66,7 +67,7 @@ async fn demo(args: &DemoArgs) -> ExitCode {
     }
     match stop {
         Stop::Now => running.stop().await,
-        Stop::AtSignal => running.wait(|| None).await,
+        Stop::AtSignal => running.wait(|| None, || None).await,
     }
     ExitCode::SUCCESS
 }

@@ -10,10 +10,12 @@ use tokio_rustls::rustls::{ClientConfig, Error as TlsError, HandshakeKind, RootC
 use tokio_rustls::{TlsConnector, client};
 
 use super::certificate::Particulars;
+use super::dane;
 use super::handshake::HandshakeError;
 use super::pem::{self, PemError};
 use super::verify::{Judge, Verifier};
 use super::{TlsFacts, provider};
+use crate::net::resolve::Tlsa;
 
 /// Why the upstream connector can't be made.
 #[derive(Debug, Error)]
@@ -87,37 +89,86 @@ impl ClientTls {
             .connect(name.clone(), stream)
             .await
             .map_err(|source| HandshakeError::from_io(source, sni.clone()))?;
-        let facts = self.facts(&stream, &name, sni, accept_unverified);
+        let facts = self.facts(&stream, sni, |chain| self.verdict(chain, &stream, &name, accept_unverified));
         if facts.verified != Some(true) && !accept_unverified {
             return Err(HandshakeError::Unverified { facts: Box::new(facts) });
         }
         Ok((stream, facts))
     }
 
-    fn facts<S>(&self, stream: &client::TlsStream<S>, name: &ServerName<'_>, sni: Option<String>, accept_unverified: bool) -> TlsFacts {
+    /// Shakes hands with a host that has usable TLSA records, and believes its certificate by these alone (RFC 7672).
+    /// `base_domain` is the name whose records they are, asked for as server name; `names` are others that a certificate
+    /// under DANE-TA may be for: the host, the domain that mail is for (3.2.2). A certificate that no record vouches for ends
+    /// the handshake with [`HandshakeError::Unverified`]. Sets no time limit.
+    pub async fn handshake_dane<S>(
+        &self,
+        stream: S,
+        base_domain: &str,
+        names: &[&str],
+        records: &[Tlsa],
+    ) -> Result<(client::TlsStream<S>, TlsFacts), HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = server_name(base_domain)?;
+        let others = names.iter().filter_map(|it| server_name(it).ok()).filter(|it| *it != name);
+        let names: Vec<ServerName<'static>> = std::iter::once(name.clone()).chain(others).collect();
+        let sni = matches!(name, ServerName::DnsName(_)).then(|| name.to_str().into_owned());
+        let stream = self.connector(true).connect(name, stream).await.map_err(|source| HandshakeError::from_io(source, sni.clone()))?;
+        let facts = self.facts(&stream, sni, |chain| dane::judge(chain, &names, records, &self.judge.provider, UnixTime::now()));
+        if facts.verified != Some(true) {
+            return Err(HandshakeError::Unverified { facts: Box::new(facts) });
+        }
+        Ok((stream, facts))
+    }
+
+    /// By the trusted authorities.
+    fn verdict<S>(
+        &self,
+        chain: &[CertificateDer<'_>],
+        stream: &client::TlsStream<S>,
+        name: &ServerName<'_>,
+        accept_unverified: bool,
+    ) -> Result<String, String> {
+        let Some((end_entity, intermediates)) = chain.split_first() else { return Err(NO_CERTIFICATE.to_owned()) };
+        // A resumed session isn't verified by rustls again, and its certificate may have expired since.
+        let judged_in_handshake = !accept_unverified && stream.get_ref().1.handshake_kind() != Some(HandshakeKind::Resumed);
+        if !judged_in_handshake {
+            self.judge.verify(end_entity, intermediates, name, UnixTime::now()).map_err(|unverified| unverified.why)?;
+        }
+        Ok(self.judge.how(end_entity).to_owned())
+    }
+
+    fn facts<S>(
+        &self,
+        stream: &client::TlsStream<S>,
+        sni: Option<String>,
+        verdict: impl FnOnce(&[CertificateDer<'_>]) -> Result<String, String>,
+    ) -> TlsFacts {
         let (_, connection) = stream.get_ref();
         let agreed = TlsFacts { sni, ..TlsFacts::agreed(connection) };
-        let Some((end_entity, intermediates)) = connection.peer_certificates().and_then(|chain| chain.split_first()) else {
-            return TlsFacts { verified: Some(false), why_not: Some("the server sent no certificate".to_owned()), ..agreed };
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let Some(end_entity) = chain.first() else {
+            return TlsFacts { verified: Some(false), why_not: Some(NO_CERTIFICATE.to_owned()), ..agreed };
         };
-        // A resumed session isn't verified by rustls again, and its certificate may have expired since.
-        let judged_in_handshake = !accept_unverified && connection.handshake_kind() != Some(HandshakeKind::Resumed);
-        let verdict = if judged_in_handshake { Ok(()) } else { self.judge.verify(end_entity, intermediates, name, UnixTime::now()) };
-        with_certificate(agreed, end_entity, verdict.err().map(|unverified| unverified.why))
+        let particulars = Particulars::read(end_entity);
+        let (how, why_not) = match verdict(chain) {
+            Ok(how) => (Some(how), None),
+            Err(why_not) => (None, Some(why_not)),
+        };
+        TlsFacts {
+            expires_at_unix_us: particulars.expires_at_unix_us(),
+            subject: particulars.subject,
+            issuer: particulars.issuer,
+            verified: Some(how.is_some()),
+            how,
+            why_not,
+            ..agreed
+        }
     }
 }
 
-fn with_certificate(agreed: TlsFacts, end_entity: &CertificateDer<'_>, why_not: Option<String>) -> TlsFacts {
-    let particulars = Particulars::read(end_entity);
-    TlsFacts {
-        expires_at_unix_us: particulars.expires_at_unix_us(),
-        subject: particulars.subject,
-        issuer: particulars.issuer,
-        verified: Some(why_not.is_none()),
-        why_not,
-        ..agreed
-    }
-}
+const NO_CERTIFICATE: &str = "the server sent no certificate";
 
 fn configuration(judge: &Arc<Judge>, accept_unverified: bool) -> Result<Arc<ClientConfig>, ClientTlsError> {
     let verifier = Verifier { judge: Arc::clone(judge), accept_unverified };

@@ -2,6 +2,9 @@
 
 mod certificate;
 mod client;
+mod dane;
+#[cfg(test)]
+mod dane_tests;
 mod handshake;
 mod pem;
 mod self_signed;
@@ -34,6 +37,8 @@ pub struct TlsFacts {
     pub expires_at_unix_us: Option<u64>,
     /// Absent where there is nothing to verify (a client without a certificate).
     pub verified: Option<bool>,
+    /// What vouches for the certificate where it is verified: "trusted authority", "pinned in ca_file", "DANE-EE 3 1 1", …
+    pub how: Option<String>,
     /// Why verification failed, in words for an administrator.
     pub why_not: Option<String>,
 }

@@ -12,17 +12,17 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use super::*;
 
 /// An authority, and a directory with what it issued.
-struct Authority {
+pub(super) struct Authority {
     dir: TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    pub issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::named("Test Authority")
     }
 
-    fn named(name: &str) -> Self {
+    pub fn named(name: &str) -> Self {
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.distinguished_name.push(DnType::CommonName, name);
@@ -32,25 +32,25 @@ impl Authority {
         Self { dir, issuer }
     }
 
-    fn ca_file(&self) -> PathBuf {
+    pub fn ca_file(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
     }
 
     /// A server's certificate and key, as files.
-    fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (PathBuf, PathBuf) {
+    pub fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let certificate = parameters(names, change).signed_by(&key, &self.issuer).unwrap();
         self.keep(&certificate.pem(), &key)
     }
 
     /// One that nobody issued.
-    fn self_issued(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (PathBuf, PathBuf) {
+    pub fn self_issued(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let certificate = parameters(names, change).self_signed(&key).unwrap();
         self.keep(&certificate.pem(), &key)
     }
 
-    fn keep(&self, certificate: &str, key: &KeyPair) -> (PathBuf, PathBuf) {
+    pub fn keep(&self, certificate: &str, key: &KeyPair) -> (PathBuf, PathBuf) {
         let files = (self.dir.path().join("server.crt"), self.dir.path().join("server.key"));
         std::fs::write(&files.0, certificate).unwrap();
         std::fs::write(&files.1, key.serialize_pem()).unwrap();
@@ -59,7 +59,7 @@ impl Authority {
     }
 }
 
-fn parameters(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
+pub(super) fn parameters(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut parameters = CertificateParams::new(names).unwrap();
     parameters.distinguished_name.push(DnType::CommonName, "server under test");
@@ -72,7 +72,7 @@ fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn expired(parameters: &mut CertificateParams) {
+pub(super) fn expired(parameters: &mut CertificateParams) {
     parameters.not_before = date_time_ymd(2025, 1, 3);
     parameters.not_after = date_time_ymd(2026, 1, 3);
 }
@@ -119,6 +119,7 @@ async fn a_good_certificate_is_verified_and_described() {
     assert_eq!(facts.subject.as_deref(), Some("CN=server under test"));
     assert_eq!(facts.issuer.as_deref(), Some("CN=Test Authority"));
     assert_eq!(facts.verified, Some(true));
+    assert_eq!(facts.how.as_deref(), Some("trusted authority"));
     assert_eq!(facts.why_not, None);
     let seen = server.unwrap();
     assert_eq!((seen.sni.as_deref(), seen.verified, seen.version.as_str()), (Some("mx.example"), None, "TLSv1.3"));
@@ -223,7 +224,8 @@ async fn a_self_signed_certificate_in_the_ca_file_is_believed() {
         let files = authority.self_issued(&["mx.example"], |parameters| parameters.is_ca = is_ca);
         let tls = ClientTls::only(&files.0).unwrap();
         let (client, _) = shake(&files, &tls, "mx.example", false).await;
-        assert_eq!(client.unwrap().1.verified, Some(true));
+        let (_, facts) = client.unwrap();
+        assert_eq!((facts.verified, facts.how.as_deref()), (Some(true), Some("pinned in ca_file")));
         let (elsewhere, _) = shake(&files, &tls, "other.example", false).await;
         assert!(elsewhere.is_err_and(|error| error.to_string().contains("name mismatch")));
     }

@@ -46,6 +46,15 @@ impl Judge {
         })
     }
 
+    /// What makes a certificate believed that has been verified.
+    pub(super) fn how(&self, end_entity: &CertificateDer<'_>) -> &'static str {
+        if self.is_pinned(end_entity) { "pinned in ca_file" } else { "trusted authority" }
+    }
+
+    fn is_pinned(&self, end_entity: &CertificateDer<'_>) -> bool {
+        self.pinned.iter().any(|pinned| pinned == end_entity)
+    }
+
     fn webpki(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -54,7 +63,7 @@ impl Judge {
         now: UnixTime,
     ) -> Result<(), Error> {
         let parsed = ParsedCertificate::try_from(end_entity)?;
-        if self.pinned.iter().any(|pinned| pinned == end_entity) {
+        if self.is_pinned(end_entity) {
             let expires_at = Particulars::read(end_entity).expires_at;
             if i64::try_from(now.as_secs()).is_ok_and(|now| now > expires_at) {
                 return Err(CertificateError::Expired.into());

@@ -11,6 +11,7 @@ use super::columns::numbers_of;
 use super::growing::{GrowingRun, Room};
 use super::terms::Terms;
 use super::{SharedRun, columns};
+use crate::store::adopt::Stage;
 use crate::store::batch::Part;
 use crate::store::cursor::Cursor;
 use crate::store::day::Day;
@@ -92,10 +93,12 @@ impl Indexer {
 
     pub fn run(mut self) {
         loop {
+            // Before the step: whatever was taken in until then is indexed after it.
+            let adopted = self.live.adoption.stage();
             let goes_on = match self.step() {
                 Ok(Step::Forward) => !self.live.indexer.is_closed(),
                 Ok(Step::CaughtUp) => {
-                    self.end_recovery();
+                    self.end_recovery(adopted);
                     self.live.news.send_modify(|news| *news += 1);
                     // Whatever comes within the pause is indexed together.
                     self.live.indexer.wait() && self.live.indexer.rest(PAUSE)
@@ -277,10 +280,16 @@ impl Indexer {
     }
 
     /// Once all that the process before wrote is indexed: what it left open is in doubt, and a record says so.
-    fn end_recovery(&mut self) {
-        if !self.recovering {
+    ///
+    /// What a process left open that gave the store away and still drains is not in doubt before it has ended.
+    fn end_recovery(&mut self, adopted: Stage) {
+        if !self.recovering || adopted == Stage::Beginning {
             return;
         }
+        if adopted == Stage::Following {
+            return self.live.recovery.finish();
+        }
+        self.marks.extend(self.live.adoption.left_open());
         while let Some(mark) = self.marks.last() {
             match Search::of_indexed(&self.live).fetch(mark.id) {
                 Ok(Some(_)) => {}

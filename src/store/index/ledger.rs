@@ -71,12 +71,19 @@ impl Ledger {
     }
 }
 
-impl Drop for Ledger {
-    fn drop(&mut self) {
+impl Ledger {
+    /// Writes what waits and closes the catalog, so that another process can open it.
+    pub fn close(&self) {
         drop(locked(&self.changes).take());
         if locked(&self.ended).recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
             tracing::warn!("the catalog of the index doesn't close; it is left as it is");
         }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

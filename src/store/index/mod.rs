@@ -121,6 +121,11 @@ impl Index {
         runs.into_values().collect()
     }
 
+    /// Lets go of the catalog: another process may open it.
+    pub fn close(&self) {
+        self.shelf.close();
+    }
+
     /// How far the stored runs of a day reach.
     pub fn stored_until(&self, day: Day) -> u32 {
         self.shelf.runs(day).last().map_or(0, |run| run.end())

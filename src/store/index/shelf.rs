@@ -77,6 +77,10 @@ impl Shelf {
         writing(&self.runs).insert(day.day, runs.into_iter().map(Arc::new).collect());
     }
 
+    pub fn close(&self) {
+        self.ledger.close();
+    }
+
     pub fn days(&self) -> Vec<Day> {
         reading(&self.runs).keys().copied().collect()
     }

@@ -3,6 +3,7 @@
 mod backup;
 mod damage;
 mod failure;
+mod handover;
 mod import;
 mod index;
 mod model;

@@ -147,6 +147,7 @@ impl Making {
             tell_client: TellClient::Off,
             add_received: false,
             preserve_source: false,
+            mark: None,
             probe: None,
             hosts: vec![SmartHost { host: "mx.example".into(), port: 25, tls: UpstreamTls::Off }],
             auth: None,

@@ -151,7 +151,7 @@ impl World {
     }
 
     pub fn refuse_client(&mut self, code: u16, words: &str) {
-        self.machine.refuse_client(self.now, code, words, &mut self.gathered);
+        self.machine.refuse_client(self.now, code, words, words, &mut self.gathered);
         self.settle();
     }
 
@@ -194,7 +194,7 @@ impl World {
     }
 
     pub fn connect_failed(&mut self, stage: Stage, by: Actor, error: &str) {
-        let failed = Failed { stage, by, error: error.to_owned(), tried: Vec::new(), lookups: Vec::new(), refusal: None };
+        let failed = Failed { stage, by, error: error.to_owned(), tried: Vec::new(), lookups: Vec::new(), refusal: None, last: false };
         self.machine.connect_failed(self.now, failed, &mut self.gathered);
         self.settle();
     }
@@ -216,7 +216,7 @@ impl World {
     }
 
     pub fn tls_established(&mut self, leg: Leg, tls: Tls) {
-        self.machine.tls_established(self.now, leg, tls, &mut self.gathered);
+        self.machine.tls_established(self.now, leg, tls, None, &mut self.gathered);
         self.settle();
     }
 
@@ -389,6 +389,7 @@ impl World {
                         self.connect_due = Some(*hop);
                     }
                 }
+                Action::HostFailed { .. } => {}
                 Action::StartTls { leg } => {
                     self.tls_asked = Some(leg);
                     after.push((leg, Sign::Tls));

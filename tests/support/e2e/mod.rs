@@ -3,8 +3,12 @@
 pub mod certificates;
 pub mod client;
 pub mod disk;
+#[allow(dead_code, reason = "not every story needs each record type")]
+pub mod dns;
+pub mod haproxy;
 pub mod message;
 pub mod mount;
+pub mod netns;
 pub mod place;
 pub mod ports;
 pub mod postfix;

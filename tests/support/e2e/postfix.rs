@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use super::certificates::Certificates;
 use super::client::Client;
+use super::netns::Host;
 use super::place::Place;
 use super::ports;
 use super::process::{Output, Process, run};
@@ -55,16 +56,15 @@ impl Postfix {
 
     /// A mail server that keeps what comes for `good@to.example`, `bob@to.example` and others named so, and knows nobody else.
     pub fn behind(place: &Place, extra: &str) -> Self {
-        let extra = format!(
-            "virtual_mailbox_domains = to.example\n\
-             virtual_mailbox_base = {0}\n\
-             virtual_mailbox_maps = inline:{{{{bob@to.example=bob/}}, {{carol@to.example=carol/}}, {{dave@to.example=dave/}}}}\n\
-             virtual_uid_maps = static:65534\n\
-             virtual_gid_maps = static:65534\n\
-             {extra}",
-            place.path("behind/mail").display(),
-        );
+        let extra = format!("{}{extra}", mailboxes(&place.path("behind/mail")));
         Self::start(place, "behind", &extra, None)
+    }
+
+    /// A mail server on a host of a test's own network, on port 25 of each of its addresses.
+    pub fn on(host: &Host, place: &Place, name: &str, extra: &str) -> Self {
+        let listen: Vec<_> = host.addresses.iter().map(|ip| SocketAddr::new(*ip, 25)).collect();
+        let extra = format!("{}{extra}", mailboxes(&place.path(name).join("mail")));
+        Self::launch(place, name, &extra, &listen, Some(host)).expect("port 25 of its own")
     }
 
     /// As [`Postfix::behind`], for users who have logged in over TLS, and nobody else. `users`: name and password.
@@ -128,19 +128,26 @@ impl Postfix {
 
     /// `None` if the port is taken.
     fn try_start(place: &Place, name: &str, extra: &str, port: u16) -> Option<Self> {
+        Self::launch(place, name, extra, &[SocketAddr::from(([127, 0, 0, 1], port))], None)
+    }
+
+    fn launch(place: &Place, name: &str, extra: &str, listen: &[SocketAddr], host: Option<&Host>) -> Option<Self> {
         let dir = place.dir(name);
-        prepare(&dir, name, extra, port);
+        prepare(&dir, name, extra, listen);
         let conf = dir.join("conf");
         let (code, text) = run(Command::new(path_of("postfix")).arg("-c").arg(&conf).arg("check"));
         assert_eq!(code, 0, "postfix check: {text}");
         let mut command = Command::new(path_of("master"));
         command.arg("-c").arg(&conf).arg("-s").current_dir(&dir);
+        if let Some(host) = host {
+            command = host.command(&command);
+        }
         let process = Process::start(command, true);
         let ready = process.output.wait_for("start of Postfix", |line| {
             if line.contains("daemon started") { Some(true) } else { line.contains("Address already in use").then_some(false) }
         });
         match ready {
-            Some(true) => Some(Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)), dir }),
+            Some(true) => Some(Self { process, address: listen[0], dir }),
             Some(false) => None,
             None => panic!("Postfix did not start:\n{}", process.output.text()),
         }
@@ -196,7 +203,19 @@ impl Stopped {
     }
 }
 
-fn prepare(dir: &Path, name: &str, extra: &str, port: u16) {
+/// What makes a server keep mail for three users of `to.example`, and know nobody else.
+fn mailboxes(base: &Path) -> String {
+    format!(
+        "virtual_mailbox_domains = to.example\n\
+         virtual_mailbox_base = {}\n\
+         virtual_mailbox_maps = inline:{{{{bob@to.example=bob/}}, {{carol@to.example=carol/}}, {{dave@to.example=dave/}}}}\n\
+         virtual_uid_maps = static:65534\n\
+         virtual_gid_maps = static:65534\n",
+        base.display(),
+    )
+}
+
+fn prepare(dir: &Path, name: &str, extra: &str, listen: &[SocketAddr]) {
     let at = |sub: &str| {
         let path = dir.join(sub);
         fs::create_dir_all(&path).unwrap();
@@ -207,14 +226,15 @@ fn prepare(dir: &Path, name: &str, extra: &str, port: u16) {
     let owner = fs::metadata("/var/lib/postfix").map(|it| it.uid()).unwrap_or_default();
     chown(&data, Some(owner), None).unwrap();
     chown(&mail, Some(65534), Some(65534)).unwrap();
+    let own_network = listen.iter().any(SocketAddr::is_ipv6);
     let main = format!(
         "compatibility_level = 3.6\n\
          queue_directory = {spool}\n\
          data_directory = {data}\n\
          maillog_file = /dev/stdout\n\
          inet_interfaces = 127.0.0.1\n\
-         inet_protocols = ipv4\n\
-         mynetworks = 127.0.0.0/8\n\
+         inet_protocols = {protocols}\n\
+         mynetworks = {networks}\n\
          myhostname = {name}.example\n\
          myorigin = {name}.example\n\
          mydestination =\n\
@@ -231,9 +251,12 @@ fn prepare(dir: &Path, name: &str, extra: &str, port: u16) {
          queue_run_delay = 1h\n\
          {extra}",
         spool = spool.display(),
+        protocols = if own_network { "all" } else { "ipv4" },
+        networks = if own_network { "10.25.0.0/16 [fd25::]/16" } else { "127.0.0.0/8" },
         data = data.display(),
     );
     fs::write(conf.join("main.cf"), main).unwrap();
     fs::write(conf.join("extra.cf"), extra).unwrap();
-    fs::write(conf.join("master.cf"), format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}")).unwrap();
+    let inet: String = listen.iter().map(|address| format!("{address} inet n - n - - smtpd\n")).collect();
+    fs::write(conf.join("master.cf"), inet + SERVICES).unwrap();
 }

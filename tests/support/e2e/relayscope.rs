@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
 use super::client::Client;
+use super::netns::Host;
 use super::place::Place;
 use super::process::{Output, Process};
 
@@ -31,14 +32,36 @@ impl Relayscope {
         Self::start(place, &["--config", file.to_str().unwrap(), "--store", "store", "--http", "off"], listeners)
     }
 
+    /// With a configuration file, in the place of the one that runs on the same store.
+    pub fn taking_over(place: &Place, config: &str) -> Self {
+        let file = place.file("relayscope.toml", config);
+        let listeners = config.matches("[[listener]]").count();
+        Self::start(place, &["--config", file.to_str().unwrap(), "--store", "store", "--http", "off", "--take-over"], listeners)
+    }
+
+    /// As [`Relayscope::configured`], on a host of a test's own network.
+    pub fn on(host: &Host, place: &Place, config: &str) -> Self {
+        let file = place.file("relayscope.toml", config);
+        let arguments = ["run", "--config", file.to_str().unwrap(), "--store", "store", "--http", "off"];
+        Self::follow(host.command(&command(place, &arguments)), place, config.matches("[[listener]]").count())
+    }
+
     fn start(place: &Place, arguments: &[&str], listeners: usize) -> Self {
-        let process = Process::start(command(place, &[&["run"], arguments].concat()), false);
+        Self::follow(command(place, &[&["run"], arguments].concat()), place, listeners)
+    }
+
+    fn follow(command: Command, place: &Place, listeners: usize) -> Self {
+        let process = Process::start(command, false);
         let addresses: Vec<_> = process.output.expect_lines("listening listener=", listeners).iter().flat_map(|line| bound(line)).collect();
         Self { process, addresses, store: place.path("store") }
     }
 
     pub fn address(&self) -> SocketAddr {
         self.addresses[0]
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     pub fn client(&self) -> Client {
@@ -80,6 +103,6 @@ pub fn command(place: &Place, arguments: &[&str]) -> Command {
 
 /// `… listening listener="smtp" addresses=[127.0.0.1:41234] …`
 fn bound(line: &str) -> Vec<SocketAddr> {
-    let list = line.split_once("addresses=[").and_then(|(_, rest)| rest.split_once(']')).map_or("", |(list, _)| list);
+    let list = line.split_once("addresses=[").and_then(|(_, rest)| rest.split_once("] ups")).map_or("", |(list, _)| list);
     list.split(", ").map(|it| it.parse().unwrap()).collect()
 }

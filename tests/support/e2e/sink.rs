@@ -113,6 +113,11 @@ impl Sink {
         self.shared.state().taken.iter().cloned().collect()
     }
 
+    /// Waits until it has taken that many messages.
+    pub fn wait_taken(&self, wanted: usize) {
+        self.shared.wait_until("messages at the sink", |state| state.taken.len() >= wanted);
+    }
+
     /// Waits until that many connections wait for their final reply.
     pub fn wait_held(&self, wanted: usize) {
         self.shared.wait_until("held replies at the sink", |state| state.held >= wanted);

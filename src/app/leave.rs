@@ -1,0 +1,99 @@
+//! How a process leaves: sockets and store to a successor, if there is one; its sessions it ends itself.
+
+use std::time::{Duration, Instant};
+
+use super::handover::Request;
+use super::{Running, service};
+
+/// How long sessions that are busy go on after a hand-over, before they are told to go at their next pause.
+const GRACE: Duration = Duration::from_secs(5);
+/// Before a store that was given up is asked for again.
+const RETAKE: Duration = Duration::from_secs(1);
+
+impl Running {
+    /// Does what a successor asks for before it serves.
+    pub(super) async fn answer(&mut self, request: Request) {
+        match request {
+            Request::Sockets(answer) => {
+                let copies =
+                    self.sockets.iter().map(|(name, socket)| Ok((name.clone(), socket.try_clone()?))).collect::<std::io::Result<_>>();
+                match copies {
+                    Ok(copies) => drop(answer.send(copies)),
+                    Err(error) => tracing::error!(%error, "the listening sockets can't be passed on"),
+                }
+            }
+            Request::GiveUp(answer) => drop(answer.send(self.give_up().await)),
+            Request::Serving { .. } | Request::Gone => {}
+        }
+    }
+
+    /// Leaves the store to a successor; mail is served and recorded as before.
+    async fn give_up(&mut self) -> Result<(), String> {
+        if self.given_up {
+            return Ok(());
+        }
+        if let Some(api) = self.api.take() {
+            api.end().await;
+        }
+        let store = self.store.clone();
+        let given = tokio::task::spawn_blocking(move || store.give_up()).await;
+        let given = given.map_err(|error| error.to_string()).and_then(|given| given.map_err(|error| error.to_string()));
+        match &given {
+            Ok(()) => self.given_up = true,
+            Err(_) => self.serve_api(),
+        }
+        given
+    }
+
+    /// The successor has gone before it served: this process needs its store again. When to try again, if that fails.
+    pub(super) async fn take_back(&mut self) -> Option<Instant> {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || store.take_back()).await {
+            Ok(Ok(())) => {
+                tracing::info!("the trace store is this process's again");
+                self.given_up = false;
+                self.serve_api();
+                None
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the trace store can't be had back at present; what is recorded waits in a file of its own");
+                Some(Instant::now() + RETAKE)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the trace store can't be had back");
+                None
+            }
+        }
+    }
+
+    /// Ends after a hand-over. Who is busy may go on for a moment: a client that sends one message and goes notices nothing.
+    pub(super) async fn leave(mut self, pid: u32) {
+        self.close_door();
+        tracing::info!(pid, sessions = self.present(), "handed over: another process takes the connections from now on");
+        service::handed_over(pid);
+        self.stop_accepting().await;
+        let until = Instant::now() + GRACE;
+        while self.present() > 0 && Instant::now() < until {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                _ = self.signals.terminate.recv() => break,
+                _ = self.signals.interrupt.recv() => break,
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Connections that wait in the sockets are for whoever else has them; if nobody has, they are refused.
+    pub(super) async fn stop_accepting(&mut self) {
+        for worker in &self.workers {
+            worker.stop_accepting().await;
+        }
+        self.sockets.clear();
+    }
+
+    /// No other process is heard any more; one that waits for an answer gets none.
+    pub(super) fn close_door(&mut self) {
+        self.requests.close();
+        while self.requests.try_recv().is_ok() {}
+    }
+}

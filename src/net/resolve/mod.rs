@@ -1,0 +1,271 @@
+//! Name resolution: literals, the hosts file, then DNS. What mail needs of DNS, and what the record keeps of each answer.
+//!
+//! hickory speaks the protocol; the servers' answers are read here, because the record wants what a general resolver
+//! leaves out: who answered, whether DNSSEC vouches for it (by the AD bit of a trusted validating server), and each kind of
+//! failure apart. [`Resolver::look_up`] is the one way to DNS; everything else here is made of it.
+
+mod answer;
+mod cache;
+mod exchangers;
+mod hosts;
+mod names;
+mod options;
+mod reach;
+mod reading;
+mod servers;
+#[cfg(test)]
+mod tests;
+mod tlsa;
+mod udp;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hickory_resolver::Hosts;
+use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::rr::Name;
+use hickory_resolver::system_conf::read_system_conf;
+
+pub use answer::{Answer, Dnssec, Failure, Kind, Lookup, MOST_RECORDS, MOST_TEXT, Record};
+pub use exchangers::{Exchanger, ExchangerOptions, MailExchangers, NoExchanger, Skipped};
+pub use hosts::{HostAddresses, ResolveError};
+pub use names::{Destination, NotADomain, destination};
+pub use options::{Options, TrustAd};
+pub use reach::{is_own, not_global};
+pub use tlsa::{Dane, DaneLookup, MatchingType, Selector, Tlsa, Usage};
+
+use self::cache::{Cache, FAILURE_KEPT, Key};
+use self::reach::Routes;
+use self::reading::{Reading, read};
+use self::servers::{Reply, Servers, Silence};
+use super::flight::Flights;
+
+/// Steps along aliases that the servers leave to us.
+const MOST_STEPS: usize = 8;
+
+/// Name resolution as the options say. Cheap to clone; clones share the cache.
+#[derive(Clone)]
+pub struct Resolver {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    hosts: Hosts,
+    /// Tried behind a name that isn't found as it stands; only the system's configuration has any.
+    search: Vec<Name>,
+    servers: Servers,
+    /// Why there are no servers: literals and the hosts file still work.
+    no_servers: Option<String>,
+    trusted: bool,
+    cache: Cache,
+    flights: Flights<Key, Arc<Answer>>,
+    routes: Routes,
+}
+
+impl Resolver {
+    /// Reads what the options leave to the system. Never fails: what can't be read is missed when it is needed.
+    pub fn new(options: &Options) -> Self {
+        let hosts = if options.hosts_file { Hosts::from_system().unwrap_or_default() } else { Hosts::default() };
+        if !options.servers.is_empty() {
+            return Self::with(hosts, Vec::new(), options.servers.clone(), None, options.trust_ad);
+        }
+        match read_system_conf() {
+            Ok((config, _)) => {
+                let search =
+                    if config.search().is_empty() { config.domain().into_iter().cloned().collect() } else { config.search().to_vec() };
+                let ports = |server: &hickory_resolver::config::NameServerConfig| {
+                    SocketAddr::new(server.ip, server.connections.first().map_or(53, |connection| connection.port))
+                };
+                let servers: Vec<SocketAddr> = config.name_servers().iter().map(ports).collect();
+                let none = servers.is_empty().then(|| "no DNS server to ask: /etc/resolv.conf names none".to_owned());
+                Self::with(hosts, search, servers, none, options.trust_ad)
+            }
+            Err(error) => {
+                let none = format!("no DNS server to ask ({error}): check /etc/resolv.conf");
+                Self::with(hosts, Vec::new(), Vec::new(), Some(none), options.trust_ad)
+            }
+        }
+    }
+
+    fn with(hosts: Hosts, search: Vec<Name>, servers: Vec<SocketAddr>, no_servers: Option<String>, trust_ad: TrustAd) -> Self {
+        let trusted = trust_ad.holds_for(&servers);
+        let (servers, cache) = (Servers::new(servers), Cache::new());
+        Self {
+            shared: Arc::new(Shared {
+                hosts,
+                search,
+                servers,
+                no_servers,
+                trusted,
+                cache,
+                flights: Flights::default(),
+                routes: Routes::new(),
+            }),
+        }
+    }
+
+    /// The system's name resolution, as it stands when this is made.
+    pub fn from_system() -> Self {
+        Self::new(&Options::default())
+    }
+
+    /// Asks this DNS server alone, and no hosts file.
+    pub fn from_server(server: SocketAddr) -> Self {
+        Self::new(&Options { servers: vec![server], hosts_file: false, ..Options::default() })
+    }
+
+    /// The servers that are asked, in their order.
+    pub fn servers(&self) -> &[SocketAddr] {
+        &self.shared.servers.addresses
+    }
+
+    /// Whether answers can be `Secure` at all: without it, DANE is off.
+    pub fn is_trusted(&self) -> bool {
+        self.shared.trusted
+    }
+
+    /// Drops all that is cached.
+    pub fn forget(&self) {
+        self.shared.cache.forget();
+    }
+
+    /// Asks DNS for one name and type: from the cache while its TTL lasts (denials by RFC 2308, failures for 5 s), else the
+    /// servers. A CNAME is followed. Never takes longer than `timeout`. The name is fully qualified; the search list is not
+    /// used. Whatever goes wrong is the answer's [`Failure`].
+    pub async fn look_up(&self, name: &str, kind: Kind, timeout: Duration) -> Lookup {
+        let start = Instant::now();
+        let bare = name.strip_suffix('.').unwrap_or(name);
+        let key: Key = (bare.to_ascii_lowercase().into_boxed_str(), kind);
+        if let Some(kept) = self.shared.cache.find(&key, start) {
+            return Lookup { answer: kept.answer, cached_for: Some(start.saturating_duration_since(kept.since)), took: start.elapsed() };
+        }
+        let work = self.shared.flights.join(&key, self.shared.fetch(&key));
+        let answer = match tokio::time::timeout(timeout, work).await {
+            Ok(answer) => answer,
+            Err(_) => self.shared.given_up(key, timeout, start),
+        };
+        Lookup { answer, cached_for: None, took: start.elapsed() }
+    }
+}
+
+impl Shared {
+    /// After a fair wait the silence is kept as an answer, so that the next one needn't wait as long again.
+    fn given_up(&self, key: Key, timeout: Duration, start: Instant) -> Arc<Answer> {
+        let mut answer = Answer::failed(&key.0, key.1, Failure::TimedOut { after: timeout }, start.elapsed());
+        if timeout >= servers::ATTEMPT {
+            answer.lifetime = FAILURE_KEPT;
+        }
+        let answer = Arc::new(answer);
+        self.cache.keep(key, Arc::clone(&answer), Instant::now());
+        answer
+    }
+
+    /// Asks the servers, and keeps what they said.
+    async fn fetch(&self, key: &Key) -> Arc<Answer> {
+        let start = Instant::now();
+        let mut answer = self.ask(&key.0, key.1).await;
+        answer.took = start.elapsed();
+        if answer.failure.as_ref().is_some_and(|failure| !failure.is_denial()) {
+            answer.lifetime = FAILURE_KEPT;
+        }
+        let answer = Arc::new(answer);
+        self.cache.keep(key.clone(), Arc::clone(&answer), Instant::now());
+        answer
+    }
+
+    async fn ask(&self, asked: &str, kind: Kind) -> Answer {
+        let failed = |failure| Answer::failed(asked, kind, failure, Duration::ZERO);
+        let mut name = match Name::from_ascii(asked) {
+            Ok(name) => name,
+            Err(error) => return failed(Failure::NotAName { why: error.to_string() }),
+        };
+        name.set_fqdn(true);
+        if let Some(why) = &self.no_servers {
+            return failed(Failure::Unreachable { why: why.clone() });
+        }
+        let (first, mut whole): (Name, Option<Answer>) = (name.clone(), None);
+        for _ in 0..MOST_STEPS {
+            let reply = match self.servers.ask(&name, kind.of_hickory(), false).await {
+                Ok(reply) => reply,
+                Err(Silence::TimedOut) => return failed(Failure::TimedOut { after: self.servers.patience() }),
+                Err(Silence::Unreachable { why }) => return failed(Failure::Unreachable { why }),
+            };
+            let mut reading = read(&reply.message, &name, kind.of_hickory());
+            self.look_behind_refusal(&name, kind, &reply, &mut reading).await;
+            let dangling = reading.dangling;
+            name = reading.canonical.clone();
+            let step = self.step(asked, kind, &first, reply, reading);
+            let joined = match whole.take() {
+                None => step,
+                Some(before) => joined(before, step),
+            };
+            if !dangling {
+                return joined;
+            }
+            whole = Some(joined);
+        }
+        failed(Failure::ServerFailure { rcode: "a chain of aliases without end".to_owned(), explained: None })
+    }
+
+    /// A validating server hides a bogus answer behind SERVFAIL: where the same question without validation is answered
+    /// (RFC 4035 3.2.2), that was the reason.
+    async fn look_behind_refusal(&self, name: &Name, kind: Kind, reply: &Reply, reading: &mut Reading) {
+        let is_servfail = reply.message.metadata.response_code == ResponseCode::ServFail;
+        if !is_servfail || !matches!(reading.failure, Some(Failure::ServerFailure { .. })) {
+            return;
+        }
+        if let Ok(unchecked) = self.servers.ask(name, kind.of_hickory(), true).await
+            && matches!(unchecked.message.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
+        {
+            let why = "the server refuses it, and answers if told not to validate".to_owned();
+            reading.failure = Some(Failure::Bogus { why });
+        }
+    }
+
+    fn step(&self, asked: &str, kind: Kind, first: &Name, reply: Reply, reading: Reading) -> Answer {
+        let dnssec = match reading.failure {
+            Some(Failure::Bogus { .. }) => Dnssec::Bogus,
+            _ if !self.trusted => Dnssec::Unchecked,
+            _ if vouched(&reply.message) => Dnssec::Secure,
+            _ => Dnssec::Insecure,
+        };
+        Answer {
+            name: asked.to_owned(),
+            kind,
+            failure: reading.failure,
+            canonical_name: (reading.canonical != *first).then(|| bare(&reading.canonical)),
+            records: reading.records,
+            records_beyond: reading.records_beyond,
+            server: Some(reply.server),
+            tcp: reply.tcp,
+            dnssec,
+            took: Duration::ZERO,
+            lifetime: reading.lifetime,
+            data: reading.data,
+        }
+    }
+}
+
+fn vouched(message: &Message) -> bool {
+    message.metadata.authentic_data
+}
+
+/// Two steps along a chain of aliases as one answer.
+fn joined(before: Answer, mut after: Answer) -> Answer {
+    let records: Vec<Record> = before.records.into_iter().chain(after.records).collect();
+    after.records_beyond += before.records_beyond + records.len().saturating_sub(MOST_RECORDS);
+    after.records = records.into_iter().take(MOST_RECORDS).collect();
+    after.tcp |= before.tcp;
+    after.dnssec = after.dnssec.and(before.dnssec);
+    // The first step was read as a denial without SOA: its lifetime says nothing, its aliases' TTLs do.
+    let aliases = after.records.iter().map(|record| record.ttl).min().unwrap_or_default();
+    after.lifetime = after.lifetime.min(Duration::from_secs(aliases.into()));
+    after
+}
+
+/// A name for people and records: ASCII, lower case, without final dot.
+fn bare(name: &Name) -> String {
+    let ascii = name.to_ascii().to_ascii_lowercase();
+    ascii.strip_suffix('.').map(str::to_owned).unwrap_or(ascii)
+}

@@ -1,0 +1,326 @@
+//! To the internet: the mail exchangers of recipient domains, found through a real DNS, signed where DANE needs it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+
+use relayscope::trace::{Actor, Dnssec, Flag, LookupOutcome, Stage, State, Transaction};
+
+use crate::support::certificates::{self, Certificates};
+use crate::support::client::Client;
+use crate::support::dns::{Dns, Zones};
+use crate::support::message::Message;
+use crate::support::place::Place;
+use crate::support::postfix::Postfix;
+use crate::support::process::run;
+use crate::support::programs::need;
+use crate::support::records;
+use crate::support::relayscope::Relayscope;
+use crate::support::sink::{Manner, Sink};
+
+/// Sinks on addresses of their own that share a port.
+fn sinks<const N: usize>(addresses: [&str; N]) -> ([Sink; N], u16) {
+    'port: loop {
+        let port = crate::support::ports::unused();
+        let mut listeners = Vec::new();
+        for address in addresses {
+            let Ok(listener) = TcpListener::bind((address, port)) else { continue 'port };
+            listeners.push(listener);
+        }
+        let mut made = listeners.into_iter().map(|listener| Sink::on(listener, Manner::Take));
+        return (std::array::from_fn(|_| made.next().unwrap()), port);
+    }
+}
+
+/// Relayscope in front of the mail exchangers that `dns` names, all of them on `port` of addresses of loopback.
+fn relayscope(place: &Place, dns: &Dns, port: u16, extra: &str) -> Relayscope {
+    let config = format!(
+        "host_name = \"relay.example\"\n\
+         [[listener]]\nlisten = [\"127.0.0.1:0\"]\ntls = \"off\"\n\
+         [[upstream]]\nkind = \"mx\"\nport = {port}\nprivate_networks = [\"127.0.0.0/8\"]\n{extra}\
+         [dns]\nservers = [\"{}\"]\nhosts_file = false\n\
+         [limits.timeouts]\ndns = \"3s\"\nconnect = \"2s\"\n",
+        dns.resolver_address()
+    );
+    Relayscope::configured(place, &config)
+}
+
+fn transactions(relayscope: Relayscope) -> Vec<Transaction> {
+    records::transactions(&relayscope.stop())
+}
+
+/// MAIL and one RCPT on a session of its own; the reply to RCPT.
+fn recipient(relayscope: &Relayscope, recipient: &str) -> String {
+    let mut client = Client::ready(relayscope.address());
+    client.command("MAIL FROM:<ann@from.example>", 250);
+    client.send(format!("RCPT TO:<{recipient}>\r\n"));
+    let reply = client.reply().unwrap();
+    client.quit();
+    reply.text
+}
+
+#[test]
+fn a_message_to_three_domains_arrives_once_at_each_from_postfix() {
+    need!("postfix", "root", "knotd", "keymgr", "unbound", "unbound-control");
+    let place = Place::new();
+    let (hosts, port) = sinks(["127.1.0.1", "127.1.0.2", "127.1.0.3"]);
+    let zones = Zones::new()
+        .mx("a.example", 10, "mx.a.example")
+        .a("mx.a.example", "127.1.0.1")
+        .mx("b.example", 10, "mx.b.example")
+        .a("mx.b.example", "127.1.0.2")
+        .mx("c.example", 10, "mx.c.example")
+        .a("mx.c.example", "127.1.0.3");
+    let dns = Dns::start(&place, &zones);
+    let relayscope = relayscope(&place, &dns, port, "");
+    // Postfix tries a deferred recipient again by itself, if not as soon as this.
+    let front =
+        Postfix::front(&place, relayscope.address(), "minimal_backoff_time = 1s\nmaximal_backoff_time = 2s\nqueue_run_delay = 1s\n");
+    let mut client = front.client();
+    client.command("MAIL FROM:<ann@from.example>", 250);
+    for recipient in ["bob@a.example", "carol@b.example", "dave@c.example", "eve@a.example"] {
+        client.command(&format!("RCPT TO:<{recipient}>"), 250);
+    }
+    client.command("DATA", 354);
+    client.send(Message::named("three").on_the_wire());
+    client.command(".", 250);
+    client.quit();
+    front.log().expect(": removed");
+    let taken: Vec<Vec<Vec<String>>> = hosts.iter().map(|host| host.taken().into_iter().map(|it| it.recipients).collect()).collect();
+    assert_eq!(
+        taken,
+        [
+            vec![vec!["bob@a.example".to_owned(), "eve@a.example".to_owned()]],
+            vec![vec!["carol@b.example".to_owned()]],
+            vec![vec!["dave@c.example".to_owned()]]
+        ]
+    );
+    drop(front);
+    let records = transactions(relayscope);
+    let split = records.iter().find(|it| it.flags.contains(&Flag::Split)).unwrap();
+    assert_eq!(split.outcome.state, State::Partial);
+    let waiting: Vec<_> = split.envelope.recipients.iter().filter(|it| it.state == State::Deferred).map(|it| it.by).collect();
+    assert_eq!(waiting, [Actor::Proxy, Actor::Proxy]);
+    let one = records
+        .iter()
+        .find(|it| it.envelope.recipients.iter().any(|it| it.address == "carol@b.example" && it.state == State::Accepted))
+        .unwrap();
+    assert_eq!(one.upstream.host.as_deref(), Some("mx.b.example"));
+    assert_eq!(one.upstream.mx_preference, Some(10));
+    assert_eq!(one.upstream.choice.as_deref(), Some("MX preference 10"));
+    let mx = &one.upstream.lookups[0];
+    assert_eq!((mx.name.as_str(), mx.query.as_str(), mx.outcome), ("b.example", "MX", LookupOutcome::Found));
+    assert_eq!(mx.answers[0].data, "10 mx.b.example.");
+    assert!(mx.answers[0].ttl <= 300 && mx.server.is_some());
+    assert_eq!(mx.dnssec, Some(Dnssec::Insecure));
+}
+
+#[test]
+fn what_dns_says_no_to_is_refused_in_its_words() {
+    need!("knotd", "keymgr", "unbound", "unbound-control");
+    let place = Place::new();
+    let zones = Zones::new()
+        .null_mx("null.example")
+        .txt("empty.example", "nothing else")
+        .bogus("bogus.example")
+        .mx("bogus.example", 10, "mx.bogus.example")
+        .dead("dead.example")
+        .mx("own.example", 10, "mx.own.example")
+        .a("mx.own.example", "127.0.0.1")
+        .mx("private.example", 10, "mx.private.example")
+        .a("mx.private.example", "10.1.2.3")
+        .mx("broken.example", 10, "192.0.2.1")
+        .mx("away.example", 10, "mx.away.example");
+    let dns = Dns::start(&place, &zones);
+    let config = format!(
+        "[[listener]]\nlisten = [\"127.0.0.1:0\"]\ntls = \"off\"\n[[upstream]]\nkind = \"mx\"\n[dns]\nservers = [\"{}\"]\n[limits.timeouts]\ndns = \"5s\"\n",
+        dns.resolver_address()
+    );
+    let relayscope = Relayscope::configured(&place, &config);
+    let cases = [
+        ("bob@null.example", "556 5.1.10 relayscope: null.example takes no mail (null MX) (trace "),
+        ("bob@gone.example", "550 5.1.2 relayscope: no such domain in DNS: gone.example (trace "),
+        ("bob@empty.example", "550 5.4.4 relayscope: empty.example exists in DNS but has neither an MX record nor an address (trace "),
+        (
+            "bob@bogus.example",
+            "451 4.4.3 relayscope: the mail exchangers of bogus.example can't be looked up: the answer fails DNSSEC validation",
+        ),
+        ("bob@dead.example", "451 4.4.3 relayscope: the mail exchangers of dead.example can't be looked up: the DNS server answered"),
+        (
+            "bob@own.example",
+            "550 5.4.6 relayscope: mail exchanger mx.own.example:25: 127.0.0.1 is this machine: mail would go round in a circle (trace ",
+        ),
+        ("bob@private.example", "550 5.4.6 relayscope: mail exchanger mx.private.example:25: 10.1.2.3 is "),
+        ("bob@broken.example", "550 5.4.4 relayscope: none of the 1 MX records of broken.example names a host: "),
+        ("bob@away.example", "451 4.4.3 relayscope: mail exchanger mx.away.example:25: no such name in DNS: mx.away.example (trace "),
+        ("bob@[127.0.0.1]", "550 5.4.6 relayscope: mail exchanger 127.0.0.1:25: 127.0.0.1 is this machine"),
+        ("bob@[300.1.1.1]", "550 5.1.2 relayscope: "),
+        ("bob@a..b", "550 5.1.2 relayscope: "),
+    ];
+    for (address, expected) in cases {
+        let reply = recipient(&relayscope, address);
+        assert!(reply.starts_with(expected), "{address}: {reply}");
+    }
+    let records = transactions(relayscope);
+    assert_eq!(records.len(), cases.len());
+    let of = |address: &str| records.iter().find(|it| it.envelope.recipients[0].address == address).unwrap();
+    assert_eq!(of("bob@null.example").outcome.by, Actor::Dns);
+    assert_eq!(of("bob@gone.example").upstream.lookups[0].outcome, LookupOutcome::NoSuchName);
+    assert_eq!(of("bob@empty.example").upstream.lookups[0].outcome, LookupOutcome::NoData);
+    assert_eq!(of("bob@bogus.example").upstream.lookups[0].outcome, LookupOutcome::Bogus);
+    assert!(of("bob@bogus.example").flags.contains(&Flag::DnsBogus));
+    assert_eq!(of("bob@dead.example").upstream.lookups[0].outcome, LookupOutcome::ServerFailure);
+    assert!(of("bob@own.example").flags.contains(&Flag::LoopRefused));
+    assert_eq!((of("bob@private.example").outcome.stage, of("bob@private.example").outcome.by), (Stage::Connect, Actor::Proxy));
+    assert_eq!(of("bob@private.example").upstream.tried[0].ip, Some("10.1.2.3".parse().unwrap()));
+}
+
+#[test]
+fn the_next_exchanger_takes_over_and_a_crowd_of_them_is_cut() {
+    need!("knotd", "keymgr", "unbound", "unbound-control");
+    let place = Place::new();
+    let ([good], port) = sinks(["127.1.1.9"]);
+    let mut zones = Zones::new()
+        .mx("a.example", 10, "mx1.a.example")
+        .a("mx1.a.example", "127.1.1.1")
+        .mx("a.example", 20, "mx2.a.example")
+        .a("mx2.a.example", "127.1.1.9")
+        .a("b.example", "127.1.1.9")
+        .cname("alias.a.example", "a.example");
+    for number in 0..300 {
+        zones = zones.mx("crowd.example", 10 + number, &format!("mx{number}.crowd.example"));
+    }
+    let dns = Dns::start(&place, &zones.a("mx0.crowd.example", "127.1.1.9"));
+    let relayscope = relayscope(&place, &dns, port, "");
+    let mut client = Client::ready(relayscope.address());
+    for (name, domain) in [
+        ("first", "a.example"),
+        ("implicit", "b.example"),
+        ("alias", "alias.a.example"),
+        ("crowd", "crowd.example"),
+        ("literal", "[127.1.1.9]"),
+    ] {
+        let message = Message { recipient: format!("bob@{domain}"), ..Message::named(name) };
+        assert_eq!(client.deliver(&message).unwrap().code, 250, "{name}");
+    }
+    client.quit();
+    assert_eq!(good.taken().len(), 5);
+    let store = relayscope.stop();
+    let of = |name: &str| records::one(&store, &format!("{name}@msg.example"));
+    let first = of("first");
+    assert_eq!((first.upstream.host.as_deref(), first.upstream.mx_preference), (Some("mx2.a.example"), Some(20)));
+    assert_eq!(first.upstream.tried[0].host, "mx1.a.example");
+    assert!(first.flags.contains(&Flag::FailedOver));
+    assert_eq!(of("implicit").upstream.choice.as_deref(), Some("no MX record: the domain's own address"));
+    assert_eq!(of("literal").upstream.choice.as_deref(), Some("address literal"));
+    let crowd = of("crowd");
+    assert_eq!(crowd.upstream.lookups[0].answers.len() + crowd.upstream.lookups[0].answers_cut as usize, 300);
+    assert!(crowd.upstream.tried.iter().any(|it| it.error == "280 more mail exchangers are not tried"), "{:?}", crowd.upstream.tried);
+}
+
+#[test]
+fn an_idle_connection_is_used_again_and_dns_is_asked_once() {
+    need!("knotd", "keymgr", "unbound", "unbound-control");
+    let place = Place::new();
+    let ([host], port) = sinks(["127.1.2.1"]);
+    let dns = Dns::start(&place, &Zones::new().mx("a.example", 10, "mx.a.example").a("mx.a.example", "127.1.2.1"));
+    let relayscope = relayscope(&place, &dns, port, "");
+    for round in 0..2 {
+        let mut client = Client::ready(relayscope.address());
+        for number in 0..3 {
+            let message = Message { recipient: "bob@a.example".into(), ..Message::named(&format!("m{round}{number}")) };
+            assert_eq!(client.deliver(&message).unwrap().code, 250);
+        }
+        client.quit();
+    }
+    assert_eq!((host.taken().len(), host.connections()), (6, 2));
+    let asked = dns.statistics().lines().find_map(|line| line.strip_prefix("total.num.queries=")?.parse::<u32>().ok()).unwrap();
+    assert!(asked <= 3, "MX, A and AAAA once each, not {asked} questions");
+    drop(relayscope);
+}
+
+/// A mail exchanger with TLS, whose certificate is for `names`.
+fn with_tls(place: &Place, names: &[&str]) -> (Postfix, Certificates) {
+    let certificates = certificates::make(place, "tls", names);
+    let extra = format!(
+        "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n",
+        certificates.certificate.display(),
+        certificates.key.display()
+    );
+    (Postfix::behind(place, &extra), certificates)
+}
+
+fn key_digest(certificates: &Certificates) -> String {
+    let certificate = certificates.certificate.display();
+    let pipe = format!(
+        "openssl x509 -in {certificate} -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r | cut -d' ' -f1"
+    );
+    let (code, digest) = run(Command::new("sh").args(["-c", &pipe]));
+    assert_eq!(code, 0, "{digest}");
+    digest.trim().to_owned()
+}
+
+#[test]
+fn dane_lets_pass_what_its_records_vouch_for_and_nothing_else() {
+    need!("postfix", "root", "openssl", "knotd", "keymgr", "unbound", "unbound-control");
+    let place = Place::new();
+    let (behind, certificates) = with_tls(&place, &["elsewhere.example"]);
+    let address = |behind: &Postfix| SocketAddr::ip(&behind.address).to_string();
+    let tlsa = |zones: Zones, host: &str, data: &str| {
+        zones.record(&format!("_{}._tcp.{host}", behind.address.port()), &format!("TLSA 3 1 1 {data}"))
+    };
+    let ip = address(&behind);
+    let mut zones = Zones::new().signed("to.example").signed("other.example").zone("plain.example");
+    for domain in ["to.example", "other.example", "plain.example"] {
+        zones = zones.mx(domain, 10, &format!("mx.{domain}")).a(&format!("mx.{domain}"), &ip);
+    }
+    zones = tlsa(zones, "mx.to.example", &key_digest(&certificates));
+    zones = tlsa(zones, "mx.other.example", &"00".repeat(32));
+    let dns = Dns::start(&place, &zones);
+    let relayscope = relayscope(&place, &dns, behind.address.port(), "tls = \"dane\"\n");
+
+    let mut client = Client::ready(relayscope.address());
+    assert_eq!(client.deliver(&Message::named("vouched")).unwrap().code, 250);
+    client.quit();
+    let reply = recipient(&relayscope, "bob@other.example");
+    assert!(reply.starts_with("451 4.7.5 relayscope: mail exchanger mx.other.example:"), "{reply}");
+    assert!(reply.contains("no TLSA record matches"), "{reply}");
+    // Without DNSSEC there is no DANE: opportunistic TLS, and the mailbox isn't there.
+    let reply = recipient(&relayscope, "bob@plain.example");
+    assert!(reply.starts_with("454 4.7.1") || reply.starts_with("554 5.7.1") || reply.starts_with("250"), "{reply}");
+
+    let store = relayscope.stop();
+    let vouched = records::one(&store, "vouched@msg.example");
+    let policy = vouched.upstream.tls_policy.as_ref().unwrap();
+    assert_eq!((policy.policy.as_str(), policy.source.as_str()), ("dane", "1 TLSA record(s) of mx.to.example"));
+    assert_eq!(policy.verified_by.as_deref(), Some("DANE-EE 3 1 1"));
+    assert_eq!(vouched.upstream.tls.as_ref().unwrap().verified, Some(true), "whatever name the certificate is for (RFC 7672 3.1.1)");
+    assert!(vouched.upstream.lookups.iter().any(|it| it.query == "TLSA" && it.dnssec == Some(Dnssec::Secure)));
+    let others = records::transactions(&store);
+    let mismatch = others.iter().find(|it| it.envelope.recipients[0].address == "bob@other.example").unwrap();
+    assert!(mismatch.flags.contains(&Flag::TlsPolicyFailed));
+    assert_eq!((mismatch.outcome.stage, mismatch.outcome.state), (Stage::StartTls, State::Deferred));
+    let plain = others.iter().find(|it| it.envelope.recipients[0].address == "bob@plain.example").unwrap();
+    assert_eq!(plain.upstream.tls_policy.as_ref().unwrap().source, "no DANE: the MX answer is insecure, not secure");
+}
+
+#[test]
+fn required_tls_looks_at_the_certificate() {
+    need!("postfix", "root", "knotd", "keymgr", "unbound", "unbound-control");
+    let place = Place::new();
+    let (behind, certificates) = with_tls(&place, &["mx.to.example"]);
+    let zones = Zones::new()
+        .mx("to.example", 10, "mx.to.example")
+        .a("mx.to.example", "127.0.0.1")
+        .mx("wrong.example", 10, "mx.wrong.example")
+        .a("mx.wrong.example", "127.0.0.1");
+    let dns = Dns::start(&place, &zones);
+    let extra = format!("tls = \"required\"\nca_file = \"{}\"\n", certificates.authority.display());
+    let relayscope = relayscope(&place, &dns, behind.address.port(), &extra);
+    let mut client = Client::ready(relayscope.address());
+    assert_eq!(client.deliver(&Message::named("verified")).unwrap().code, 250);
+    client.quit();
+    let reply = recipient(&relayscope, "bob@wrong.example");
+    assert!(reply.starts_with("451 4.7.5 relayscope: mail exchanger mx.wrong.example:") && reply.contains("name mismatch"), "{reply}");
+    let store = relayscope.stop();
+    assert_eq!(records::one(&store, "verified@msg.example").upstream.tls.as_ref().unwrap().verified, Some(true));
+}
