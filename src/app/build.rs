@@ -9,7 +9,7 @@ use super::policies::{self, Policies};
 use super::worker::Worker;
 use crate::config::Loaded;
 use crate::net::intercept::{Manner, OwnTraffic, rehearse};
-use crate::net::listen::{bind_transparent_workers, bind_workers};
+use crate::net::listen::{bind_workers, open_to_tproxy};
 use crate::net::mta_sts::{self, MtaSts};
 use crate::net::passed::{self, Passed};
 use crate::net::resolve::Resolver;
@@ -110,15 +110,17 @@ impl Built {
         let (mut all, mut bound) = (Vec::new(), Vec::new());
         for session in &self.sessions {
             let name = &session.listener.name;
+            let fail = |source| StartError::Bind { listener: name.clone(), source };
             let mut addresses = Vec::new();
             by_worker.iter_mut().for_each(|listeners| listeners.push(Vec::new()));
             for address in &session.listener.listen {
                 let mut sockets = passed::take(passed, name, *address);
                 if sockets.is_empty() {
                     bound.push((name.clone(), *address));
-                    let transparent = session.listener.intercept == options::Intercept::Tproxy;
-                    sockets = if transparent { bind_transparent_workers(*address, workers) } else { bind_workers(*address, workers) }
-                        .map_err(|source| StartError::Bind { listener: name.clone(), source })?;
+                    sockets = bind_workers(*address, workers).map_err(fail)?;
+                }
+                if session.listener.intercept == options::Intercept::Tproxy {
+                    open_to_tproxy(&sockets, *address).map_err(fail)?; // those that were passed too: who made them may not have known
                 }
                 addresses.extend(sockets.first().and_then(|socket| socket.local_addr().ok()));
                 let shares =

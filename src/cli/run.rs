@@ -88,7 +88,13 @@ pub fn run(source: &Source) -> ExitCode {
             });
         }
     };
-    let successor = || program.as_deref().ok().map(|program| successor(program, source));
+    let successor = || match &program {
+        Ok(program) => Some(successor(program, source)),
+        Err(error) => {
+            tracing::error!(%error, "this program's file isn't known: no successor can be started, only `run --take-over` by hand");
+            None
+        }
+    };
     runtime.block_on(running.wait(|| source.load().ok(), successor));
     ExitCode::SUCCESS
 }

@@ -15,6 +15,11 @@ use rustix::net::{
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 
+/// A descriptor is not for the children of this process.
+#[cfg(target_os = "linux")]
+const FLAGS: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+#[cfg(not(target_os = "linux"))]
+const FLAGS: RecvFlags = RecvFlags::empty();
 /// Octets of a message.
 const LONGEST: usize = 4096;
 
@@ -85,15 +90,15 @@ impl Channel {
 
     /// `patience` is how long the other end may take for an answer.
     fn new(socket: Socket, patience: Duration) -> io::Result<Self> {
-        let peer = rustix::net::sockopt::socket_peercred(&socket)?;
-        let own = rustix::process::geteuid();
-        if peer.uid != own {
-            let why = format!("process {} runs as user {}, this one as {}", peer.pid, peer.uid, own);
+        let (peer, user) = peer_of(&socket)?;
+        let own = rustix::process::geteuid().as_raw();
+        if user != own {
+            let why = format!("process {peer} runs as user {user}, this one as user {own}");
             return Err(io::Error::new(ErrorKind::PermissionDenied, why));
         }
         socket.set_read_timeout(Some(patience))?;
         socket.set_write_timeout(Some(patience))?;
-        Ok(Self { socket, peer: peer.pid.as_raw_pid().unsigned_abs() })
+        Ok(Self { socket, peer })
     }
 
     /// Waits longer from now on.
@@ -127,7 +132,7 @@ impl Channel {
         let mut octets = vec![0; LONGEST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = recvmsg(&self.socket, &mut [IoSliceMut::new(&mut octets)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let received = recvmsg(&self.socket, &mut [IoSliceMut::new(&mut octets)], &mut control, FLAGS)?;
         let mut socket = None;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
@@ -143,6 +148,18 @@ impl Channel {
         octets.truncate(received.bytes);
         Ok((octets, socket))
     }
+}
+
+/// Process and user at the other end (unix(7), SO_PEERCRED).
+#[cfg(target_os = "linux")]
+fn peer_of(socket: &Socket) -> io::Result<(u32, u32)> {
+    let peer = rustix::net::sockopt::socket_peercred(socket)?;
+    Ok((peer.pid.as_raw_pid().unsigned_abs(), peer.uid.as_raw()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn peer_of(_socket: &Socket) -> io::Result<(u32, u32)> {
+    Err(io::Error::new(ErrorKind::Unsupported, "sockets are passed on under Linux only"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
 
 use super::intercept::make_transparent;
@@ -54,31 +54,17 @@ impl BindError {
 
 const EAFNOSUPPORT: i32 = 97; // Linux; elsewhere the system's own words are shown
 
-/// `workers` listening sockets on one address, non-blocking. With port 0 the first picks a port and the others share it.
-pub fn bind_workers(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
-    bind(address, workers, bound)
-}
-
-/// As [`bind_workers`], for what a TPROXY rule leads there: connections to any address.
-pub fn bind_transparent_workers(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
-    let allowed = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).and_then(|it| make_transparent(&it));
-    match allowed.as_ref().map_err(io::Error::kind) {
-        Err(io::ErrorKind::PermissionDenied) => return Err(BindError::NotTransparent { address }),
-        Err(io::ErrorKind::Unsupported) => return Err(BindError::LinuxOnly { address }),
-        _ => {}
-    }
-    bind(address, workers, |address, shared| {
-        let socket = bound(address, shared)?;
-        make_transparent(&socket)?;
-        Ok(socket)
+/// Lets sockets that listen take what a TPROXY rule leads to them: connections to any address.
+pub fn open_to_tproxy(listeners: &[TcpListener], address: SocketAddr) -> Result<(), BindError> {
+    listeners.iter().try_for_each(|listener| make_transparent(&SockRef::from(listener))).map_err(|source| match source.kind() {
+        io::ErrorKind::PermissionDenied => BindError::NotTransparent { address },
+        io::ErrorKind::Unsupported => BindError::LinuxOnly { address },
+        _ => BindError::from_io(address, source),
     })
 }
 
-fn bind(
-    address: SocketAddr,
-    workers: usize,
-    bound: impl Fn(SocketAddr, bool) -> io::Result<Socket>,
-) -> Result<Vec<TcpListener>, BindError> {
+/// `workers` listening sockets on one address, non-blocking. With port 0 the first picks a port and the others share it.
+pub fn bind_workers(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
     let fail = |source| BindError::from_io(address, source);
     if address.port() != 0 {
         // Dropped at once: a bound socket without SO_REUSEPORT would keep our own from binding.
@@ -167,12 +153,12 @@ mod tests {
 
     #[test]
     fn a_transparent_socket_needs_a_right() {
-        match bind_transparent_workers(ANY_PORT.parse().unwrap(), 2) {
-            Ok(listeners) => {
-                #[cfg(target_os = "linux")]
-                assert!(listeners.iter().all(|it| socket2::SockRef::from(it).ip_transparent_v4().unwrap()));
-                let _ = listeners;
-            }
+        let listeners = bind_workers(ANY_PORT.parse().unwrap(), 2).unwrap();
+        match open_to_tproxy(&listeners, listeners[0].local_addr().unwrap()) {
+            #[cfg(target_os = "linux")]
+            Ok(()) => assert!(listeners.iter().all(|it| SockRef::from(it).ip_transparent_v4().unwrap())),
+            #[cfg(not(target_os = "linux"))]
+            Ok(()) => unreachable!(),
             Err(BindError::NotTransparent { .. }) => {} // not as root
             Err(error) => assert!(matches!(error, BindError::LinuxOnly { .. }), "{error}"),
         }

@@ -12,7 +12,8 @@ use crate::relay::options::{Intercept, UpstreamOptions};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Caller {
-    pub client: SocketAddr,
+    /// Absent for a probe of the proxy's own, which has nobody's address to keep.
+    pub client: Option<SocketAddr>,
     /// The session's start, the zero of its clock.
     pub began: Instant,
 }
@@ -26,7 +27,7 @@ impl Caller {
         address: SocketAddr,
     ) -> Result<(TcpStream, Option<Outgoing>), ConnectError> {
         let limit = context.options.limits.timeouts.connect;
-        let manner = Manner { source: upstream.preserve_source.then_some(self.client), mark: upstream.mark };
+        let manner = Manner { source: self.client.filter(|_| upstream.preserve_source), mark: upstream.mark };
         if manner == Manner::default() && context.options.listener.intercept == Intercept::Off {
             return Ok((connect(address, limit).await?, None));
         }

@@ -127,7 +127,7 @@ async fn talk(
     let facts = recorder.upstream_mut();
     (facts.host, facts.port) = (Some(hop.host.clone()), Some(hop.port));
     let tls = hop.tls;
-    let caller = Caller { client: (std::net::Ipv4Addr::LOCALHOST, 0).into(), began };
+    let caller = Caller { client: None, began };
     let Dialled { stream, connected, verification, outgoing: _outgoing } =
         dial(context.clone(), upstream.clone(), hop, caller).await.map_err(|failed| {
             recorder.upstream_mut().tried.extend(failed.tried);

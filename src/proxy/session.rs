@@ -410,7 +410,7 @@ impl Session {
                         self.context.clone(),
                         self.machine.upstream().clone(),
                         (*hop).clone(),
-                        Caller { client: self.client, began: self.began },
+                        Caller { client: Some(self.client), began: self.began },
                     );
                     self.dialled = Some(hop);
                     self.dialling = Some(Box::pin(dialling));

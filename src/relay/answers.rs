@@ -54,6 +54,9 @@ impl Machine {
                 self.abandon(now, "the client said EHLO again");
                 return self.answer_ehlo(now, view, wire);
             }
+            Expect::Ehlo if code == 503 && !self.introduced && self.ehlo_reply.is_some() => {
+                return self.ehlo_refused_again(now, view, wire);
+            }
             Expect::Helo if view.class() == 2 => {
                 self.introduced = true;
                 (self.offered_pipelining, self.offered_chunking, self.offered_auth, self.offered_smtputf8) = (false, false, false, false);

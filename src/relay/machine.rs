@@ -128,6 +128,8 @@ pub struct Machine {
     pub(super) greeted: bool,
     /// EHLO or HELO succeeded since the start or the last TLS handshake of the client leg.
     pub(super) introduced: bool,
+    /// The upstream's last reply to EHLO, while the client may still begin TLS and say EHLO again.
+    pub(super) ehlo_reply: Option<Box<[u8]>>,
     /// Since when the opening (connect, TLS) or a handshake runs.
     pub(super) waiting_since: u64,
 
@@ -205,6 +207,7 @@ impl Machine {
             client_last: 0,
             greeted: false,
             introduced: false,
+            ehlo_reply: None,
             waiting_since: 0,
             upstream_unread: Vec::new(),
             upstream_last: 0,

@@ -372,6 +372,13 @@ impl Machine {
         }
     }
 
+    /// The client has begun TLS and says EHLO again, as it must; its server takes EHLO only once (OpenSMTPD), and still means its first answer.
+    pub(super) fn ehlo_refused_again(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        let Some(known) = self.ehlo_reply.take() else { return };
+        self.recorder.line(now, Leg::Upstream, Flow::In, view.octets().trim_ascii_end());
+        self.answer_ehlo(now, &ReplyView::new(&known), wire);
+    }
+
     /// The upstream leg can't be made ready. In the place of EHLO's reply: 421, and no mail was tried.
     pub(super) fn fail_negotiation(&mut self, now: u64, stage: Stage, by: Actor, error: &str, wire: &mut dyn Wire) {
         self.negotiation = None;
@@ -430,6 +437,7 @@ impl Machine {
         };
         let made = offer(view, &policy);
         self.introduced = true;
+        self.ehlo_reply = self.offers_starttls().then(|| view.octets().into());
         self.offered_pipelining = made.pipelining;
         self.offered_chunking = made.chunking;
         self.offered_smtputf8 = made.smtputf8;

@@ -5,6 +5,9 @@ use super::machine::{Expect, Machine, Mode};
 use super::replies::OwnReply;
 use crate::trace::{Actor, EndHow, Flag, Stage};
 
+/// How long the upstream's goodbye is awaited for a client that has closed its side: Courier loses a QUIT that comes with end-of-data.
+const GOODBYE_US: u64 = 5_000_000;
+
 impl Machine {
     /// When [`Machine::tick`] is due, in µs since the session began.
     pub fn deadline(&self) -> Option<u64> {
@@ -58,9 +61,14 @@ impl Machine {
             Expect::EndOfData | Expect::Bdat { last: true } => limits.end_of_data,
             _ => limits.reply,
         };
-        let due = front.sent_at.max(self.upstream_last).saturating_add(us(wait));
+        let wait = if self.only_goodbye_is_due() { us(wait).min(GOODBYE_US) } else { us(wait) };
+        let due = front.sent_at.max(self.upstream_last).saturating_add(wait);
         let late = self.waiting_since.saturating_add(us(limits.late_reply));
         Some(if self.client_gone && self.awaits_final_reply() { due.min(late) } else { due })
+    }
+
+    fn only_goodbye_is_due(&self) -> bool {
+        (self.client_half_closed || self.client_gone) && self.pending.front().is_some_and(|it| matches!(it.expect, Expect::Quit))
     }
 
     /// A deadline may have passed.
@@ -82,6 +90,9 @@ impl Machine {
             }
         }
         if self.reply_due().is_some_and(|due| now >= due) {
+            if self.only_goodbye_is_due() {
+                return self.end(now, Actor::Client, Stage::Quit, EndHow::Quit, None, wire);
+            }
             let words = format!("the {} did not {} in time", self.peer(), self.owed());
             return self.upstream_lost(now, &words, Actor::Upstream, EndHow::Timeout, wire);
         }

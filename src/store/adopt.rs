@@ -222,25 +222,38 @@ impl Followed {
     /// Of all that stands in it now.
     fn ids(&self) -> io::Result<HashSet<RecordId>> {
         let mut ids = HashSet::new();
-        let mut octets = vec![0; self.file.metadata()?.len().saturating_sub(HEADER as u64) as usize];
-        let read = self.file.read_at(&mut octets, HEADER as u64)?;
-        let mut rest = octets.get(..read).unwrap_or_default();
-        while let Ok(frame) = frame::parse(self.header.salt, rest) {
-            ids.insert(frame.id);
-            rest = rest.get(frame.len()..).unwrap_or_default();
+        let mut offset = self.offset;
+        loop {
+            let (octets, _) = self.read(offset)?;
+            let mut rest = octets.as_slice();
+            while let Ok(frame) = frame::parse(self.header.salt, rest) {
+                ids.insert(frame.id);
+                rest = rest.get(frame.len()..).unwrap_or_default();
+            }
+            if rest.len() == octets.len() {
+                return Ok(ids);
+            }
+            offset += (octets.len() - rest.len()) as u64;
         }
-        Ok(ids)
+    }
+
+    /// What stands from there on: a whole frame at least, if there is one. And whether there may be more.
+    fn read(&self, offset: u64) -> io::Result<(Vec<u8>, bool)> {
+        let mut octets = vec![0; READ_OCTETS];
+        let mut read = self.file.read_at(&mut octets, offset)?;
+        if read == READ_OCTETS && frame::parse(self.header.salt, &octets) == Err(NoFrame::Cut) {
+            octets.resize(frame::LONGEST + READ_OCTETS, 0);
+            read = self.file.read_at(&mut octets, offset)?;
+        }
+        let more = read == octets.len();
+        octets.truncate(read);
+        Ok((octets, more))
     }
 
     /// Takes in some of what has come; whether there may be more.
     fn step(&mut self, appender: &Appender, open: Option<&Marks>, path: &Path, ended: bool) -> Result<bool, Stuck> {
-        let mut octets = vec![0; READ_OCTETS];
-        let mut read = self.file.read_at(&mut octets, self.offset)?;
-        if read == READ_OCTETS && frame::parse(self.header.salt, &octets) == Err(NoFrame::Cut) {
-            octets.resize(frame::LONGEST + 64, 0);
-            read = self.file.read_at(&mut octets, self.offset)?;
-        }
-        let whole = octets.get(..read).unwrap_or_default();
+        let (octets, more) = self.read(self.offset)?;
+        let whole = octets.as_slice();
         let mut rest = whole;
         // A mark has the id of the record that will follow it.
         let mut taken: Vec<(Option<RecordId>, Ticket)> = Vec::new();
@@ -290,14 +303,14 @@ impl Followed {
         }
         match torn {
             // A frame that is being written, or the end of what was read.
-            Some(NoFrame::Cut) if !ended || read == octets.len() => {}
+            Some(NoFrame::Cut) if !ended || more => {}
             Some(error) if ended => {
                 tracing::warn!(file = %path.display(), octets = rest.len(), %error, "the end of it is not whole and was left out");
                 self.offset += rest.len() as u64;
             }
             _ => {}
         }
-        Ok(rest.len() < whole.len() && read == octets.len())
+        Ok(rest.len() < whole.len() && more)
     }
 
     /// Hands a record in, if the journal doesn't have it.

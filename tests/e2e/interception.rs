@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use relayscope::net::intercept::{InterceptError, Interception, Manner, OwnTraffic, connect_as, original_destination};
-use relayscope::net::listen::{bind_transparent_workers, bind_workers};
+use relayscope::net::listen::{bind_workers, open_to_tproxy};
 use relayscope::trace::{EndHow, State, UpstreamKind, ViaHow};
 use tokio::net::TcpStream as Stream;
 
@@ -29,8 +29,11 @@ fn on<T: Send>(host: &Host, what: impl AsyncFnOnce() -> T + Send) -> T {
 /// A listener on port 2525 of all addresses of a family, as the proxy makes it.
 fn listening(host: &Host, how: Interception, family: IpAddr) -> TcpListener {
     let any = if family.is_ipv4() { "0.0.0.0:2525" } else { "[::]:2525" }.parse().unwrap();
-    let listeners = host.within(|| if how == Interception::Tproxy { bind_transparent_workers(any, 1) } else { bind_workers(any, 1) });
-    let listener = listeners.unwrap().remove(0);
+    let mut listeners = host.within(|| bind_workers(any, 1)).unwrap();
+    if how == Interception::Tproxy {
+        host.within(|| open_to_tproxy(&listeners, any)).unwrap();
+    }
+    let listener = listeners.remove(0);
     listener.set_nonblocking(false).unwrap();
     listener
 }

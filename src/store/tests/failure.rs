@@ -92,6 +92,52 @@ fn a_full_disk_costs_records_and_nothing_else() {
 }
 
 #[test]
+fn on_a_full_disk_a_store_is_not_given_up_and_goes_on() {
+    let Some(disk) = SmallDisk::mount(4096) else { return };
+    let room = room_on(&disk);
+    let store = room.store();
+    std::fs::write(disk.0.path().join("ballast"), vec![0; 1 << 20]).unwrap();
+    let (kept, lost) = fill(&store, 0);
+    assert!(lost > 0);
+    let refused = store.give_up().unwrap_err();
+    assert!(matches!(refused, GiveUpError::NoFile { .. } | GiveUpError::NotWritten), "{refused}");
+    assert_eq!(find(&store, message_id(kept - 1)), transactions(kept - 1..kept));
+    std::fs::remove_file(disk.0.path().join("ballast")).unwrap();
+    until(|| store.health().is_ok());
+    put(&store, &transactions(100_000..100_001));
+    store.give_up().unwrap();
+    let next = room.store();
+    assert_eq!(find(&next, message_id(100_000)), transactions(100_000..100_001));
+}
+
+#[test]
+fn a_disk_that_fills_while_a_process_drains_costs_records_and_nothing_else() {
+    let Some(disk) = SmallDisk::mount(16_384) else { return };
+    let room = room_on(&disk);
+    let former = room.store();
+    former.give_up().unwrap();
+    std::fs::write(disk.0.path().join("ballast"), vec![0; 12 << 20]).unwrap();
+    let (kept, lost) = fill(&former, 0);
+    assert!(kept > 0 && lost > 0);
+    std::fs::remove_file(disk.0.path().join("ballast")).unwrap();
+    until(|| former.health().is_ok());
+    put(&former, &transactions(100_000..100_001));
+    former.close();
+    let records = |store: &Store| everything(store).iter().filter(|it| it.kind() == RecordKind::Transaction).count() as u64;
+    let next = room.store();
+    until(|| std::fs::read_dir(room.path().join("draining")).unwrap().count() == 0);
+    let (found, gap) = (records(&next), gap(&next));
+    // Of the batch that failed, some had been written whole.
+    assert!((kept + 1..=kept + 1 + lost).contains(&found), "{kept} and {lost}: {found}");
+    assert_eq!(gap.records_lost, lost);
+    let mut ids: Vec<_> = everything(&next).iter().map(Record::id).collect();
+    let all = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "none twice");
+}
+
+#[test]
 fn a_disk_that_turns_read_only_is_survived() {
     let Some(disk) = SmallDisk::mount(16_384) else { return };
     let mut room = room_on(&disk);

@@ -138,6 +138,29 @@ fn a_chain_of_owners_of_which_all_but_the_last_drain() {
     assert_eq!(draining(&room), 0);
 }
 
+/// More than is read at once.
+#[test]
+fn much_is_taken_in_as_well() {
+    let room = Room::new();
+    let former = room.store();
+    former.give_up().unwrap();
+    put(&former, &transactions(0..3000));
+    let octets: u64 = std::fs::read_dir(room.path().join("draining")).unwrap().map(|it| it.unwrap().metadata().unwrap().len()).sum();
+    assert!(octets > 2 << 20, "{octets}");
+    let next = room.store();
+    let found = || next.follow(None, 10_000).unwrap().0.len();
+    let until = Instant::now() + Duration::from_secs(60);
+    while found() < 3000 {
+        assert!(Instant::now() < until);
+    }
+    once(&next, 0..3000);
+    // Dies: the next owner finds all of it in the journal, and the file still there.
+    let crashed = room.crashed_copy();
+    let third = crashed.store();
+    settled(&third);
+    once(&third, 0..3000);
+}
+
 #[test]
 fn a_store_that_nobody_took_is_taken_back() {
     let room = Room::new();

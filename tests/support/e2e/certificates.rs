@@ -14,15 +14,19 @@ pub struct Certificates {
 
 /// For `names` (host names and IP addresses), in the directory `dir` of the place.
 pub fn make(place: &Place, dir: &str, names: &[&str]) -> Certificates {
+    make_for(place, dir, names, &KeyPair::generate().unwrap())
+}
+
+/// As [`make`], for a key of the test's own.
+pub fn make_for(place: &Place, dir: &str, names: &[&str], key: &KeyPair) -> Certificates {
     let authority_key = KeyPair::generate().unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.distinguished_name.push(rcgen::DnType::CommonName, "relayscope test authority");
     let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
     let issuer = Issuer::new(authority, authority_key);
-    let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()).unwrap();
-    let certificate = params.signed_by(&key, &issuer).unwrap().pem();
+    let certificate = params.signed_by(key, &issuer).unwrap().pem();
     Certificates {
         authority: place.file(&format!("{dir}/authority.pem"), authority_pem),
         certificate: place.file(&format!("{dir}/server.crt"), certificate),

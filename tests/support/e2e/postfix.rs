@@ -51,7 +51,12 @@ impl Postfix {
     /// A mail server that sends everything to `relay_host`; `extra` goes into its main.cf.
     pub fn front(place: &Place, relay_host: SocketAddr, extra: &str) -> Self {
         let extra = format!("relayhost = [{}]:{}\n{extra}", relay_host.ip(), relay_host.port());
-        Self::start(place, "front", &extra, None)
+        Self::named(place, "front", &extra)
+    }
+
+    /// With `extra` in its main.cf, and the name of its directory and host.
+    pub fn named(place: &Place, name: &str, extra: &str) -> Self {
+        Self::start(place, name, extra, None)
     }
 
     /// A mail server that keeps what comes for `good@to.example`, `bob@to.example` and others named so, and knows nobody else.
@@ -73,20 +78,7 @@ impl Postfix {
     }
 
     pub fn submission_as(place: &Place, name: &str, certificates: &Certificates, users: &[(&str, &str)]) -> Self {
-        // Debian's Postfix looks beside its main.cf, others where cyrus_sasl_config_path says.
-        let sasl = place.dir(&format!("{name}/conf/sasl"));
-        let database = sasl.join("users.db");
-        let options = format!(
-            "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\nmech_list: PLAIN LOGIN CRAM-MD5\n",
-            database.display()
-        );
-        fs::write(sasl.join("smtpd.conf"), options).unwrap();
-        for (user, password) in users {
-            let mut command = Command::new(path_of("saslpasswd2"));
-            command.args(["-p", "-c", "-f"]).arg(&database).args(["-u", "submission.example", user]);
-            feed(&mut command, password);
-        }
-        fs::set_permissions(&database, fs::Permissions::from_mode(0o644)).unwrap();
+        let sasl = sasl_users(place, name, users);
         let extra = format!(
             "virtual_mailbox_domains = to.example\n\
              virtual_mailbox_base = {mail}\n\
@@ -180,6 +172,36 @@ impl Postfix {
         let files = fs::read_dir(new).into_iter().flatten().flatten();
         files.map(|file| String::from_utf8_lossy(&fs::read(file.path()).unwrap()).into_owned()).collect()
     }
+}
+
+/// The users who can log in to the Postfix of that name, before it is started. Gives the directory of its SASL options, where Debian's
+/// Postfix looks (beside its main.cf); others look where cyrus_sasl_config_path says.
+pub fn sasl_users(place: &Place, name: &str, users: &[(&str, &str)]) -> PathBuf {
+    let sasl = place.dir(&format!("{name}/conf/sasl"));
+    let database = sasl.join("users.db");
+    for (user, password) in users {
+        add_sasl_user(&database, "submission.example", user, password);
+    }
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o644)).unwrap();
+    offer_mechanisms(&sasl, "PLAIN LOGIN CRAM-MD5");
+    sasl
+}
+
+/// What is offered from the next process that reads it on.
+pub fn offer_mechanisms(sasl: &Path, mechanisms: &str) {
+    let database = sasl.join("users.db");
+    let options =
+        format!("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\nmech_list: {mechanisms}\n", database.display());
+    // Whoever reads it finds the one or the other.
+    fs::write(sasl.join("smtpd.conf.new"), options).unwrap();
+    fs::rename(sasl.join("smtpd.conf.new"), sasl.join("smtpd.conf")).unwrap();
+}
+
+/// Adds a user of Cyrus SASL to a database.
+pub fn add_sasl_user(database: &Path, realm: &str, user: &str, password: &str) {
+    let mut command = Command::new(path_of("saslpasswd2"));
+    command.args(["-p", "-c", "-f"]).arg(database).args(["-u", realm, user]);
+    feed(&mut command, password);
 }
 
 /// Runs a program that reads a secret from its standard input.

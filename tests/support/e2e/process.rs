@@ -23,7 +23,8 @@ struct Lines {
 }
 
 impl Output {
-    fn follow(&self, stream: impl Read + Send + 'static) {
+    /// Adds the lines of a stream, as they come.
+    pub fn follow(&self, stream: impl Read + Send + 'static) {
         locked(&self.shared.0).open += 1;
         let shared = self.shared.clone();
         std::thread::spawn(move || {
