@@ -174,19 +174,7 @@ proptest! {
         cuts in vec(1usize..40, 1..6),
         client_first in any::<bool>(),
     ) {
-        let options = parse("! listener tls passthrough").expect("options").options;
-        let mut world = World::new(options, IpAddr::from([127, 0, 0, 1]), AUTO);
-        world.start();
-        for (leg, octets) in [
-            (Leg::Upstream, "220 mx.example\r\n"),
-            (Leg::Client, "EHLO client.example\r\n"),
-            (Leg::Upstream, "250-mx.example\r\n250 STARTTLS\r\n"),
-            (Leg::Client, "STARTTLS\r\n"),
-            (Leg::Upstream, "220 go ahead\r\n"),
-        ] {
-            world.input(leg, Input::Octets(octets.into()));
-        }
-        (world.client_out, world.upstream_out) = Default::default();
+        let mut world = conversation::peers::passed_through();
         play(&mut world, &Wild::Client(HELLO.into()), &cuts);
         play(&mut world, &Wild::Upstream(ANSWER.into()), &cuts);
         let (mut up, mut down) = (HELLO.as_bytes().to_vec(), ANSWER.as_bytes().to_vec());
