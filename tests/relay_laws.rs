@@ -14,12 +14,13 @@ use std::sync::Arc;
 use conversation::peers::{Asked, Client, Question, SmartHost};
 use conversation::replay::same;
 use conversation::script::{parse, plain_options};
+use conversation::show::escape;
 use conversation::world::{ByHand, Input, Sign, World};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use relayscope::relay::options::{ClientTls, OnStoreFailure, SessionOptions};
 use relayscope::trace::{EndHow, Leg, Record};
-use wild::{Wild, play, wild_event};
+use wild::{ANSWER, HELLO, Wild, play, wild_event};
 
 const BY_HAND: ByHand = ByHand { connect: true, store: true, mark: true };
 

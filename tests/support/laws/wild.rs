@@ -51,8 +51,8 @@ fn wild_octets(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>>
 }
 
 /// Enough of a TLS client's first record to be taken for one, and of a server's.
-const HELLO: &str = "\x16\x03\x01\0\x05\x01\0\0\x01\0";
-const ANSWER: &str = "\x16\x03\x03\0\x05\x02\0\0\x01\0";
+pub const HELLO: &str = "\x16\x03\x01\0\x05\x01\0\0\x01\0";
+pub const ANSWER: &str = "\x16\x03\x03\0\x05\x02\0\0\x01\0";
 
 const CLIENT_WORDS: &[&str] = &[
     "EHLO client.example\r\n",
