@@ -71,6 +71,7 @@ pub type Figures = BTreeMap<&'static str, f64>;
 pub fn run(case: Case, peer: &Peer, options: &Options) -> Result<Figures> {
     let load = LoadOptions {
         address: peer.address,
+        proxy_header: peer.proxy_header,
         size: 4_096,
         sessions: 50,
         reuse: true,
@@ -205,6 +206,7 @@ pub fn memory(recipe: &Recipe, sink: std::net::SocketAddr, options: &Options) ->
 fn few(peer: &Peer, seconds: f64) -> LoadOptions {
     LoadOptions {
         address: peer.address,
+        proxy_header: peer.proxy_header,
         size: 4_096,
         sessions: 1,
         reuse: true,

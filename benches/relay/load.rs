@@ -12,6 +12,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use super::message::Message;
 use super::options::LoadOptions;
+use super::peers::PROXY_HEADER;
 
 /// Longer than this behind its time, and the run has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -133,6 +134,9 @@ impl Session {
     async fn connect(&mut self) -> Result<TcpStream> {
         let mut stream = TcpStream::connect(self.options.address).await.context("connecting")?;
         stream.set_nodelay(true)?;
+        if self.options.proxy_header {
+            stream.write_all(PROXY_HEADER).await?;
+        }
         replies(&mut stream, &mut self.replies, b"2").await.context("greeting")?;
         stream.write_all(b"EHLO client.example\r\n").await?;
         replies(&mut stream, &mut self.replies, b"2").await.context("EHLO")?;

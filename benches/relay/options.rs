@@ -23,7 +23,7 @@ pub struct Options {
     /// How long one run lasts.
     #[arg(long, default_value_t = 2.0)]
     pub seconds: f64,
-    /// Which peers: direct, haproxy, relayscope, synced, and the names given by --also.
+    /// Which peers: direct, haproxy, relayscope, synced, mx, proxied, and the names given by --also.
     #[arg(long, value_delimiter = ',')]
     pub peers: Vec<String>,
     /// Another build of relayscope to measure beside this one.
@@ -64,6 +64,9 @@ pub enum Role {
 pub struct LoadOptions {
     #[arg(long)]
     pub address: SocketAddr,
+    /// Begin each connection with a PROXY header.
+    #[arg(long)]
+    pub proxy_header: bool,
     /// Octets of a message as sent, the final dot not counted.
     #[arg(long, default_value_t = 4_096)]
     pub size: usize,
@@ -101,6 +104,7 @@ impl LoadOptions {
         .into_iter()
         .flat_map(|(flag, value)| [flag.to_owned(), value])
         .collect();
+        flags.extend(self.proxy_header.then(|| "--proxy-header".to_owned()));
         flags.extend(self.reuse.then(|| "--reuse".to_owned()));
         flags.extend(self.pipelining.then(|| "--pipelining".to_owned()));
         flags

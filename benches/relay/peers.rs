@@ -14,6 +14,10 @@ use super::process::{OwnDir, Process};
 /// The peer that others are compared with.
 pub const BASE: &str = "haproxy";
 pub const DIRECT: &str = "direct";
+/// Behind a load balancer that tells of its clients.
+const PROXIED: &str = "proxied";
+/// The header of such a client: PROXY protocol, version 1.
+pub const PROXY_HEADER: &[u8] = b"PROXY TCP4 127.0.0.1 127.0.0.1 40000 25\r\n";
 
 /// How to start a peer; it can be started any number of times.
 #[derive(Debug, Clone)]
@@ -26,7 +30,14 @@ pub struct Recipe {
 enum Kind {
     Direct,
     Haproxy,
-    Relayscope { program: PathBuf, config: &'static str },
+    Relayscope {
+        program: PathBuf,
+        config: &'static str,
+    },
+    /// To the sink as the mail exchanger of its domain, by a resolver of the peer's own.
+    Mx {
+        program: PathBuf,
+    },
 }
 
 /// A peer at work.
@@ -34,6 +45,9 @@ pub struct Peer {
     pub address: SocketAddr,
     /// `None`: there is nothing in between.
     pub process: Option<Process>,
+    /// The client begins with a PROXY header.
+    pub proxy_header: bool,
+    _resolver: Option<Process>,
     dir: Option<OwnDir>,
 }
 
@@ -47,6 +61,8 @@ impl Recipe {
             (BASE.to_owned(), Kind::Haproxy),
             ("relayscope".to_owned(), relayscope("")),
             ("synced".to_owned(), relayscope("[store]\ndurability = \"synced\"\n")),
+            ("mx".to_owned(), Kind::Mx { program: program.clone() }),
+            (PROXIED.to_owned(), relayscope("[[listener]]\naccept_proxy = [\"127.0.0.0/8\"]\n")),
         ];
         for other in also {
             let (name, path) = other.split_once('=').context("--also wants NAME=PATH")?;
@@ -64,6 +80,7 @@ impl Recipe {
                 Kind::Direct => None,
                 Kind::Haproxy => Some(Path::new("haproxy")),
                 Kind::Relayscope { program, .. } => Some(program.as_path()),
+                Kind::Mx { .. } => Some(Path::new("unbound")),
             };
             match program {
                 Some(program) if !runs(program) => left_out.push(format!("{name}: {} is not installed", program.display())),
@@ -76,16 +93,25 @@ impl Recipe {
     /// Starts the peer between `sink` and a port of its own, and waits until it greets.
     pub fn start(&self, sink: SocketAddr, parent: &Path) -> Result<Peer> {
         if let Kind::Direct = self.kind {
-            return Ok(Peer { address: sink, process: None, dir: None });
+            return Ok(Peer { address: sink, process: None, proxy_header: false, _resolver: None, dir: None });
         }
         let dir = OwnDir::new(parent)?;
         let address = free_address()?;
         let config = dir.path().join("config");
+        let mut resolver = None;
         let mut command = match &self.kind {
             Kind::Direct | Kind::Haproxy => {
                 fs::write(&config, haproxy_config(address, sink))?;
                 let mut command = Command::new("haproxy");
                 command.arg("-db").arg("-f").arg(&config);
+                command
+            }
+            Kind::Mx { program } => {
+                let dns = free_address()?;
+                resolver = Some(start_resolver(dir.path(), dns, sink)?);
+                fs::write(&config, mx_config(address, dns, sink.port()))?;
+                let mut command = Command::new(program);
+                command.arg("run").arg("--store").arg(dir.path().join("store")).arg("--config").arg(&config);
                 command
             }
             Kind::Relayscope { program, config: text } => {
@@ -103,14 +129,15 @@ impl Recipe {
         command.current_dir(dir.path()).stdin(Stdio::null()).stdout(File::create(&log)?).stderr(File::options().append(true).open(&log)?);
         let mut process = Process::start(command)?;
         let deadline = Instant::now() + Duration::from_secs(15);
-        while let Err(error) = greets(address) {
+        let proxy_header = self.name == PROXIED;
+        while let Err(error) = greets(address, proxy_header) {
             if process.has_ended() || Instant::now() > deadline {
                 let said = fs::read_to_string(&log).unwrap_or_default();
                 bail!("{} did not come up ({error:#}); it said: {}", self.name, said.lines().take(5).collect::<Vec<_>>().join(" | "));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(Peer { address, process: Some(process), dir: Some(dir) })
+        Ok(Peer { address, process: Some(process), proxy_header, _resolver: resolver, dir: Some(dir) })
     }
 }
 
@@ -131,7 +158,13 @@ fn octets_under(path: &Path) -> u64 {
 }
 
 fn runs(program: &Path) -> bool {
-    let version = if program.ends_with("haproxy") { "-v" } else { "--version" };
+    let version = if program.ends_with("haproxy") {
+        "-v"
+    } else if program.ends_with("unbound") {
+        "-V"
+    } else {
+        "--version"
+    };
     Command::new(program).arg(version).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
@@ -144,12 +177,50 @@ fn haproxy_config(listen: SocketAddr, sink: SocketAddr) -> String {
     )
 }
 
+/// The sink is the only exchanger of `sink.example`; nothing is asked of anybody else.
+fn start_resolver(dir: &Path, dns: SocketAddr, sink: SocketAddr) -> Result<Process> {
+    let config = dir.join("unbound.conf");
+    fs::write(
+        &config,
+        format!(
+            "server:\n interface: {}@{}\n directory: \"{}\"\n chroot: \"\"\n username: \"\"\n pidfile: \"\"\n use-syslog: no\n\
+             \x20logfile: \"unbound.log\"\n do-ip6: no\n local-zone: \"sink.example.\" static\n\
+             \x20local-data: \"sink.example. 3600 MX 10 mx.sink.example.\"\n local-data: \"mx.sink.example. 3600 A {}\"\n",
+            dns.ip(),
+            dns.port(),
+            dir.display(),
+            sink.ip()
+        ),
+    )?;
+    let mut command = Command::new("unbound");
+    command.args(["-d", "-c"]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let process = Process::start(command)?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect_timeout(&dns, Duration::from_secs(1)).is_err() {
+        if Instant::now() > deadline {
+            bail!("unbound did not come up: {}", fs::read_to_string(dir.join("unbound.log")).unwrap_or_default());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(process)
+}
+
+fn mx_config(listen: SocketAddr, dns: SocketAddr, port: u16) -> String {
+    format!(
+        "[[listener]]\nlisten = [\"{listen}\"]\n[[upstream]]\nkind = \"mx\"\nport = {port}\nprivate_networks = [\"127.0.0.0/8\"]\n\
+         [dns]\nservers = [\"{dns}\"]\nhosts_file = false\n"
+    )
+}
+
 fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-fn greets(address: SocketAddr) -> Result<()> {
+fn greets(address: SocketAddr, proxy_header: bool) -> Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+    if proxy_header {
+        stream.write_all(PROXY_HEADER)?;
+    }
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut greeting = [0; 512];
     let read = stream.read(&mut greeting)?;

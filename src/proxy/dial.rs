@@ -151,6 +151,11 @@ impl Dial {
         self.lookups.extend(lookups::recorded(&dane.lookups, self.caller.began));
         let policy = |source: String| TlsPolicy { policy: "dane".to_owned(), source, verified_by: None };
         match dane.policy {
+            Dane::Absent { .. } if self.hop.barred.is_some() => {
+                let words = self.hop.barred.clone().unwrap_or_default();
+                self.tried(None, Stage::Connect, &words);
+                Err(self.failed(Stage::StartTls, Actor::Proxy, words, Some(mx::UNSAFE)))
+            }
             Dane::Absent { .. } if self.hop.policy.is_some() => Ok((tls, None, by_authorities(tls))),
             Dane::Absent { why } => {
                 let policy = TlsPolicy { policy: "opportunistic".to_owned(), source: format!("no DANE: {why}"), verified_by: None };
@@ -168,7 +173,7 @@ impl Dial {
             Dane::Failed { base_domain, failure } => {
                 let words = format!("the TLSA records of {base_domain} can't be looked up, and TLS without them is not safe: {failure}");
                 self.tried(None, Stage::Connect, &words);
-                Err(self.failed(Stage::Connect, Actor::Dns, words, Some(Refusal { code: 451, enhanced: (4, 7, 5) })))
+                Err(self.failed(Stage::Connect, Actor::Dns, words, Some(mx::UNSAFE)))
             }
         }
     }

@@ -17,7 +17,7 @@ const BAD_DOMAIN: Refusal = Refusal { code: 550, enhanced: (5, 1, 2) };
 const NULL_MX: Refusal = Refusal { code: 556, enhanced: (5, 1, 10) };
 const NO_ROUTE: Refusal = Refusal { code: 550, enhanced: (5, 4, 4) };
 /// A policy of the destination's can't be met.
-const UNSAFE: Refusal = Refusal { code: 451, enhanced: (4, 7, 5) };
+pub(super) const UNSAFE: Refusal = Refusal { code: 451, enhanced: (4, 7, 5) };
 const DNS_FAILED: Refusal = Refusal { code: 451, enhanced: (4, 4, 3) };
 /// The next hop is this machine, or lies where no mail exchanger of the internet can.
 pub(super) const LOOP: Refusal = Refusal { code: 550, enhanced: (5, 4, 6) };
@@ -72,8 +72,9 @@ pub(super) async fn exchangers(context: &Context, upstream: &UpstreamOptions, do
     let hops: Vec<NextHop> = hops.collect();
     let Some(mta_sts::Answer::Policy { policy, .. }) = policy.filter(enforces) else { return Ok(Found { hops, skipped, lookups, dns_us }) };
     // RFC 8461 §5: a host that the policy doesn't name is not used. Where TLSA records speak for it, they count instead (§2).
-    let (named, unnamed): (Vec<NextHop>, Vec<NextHop>) = hops.into_iter().partition(|hop| hop.dane || policy.matches(&hop.host));
     let why = format!("the MTA-STS policy of {domain} ({}) doesn't name it", policy.id);
+    let (mut named, unnamed): (Vec<NextHop>, Vec<NextHop>) = hops.into_iter().partition(|hop| hop.dane || policy.matches(&hop.host));
+    named.iter_mut().filter(|hop| !policy.matches(&hop.host)).for_each(|hop| hop.barred = Some(why.clone()));
     skipped.extend(unnamed.iter().map(|hop| left_out(upstream, &hop.host, why.clone(), began)));
     if named.is_empty() {
         let error = format!("the MTA-STS policy of {domain} ({}) names none of its mail exchangers", policy.id);

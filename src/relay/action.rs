@@ -51,6 +51,8 @@ pub struct NextHop {
     pub mx_dnssec: Option<Dnssec>,
     /// Whether its TLSA records say more about TLS than `tls` does.
     pub dane: bool,
+    /// Why it may not be used, unless its TLSA records vouch for it.
+    pub barred: Option<String>,
     /// Why it is tried now.
     pub choice: Option<String>,
     pub circuit: Option<Circuit>,
@@ -70,6 +72,7 @@ impl NextHop {
             mx_preference: None,
             mx_dnssec: None,
             dane: false,
+            barred: None,
             choice: None,
             circuit: None,
             policy: None,

@@ -114,6 +114,9 @@ impl Machine {
         if refusal.is_some_and(|refusal| refusal.enhanced == (5, 4, 6)) {
             self.recorder.flag(Flag::LoopRefused);
         }
+        if refusal.is_some_and(|refusal| refusal.enhanced == (4, 7, 5)) {
+            self.recorder.flag(Flag::TlsPolicyFailed);
+        }
         if self.recorder.upstream.lookups.iter().any(|lookup| lookup.outcome == LookupOutcome::Bogus) {
             self.recorder.flag(Flag::DnsBogus);
         }

@@ -1,6 +1,6 @@
 //! To the internet: the mail exchangers of recipient domains, found through a real DNS, signed where DANE needs it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Command;
 
 use relayscope::trace::{Actor, Dnssec, Flag, LookupOutcome, Stage, State, Transaction};
@@ -11,25 +11,11 @@ use crate::support::dns::{Dns, Zones};
 use crate::support::message::Message;
 use crate::support::place::Place;
 use crate::support::postfix::Postfix;
-use crate::support::process::run;
-use crate::support::programs::need;
+use crate::support::process::{Process, run};
+use crate::support::programs::{need, path_of};
 use crate::support::records;
 use crate::support::relayscope::Relayscope;
-use crate::support::sink::{Manner, Sink};
-
-/// Sinks on addresses of their own that share a port.
-fn sinks<const N: usize>(addresses: [&str; N]) -> ([Sink; N], u16) {
-    'port: loop {
-        let port = crate::support::ports::unused();
-        let mut listeners = Vec::new();
-        for address in addresses {
-            let Ok(listener) = TcpListener::bind((address, port)) else { continue 'port };
-            listeners.push(listener);
-        }
-        let mut made = listeners.into_iter().map(|listener| Sink::on(listener, Manner::Take));
-        return (std::array::from_fn(|_| made.next().unwrap()), port);
-    }
-}
+use crate::support::sink::on_addresses;
 
 /// Relayscope in front of the mail exchangers that `dns` names, all of them on `port` of addresses of loopback.
 fn relayscope(place: &Place, dns: &Dns, port: u16, extra: &str) -> Relayscope {
@@ -62,7 +48,7 @@ fn recipient(relayscope: &Relayscope, recipient: &str) -> String {
 fn a_message_to_three_domains_arrives_once_at_each_from_postfix() {
     need!("postfix", "root", "knotd", "keymgr", "unbound", "unbound-control");
     let place = Place::new();
-    let (hosts, port) = sinks(["127.1.0.1", "127.1.0.2", "127.1.0.3"]);
+    let (hosts, port) = on_addresses(["127.1.0.1", "127.1.0.2", "127.1.0.3"]);
     let zones = Zones::new()
         .mx("a.example", 10, "mx.a.example")
         .a("mx.a.example", "127.1.0.1")
@@ -178,7 +164,7 @@ fn what_dns_says_no_to_is_refused_in_its_words() {
 fn the_next_exchanger_takes_over_and_a_crowd_of_them_is_cut() {
     need!("knotd", "keymgr", "unbound", "unbound-control");
     let place = Place::new();
-    let ([good], port) = sinks(["127.1.1.9"]);
+    let ([good], port) = on_addresses(["127.1.1.9"]);
     let mut zones = Zones::new()
         .mx("a.example", 10, "mx1.a.example")
         .a("mx1.a.example", "127.1.1.1")
@@ -221,7 +207,7 @@ fn the_next_exchanger_takes_over_and_a_crowd_of_them_is_cut() {
 fn an_idle_connection_is_used_again_and_dns_is_asked_once() {
     need!("knotd", "keymgr", "unbound", "unbound-control");
     let place = Place::new();
-    let ([host], port) = sinks(["127.1.2.1"]);
+    let ([host], port) = on_addresses(["127.1.2.1"]);
     let dns = Dns::start(&place, &Zones::new().mx("a.example", 10, "mx.a.example").a("mx.a.example", "127.1.2.1"));
     let relayscope = relayscope(&place, &dns, port, "");
     for round in 0..2 {
@@ -323,4 +309,86 @@ fn required_tls_looks_at_the_certificate() {
     assert!(reply.starts_with("451 4.7.5 relayscope: mail exchanger mx.wrong.example:") && reply.contains("name mismatch"), "{reply}");
     let store = relayscope.stop();
     assert_eq!(records::one(&store, "verified@msg.example").upstream.tls.as_ref().unwrap().verified, Some(true));
+}
+
+/// An HTTPS server on port 443 of an address of loopback, which answers each host with its policy.
+fn policies(place: &Place, address: &str, certificates: &Certificates, policies: &[(&str, &str)]) -> Process {
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let pem = place.file("web/haproxy.pem", read(&certificates.certificate) + &read(&certificates.key));
+    let rule = |(domain, policy): &(&str, &str)| {
+        format!("    http-request return status 200 content-type text/plain string \"{policy}\" if {{ hdr(host) -i mta-sts.{domain} }}\n")
+    };
+    let rules: String = policies.iter().map(rule).collect();
+    let config = format!(
+        "global\n    log stderr format raw local0 info\ndefaults\n    mode http\n    timeout connect 60s\n    timeout client 60s\n    timeout server 60s\n\
+         frontend web\n    bind {address}:443 ssl crt {}\n{rules}",
+        pem.display()
+    );
+    let config = place.file("web/haproxy.cfg", config);
+    let mut command = Command::new(path_of("haproxy"));
+    command.arg("-db").arg("-f").arg(config);
+    let mut process = Process::start(command, false);
+    while std::net::TcpStream::connect((address, 443)).is_err() {
+        assert!(process.is_running(), "{}", process.output.text());
+        std::thread::yield_now();
+    }
+    process
+}
+
+#[test]
+fn an_mta_sts_policy_decides_about_hosts_and_certificates() {
+    need!("postfix", "root", "haproxy", "knotd", "keymgr", "unbound", "unbound-control");
+    let place = Place::new();
+    let domains = ["to.example", "other.example", "wrong.example", "testing.example", "broken.example"];
+    let names: Vec<String> = domains.iter().map(|it| format!("mta-sts.{it}")).chain(["mx.to.example".to_owned()]).collect();
+    let (behind, certificates) = with_tls(&place, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let policy = |mode: &str, mx: &str| format!(r"version: STSv1\r\nmode: {mode}\r\nmx: {mx}\r\nmax_age: 86400\r\n");
+    let texts = [
+        policy("enforce", "mx.to.example"),
+        policy("enforce", "elsewhere.example"),
+        policy("enforce", "mx.wrong.example"),
+        policy("testing", "elsewhere.example"),
+        "no policy".to_owned(),
+    ];
+    let pages: Vec<(&str, &str)> = domains.into_iter().zip(texts.iter().map(String::as_str)).collect();
+    let _web = policies(&place, "127.1.3.1", &certificates, &pages);
+    let zones = domains.iter().fold(Zones::new(), |zones, domain| {
+        zones
+            .mx(domain, 10, &format!("mx.{domain}"))
+            .a(&format!("mx.{domain}"), "127.0.0.1")
+            .a(&format!("mta-sts.{domain}"), "127.1.3.1")
+            .txt(&format!("_mta-sts.{domain}"), "v=STSv1; id=1;")
+    });
+    let dns = Dns::start(&place, &zones);
+    let extra = format!("tls = \"dane-or-mta-sts\"\nca_file = \"{}\"\n", certificates.authority.display());
+    let relayscope = relayscope(&place, &dns, behind.address.port(), &extra);
+    let mut client = Client::ready(relayscope.address());
+    assert_eq!(client.deliver(&Message::named("enforced")).unwrap().code, 250);
+    client.quit();
+    let reply = recipient(&relayscope, "bob@other.example");
+    assert!(reply.starts_with("451 4.7.5 relayscope: mail exchanger mx.other.example:"), "{reply}");
+    let reply = recipient(&relayscope, "bob@wrong.example");
+    assert!(reply.starts_with("451 4.7.5 relayscope: mail exchanger mx.wrong.example:") && reply.contains("name mismatch"), "{reply}");
+    // What isn't enforced changes nothing: the server itself says that it doesn't serve these domains.
+    for domain in ["testing.example", "broken.example"] {
+        let reply = recipient(&relayscope, &format!("bob@{domain}"));
+        assert!(!reply.contains("relayscope"), "{reply}");
+    }
+
+    let store = relayscope.stop();
+    let kept = std::fs::read_to_string(store.join("mta-sts.json")).unwrap();
+    assert!(kept.contains("mx.to.example"), "known policies outlive the process: {kept}");
+    let enforced = records::one(&store, "enforced@msg.example");
+    let policy = enforced.upstream.tls_policy.as_ref().unwrap();
+    assert_eq!((policy.policy.as_str(), policy.source.as_str()), ("mta-sts", "MTA-STS policy 1, enforce"));
+    assert_eq!(policy.verified_by.as_deref(), Some("trusted authority"));
+    assert_eq!(enforced.upstream.tls.as_ref().unwrap().verified, Some(true));
+    let all = records::transactions(&store);
+    let of = |domain: &str| all.iter().find(|it| it.envelope.recipients[0].address == format!("bob@{domain}")).unwrap();
+    assert!(of("wrong.example").flags.contains(&Flag::TlsPolicyFailed));
+    assert_eq!(of("other.example").upstream.tried[0].error, "the MTA-STS policy of other.example (1) doesn't name it");
+    assert!(of("other.example").flags.contains(&Flag::TlsPolicyFailed));
+    let source = |domain: &str| of(domain).upstream.tls_policy.as_ref().unwrap().source.clone();
+    assert_eq!(source("testing.example"), "MTA-STS policy 1, testing; it doesn't name this host");
+    assert!(source("broken.example").starts_with("MTA-STS policy of no use: "), "{}", source("broken.example"));
 }

@@ -15,9 +15,10 @@ use crate::support::client::Client;
 use crate::support::message::Message;
 use crate::support::place::{Place, files_under};
 use crate::support::postfix::Postfix;
+use crate::support::process::run;
 use crate::support::programs::{need, path_of};
 use crate::support::records;
-use crate::support::relayscope::Relayscope;
+use crate::support::relayscope::{Relayscope, command};
 use crate::support::swaks::swaks;
 
 const NAME: &str = "mx.example";
@@ -147,6 +148,11 @@ fn a_client_in_clear_is_traced_on_the_same_listener() {
     assert!(records::transactions(&store).iter().all(|it| it.message.message_id.as_deref() != Some("tls@swaks.example")));
     let passed = records::sessions(&store).into_iter().filter(|it| it.flags.contains(&Flag::PassedThrough)).count();
     assert_eq!(passed, 2);
+    let (code, found) = run(&mut command(&place, &["search", "flag:passed_through", "--store", "store", "--json"]));
+    assert_eq!((code, found.lines().count()), (0, 2), "{found}");
+    let id = records::sessions(&store).iter().find(|it| it.upstream.spliced.is_some()).map(|it| it.id.to_string()).unwrap();
+    let (code, shown) = run(&mut command(&place, &["show", &id, "--store", "store"]));
+    assert!(code == 0 && shown.contains("unread from STARTTLS") && shown.contains("(TLS ClientHello: "), "{shown}");
 }
 
 #[test]

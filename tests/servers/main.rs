@@ -9,6 +9,7 @@ mod support;
 
 mod courier;
 mod exim;
+mod internet;
 mod mail;
 mod names;
 mod opensmtpd;
@@ -44,6 +45,27 @@ sends!(exim_sends, "exim", exim::Exim);
 sends!(opensmtpd_sends, "opensmtpd", opensmtpd::OpenSmtpd);
 sends!(postfix_sends, "postfix", postfix::Postfixed);
 sends!(sendmail_sends, "sendmail", sendmail::Sendmail);
+
+/// A server that sends to the internet: with its recipe's setting no recipient is put off, and always each gets it once.
+macro_rules! to_three_domains {
+    ($test:ident, $server:literal, $kind:path) => {
+        #[test]
+        fn $test() {
+            need!("postfix", "root", "knotd", "keymgr", "unbound", "unbound-control");
+            if root::have(stringify!($test), $server) {
+                let start = |wanted: &server::Sending<'_>| Box::new(<$kind>::sending(wanted)) as Box<dyn Server>;
+                let as_it_comes = internet::three_domains(&start, false);
+                let with_setting = internet::three_domains(&start, true);
+                eprintln!("{}: {} recipients put off as it comes, {} with the setting", $server, as_it_comes.split, with_setting.split);
+                assert_eq!(with_setting.split, 0, "the recipe's setting avoids the delay");
+            }
+        }
+    };
+}
+
+to_three_domains!(exim_to_three_domains, "exim", exim::Exim);
+to_three_domains!(postfix_to_three_domains, "postfix", postfix::Postfixed);
+to_three_domains!(sendmail_to_three_domains, "sendmail", sendmail::Sendmail);
 
 /// A server on the server side.
 macro_rules! receives {

@@ -2,6 +2,10 @@
 
 use std::collections::VecDeque;
 
+use relayscope::trace::Leg;
+
+use super::world::{ByHand, Input, World};
+
 /// What the client waits for an answer to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Asked {
@@ -122,4 +126,23 @@ fn whole_reply(octets: &[u8]) -> Option<(u16, usize)> {
         }
     }
     None
+}
+
+/// A session in which the upstream has said 220 to the client's STARTTLS, which is passed through.
+pub fn passed_through() -> World {
+    let options = super::script::parse("! listener tls passthrough").expect("options").options;
+    let by_itself = ByHand { connect: false, store: false, mark: false };
+    let mut world = World::new(options, std::net::IpAddr::from([127, 0, 0, 1]), by_itself);
+    world.start();
+    for (leg, octets) in [
+        (Leg::Upstream, "220 mx.example\r\n"),
+        (Leg::Client, "EHLO client.example\r\n"),
+        (Leg::Upstream, "250-mx.example\r\n250 STARTTLS\r\n"),
+        (Leg::Client, "STARTTLS\r\n"),
+        (Leg::Upstream, "220 go ahead\r\n"),
+    ] {
+        world.input(leg, Input::Octets(octets.into()));
+    }
+    (world.client_out, world.upstream_out) = Default::default();
+    world
 }

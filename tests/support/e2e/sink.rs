@@ -61,6 +61,20 @@ struct State {
     closing: bool,
 }
 
+/// Sinks on addresses of their own that share a port.
+pub fn on_addresses<const N: usize>(addresses: [&str; N]) -> ([Sink; N], u16) {
+    'port: loop {
+        let port = super::ports::unused();
+        let mut listeners = Vec::new();
+        for address in addresses {
+            let Ok(listener) = TcpListener::bind((address, port)) else { continue 'port };
+            listeners.push(listener);
+        }
+        let mut made = listeners.into_iter().map(|listener| Sink::on(listener, Manner::Take));
+        return (std::array::from_fn(|_| made.next().unwrap()), port);
+    }
+}
+
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
