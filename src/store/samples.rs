@@ -171,8 +171,8 @@ pub fn session(no: u64) -> Record {
         duration_us: 5_000,
         listener: like.listener,
         direction: like.direction,
-        client: like.client,
-        upstream: like.upstream,
+        client: Arc::new(Kept::new(Client { via: Some(Box::new(via())), ..(**like.client).clone() })),
+        upstream: Arc::new(Kept::new(found_by_mx((**like.upstream).clone()))),
         phases: Phases::default(),
         transactions: 0,
         outcome: None,
@@ -180,6 +180,50 @@ pub fn session(no: u64) -> Record {
         flags: vec![Flag::EarlyTalker],
         timeline: Timeline::default(),
     }))
+}
+
+/// A client behind a load balancer.
+fn via() -> Via {
+    Via {
+        how: ViaHow::ProxyV2,
+        ip: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 250))),
+        port: Some(41_000),
+        destination: Some((Ipv4Addr::new(192, 0, 2, 25), 25).into()),
+        unique_id: Some("4C:1".to_owned()),
+        authority: Some("mx.example.org".to_owned()),
+        tls: Some("TLSv1.3".to_owned()),
+        more: 1,
+    }
+}
+
+/// Everything that is learnt on the way to a mail exchanger, and a session that was passed through.
+fn found_by_mx(upstream: Upstream) -> Upstream {
+    Upstream {
+        kind: UpstreamKind::Mx,
+        mx_preference: Some(10),
+        lookups: vec![Lookup {
+            name: "example.net".to_owned(),
+            query: "MX".to_owned(),
+            outcome: LookupOutcome::Found,
+            why: None,
+            answers: vec![Answer { kind: "MX".to_owned(), ttl: 300, data: "10 smtp.example.net.".to_owned() }],
+            answers_cut: 2,
+            server: Some("127.0.0.1:53".to_owned()),
+            dnssec: Some(Dnssec::Secure),
+            at_us: 10,
+            took_us: 900,
+        }],
+        tls_policy: Some(TlsPolicy {
+            policy: "dane".to_owned(),
+            source: "1 TLSA record(s) of smtp.example.net".to_owned(),
+            verified_by: Some("DANE-EE 3 1 1".to_owned()),
+        }),
+        choice: Some("MX preference 10".to_owned()),
+        circuit: Some(Circuit::HalfOpen),
+        told: Some(Told::Xclient),
+        spliced: Some(Spliced { client_octets: 4_096, upstream_octets: 512, starttls_at_us: Some(1_500), alpn: vec!["smtp".to_owned()] }),
+        ..upstream
+    }
 }
 
 /// The mark that precedes [`transaction`]`(no)`.
