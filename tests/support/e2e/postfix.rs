@@ -278,8 +278,16 @@ fn prepare(dir: &Path, name: &str, extra: &str, listen: &[SocketAddr]) {
         networks = if own_network { "10.25.0.0/16 [fd25::]/16" } else { "127.0.0.0/8" },
         data = data.display(),
     );
-    fs::write(conf.join("main.cf"), main).unwrap();
+    fs::write(conf.join("main.cf"), last_of_each(&main)).unwrap();
     fs::write(conf.join("extra.cf"), extra).unwrap();
     let inet: String = listen.iter().map(|address| format!("{address} inet n - n - - smtpd\n")).collect();
     fs::write(conf.join("master.cf"), inet + SERVICES).unwrap();
+}
+
+/// Each setting once, as written last: Postfix complains of each other one to a log that isn't there yet, and of many it waits for it for ever.
+fn last_of_each(main: &str) -> String {
+    let name = |line: &str| line.split_once('=').map_or_else(|| line.to_owned(), |(name, _)| name.trim().to_owned());
+    let lines: Vec<&str> = main.lines().collect();
+    let is_last = |at: usize| !lines[at + 1..].iter().any(|later| name(later) == name(lines[at]));
+    lines.iter().enumerate().filter(|(at, _)| is_last(*at)).map(|(_, line)| format!("{line}\n")).collect()
 }

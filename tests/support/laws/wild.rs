@@ -89,6 +89,7 @@ const CLIENT_WORDS: &[&str] = &[
 const UPSTREAM_WORDS: &[&str] = &[
     "220 mx.example ESMTP\r\n",
     "250-mx.example\r\n250-PIPELINING\r\n250-AUTH PLAIN LOGIN\r\n250 CHUNKING\r\n",
+    "250-mx.example\r\n250-XCLIENT ADDR HELO\r\n250-CHUNKING\r\n250 XFORWARD ADDR\r\n",
     "250 ok\r\n",
     "250 ok\r\n250 ok\r\n",
     "250-ok\r\n",
