@@ -146,7 +146,7 @@ fn listener<'a>(loaded: &'a Loaded, wanted: Option<&str>) -> Result<&'a SessionO
 
 fn answer(session: &SessionOptions, question: &Question) -> Answer {
     let listener = &session.listener;
-    let client = question.client.or_else(|| listener.allow.first().map(|network| network.addr()));
+    let client = question.client.or_else(|| listener.allow.iter().find_map(|network| network.hosts().next()));
     let client = client.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
     let door = Session { listener: &listener.name, client };
     // Where EHLO comes from the upstream, nothing of the envelope is known when it is chosen.
