@@ -111,7 +111,7 @@ impl One<'_> {
 
     /// Promise 6: never an open relay.
     fn allow(&mut self, listener: &raw::Listener, kind: UpstreamKind) {
-        let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
+        let reachable = is_reachable(listener);
         if listener.allow.is_empty() && !self.findings.is_broken(&format!("{}.allow", self.path)) {
             self.refuse(
                 "allow",
@@ -131,13 +131,13 @@ impl One<'_> {
             }
         }
         if !listener.allow.is_empty() && listener.allow.iter().all(|network| network.0.addr().is_loopback()) {
-            self.warn("allow", "listens beyond this machine, but only loopback may relay: name your mail servers in `allow`");
+            self.warn("allow", "clients of other machines come in here, but only loopback may relay: name your mail servers in `allow`");
         }
     }
 
     /// Who may name the client may name an allowed one.
     fn accept_proxy(&mut self, listener: &raw::Listener) {
-        let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
+        let reachable = is_reachable(listener);
         for (number, network) in listener.accept_proxy.iter().enumerate().filter(|(_, network)| reachable && is_too_wide(network.0)) {
             let text = format!(
                 "accept_proxy = \"{network}\" would let anybody pass for anybody: a PROXY header is believed. Name the addresses of your load \
@@ -169,7 +169,7 @@ impl One<'_> {
             );
         }
         let passes = ClientTls::from(listener.tls) == ClientTls::Passthrough;
-        let reachable = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
+        let reachable = is_reachable(listener);
         if passes && ehlo == Ehlo::Static {
             self.refuse("tls", "tls = \"passthrough\" needs an upstream from the first octet: remove ehlo = \"static\"");
         }
@@ -284,6 +284,12 @@ impl One<'_> {
     fn warn(&mut self, option: &str, text: &str) {
         self.findings.warn(&format!("{}.{option}", self.path), format!("{}: {text}", self.label));
     }
+}
+
+/// Whether clients of other machines come in here: to an address of its own, through a load balancer, or diverted.
+fn is_reachable(listener: &raw::Listener) -> bool {
+    let beyond = listener.listen.iter().any(|listen| !listen.0.ip().is_loopback());
+    beyond || !listener.accept_proxy.is_empty() || Intercept::from(listener.intercept) != Intercept::Off
 }
 
 /// Why sessions can't be passed through to an upstream: what the proxy would have to say or to see. `reachable`: from beyond this machine.

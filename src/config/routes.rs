@@ -149,9 +149,7 @@ impl One<'_> {
                 self.refuse("passthrough", &format!("passthrough needs ehlo = \"upstream\": listener {name:?} is static"));
                 return;
             }
-            if let Some(text) =
-                why_not_passed(upstream, listener.listen.iter().any(|it| !it.ip().is_loopback())).filter(|_| rule.passthrough)
-            {
+            if let Some(text) = why_not_passed(upstream, listener.is_reachable()).filter(|_| rule.passthrough) {
                 self.refuse("passthrough", &format!("passthrough doesn't go with upstream {:?}: {text}", upstream.name));
                 return;
             }

@@ -56,11 +56,16 @@ pub struct ListenerOptions {
 }
 
 impl ListenerOptions {
+    /// Whether clients of other machines come in here: to an address of its own, through a load balancer, or diverted.
+    pub fn is_reachable(&self) -> bool {
+        let beyond = self.listen.iter().any(|listen| !listen.ip().is_loopback());
+        beyond || !self.accept_proxy.is_empty() || self.intercept != Intercept::Off
+    }
+
     /// Whether it takes mail of any client for anywhere, because the server behind it by default decides that itself. In sessions that
     /// are passed through unread, `accept_domains` doesn't count.
     pub fn is_for_everybody(&self, by_default: &UpstreamOptions, unread: bool) -> bool {
-        let reachable = self.listen.iter().any(|listen| !listen.ip().is_loopback());
-        by_default.kind == UpstreamKind::Fixed && reachable && (unread || self.accept_domains.is_empty())
+        by_default.kind == UpstreamKind::Fixed && self.is_reachable() && (unread || self.accept_domains.is_empty())
     }
 }
 
