@@ -23,7 +23,7 @@ pub struct Options {
     /// How long one run lasts.
     #[arg(long, default_value_t = 2.0)]
     pub seconds: f64,
-    /// Which peers: direct, haproxy, relayscope, synced, mx, proxied, and the names given by --also.
+    /// Which peers: direct, haproxy, relayscope, synced, mx, xclient, proxied, and the names given by --also.
     #[arg(long, value_delimiter = ',')]
     pub peers: Vec<String>,
     /// Another build of relayscope to measure beside this one.

@@ -38,6 +38,11 @@ enum Kind {
     Mx {
         program: PathBuf,
     },
+    /// To the sink as a server of one's own, which is told of the client in this way.
+    Fixed {
+        program: PathBuf,
+        tell_client: &'static str,
+    },
 }
 
 /// A peer at work.
@@ -62,6 +67,7 @@ impl Recipe {
             ("relayscope".to_owned(), relayscope("")),
             ("synced".to_owned(), relayscope("[store]\ndurability = \"synced\"\n")),
             ("mx".to_owned(), Kind::Mx { program: program.clone() }),
+            ("xclient".to_owned(), Kind::Fixed { program: program.clone(), tell_client: "xclient" }),
             (PROXIED.to_owned(), relayscope("[[listener]]\naccept_proxy = [\"127.0.0.0/8\"]\n")),
         ];
         for other in also {
@@ -79,7 +85,7 @@ impl Recipe {
             let program = match &kind {
                 Kind::Direct => None,
                 Kind::Haproxy => Some(Path::new("haproxy")),
-                Kind::Relayscope { program, .. } => Some(program.as_path()),
+                Kind::Relayscope { program, .. } | Kind::Fixed { program, .. } => Some(program.as_path()),
                 Kind::Mx { .. } => Some(Path::new("unbound")),
             };
             match program {
@@ -110,6 +116,15 @@ impl Recipe {
                 let dns = free_address()?;
                 resolver = Some(start_resolver(dir.path(), dns, sink)?);
                 fs::write(&config, mx_config(address, dns, sink.port()))?;
+                let mut command = Command::new(program);
+                command.arg("run").arg("--store").arg(dir.path().join("store")).arg("--config").arg(&config);
+                command
+            }
+            Kind::Fixed { program, tell_client } => {
+                let text = format!(
+                    "[[listener]]\nlisten = [\"{address}\"]\n[[upstream]]\nkind = \"fixed\"\nhosts = [\"{sink}\"]\ntell_client = \"{tell_client}\"\n"
+                );
+                fs::write(&config, text)?;
                 let mut command = Command::new(program);
                 command.arg("run").arg("--store").arg(dir.path().join("store")).arg("--config").arg(&config);
                 command

@@ -10,8 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
+const GREETING: &[u8] = b"220 sink.example ESMTP ready\r\n";
 const EHLO_REPLY: &[u8] =
-    b"250-sink.example\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 DSN\r\n";
+    b"250-sink.example\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT\r\n250 DSN\r\n";
 /// Few calls for big messages; idle sessions never touch it.
 const READ_OCTETS: usize = 128 << 10;
 
@@ -55,7 +56,7 @@ enum Place {
 
 async fn session(mut stream: TcpStream, counts: &Counts) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.write_all(b"220 sink.example ESMTP ready\r\n").await?;
+    stream.write_all(GREETING).await?;
     let mut buffer = vec![0; READ_OCTETS];
     let mut unread: Vec<u8> = Vec::new();
     let mut replies: Vec<u8> = Vec::new();
@@ -82,6 +83,7 @@ async fn session(mut stream: TcpStream, counts: &Counts) -> io::Result<()> {
             let Some(line_end) = memchr::memchr(b'\n', &unread) else { break };
             let reply: &[u8] = match unread.get(..4).map(<[u8]>::to_ascii_uppercase).as_deref() {
                 Some(b"EHLO") => EHLO_REPLY,
+                Some(b"XCLI") => GREETING, // XCLIENT starts the session anew
                 Some(b"MAIL") => b"250 2.1.0 Ok\r\n",
                 Some(b"RCPT") => b"250 2.1.5 Ok\r\n",
                 Some(b"DATA") => {

@@ -68,6 +68,10 @@ pub(super) struct Dialled {
     pub outgoing: Option<Outgoing>,
 }
 
+/// Addresses of a host that are tried, and how long before another one isn't begun: there are other hosts, and a client that waits.
+const MOST_ADDRESSES: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// One way to a host, being made.
 struct Dial {
     context: Arc<Context>,
@@ -166,6 +170,13 @@ impl Dial {
                 let (domain, records) = (self.hop.domain.clone(), records.into());
                 Ok((UpstreamTls::Required, Some(policy(source)), By::Dane { base_domain, domain, records }))
             }
+            Dane::Unusable { .. } if self.hop.barred.is_some() => {
+                let words = self.hop.barred.clone().unwrap_or_default();
+                self.tried(None, Stage::Connect, &words);
+                Err(self.failed(Stage::StartTls, Actor::Proxy, words, Some(mx::UNSAFE)))
+            }
+            // Records that vouch for nobody don't lift what the domain's MTA-STS policy asks for.
+            Dane::Unusable { .. } if tls == UpstreamTls::Required => Ok((tls, None, by_authorities(tls))),
             Dane::Unusable { base_domain, why } => {
                 let source = format!("the TLSA records of {base_domain}, none of them usable ({why})");
                 Ok((UpstreamTls::Encrypt, Some(policy(source)), by_authorities(UpstreamTls::Encrypt)))
@@ -189,7 +200,11 @@ impl Dial {
     ) -> Result<Dialled, Failed> {
         let timeouts = self.context.options.limits.timeouts.clone();
         let mut last = (Stage::Connect, Actor::Network, String::from("no address"));
-        for ip in addresses {
+        let begun = Instant::now();
+        for ip in addresses.into_iter().take(MOST_ADDRESSES) {
+            if begun.elapsed() > PATIENCE {
+                break;
+            }
             let start = Instant::now();
             let (stream, outgoing) = match self.caller.connect(&self.context, &self.upstream, SocketAddr::new(ip, self.hop.port)).await {
                 Ok(connected) => connected,

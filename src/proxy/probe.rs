@@ -9,7 +9,7 @@ use super::context::{Context, Phase};
 use super::dial::{Dialled, dial, micros};
 use super::leg::Stream;
 use super::next_hop;
-use crate::relay::options::{UpstreamOptions, UpstreamTls};
+use crate::relay::options::{Protocol, UpstreamOptions, UpstreamTls};
 use crate::relay::recorder::{Recorder, reply_of};
 use crate::relay::{NextHop, SessionFacts};
 use crate::smtp::{Extensions, ReplyScanner, ReplyView};
@@ -144,7 +144,7 @@ async fn talk(
     let banner = line.reply(context, recorder, Stage::Banner, 220).await?;
     recorder.phases.banner_us = Some(micros(start));
     recorder.upstream_mut().banner = banner.lines.first().cloned();
-    let mut extensions = line.greet(context, recorder).await?;
+    let mut extensions = line.greet(context, upstream.protocol, recorder).await?;
     if extensions.starttls && !matches!(tls, UpstreamTls::Off | UpstreamTls::Implicit) {
         line.say(recorder, "STARTTLS").await?;
         line.reply(context, recorder, Stage::StartTls, 220).await?;
@@ -159,7 +159,7 @@ async fn talk(
         recorder.phases.tls_us = Some(micros(start));
         recorder.set_tls(Leg::Upstream, agreed);
         line = Line { stream, scanner: ReplyScanner::default(), unread: Vec::new(), began };
-        extensions = line.greet(context, recorder).await?;
+        extensions = line.greet(context, upstream.protocol, recorder).await?;
     } else if !extensions.starttls && tls == UpstreamTls::Required {
         let error = "doesn't offer STARTTLS, which this upstream requires".to_owned();
         return Err(Trouble { stage: Stage::StartTls, by: Actor::Upstream, error, reply: None });
@@ -180,8 +180,9 @@ struct Line {
 }
 
 impl Line {
-    async fn greet(&mut self, context: &Context, recorder: &mut Recorder) -> Result<Extensions, Trouble> {
-        self.say(recorder, &format!("EHLO {}", context.options.host_name)).await?;
+    async fn greet(&mut self, context: &Context, protocol: Protocol, recorder: &mut Recorder) -> Result<Extensions, Trouble> {
+        let verb = if protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
+        self.say(recorder, &format!("{verb} {}", context.options.host_name)).await?;
         let reply = self.octets(context, recorder, Stage::Ehlo, 250).await?;
         let view = ReplyView::new(&reply);
         recorder.upstream_mut().offered = reply_of(&view).lines.into_iter().skip(1).collect();

@@ -65,7 +65,10 @@ impl Machine {
             }
             Expect::Auth => self.auth_reply(now, view, wire),
             Expect::LateReset if code == 421 => return self.mail_lost_late(now, "answered RSET with 421", wire),
-            Expect::LateReset => self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end()),
+            Expect::LateReset => {
+                self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
+                self.reset_late(now, wire);
+            }
             Expect::LateMail => return self.mail_reply_late(now, sent_at, view, wire),
             Expect::Xforward => {
                 self.xforward_reply(now, view);

@@ -6,7 +6,7 @@ use super::options::{ClientTls, UpstreamTls};
 use super::recorder::bounded;
 use super::replies::OwnReply;
 use crate::smtp::{Command, LineError, Verb, auth};
-use crate::trace::{Actor, EndHow, Flag, Flow, Leg, Recipient, Stage};
+use crate::trace::{Actor, EndHow, Flag, Flow, Leg, Recipient, Stage, UpstreamKind};
 
 /// Responses of one AUTH exchange that are looked for in its final reply; of more, these and the last.
 const MOST_RESPONSES: usize = 8;
@@ -98,7 +98,8 @@ impl Machine {
                 return self.refuse(now, &command, text, own(502, (5, 5, 1), &words, self), wire);
             }
             // A server may read RCPT where it isn't read here (behind a blank, before a form feed), and would be sent anywhere by that.
-            Verb::Unknown if !self.options.listener.accept_domains.is_empty() => {
+            // The same with XCLIENT: a server of one's own takes the proxy's word for who its clients are.
+            Verb::Unknown if !self.options.listener.accept_domains.is_empty() || self.upstream.kind == UpstreamKind::Fixed => {
                 return self.refuse(now, &command, text, own(500, (5, 5, 2), "command not recognized", self), wire);
             }
             Verb::Unknown => self.pass_unknown(now, line, text, wire),

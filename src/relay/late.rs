@@ -2,7 +2,7 @@
 //!
 //! One destination a transaction: recipients who need another one are told to come in a transaction of their own. A connection is kept
 //! for the client's next message if that goes the same way. What was sent behind a MAIL FROM of ours is kept until that is answered, so
-//! that a connection which turns out to be dead costs nobody a message.
+//! that a connection which turns out to be dead costs nobody a message. `unreachable` is what recipients hear where no host can be had.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,11 +13,9 @@ use super::opening::LeftHost;
 use super::options::UpstreamOptions;
 use super::recorder::{refused, reply_of};
 use super::replies::OwnReply;
+use super::unreachable::Unreachable;
 use crate::smtp::ReplyView;
 use crate::trace::{Actor, EndHow, Flag, Flow, Leg, Recipient, Stage, UpstreamKind};
-
-/// How long hosts are tried one after the other, µs: less than the five minutes that clients wait for a reply (RFC 5321 §4.5.3.2.3).
-const PATIENCE: u64 = 240_000_000;
 
 /// Where a transaction goes.
 #[derive(Debug, Clone)]
@@ -52,37 +50,27 @@ pub(super) struct Late {
     /// Of the transaction under way.
     pub destination: Option<Destination>,
     /// Where the connection that stands leads.
-    connected: Option<Destination>,
+    pub(super) connected: Option<Destination>,
     /// Hosts are looked for, connected to or greeted.
-    busy: bool,
+    pub(super) busy: bool,
     /// Since when.
-    busy_since: u64,
+    pub(super) busy_since: u64,
     /// Commands that wait for the connection, and what their replies answer.
-    queue: VecDeque<(Vec<u8>, Expect)>,
+    pub(super) queue: VecDeque<(Vec<u8>, Expect)>,
     /// Commands sent behind a MAIL FROM that is not answered yet.
-    sent: VecDeque<Vec<u8>>,
+    pub(super) sent: VecDeque<Vec<u8>>,
     /// MAIL FROM of this transaction has gone upstream.
-    mail_sent: bool,
+    pub(super) mail_sent: bool,
     /// How the upstream refused it.
     refused: Option<Vec<u8>>,
     /// A transaction of this client went through the connection before.
-    reused: bool,
+    pub(super) reused: bool,
     /// The upstream may still be in a transaction.
     needs_reset: bool,
     /// The last destination that couldn't be reached in this transaction, and what its recipients are told.
-    unreachable: Option<(Destination, Unreachable)>,
-}
-
-#[derive(Debug, Clone)]
-enum Unreachable {
-    Own {
-        refusal: Refusal,
-        words: String,
-        stage: Stage,
-        by: Actor,
-    },
-    /// The upstream's own greeting, as it came.
-    Banner(Vec<u8>),
+    pub(super) unreachable: Option<(Destination, Unreachable)>,
+    /// The first failure of a host that may pass: with one, no other host's refusal is the last word.
+    pub(super) may_pass: Option<Unreachable>,
 }
 
 impl Machine {
@@ -97,11 +85,6 @@ impl Machine {
             Some(late) => late.busy,
             None => !self.greeted,
         }
-    }
-
-    /// The client would have given up by the time that another host was tried.
-    pub(super) fn out_of_patience(&self, now: u64) -> bool {
-        self.late.as_ref().is_some_and(|late| now.saturating_sub(late.busy_since) > PATIENCE)
     }
 
     /// MAIL FROM has gone upstream in this transaction.
@@ -138,7 +121,8 @@ impl Machine {
             }
             _ => {}
         }
-        if let Some(refused) = late.refused.clone() {
+        let in_turn = self.pending.is_empty();
+        if let Some(refused) = late.refused.clone().filter(|_| in_turn) {
             return self.refuse_like_mail(now, recipient, &refused, wire);
         }
         if let Some(own) = self.too_many_for_lmtp(&destination.upstream) {
@@ -188,6 +172,7 @@ impl Machine {
         let Some(destination) = late.destination.clone() else { return };
         late.busy = true;
         late.busy_since = now;
+        late.may_pass = None;
         late.connected = None;
         (late.reused, late.needs_reset) = (false, false);
         self.leave_upstream(now, wire);
@@ -244,56 +229,11 @@ impl Machine {
         self.unreachable(now, left, wire);
     }
 
-    /// No host of the destination could be had: its recipients hear why, and the client may go on with others.
-    pub(super) fn unreachable(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
-        let words = self.host_words(&left.error);
-        let Some(late) = &mut self.late else { return };
-        let refusal = left.refusal.unwrap_or(Refusal { code: 451, enhanced: (4, 4, 1) });
-        let why = match left.banner {
-            Some(banner) => Unreachable::Banner(banner),
-            None => Unreachable::Own { refusal, words, stage: left.stage, by: left.by },
-        };
-        (late.busy, late.mail_sent, late.connected) = (false, false, None);
-        late.sent.clear();
-        let destination = late.destination.take();
-        late.unreachable = destination.map(|destination| (destination, why.clone()));
-        for (_, expect) in std::mem::take(&mut late.queue) {
-            match expect {
-                Expect::Rcpt(recipient) => self.tell_unreachable(now, *recipient, &why, wire),
-                Expect::Data => {
-                    let reply = OwnReply::new(554, (5, 5, 1), "no valid recipients", self.recorder.trace_id());
-                    self.say(now, Leg::Client, &reply.line(), wire);
-                }
-                _ => {}
-            }
-        }
-        self.client_last = now;
-        if self.draining {
-            self.drain(now, wire);
-        }
-        self.resume_client(now, wire);
-        self.ends_half_closed(now, wire);
-    }
-
-    fn tell_unreachable(&mut self, now: u64, recipient: Recipient, why: &Unreachable, wire: &mut dyn Wire) {
-        match why {
-            Unreachable::Own { refusal, words, stage, by } => {
-                let own = OwnReply::new(refusal.code, refusal.enhanced, words, self.recorder.trace_id());
-                let recipient = refused(recipient, *stage, *by, own.record());
-                self.answer_in_turn_for(now, own, Some(Box::new(recipient)), wire);
-            }
-            Unreachable::Banner(banner) => {
-                let reply = reply_of(&ReplyView::new(banner));
-                self.recorder.recipient(refused(recipient, Stage::Banner, Actor::Upstream, reply));
-                self.say(now, Leg::Client, banner, wire);
-            }
-        }
-    }
-
     /// The upstream leg is greeted, in TLS and logged in as it has to be.
     pub(super) fn ready_late(&mut self, now: u64, wire: &mut dyn Wire) {
         let Some(late) = &mut self.late else { return };
         late.busy = false;
+        late.may_pass = None;
         late.connected = late.destination.clone();
         self.offered_pipelining = self.extensions.pipelining;
         self.send_mail(now, wire);
@@ -342,6 +282,9 @@ impl Machine {
         if std::mem::take(&mut late.needs_reset) {
             self.say(now, Leg::Upstream, b"RSET\r\n", wire);
             self.expect(now, Expect::LateReset);
+            if !self.extensions.pipelining {
+                return; // see `reset_late`
+            }
         }
         if !self.forward_client(now, wire) {
             return; // see `forwarded_late`
@@ -353,6 +296,13 @@ impl Machine {
         self.expect(now, Expect::LateMail);
         if self.extensions.pipelining {
             self.send_queued(now, usize::MAX, wire);
+        }
+    }
+
+    /// RSET is answered, and MAIL FROM had to wait for that.
+    pub(super) fn reset_late(&mut self, now: u64, wire: &mut dyn Wire) {
+        if !self.mail_sent_late() && self.pending.is_empty() {
+            self.send_mail(now, wire);
         }
     }
 
@@ -370,8 +320,11 @@ impl Machine {
 
     fn send_queued(&mut self, now: u64, most: usize, wire: &mut dyn Wire) {
         for _ in 0..most {
-            let Some((line, expect)) = self.late.as_mut().and_then(|late| late.queue.pop_front()) else { return };
-            self.send_behind_mail(now, line, expect, wire);
+            match self.late.as_mut().and_then(|late| late.queue.pop_front()) {
+                Some((_, Expect::Own(own, recipient))) => self.answer_in_turn_for(now, *own, recipient, wire),
+                Some((line, expect)) => self.send_behind_mail(now, line, expect, wire),
+                None => return,
+            }
         }
     }
 
@@ -390,8 +343,9 @@ impl Machine {
         }
         late.refused = Some(view.octets().to_vec());
         for (_, expect) in std::mem::take(&mut late.queue) {
-            if let Expect::Rcpt(recipient) = expect {
-                self.refuse_like_mail(now, *recipient, view.octets(), wire);
+            match expect {
+                Expect::Rcpt(recipient) => self.refuse_like_mail(now, *recipient, view.octets(), wire),
+                other => self.answer_unasked(now, other, wire),
             }
         }
     }
@@ -401,8 +355,14 @@ impl Machine {
         let mut asked: VecDeque<Expect> = std::mem::take(&mut self.pending).into_iter().map(|it| it.expect).collect();
         asked.retain(|it| !matches!(it, Expect::LateReset | Expect::Xforward | Expect::LateMail));
         let Some(late) = &mut self.late else { return };
-        let sent: Vec<(Vec<u8>, Expect)> = std::mem::take(&mut late.sent).into_iter().zip(asked).collect();
-        for again in sent.into_iter().rev() {
+        // Replies of the proxy's own that wait in between have no line.
+        let mut lines = std::mem::take(&mut late.sent);
+        let again = asked.into_iter().map(|expect| match expect {
+            Expect::Own(..) => (Vec::new(), expect),
+            expect => (lines.pop_front().unwrap_or_default(), expect),
+        });
+        let again: Vec<(Vec<u8>, Expect)> = again.collect();
+        for again in again.into_iter().rev() {
             late.queue.push_front(again);
         }
         late.mail_sent = false;
@@ -429,7 +389,7 @@ impl Machine {
 
     /// Whether the loss of the upstream now can be made good.
     pub(super) fn mail_is_unanswered_late(&self) -> bool {
-        self.late.is_some() && self.pending.iter().any(|it| matches!(it.expect, Expect::LateMail | Expect::Xforward))
+        self.late.is_some() && self.pending.iter().any(|it| matches!(it.expect, Expect::LateMail | Expect::LateReset | Expect::Xforward))
     }
 
     /// The reply to a recipient of a transaction whose MAIL FROM was refused: the refusal itself.

@@ -30,6 +30,7 @@ mod shutdown;
 mod splice;
 mod static_ehlo;
 mod timing;
+mod unreachable;
 
 pub use action::{Action, Connected, Failed, Found, NextHop, NotFound, Refusal, Wire};
 pub use machine::Machine;

@@ -25,8 +25,11 @@ impl Machine {
     /// Connects to the next host of the list, or tells the client that there is none left.
     pub(super) fn try_next_host(&mut self, now: u64, left: Option<LeftHost>, wire: &mut dyn Wire) {
         self.waiting_since = now;
-        if left.is_some() && self.out_of_patience(now) {
-            self.hosts.clear();
+        if let Some(left) = &left {
+            self.note_left(left);
+            if self.out_of_patience(now) {
+                self.hosts.clear();
+            }
         }
         match (self.hosts.pop_front(), left) {
             (Some(hop), left) => {
@@ -60,6 +63,9 @@ impl Machine {
 
     /// The connection asked for with [`Action::Connect`] stands.
     pub fn connected(&mut self, now: u64, connected: Connected, wire: &mut dyn Wire) {
+        if self.ended {
+            return;
+        }
         let phases = self.recorder.phases_mut();
         phases.dns_us = connected.dns_us.or(phases.dns_us);
         phases.connect_us = Some(connected.connect_us);
@@ -91,6 +97,9 @@ impl Machine {
 
     /// The connection asked for with [`Action::Connect`] could not be had.
     pub fn connect_failed(&mut self, now: u64, failed: Failed, wire: &mut dyn Wire) {
+        if self.ended {
+            return;
+        }
         let how = if failed.stage == Stage::StartTls { EndHow::TlsFailure } else { EndHow::ConnectFailure };
         let left = LeftHost { stage: failed.stage, by: failed.by, error: failed.error, how, banner: None, refusal: failed.refusal };
         let upstream = self.recorder.upstream_mut();

@@ -346,8 +346,13 @@ fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
         let (state, by) = (state_of(reply.code), if verdict.stage == Stage::MailFrom { verdict.by } else { Actor::Upstream });
         verdict =
             Verdict { state, stage: Stage::MailFrom, by, reply: Some(reply.clone()), detail: verdict.detail, upstream_queue_id: None };
-        for recipient in &mut envelope.recipients {
+        // Those that the proxy itself had answered were never the upstream's to refuse.
+        let asked = |it: &&mut Recipient| it.by != Actor::Proxy || it.reply.is_none() || by == Actor::Proxy;
+        for recipient in envelope.recipients.iter_mut().filter(asked) {
             (recipient.state, recipient.stage, recipient.by) = (state, Stage::MailFrom, by);
+        }
+        if envelope.recipients.iter().any(|recipient| recipient.state != state) {
+            verdict.state = State::Partial;
         }
         return verdict;
     }

@@ -32,6 +32,9 @@ impl Machine {
             }
             Verb::Bdat => self.take_bdat(now, command, line, wire),
             _ if !self.pending.is_empty() => false,
+            Verb::Ehlo | Verb::Helo if command.argument.is_empty() => {
+                self.refuse(now, command, text, own(501, (5, 5, 4), "write EHLO and the name of your host"), wire)
+            }
             Verb::Ehlo | Verb::Helo => {
                 self.recorder.client_mut().helo = Some(bounded(command.argument, 255));
                 self.said_helo = command.verb == Verb::Helo;
@@ -140,11 +143,13 @@ impl Machine {
         let Some(path) = PathCommand::parse(command.argument, b"TO:").filter(|path| !path.address.is_empty()) else {
             return self.refuse(now, command, text, own(501, (5, 5, 4), "write RCPT TO:<address>"), wire);
         };
-        if self.late.as_ref().is_none_or(|late| late.mail.is_none()) {
+        let Some(smtputf8) = self.late.as_ref().and_then(|late| late.mail.as_ref()).map(|mail| mail.smtputf8) else {
             return self.refuse(now, command, text, own(503, (5, 5, 1), "send MAIL FROM first"), wire);
-        }
+        };
         let recipient = super::envelope::recipient_of(&path);
-        let refusal = self.refuses_recipient(&recipient).or_else(|| {
+        let foreign = !smtputf8 && !path.address.is_ascii();
+        let foreign = foreign.then(|| own(553, (5, 6, 7), "an address beyond ASCII needs SMTPUTF8"));
+        let refusal = foreign.or_else(|| self.refuses_recipient(&recipient)).or_else(|| {
             let parameter = path.parameters.first()?;
             Some(own(555, (5, 5, 4), &format!("{} is not offered here", bounded(parameter, 40).to_ascii_uppercase())))
         });

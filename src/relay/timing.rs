@@ -63,6 +63,7 @@ impl Machine {
         };
         let wait = if self.only_goodbye_is_due() { us(wait).min(GOODBYE_US) } else { us(wait) };
         let due = front.sent_at.max(self.upstream_last).saturating_add(wait);
+        let due = self.late_reply_due(front.sent_at).map_or(due, |late| due.min(late));
         let late = self.waiting_since.saturating_add(us(limits.late_reply));
         Some(if self.client_gone && self.awaits_final_reply() { due.min(late) } else { due })
     }

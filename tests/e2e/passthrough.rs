@@ -99,7 +99,8 @@ fn postfix_verifies_the_certificate_of_the_postfix_behind() {
         let spliced = session.upstream.spliced.clone().unwrap();
         assert!(spliced.client_octets > 100_000 && spliced.upstream_octets > 500, "{spliced:?}");
         assert!(spliced.starttls_at_us.is_some() && session.phases.tls_us.is_some());
-        assert_eq!((session.ended.how, session.outcome.is_none()), (EndHow::Close, true), "{:?}", session.ended);
+        // The one that closes first may have its goodbye answered by a reset.
+        assert!(matches!(session.ended.how, EndHow::Close | EndHow::Reset) && session.outcome.is_none(), "{:?}", session.ended);
         assert_eq!(session.client.helo.as_deref(), Some("front.example"));
         for (file, octets) in files_under(&store) {
             assert!(memchr::memmem::find(&octets, b"about hybrid").is_none(), "{}", file.display());

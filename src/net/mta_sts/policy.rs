@@ -6,6 +6,9 @@ use thiserror::Error;
 /// RFC 8461 3.2: no policy holds for longer than a year.
 pub const LONGEST_SECONDS: u64 = 31_557_600;
 
+/// Hosts that are read of one policy; who has more of them has patterns.
+const MOST_HOSTS: usize = 200;
+
 /// What a sender does with a host that the policy doesn't name, or that can't be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -71,6 +74,7 @@ impl Policy {
                 "version" => drop(version.get_or_insert(value)),
                 "mode" => drop(mode.get_or_insert(value)),
                 "max_age" => drop(max_age.get_or_insert(value)),
+                "mx" if mx.len() >= MOST_HOSTS => {}
                 "mx" => mx.push(pattern(value).ok_or_else(|| PolicyError::Mx { found: shown(value) })?),
                 _ => {}
             }

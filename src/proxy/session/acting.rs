@@ -35,7 +35,8 @@ impl Session {
                 Action::Append { record, then_reply } => {
                     if let trace::Record::Transaction(transaction) = &*record {
                         self.context.counters.transactions_total.fetch_add(1, Ordering::Relaxed);
-                        if then_reply {
+                        let outcome = &transaction.outcome;
+                        if then_reply && outcome.by == trace::Actor::Upstream && outcome.stage == trace::Stage::EndOfData {
                             self.note_success(transaction.phases);
                         }
                     }

@@ -27,6 +27,7 @@ impl Session {
         self.dialling = None;
         let now = self.now();
         match outcome {
+            Ok(_) if self.machine.finished() => {} // too late: dropped as it is
             Ok(dialled) => {
                 self.legs.upstream = Leg::new(Some(dialled.stream));
                 self.upstream_waits = false;

@@ -1,0 +1,130 @@
+//! Hosts that can't be had: how long they are tried, and what the recipients hear whose destination they were.
+
+use super::action::{Refusal, Wire};
+use super::expect::Expect;
+use super::machine::Machine;
+use super::opening::LeftHost;
+use super::recorder::{refused, reply_of};
+use super::replies::OwnReply;
+use crate::smtp::ReplyView;
+use crate::trace::{Actor, Leg, Recipient, Stage};
+
+/// How long hosts are tried one after the other, µs: less than the five minutes that clients wait for a reply (RFC 5321 §4.5.3.2.3).
+const PATIENCE: u64 = 240_000_000;
+
+/// How long one host may take for a reply while there are others: the client's patience is for all of them.
+const SLICE: u64 = 60_000_000;
+
+/// Why a destination can't be reached.
+#[derive(Debug, Clone)]
+pub(super) enum Unreachable {
+    Own {
+        refusal: Refusal,
+        words: String,
+        stage: Stage,
+        by: Actor,
+    },
+    /// The upstream's own greeting, as it came.
+    Banner(Vec<u8>),
+}
+
+impl Unreachable {
+    /// Whether it may be otherwise later.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Own { refusal, .. } => refusal.code < 500,
+            Self::Banner(banner) => ReplyView::new(banner).code() < 500,
+        }
+    }
+}
+
+impl Machine {
+    /// The client would have given up by the time that another host was tried.
+    pub(super) fn out_of_patience(&self, now: u64) -> bool {
+        self.late.as_ref().is_some_and(|late| now.saturating_sub(late.busy_since) > PATIENCE)
+    }
+
+    /// When a reply is overdue that a client waits for behind others: in the opening, and to the proxy's own MAIL FROM. However slowly it
+    /// comes, it counts from when it was asked for.
+    pub(super) fn late_reply_due(&self, sent_at: u64) -> Option<u64> {
+        let late = self.late.as_ref()?;
+        let own = matches!(self.pending.front().map(|it| &it.expect), Some(Expect::LateMail | Expect::LateReset | Expect::Xforward));
+        let whole = match (late.busy, own) {
+            (true, _) => late.busy_since.saturating_add(PATIENCE).max(sent_at),
+            (false, true) => sent_at.saturating_add(PATIENCE),
+            (false, false) => return None,
+        };
+        let others = !self.hosts.is_empty() || late.reused;
+        Some(if others { whole.min(sent_at.saturating_add(SLICE)) } else { whole })
+    }
+
+    /// A host failed, and there may be others.
+    pub(super) fn note_left(&mut self, left: &LeftHost) {
+        let why = self.why_unreachable(left);
+        if let Some(late) = self.late.as_mut().filter(|_| why.may_pass()) {
+            late.may_pass.get_or_insert(why);
+        }
+    }
+
+    fn why_unreachable(&self, left: &LeftHost) -> Unreachable {
+        let refusal = left.refusal.unwrap_or(Refusal { code: 451, enhanced: (4, 4, 1) });
+        let own = |refusal| Unreachable::Own { refusal, words: self.host_words(&left.error), stage: left.stage, by: left.by };
+        match &left.banner {
+            // 421 says that the connection ends, and the client's doesn't (RFC 5321 §3.8).
+            Some(banner) if ReplyView::new(banner).code() == 421 => own(Refusal { code: 451, enhanced: (4, 4, 2) }),
+            Some(banner) => Unreachable::Banner(banner.clone()),
+            None => own(refusal),
+        }
+    }
+
+    /// No host of the destination could be had: its recipients hear why, and the client may go on with others.
+    pub(super) fn unreachable(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
+        let why = self.why_unreachable(&left);
+        let Some(late) = &mut self.late else { return };
+        // RFC 5321 §5.1: while a host of the destination may come back, what another one says is not final.
+        let why = late.may_pass.take().filter(|_| !why.may_pass()).unwrap_or(why);
+        (late.busy, late.mail_sent, late.connected) = (false, false, None);
+        late.sent.clear();
+        let destination = late.destination.take();
+        late.unreachable = destination.map(|destination| (destination, why.clone()));
+        for (_, expect) in std::mem::take(&mut late.queue) {
+            match expect {
+                Expect::Rcpt(recipient) => self.tell_unreachable(now, *recipient, &why, wire),
+                other => self.answer_unasked(now, other, wire),
+            }
+        }
+        self.client_last = now;
+        if self.draining {
+            self.drain(now, wire);
+        }
+        self.resume_client(now, wire);
+        self.ends_half_closed(now, wire);
+    }
+
+    pub(super) fn tell_unreachable(&mut self, now: u64, recipient: Recipient, why: &Unreachable, wire: &mut dyn Wire) {
+        match why {
+            Unreachable::Own { refusal, words, stage, by } => {
+                let own = OwnReply::new(refusal.code, refusal.enhanced, words, self.recorder.trace_id());
+                let recipient = refused(recipient, *stage, *by, own.record());
+                self.answer_in_turn_for(now, own, Some(Box::new(recipient)), wire);
+            }
+            Unreachable::Banner(banner) => {
+                let reply = reply_of(&ReplyView::new(banner));
+                self.recorder.recipient(refused(recipient, Stage::Banner, Actor::Upstream, reply));
+                self.say(now, Leg::Client, banner, wire);
+            }
+        }
+    }
+
+    /// What waited behind recipients that nobody asks about any more.
+    pub(super) fn answer_unasked(&mut self, now: u64, expect: Expect, wire: &mut dyn Wire) {
+        match expect {
+            Expect::Own(own, recipient) => self.say_own(now, &own, recipient, wire),
+            Expect::Data => {
+                let reply = OwnReply::new(554, (5, 5, 1), "no valid recipients", self.recorder.trace_id());
+                self.say(now, Leg::Client, &reply.line(), wire);
+            }
+            _ => {}
+        }
+    }
+}
