@@ -75,19 +75,7 @@ async fn probe(context: &Arc<Context>, upstream: &Arc<UpstreamOptions>, hop: Nex
                 );
             }
             let how = if trouble.stage == Stage::StartTls { EndHow::TlsFailure } else { EndHow::ConnectFailure };
-            let outcome = Outcome {
-                state: State::Deferred,
-                stage: trouble.stage,
-                by: trouble.by,
-                reply: trouble.reply,
-                cause: None,
-                act: None,
-                advice: None,
-                rule: None,
-                rules_version: None,
-                upstream_queue_id: None,
-                detail: Some(trouble.error.clone()),
-            };
+            let outcome = Outcome::of(State::Deferred, trouble.stage, trouble.by, trouble.reply, Some(trouble.error.clone()));
             recorder.session(micros(began), trouble.by, trouble.stage, how, Some(trouble.error), Some(outcome))
         }
     };

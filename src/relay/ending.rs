@@ -415,18 +415,9 @@ impl Machine {
             self.finish_quietly(now, verdict);
         }
         self.finish_behind(now, stage, by);
-        let outcome = (how != EndHow::Quit && !self.went_unseen()).then(|| Outcome {
-            state: reply.as_ref().map_or(State::Aborted, |reply| state_of(reply.code)),
-            stage,
-            by,
-            reply,
-            cause: None,
-            act: None,
-            advice: None,
-            rule: None,
-            rules_version: None,
-            upstream_queue_id: None,
-            detail: detail.clone(),
+        let outcome = (how != EndHow::Quit && !self.went_unseen()).then(|| {
+            let state = reply.as_ref().map_or(State::Aborted, |reply| state_of(reply.code));
+            Outcome::of(state, stage, by, reply, detail.clone())
         });
         if let Some(record) = self.recorder.session(now, by, stage, how, detail, outcome) {
             self.actions.push_back(Action::Append { record: Box::new(record), then_reply: false });

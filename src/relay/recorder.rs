@@ -289,17 +289,8 @@ impl Recorder {
             message: open.message,
             phases: open.phases,
             outcome: Outcome {
-                state: verdict.state,
-                stage: verdict.stage,
-                by: verdict.by,
-                reply: verdict.reply,
-                cause: None,
-                act: None,
-                advice: None,
-                rule: None,
-                rules_version: None,
                 upstream_queue_id: verdict.upstream_queue_id,
-                detail: verdict.detail,
+                ..Outcome::of(verdict.state, verdict.stage, verdict.by, verdict.reply, verdict.detail)
             },
             flags: open.flags,
             timeline: std::mem::take(&mut self.timeline),

@@ -391,6 +391,25 @@ pub struct Outcome {
     pub detail: Option<String>,
 }
 
+impl Outcome {
+    /// As the relay knows it: without a diagnosis, and without an id of the upstream's.
+    pub fn of(state: State, stage: Stage, by: Actor, reply: Option<Reply>, detail: Option<String>) -> Self {
+        Self {
+            state,
+            stage,
+            by,
+            reply,
+            cause: None,
+            act: None,
+            advice: None,
+            rule: None,
+            rules_version: None,
+            upstream_queue_id: None,
+            detail,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     pub by: Actor,

@@ -5,13 +5,13 @@ use std::process::Command;
 
 use relayscope::trace::{Actor, Dnssec, Flag, LookupOutcome, Stage, State, Transaction};
 
-use crate::support::certificates::{self, Certificates};
+use crate::support::certificates::{self, Certificates, key_digest};
 use crate::support::client::Client;
 use crate::support::dns::{Dns, Zones};
 use crate::support::message::Message;
 use crate::support::place::Place;
 use crate::support::postfix::Postfix;
-use crate::support::process::{Process, run};
+use crate::support::process::Process;
 use crate::support::programs::{need, path_of};
 use crate::support::records;
 use crate::support::relayscope::Relayscope;
@@ -233,16 +233,6 @@ fn with_tls(place: &Place, names: &[&str]) -> (Postfix, Certificates) {
         certificates.key.display()
     );
     (Postfix::behind(place, &extra), certificates)
-}
-
-fn key_digest(certificates: &Certificates) -> String {
-    let certificate = certificates.certificate.display();
-    let pipe = format!(
-        "openssl x509 -in {certificate} -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r | cut -d' ' -f1"
-    );
-    let (code, digest) = run(Command::new("sh").args(["-c", &pipe]));
-    assert_eq!(code, 0, "{digest}");
-    digest.trim().to_owned()
 }
 
 #[test]

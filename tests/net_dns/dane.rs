@@ -7,11 +7,11 @@ use relayscope::net::resolve::{Dane, DaneLookup, Dnssec, Failure, Resolver};
 use relayscope::net::tls::{ClientTls, HandshakeError, TlsFacts};
 use tokio::net::TcpStream;
 
-use crate::support::certificates::{self, Certificates};
+use crate::support::certificates::{self, Certificates, key_digest};
 use crate::support::dns::{Dns, Zones};
 use crate::support::place::Place;
 use crate::support::ports;
-use crate::support::process::{Process, run};
+use crate::support::process::Process;
 use crate::support::programs::{need, path_of};
 use crate::{LONG, block_on, resolver};
 
@@ -102,17 +102,6 @@ fn tls_server(certificates: &Certificates) -> (Process, SocketAddr) {
         }
     }
     panic!("openssl doesn't listen");
-}
-
-/// SHA-256 of the certificate's public key, by openssl.
-fn key_digest(certificates: &Certificates) -> String {
-    let certificate = certificates.certificate.display();
-    let pipe = format!(
-        "openssl x509 -in {certificate} -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r | cut -d' ' -f1"
-    );
-    let (code, digest) = run(Command::new("sh").args(["-c", &pipe]));
-    assert_eq!(code, 0, "{digest}");
-    digest.trim().to_owned()
 }
 
 #[test]

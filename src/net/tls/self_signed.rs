@@ -71,6 +71,14 @@ fn make(dir: &Path, host_name: &str) -> Result<SelfSigned, SelfSignedError> {
     let certificate = parameters(host_name).map_err(unmakeable)?.self_signed(&pair).map_err(unmakeable)?;
     let made = files(dir, true);
     fs::create_dir_all(dir).map_err(|source| SelfSignedError::Unwritable { path: dir.to_owned(), source })?;
+    // Two processes that start at once don't mix their pairs: the second one takes what the first has made.
+    let unwritable = |source| SelfSignedError::Unwritable { path: dir.to_owned(), source };
+    let place = fs::File::open(dir).map_err(unwritable)?;
+    place.lock().map_err(unwritable)?;
+    let there = files(dir, false);
+    if is_usable(&there) {
+        return Ok(there);
+    }
     // A crash between the two leaves a pair that doesn't match: it is replaced at the next start.
     replace(&made.key, pair.serialize_pem().as_bytes(), 0o600)?;
     replace(&made.certificate, certificate.pem().as_bytes(), 0o644)?;

@@ -290,6 +290,9 @@ impl Indexer {
             return self.live.recovery.finish();
         }
         self.marks.extend(self.live.adoption.left_open());
+        // A transaction that was open at a hand-over has its mark in the journal and in its process's own file.
+        self.marks.sort_by_key(|mark| mark.id);
+        self.marks.dedup_by_key(|mark| mark.id);
         while let Some(mark) = self.marks.last() {
             match Search::of_indexed(&self.live).fetch(mark.id) {
                 Ok(Some(_)) => {}

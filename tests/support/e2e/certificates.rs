@@ -1,10 +1,12 @@
 //! A certificate authority of the test's own, and a server certificate by it.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use super::place::Place;
+use super::process::run;
 
 pub struct Certificates {
     pub authority: PathBuf,
@@ -32,4 +34,15 @@ pub fn make_for(place: &Place, dir: &str, names: &[&str], key: &KeyPair) -> Cert
         certificate: place.file(&format!("{dir}/server.crt"), certificate),
         key: place.file(&format!("{dir}/server.key"), key.serialize_pem()),
     }
+}
+
+/// SHA-256 of the certificate's public key, in hexadecimal: what a TLSA record 3 1 1 has (RFC 6698 2.1).
+pub fn key_digest(certificates: &Certificates) -> String {
+    let certificate = certificates.certificate.display();
+    let pipe = format!(
+        "openssl x509 -in {certificate} -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r | cut -d' ' -f1"
+    );
+    let (code, digest) = run(Command::new("sh").args(["-c", &pipe]));
+    assert_eq!(code, 0, "{digest}");
+    digest.trim().to_owned()
 }
