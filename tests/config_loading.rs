@@ -250,3 +250,24 @@ fn records_are_staged_where_the_file_says_so_and_never_where_mail_is_deferred() 
     assert_eq!(staging("staging = \"/tmp\"\non_store_failure = \"defer\""), None);
     assert_eq!(staging("staging = \"auto\""), relayscope::store::default_staging_dir());
 }
+
+/// What the recipes show as a whole file can be run as it stands.
+#[test]
+fn files_in_the_recipes_load() {
+    let mut loaded = 0;
+    for recipe in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")).unwrap() {
+        let path = recipe.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for block in text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            // Others are parts, to be put into a file that is there.
+            if block.contains("[[upstream]]") {
+                config::load_text(&path, block, &Overrides::default()).unwrap_or_else(|error| panic!("{error}\n{block}"));
+                loaded += 1;
+            }
+        }
+    }
+    assert!(loaded >= 5, "{loaded} files");
+}
