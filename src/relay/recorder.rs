@@ -334,7 +334,10 @@ impl Recorder {
 fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
     // MAIL refused: that decides, whatever the pipelined RCPTs were answered.
     if let Some(reply) = envelope.reply.as_ref().filter(|reply| reply.code >= 400 && verdict.state != State::Accepted) {
-        let (state, by) = (state_of(reply.code), if verdict.stage == Stage::MailFrom { verdict.by } else { Actor::Upstream });
+        let (state, by) = (
+            state_of(reply.code),
+            if verdict.stage == Stage::MailFrom && verdict.by == Actor::Proxy { Actor::Proxy } else { Actor::Upstream },
+        );
         verdict =
             Verdict { state, stage: Stage::MailFrom, by, reply: Some(reply.clone()), detail: verdict.detail, upstream_queue_id: None };
         // Those that the proxy itself had answered were never the upstream's to refuse.
