@@ -5,6 +5,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod diagnose;
 pub mod http;
 pub mod message;
 pub mod net;
@@ -15,3 +16,4 @@ pub mod route;
 pub mod smtp;
 pub mod store;
 pub mod trace;
+mod vocabulary;

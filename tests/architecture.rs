@@ -7,34 +7,38 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may import. A module stands above all that it imports; nothing is imported sideways.
 const MAP: &[(&str, &[&str])] = &[
+    // below all: how closed vocabularies are declared
+    ("vocabulary", &[]),
     // 1: pure, no I/O, no clock
-    ("smtp", &[]),
-    ("message", &[]),
+    ("smtp", &["vocabulary"]),
+    ("message", &["vocabulary"]),
     // 2
     ("net", &["smtp", "message"]),
     // pure as well
     ("route", &["smtp", "message"]),
+    // 3
+    ("diagnose", &["vocabulary", "smtp", "message"]),
     // 4
-    ("trace", &["smtp", "message"]),
+    ("trace", &["vocabulary", "smtp", "message", "diagnose"]),
     // 5: `relay` is pure as well
-    ("relay", &["smtp", "message", "route", "trace"]),
-    ("store", &["smtp", "message", "trace"]),
+    ("relay", &["smtp", "message", "route", "diagnose", "trace"]),
+    ("store", &["smtp", "message", "diagnose", "trace"]),
     // 6
-    ("proxy", &["smtp", "message", "net", "route", "trace", "relay", "store"]),
-    ("path", &["smtp", "message", "trace", "store"]),
+    ("proxy", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
+    ("path", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     // 7
-    ("config", &["smtp", "message", "net", "route", "trace", "relay", "store", "proxy", "path"]),
-    ("http", &["smtp", "message", "net", "trace", "store", "path"]),
+    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path"]),
+    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "path"]),
     // 8
-    ("app", &["smtp", "message", "net", "route", "trace", "relay", "store", "proxy", "path", "config", "http"]),
+    ("app", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "config", "http"]),
     // 9
-    ("cli", &["smtp", "message", "net", "route", "trace", "relay", "store", "proxy", "path", "config", "http", "app"]),
+    ("cli", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "config", "http", "app"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];
 
 /// Modules that decide without sockets, files, clocks, logs or tasks: octets and times are their arguments.
-const PURE: &[&str] = &["smtp", "message", "route", "trace", "relay"];
+const PURE: &[&str] = &["smtp", "message", "route", "diagnose", "trace", "relay"];
 
 /// What a pure module has no business with.
 const IMPURE: &[&str] = &[

@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod line;
 pub mod path;
 pub mod reply;
+pub mod stage;
 
 pub use command::{Command, Verb};
 pub use ehlo::Extensions;
@@ -17,3 +18,4 @@ pub use end_of_data::{BareNewlines, EndOfData, Found, TERMINATOR};
 pub use line::{LineError, next_line};
 pub use path::PathCommand;
 pub use reply::{ReplyError, ReplyScanner, ReplyView};
+pub use stage::Stage;

@@ -1,47 +1,8 @@
 //! The closed vocabularies of a record. The variants' names in snake case are the public words.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// Declares a vocabulary: a fieldless enum whose public words are listed beside its variants, once.
-macro_rules! vocabulary {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name { $($(#[$doc])* $variant),+ }
-
-        impl $name {
-            /// Every value, in the order of declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The public word for this value.
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
-            /// The value a public word stands for.
-            pub fn from_word(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)+ _ => None }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.word())
-            }
-        }
-
-        impl JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({"type": "string", "enum": [$($word),+]})
-            }
-        }
-    };
-}
+pub use crate::diagnose::{Act, Cause};
+pub use crate::smtp::Stage;
+use crate::vocabulary::vocabulary;
 
 vocabulary! {
     /// What a journal frame holds. The discriminant is the octet in the frame header; new kinds are appended.
@@ -80,24 +41,6 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// Where in the dialogue something was decided.
-    Stage {
-        Connect = "connect",
-        Banner = "banner",
-        Ehlo = "ehlo",
-        StartTls = "starttls",
-        Auth = "auth",
-        MailFrom = "mail_from",
-        RcptTo = "rcpt_to",
-        Data = "data",
-        Body = "body",
-        EndOfData = "end_of_data",
-        Quit = "quit",
-        AfterAcceptance = "after_acceptance",
-    }
-}
-
-vocabulary! {
     /// Who decided.
     Actor {
         Client = "client",
@@ -106,18 +49,6 @@ vocabulary! {
         Network = "network",
         Upstream = "upstream",
         Recipient = "recipient",
-    }
-}
-
-vocabulary! {
-    /// Who must act.
-    Act {
-        Sender = "sender",
-        LocalAdmin = "local_admin",
-        SmartHost = "smart_host",
-        RecipientSide = "recipient_side",
-        Network = "network",
-        Nobody = "nobody",
     }
 }
 
