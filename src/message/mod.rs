@@ -1,10 +1,11 @@
-//! What a message says of itself: its header section, and the names servers give it. No I/O, no clock.
+//! What a message says of itself, the names servers give it, and what reports say of others. No I/O, no clock.
 
 mod encoded_word;
 mod fields;
 mod header;
 mod queue_id;
 mod received;
+pub mod report;
 
 pub use fields::Headers;
 pub use header::HeaderCapture;
