@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{Act, Action, Cause, ReportKind};
+use crate::message::report;
 
 /// A report's fields; of its text nothing is kept but the diagnostics of its recipients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,4 +50,45 @@ pub struct Reported {
     pub act: Option<Act>,
     pub rule: Option<String>,
     pub provider: Option<String>,
+}
+
+/// As it was read, not yet diagnosed.
+impl From<report::Report> for Report {
+    fn from(it: report::Report) -> Self {
+        Self {
+            kind: it.kind,
+            format: it.format.to_owned(),
+            reporting_mta: it.reporting_mta,
+            original_message_id: it.original_message_id,
+            original_subject: it.original_subject,
+            original_from: it.original_from,
+            original_to: it.original_to,
+            envid: it.envid,
+            queue_id: it.queue_id,
+            arrival: it.arrival,
+            recipients: it.recipients.into_iter().map(Reported::from).collect(),
+            recipients_cut: it.recipients_cut,
+            cut: it.cut,
+        }
+    }
+}
+
+impl From<report::Reported> for Reported {
+    fn from(it: report::Reported) -> Self {
+        Self {
+            address: it.address,
+            original: it.original,
+            action: it.action,
+            status: it.status,
+            reply_code: it.reply_code,
+            text: it.text,
+            remote_mta: it.remote_mta,
+            last_attempt: it.last_attempt,
+            will_retry_until: it.will_retry_until,
+            cause: None,
+            act: None,
+            rule: None,
+            provider: None,
+        }
+    }
 }
