@@ -150,6 +150,27 @@ impl Reader {
         Self { framing: Framing::Journal(Entries::resume(at)), ..Self::new(options) }
     }
 
+    /// Goes on with another file, knowing what it knows. [`Options::from`] is of no account: it is read from its beginning.
+    pub fn go_on(&mut self, options: &Options) {
+        self.framing = if self.inner.format.is_syslog() { Framing::Undecided(Vec::new()) } else { Framing::Lines(Lines::default()) };
+        self.inner.clock = Clock::new(options.zone.clone(), options.until, options.turns);
+    }
+
+    /// Learns from the first lines of a file that is read from further on: Exchange names its columns there.
+    pub fn prime(&mut self, head: &str) {
+        let inner = &mut self.inner;
+        for line in head.lines().take_while(|line| line.trim_start_matches('\u{feff}').starts_with('#')) {
+            inner.server.read(line.trim_start_matches('\u{feff}'), &mut inner.clock, &mut inner.fresh);
+        }
+        inner.fresh.clear();
+    }
+
+    /// What was read so far shall not count.
+    pub fn forget_counts(&mut self) {
+        self.inner.counts = Counts::default();
+        self.inner.unreadable.clear();
+    }
+
     /// Takes octets in, and appends what the lines that are whole say.
     pub fn feed(&mut self, octets: &[u8], out: &mut Vec<Identified>) {
         let inner = &mut self.inner;
@@ -200,9 +221,9 @@ impl Reader {
         Counts { forgotten: self.inner.server.forgotten(), ..self.inner.counts.clone() }
     }
 
-    /// The first lines that could not be read.
-    pub fn unreadable(&self) -> &[Unreadable] {
-        &self.inner.unreadable
+    /// The first lines that could not be read, since they were last taken.
+    pub fn take_unreadable(&mut self) -> Vec<Unreadable> {
+        std::mem::take(&mut self.inner.unreadable)
     }
 }
 

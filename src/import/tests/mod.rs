@@ -26,7 +26,7 @@ fn given(format: Format, octets: &[u8]) -> Given {
     let (mut reader, mut entries) = (Reader::new(options(format)), Vec::new());
     reader.feed(octets, &mut entries);
     reader.finish(&mut entries);
-    Given { entries, counts: reader.counts(), unreadable: reader.unreadable().to_vec() }
+    Given { entries, counts: reader.counts(), unreadable: reader.take_unreadable() }
 }
 
 /// Each entry in a line: event, and whatever is known, by name.
