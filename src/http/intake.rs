@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::error::ApiError;
+use crate::diagnose::Rules;
+use crate::trace::diagnosis::diagnose;
 use crate::trace::json::{self as shape, BadLine};
 use crate::trace::{Record, RecordKind};
 
@@ -26,12 +28,15 @@ pub(super) fn router(api: Api) -> Router {
     Router::new().route(INTAKE_PATH, post(take_in).fallback(|| async { ApiError::Method })).with_state(api)
 }
 
-/// Answers when they are in the journal: `{"added": 2, "known": 1}`.
+/// Diagnoses them by the proxy's rules, and answers when they are in the journal: `{"added": 2, "known": 1}`.
 async fn take_in(State(api): State<Api>, body: Body) -> Result<Json<Value>, ApiError> {
     let body = tokio::time::timeout(PATIENCE, to_bytes(body, INTAKE_OCTETS)).await.map_err(|_| ApiError::Slow)?;
     let body = body.map_err(|_| ApiError::TooLarge(format!("more than {INTAKE_OCTETS} octets, or broken off")))?;
     let done = tokio::task::spawn_blocking(move || {
-        let records = records(&body)?;
+        let mut records = records(&body)?;
+        let own = api.rules.load();
+        let rules = own.as_deref().unwrap_or_else(|| Rules::builtin());
+        records.iter_mut().for_each(|record| diagnose(record, rules));
         Ok(api.traces.store().take_in(&records)?)
     });
     match done.await {

@@ -134,7 +134,10 @@ impl Follower {
         let Some(newest) = files.last() else { return Ok(false) };
         let now = fs::metadata(newest)?;
         if !is_same(current, &now) {
-            // Whoever wrote to the old one may not have ended yet: one more look, later.
+            // Whoever wrote to the old one may not have ended yet: it has once the new one grows. Then one more look, later.
+            if now.len() == 0 {
+                return Ok(false);
+            }
             if !std::mem::replace(&mut current.is_left, true) {
                 return Ok(false);
             }
@@ -237,31 +240,43 @@ impl Follower {
         self.reader.take_unreadable().into_iter().map(|line| (path.clone(), line)).collect()
     }
 
-    /// The files of the log, the one that grows last.
     fn files(&self) -> io::Result<Vec<PathBuf>> {
-        let folder = self.log.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let name = self.log.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let pattern = name.split_once('*');
-        let (start, end) = pattern.unwrap_or((&name, ""));
-        let mut files = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let file = entry.file_name().to_string_lossy().into_owned();
-            let fits = file.len() >= start.len() + end.len() && file.starts_with(start) && file.ends_with(end);
-            if fits && entry.path().is_file() {
-                let modified = entry.metadata()?.modified().unwrap_or(UNIX_EPOCH);
-                let grows = pattern.is_none() && file == name;
-                files.push((grows, modified, entry.path()));
-            }
-        }
-        files.sort();
-        if pattern.is_none() && files.last().is_some_and(|(grows, _, _)| !grows) {
-            // Only rotated ones: the log itself is yet to come.
-            files.clear();
-        }
-        let skip = files.len().saturating_sub(SIBLINGS);
-        Ok(files.into_iter().skip(skip).map(|(_, _, path)| path).collect())
+        files(&self.log)
     }
+}
+
+/// The file of a log, or of a pattern, that grows.
+///
+/// # Errors
+/// Its folder can't be read.
+pub fn newest(log: &Path) -> io::Result<Option<PathBuf>> {
+    Ok(files(log)?.pop())
+}
+
+/// The files of the log, the one that grows last.
+fn files(log: &Path) -> io::Result<Vec<PathBuf>> {
+    let folder = log.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = log.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let pattern = name.split_once('*');
+    let (start, end) = pattern.unwrap_or((&name, ""));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let fits = file.len() >= start.len() + end.len() && file.starts_with(start) && file.ends_with(end);
+        if fits && entry.path().is_file() {
+            let modified = entry.metadata()?.modified().unwrap_or(UNIX_EPOCH);
+            let grows = pattern.is_none() && file == name;
+            files.push((grows, modified, entry.path()));
+        }
+    }
+    files.sort();
+    if pattern.is_none() && files.last().is_some_and(|(grows, _, _)| !grows) {
+        // Only rotated ones: the log itself is yet to come.
+        files.clear();
+    }
+    let skip = files.len().saturating_sub(SIBLINGS);
+    Ok(files.into_iter().skip(skip).map(|(_, _, path)| path).collect())
 }
 
 /// The newest of the files that has the content in which the cursor stands.
@@ -270,7 +285,11 @@ fn position(files: &[PathBuf], cursor: &Cursor) -> Option<usize> {
         let gzip = source::head(path, 2).is_ok() && path.extension().is_some_and(|it| it == "gz");
         gzip || fs::metadata(path).is_ok_and(|it| it.len() >= cursor.offset)
     };
-    files.iter().rposition(|path| cursor.is_of(path).unwrap_or(false) && is_long_enough(path))
+    let fits = |path: &PathBuf| cursor.is_of(path).unwrap_or(false) && is_long_enough(path);
+    let is_itself = |path: &PathBuf| fs::metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == (cursor.device, cursor.inode));
+    // An empty beginning is every file's.
+    let by_content = || files.iter().rposition(|path| cursor.head_octets > 0 && fits(path));
+    files.iter().rposition(|path| is_itself(path) && fits(path)).or_else(by_content)
 }
 
 fn cursor_of(log: &Path, current: &Open, offset: u64) -> Cursor {

@@ -20,6 +20,8 @@ const STAMP: u64 = 4 << 10;
 pub struct Source {
     reader: Box<dyn Read + Send>,
     pub is_gzip: bool,
+    /// It can be read once, from its beginning to its end.
+    pub is_pipe: bool,
     /// When it was last written to.
     pub modified: WallMicros,
 }
@@ -39,7 +41,7 @@ impl Source {
         let modified = u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX);
         if !metadata.is_file() {
             // A pipe: nothing to look at beforehand.
-            return Ok(Self { reader: Box::new(file), is_gzip: false, modified });
+            return Ok(Self { reader: Box::new(file), is_gzip: false, is_pipe: true, modified });
         }
         let mut magic = [0; 2];
         let is_gzip = file.read_exact(&mut magic).is_ok() && magic == [0x1F, 0x8B];
@@ -47,10 +49,10 @@ impl Source {
         if is_gzip {
             let mut reader = MultiGzDecoder::new(BufReader::with_capacity(PIECE, file));
             io::copy(&mut reader.by_ref().take(from), &mut io::sink())?;
-            return Ok(Self { reader: Box::new(reader), is_gzip, modified });
+            return Ok(Self { reader: Box::new(reader), is_gzip, is_pipe: false, modified });
         }
         file.seek(SeekFrom::Start(from))?;
-        Ok(Self { reader: Box::new(file), is_gzip, modified })
+        Ok(Self { reader: Box::new(file), is_gzip, is_pipe: false, modified })
     }
 }
 
