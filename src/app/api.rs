@@ -2,14 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::diagnose::Rules;
+use crate::diagnose::Diagnosing;
 use crate::http::{Api, Guard, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
 use crate::path::StoreTraces;
 use crate::store::Store;
@@ -21,26 +19,19 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(super) struct Serving {
     ending: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    rules: Arc<ArcSwapOption<Rules>>,
 }
 
 impl Serving {
     /// Starts both; what can't be had is said and tried again, and never keeps mail waiting.
-    pub fn start(store: &Store, dir: PathBuf, address: Option<SocketAddr>, rules: Option<Arc<Rules>>) -> Self {
+    pub fn start(store: &Store, diagnosing: watch::Receiver<Diagnosing>, dir: PathBuf, address: Option<SocketAddr>) -> Self {
         let ending = watch::Sender::new(false);
-        let rules = Arc::new(ArcSwapOption::new(rules));
-        let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe()).with_rules(rules.clone());
+        let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe()).with_diagnosing(diagnosing);
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_local(api.clone(), dir.clone(), ending.subscribe()));
         if let Some(address) = address {
             tasks.spawn(serve_address(api, dir, address, ending.subscribe()));
         }
-        Self { ending, tasks, rules }
-    }
-
-    /// From now on what is handed in is diagnosed by these.
-    pub fn diagnose_by(&self, rules: Option<Arc<Rules>>) {
-        self.rules.store(rules);
+        Self { ending, tasks }
     }
 
     /// Lets the sockets go, for another process or for good.

@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Loaded;
-use crate::diagnose::Rules;
+use crate::diagnose::Diagnosing;
 use crate::net::connect::ConnectError;
 use crate::net::listen::BindError;
 use crate::net::passed::Passed;
@@ -67,6 +67,8 @@ pub struct Running {
     counters: Arc<Counters>,
     signals: Signals,
     api: Option<api::Serving>,
+    /// For the API; the sessions have theirs.
+    diagnosing: watch::Sender<Diagnosing>,
     /// Of whoever wants to follow this process.
     requests: mpsc::Receiver<Request>,
     /// A successor that does not serve yet has the store.
@@ -158,7 +160,8 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         let addresses = built.addresses(&session.listener.name);
         tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
     }
-    Ok(Running { loaded, store, built, workers, sockets: sockets.all, counters, signals, api: None, requests, given_up: false })
+    let diagnosing = watch::Sender::new(loaded.diagnosing.clone());
+    Ok(Running { loaded, store, built, workers, sockets: sockets.all, counters, signals, api: None, diagnosing, requests, given_up: false })
 }
 
 /// Has the listeners' sockets, passed ones first, and says what doesn't fit.
@@ -173,11 +176,6 @@ fn listen(loaded: &Loaded, built: &Built, mut passed: Vec<Passed>) -> Result<bui
         tracing::warn!(%address, name, "a listening socket was passed on that no listener has in `listen`: it is closed");
     }
     Ok(sockets)
-}
-
-/// The rules of the administrator's own, which all listeners share.
-fn own_rules(loaded: &Loaded) -> Option<Arc<Rules>> {
-    loaded.sessions.first().and_then(|session| session.diagnosing.own())
 }
 
 /// A session takes two descriptors; the usual soft limit of 1,024 would end at 500 of them.
@@ -312,7 +310,8 @@ impl Running {
     }
 
     fn serve_api(&mut self) {
-        self.api = Some(api::Serving::start(&self.store, self.loaded.store.dir.clone(), self.loaded.http.listen, own_rules(&self.loaded)));
+        self.api =
+            Some(api::Serving::start(&self.store, self.diagnosing.subscribe(), self.loaded.store.dir.clone(), self.loaded.http.listen));
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
@@ -327,9 +326,7 @@ impl Running {
                 if loaded.store != self.loaded.store || loaded.workers != self.loaded.workers {
                     tracing::warn!("[store] and `workers` change only with a restart");
                 }
-                if let Some(api) = &self.api {
-                    api.diagnose_by(own_rules(&loaded));
-                }
+                self.diagnosing.send_replace(loaded.diagnosing.clone());
                 self.loaded = loaded;
                 tracing::info!(config = self.loaded.digest, "reloaded");
             }

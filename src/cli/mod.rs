@@ -15,6 +15,7 @@ mod ladder;
 pub mod locate;
 mod logs;
 mod progress;
+mod reclassify;
 mod route;
 pub mod run;
 pub mod screen;

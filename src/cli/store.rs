@@ -10,6 +10,7 @@ use super::backup::Backup;
 use super::export::Export;
 use super::failure::{Failure, Status};
 use super::import::Import;
+use super::reclassify::Reclassify;
 use super::screen::{Look, Screen, Style, show_json};
 use crate::path::ask::StoreNumbers;
 use crate::path::clock::{grouped, octets};
@@ -34,6 +35,8 @@ enum Action {
     Export(Export),
     /// Take in NDJSON that an export wrote, each record once; the proxy must be stopped
     Import(Import),
+    /// Ask the rules of today about records of yesterday: what they say otherwise is appended, the records stay as they are
+    Reclassify(Reclassify),
     /// Throw the index of a stopped proxy's store away and make it anew from the journal
     RebuildIndex(#[command(flatten)] Traces),
 }
@@ -64,6 +67,7 @@ impl StoreCommand {
             Action::Backup(backup) => backup.run(),
             Action::Export(export) => export.run(),
             Action::Import(import) => import.run(),
+            Action::Reclassify(reclassify) => reclassify.run(),
             Action::RebuildIndex(traces) => {
                 let dir = backend::store_dir(&backend::on_disk(traces.clone())?)?;
                 let report = store::rebuild_index(backend::options(&dir)).map_err(|error| match error {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::Findings;
 use super::raw::Raw;
+use crate::diagnose::Diagnosing;
 use crate::diagnose::Rules;
-use crate::relay::options::Diagnosing;
 
 /// How failures are diagnosed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,13 +32,21 @@ pub(super) fn diagnosing(source: Option<&Path>, raw: &Raw, findings: &mut Findin
     let named = raw.diagnose.rules_dir.clone();
     let beside = || source.and_then(Path::parent).map(|parent| parent.join(BESIDE)).filter(|dir| dir.is_dir());
     let Some(dir) = named.or_else(beside) else { return Diagnosing::default() };
-    match read(&dir).and_then(|files| Rules::with_own(&files).map_err(|error| error.to_string())) {
+    match rules_in(&dir) {
         Ok(rules) => Diagnosing::by(Arc::new(rules)),
         Err(text) => {
             findings.refuse("diagnose.rules_dir", text);
             Diagnosing::default()
         }
     }
+}
+
+/// The built-in rules with those of a folder asked before them.
+///
+/// # Errors
+/// The folder or a file can't be read, or a rule can't be understood: says which, where and why.
+pub fn rules_in(dir: &Path) -> Result<Rules, String> {
+    Rules::with_own(&read(dir)?).map_err(|error| error.to_string())
 }
 
 /// The `*.toml` files of a folder, by name.

@@ -29,10 +29,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::diagnose::Diagnosing;
 use crate::net::resolve;
 use crate::relay::options::SessionOptions;
 use crate::store;
 
+pub use diagnosis::rules_in;
 pub use init::{InitError, TEMPLATE, init};
 pub use overrides::Overrides;
 pub use problem::{ConfigErrors, Location, Problem};
@@ -98,6 +100,8 @@ pub struct Loaded {
     pub certificate_dirs: Vec<PathBuf>,
     /// One for each `[[listener]]`, at least one.
     pub sessions: Vec<Arc<SessionOptions>>,
+    /// By which failures are diagnosed.
+    pub diagnosing: Diagnosing,
     pub store: store::Options,
     pub dns: resolve::Options,
     /// First 16 hex digits of the BLAKE3 of the effective configuration, secrets left out.
@@ -203,6 +207,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
         http: HttpOptions { listen: raw.http.listen.0 },
         certificate_dirs: vec![raw.certificate_dir.clone(), raw.store.dir.clone()],
         sessions: sessions.collect(),
+        diagnosing,
         store,
         dns: raw.dns.options(),
         digest: show::digest(&raw),

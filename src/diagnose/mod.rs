@@ -6,6 +6,7 @@
 mod advice;
 mod cause;
 mod classify;
+mod diagnosing;
 mod explained;
 mod facts;
 mod file;
@@ -18,6 +19,7 @@ mod words;
 mod wrapped;
 
 pub use cause::{Act, Cause, Permanence};
+pub use diagnosing::Diagnosing;
 pub use explained::{Explained, Matched};
 pub use facts::{Facts, Verdict};
 pub use file::RulesError;

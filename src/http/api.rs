@@ -1,9 +1,7 @@
 //! What can be asked: the routes, their parameters and their limits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -20,7 +18,7 @@ use tokio::sync::watch;
 use super::error::ApiError;
 use super::export;
 use super::live;
-use crate::diagnose::Rules;
+use crate::diagnose::Diagnosing;
 use crate::path::when::{self, Edge};
 use crate::path::{Asked, ListRequest, StoreTraces, What, by_list, stats};
 use crate::store::{Cursor, Health, StoreError};
@@ -37,21 +35,22 @@ const RECORDS: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct Api {
     pub(super) traces: StoreTraces,
+    /// By which failures are diagnosed at present.
+    pub(super) diagnosing: watch::Receiver<Diagnosing>,
     /// Turns true when the process ends: those who follow are let go.
     pub(super) ending: watch::Receiver<bool>,
     pub(super) ping: Duration,
-    /// By which lines of logs are diagnosed; the built-in ones if there are none.
-    pub(super) rules: Arc<ArcSwapOption<Rules>>,
 }
 
 impl Api {
     pub fn new(traces: StoreTraces, ending: watch::Receiver<bool>) -> Self {
-        Self { traces, ending, ping: Duration::from_secs(15), rules: Arc::default() }
+        Self { traces, diagnosing: watch::channel(Diagnosing::default()).1, ending, ping: Duration::from_secs(15) }
     }
 
-    /// With rules that may be exchanged while it serves.
-    pub fn with_rules(self, rules: Arc<ArcSwapOption<Rules>>) -> Self {
-        Self { rules, ..self }
+    /// Rules other than the built-in ones, as they are at any time.
+    #[must_use]
+    pub fn with_diagnosing(self, diagnosing: watch::Receiver<Diagnosing>) -> Self {
+        Self { diagnosing, ..self }
     }
 }
 
@@ -209,7 +208,12 @@ fn micros(now: Timestamp) -> u64 {
 }
 
 /// The store reads files: never on a thread that serves sockets.
-pub(super) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, ApiError> {
+pub(super) async fn off_thread<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    ApiError: From<E>,
+{
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         Err(error) => {

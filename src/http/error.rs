@@ -7,6 +7,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::path::NotUnderstood;
+use crate::path::reclassify::ReclassifyError;
 use crate::store::{BackupError, StoreError, TakeInError};
 
 #[derive(Debug, Error)]
@@ -23,7 +24,7 @@ pub enum ApiError {
     WrongHost,
     #[error("{0}")]
     TooLarge(String),
-    #[error("only GET is answered here, and POST for a backup or records on api.sock")]
+    #[error("only GET is answered here, and on api.sock POST for what changes the store")]
     Method,
     #[error("{0}")]
     Backup(#[from] BackupError),
@@ -31,6 +32,8 @@ pub enum ApiError {
     Store(#[from] StoreError),
     #[error("{0}")]
     TakeIn(#[from] TakeInError),
+    #[error("{0}")]
+    Reclassify(#[from] ReclassifyError),
     #[error("the request did not come to its end in time")]
     Slow,
     #[error("the answer could not be made")]
@@ -50,7 +53,7 @@ impl ApiError {
             Self::Backup(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TakeIn(TakeInError::Unframeable(_)) => StatusCode::BAD_REQUEST,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Store(_) | Self::TakeIn(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::TakeIn(_) | Self::Reclassify(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

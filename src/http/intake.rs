@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::error::ApiError;
-use crate::diagnose::Rules;
 use crate::trace::diagnosis::diagnose;
 use crate::trace::json::{self as shape, BadLine};
 use crate::trace::{Record, RecordKind};
@@ -34,9 +33,8 @@ async fn take_in(State(api): State<Api>, body: Body) -> Result<Json<Value>, ApiE
     let body = body.map_err(|_| ApiError::TooLarge(format!("more than {INTAKE_OCTETS} octets, or broken off")))?;
     let done = tokio::task::spawn_blocking(move || {
         let mut records = records(&body)?;
-        let own = api.rules.load();
-        let rules = own.as_deref().unwrap_or_else(|| Rules::builtin());
-        records.iter_mut().for_each(|record| diagnose(record, rules));
+        let diagnosing = api.diagnosing.borrow().clone();
+        records.iter_mut().for_each(|record| diagnose(record, diagnosing.rules()));
         Ok(api.traces.store().take_in(&records)?)
     });
     match done.await {

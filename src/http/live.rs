@@ -20,7 +20,7 @@ use super::api::{Api, cursor, last_event_id, off_thread, parameters, question};
 use super::error::ApiError;
 use super::serve::ended;
 use crate::path::What;
-use crate::store::Cursor;
+use crate::store::{Cursor, StoreError};
 use crate::trace::json;
 
 /// Records read from the journal at once.
@@ -68,7 +68,7 @@ async fn feed(api: Api, what: What, mut at: Cursor, events: mpsc::Sender<Bytes>)
             let full = records.len() == BATCH;
             let matching =
                 records.into_iter().filter_map(|record| traces.follows(&question, record).transpose()).collect::<Result<Vec<_>, _>>()?;
-            Ok((matching, next, full))
+            Ok::<_, StoreError>((matching, next, full))
         })
         .await
         else {

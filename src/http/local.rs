@@ -8,16 +8,18 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::api::{Api, limited_router, parameters, routes};
+use super::api::{Api, cursor, limited_router, off_thread, parameters, question, routes};
 use super::error::ApiError;
 use super::intake;
+use crate::path::reclassify;
 
 /// Every route of [`super::router`], and those for whoever may open the socket.
 pub fn local_router(api: Api) -> Router {
-    let intake = intake::router(api.clone());
-    limited_router(routes().route("/api/v1/store/backup", post(backup)), api).merge(intake)
+    let more = routes().route("/api/v1/store/backup", post(backup)).route("/api/v1/store/reclassify", post(reclassify_page));
+    limited_router(more, api.clone()).merge(intake::router(api))
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,4 +39,24 @@ async fn backup(State(api): State<Api>, query: Result<Query<Backup>, QueryReject
             Err(ApiError::Broken)
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reclassify {
+    #[serde(default)]
+    q: String,
+    cursor: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A page of the records that match, by the rules in force.
+async fn reclassify_page(State(api): State<Api>, query: Result<Query<Reclassify>, QueryRejection>) -> Result<Response, ApiError> {
+    let Query(asked) = query.map_err(parameters)?;
+    let what = question(&asked.q, Timestamp::now())?;
+    let before = cursor(asked.cursor.as_deref())?;
+    let diagnosing = api.diagnosing.borrow().clone();
+    let page = move || reclassify::step(&api.traces, &what, diagnosing.rules(), before, asked.dry_run);
+    Ok(Json(off_thread(page).await?).into_response())
 }

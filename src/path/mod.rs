@@ -21,6 +21,7 @@ pub mod nearest;
 pub mod never;
 pub mod next;
 pub mod reading;
+pub mod reclassify;
 pub mod stats;
 pub mod tree;
 pub mod verdict;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::diagnose::Rules;
+use crate::diagnose::Diagnosing;
 use crate::route::{self, Table};
 use crate::trace::{Direction, UpstreamKind};
 
@@ -363,25 +363,6 @@ impl Default for Limits {
             bare_newline: BareNewline::Guard,
             timeouts: Timeouts::default(),
         }
-    }
-}
-
-/// By which rules failures are diagnosed: the built-in ones, unless others are given.
-#[derive(Debug, Clone, Default)]
-pub struct Diagnosing(Option<Arc<Rules>>);
-
-impl Diagnosing {
-    pub fn by(rules: Arc<Rules>) -> Self {
-        Self(Some(rules))
-    }
-
-    /// Rules other than the built-in ones.
-    pub fn own(&self) -> Option<Arc<Rules>> {
-        self.0.clone()
-    }
-
-    pub fn rules(&self) -> &Rules {
-        self.0.as_deref().unwrap_or_else(|| Rules::builtin())
     }
 }
 

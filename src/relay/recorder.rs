@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::options::{Diagnosing, Limits, UpstreamOptions};
+use super::options::{Limits, UpstreamOptions};
+use crate::diagnose::Diagnosing;
 use crate::smtp::ReplyView;
 use crate::trace::diagnosis;
 use crate::trace::{

@@ -232,6 +232,11 @@ impl Store {
         self.inner.intake.clock.now()
     }
 
+    /// An id for a record that is made now.
+    pub fn record_id(&self) -> RecordId {
+        self.inner.intake.clock.record_id()
+    }
+
     /// Waits until what was handed in is in the journal, or given up; so long at most. Whether it is.
     pub(super) fn settle(&self, patience: Duration) -> bool {
         self.inner.intake.settle(patience)

@@ -26,13 +26,7 @@ pub fn diagnose(record: &mut Record, rules: &Rules) {
 
 /// What a record says otherwise than it did, as an amendment to it; `None` if nothing.
 pub fn amendment(before: &Record, after: &Record, id: RecordId, at: WallMicros) -> Option<Amendment> {
-    let of_both = |pick: fn(&Record) -> Option<&Outcome>| pick(before).zip(pick(after));
-    let (old, new) = of_both(|record| match record {
-        Record::Transaction(it) => Some(&it.outcome),
-        Record::Session(it) => it.outcome.as_ref(),
-        Record::Log(it) => it.outcome.as_ref(),
-        _ => None,
-    })?;
+    let (old, new) = before.outcome().zip(after.outcome())?;
     let (mut recipients, mut reported) = (Vec::new(), Vec::new());
     if let (Record::Transaction(before), Record::Transaction(after)) = (before, after) {
         let pairs = before.envelope.recipients.iter().zip(&after.envelope.recipients);

@@ -63,6 +63,16 @@ impl Record {
         }
     }
 
+    /// How what the record tells of went, if it tells of such a thing.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::Transaction(it) => Some(&it.outcome),
+            Self::Session(it) => it.outcome.as_ref(),
+            Self::Log(it) => it.outcome.as_ref(),
+            Self::Amendment(_) | Self::Gap(_) | Self::Mark(_) | Self::Audit(_) => None,
+        }
+    }
+
     /// Says that the dialogue is no longer kept.
     pub fn drop_dialogue(&mut self) {
         match self {
