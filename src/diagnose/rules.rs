@@ -19,7 +19,7 @@ const VERSION: &str = "1";
 /// Own rules stand above all built-in ones.
 const OWN_RANK: i32 = 1000;
 
-const BUILTIN: &[Source<'_>] = &[
+pub(super) const BUILTIN: &[Source<'_>] = &[
     Source { name: "words.toml", text: include_str!("rules/words.toml") },
     Source { name: "providers.toml", text: include_str!("rules/providers.toml") },
     Source { name: "recipient.toml", text: include_str!("rules/recipient.toml") },
