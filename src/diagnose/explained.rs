@@ -122,9 +122,9 @@ fn why(winner: Option<&Rule>, matched: &[Matched]) -> String {
         None => format!("{met}; no other rule matched"),
         Some(second) if second.rank < first.rank => {
             format!(
-                "{met}; its rank {} is above that of {} others, the next being {} (rank {})",
+                "{met}; its rank {} is the highest of {} rules that matched, the next being {} (rank {})",
                 first.rank,
-                matched.len() - 1,
+                matched.len(),
                 second.rule,
                 second.rank
             )
