@@ -4,6 +4,7 @@
 
 mod backend;
 mod backup;
+mod classify;
 mod client;
 mod completions;
 pub mod config;
@@ -80,6 +81,8 @@ pub enum Command {
     Stats(stats::Stats),
     /// Say which upstream a message would go to, and which rule decides, without sending it
     Route(route::Route),
+    /// Say what a reply means: its cause, who must act, what to do, and the rule that says so
+    Classify(classify::Classify),
     /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => return config::run(&command),
         Command::Route(command) => return command.run(),
         Command::Where(command) => command.run(),
+        Command::Classify(command) => command.run(),
         Command::Search(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Tail(command) => command.run(),

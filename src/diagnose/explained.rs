@@ -1,16 +1,20 @@
 //! A verdict with its reasons, for people.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::classify::Reading;
 use super::rule::Rule;
 use super::{Act, Cause, Facts, Permanence, Rules};
+use crate::smtp::Stage;
 
 /// Why a reply was taken for what it was taken for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
+    #[serde(serialize_with = "word")]
     pub cause: Cause,
+    #[serde(serialize_with = "word")]
     pub act: Act,
+    #[serde(serialize_with = "word")]
     pub permanence: Permanence,
     pub advice: String,
     /// The rule that decided.
@@ -21,8 +25,8 @@ pub struct Explained {
     pub provider: Option<Spoken>,
     /// The text as the rules saw it.
     pub read_as: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stage: Option<crate::smtp::Stage>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "word_of_some")]
+    pub stage: Option<Stage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,6 +48,7 @@ pub struct Spoken {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Matched {
     pub rule: String,
+    #[serde(serialize_with = "word")]
     pub cause: Cause,
     pub rank: i32,
     /// Of the admin's making.
@@ -52,6 +57,18 @@ pub struct Matched {
     /// The words of the text that it met.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
+}
+
+/// The public word of a value.
+fn word<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn word_of_some<T: std::fmt::Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl Rules {
@@ -105,9 +122,9 @@ fn why(winner: Option<&Rule>, matched: &[Matched]) -> String {
         None => format!("{met}; no other rule matched"),
         Some(second) if second.rank < first.rank => {
             format!(
-                "{met}; its rank {} is above that of {} others, the next being {} (rank {})",
+                "{met}; its rank {} is the highest of {} rules that matched, the next being {} (rank {})",
                 first.rank,
-                matched.len() - 1,
+                matched.len(),
                 second.rule,
                 second.rank
             )

@@ -15,6 +15,9 @@ mod patterns;
 mod provider;
 mod rule;
 mod rules;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says where")]
+mod tests;
 mod words;
 mod wrapped;
 

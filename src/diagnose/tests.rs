@@ -1,0 +1,128 @@
+//! The built-in rules as they stand: every pattern compiles, every cause has advice, and what each provider means by its words.
+
+use super::rules::BUILTIN;
+use super::*;
+use crate::smtp::Stage;
+
+#[track_caller]
+fn check(host: Option<&str>, text: &str, cause: Cause, provider: Option<&str>) {
+    let verdict = Rules::builtin().classify(&Facts { text, host, ..Facts::default() });
+    assert_eq!((verdict.cause, verdict.provider), (cause, provider), "{text}: rule {}", verdict.rule);
+}
+
+#[test]
+fn the_built_in_files_are_sound() {
+    // As own rules their patterns are checked one by one, which the start of a process spares itself.
+    let mut files: Vec<(String, String)> = Vec::new();
+    for source in BUILTIN {
+        let text = source.text.replace("\nid = \"", "\nid = \"again-");
+        files.push((source.name.to_owned(), again(&text)));
+    }
+    if let Err(error) = Rules::with_own(&files) {
+        panic!("{error}");
+    }
+    for &cause in Cause::ALL {
+        assert!(!Rules::builtin().advice(cause, None).is_empty(), "{cause} has no advice");
+    }
+    assert!(Rules::builtin().listed().count() > 250);
+}
+
+/// References to providers follow their new ids.
+fn again(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.strip_prefix("provider = [") {
+        Some(list) => format!("provider = [{}", list.replace(", \"", ", \"again-").replacen('"', "\"again-", 1)),
+        None => line.replace("provider = \"", "provider = \"again-"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_code_means_what_its_provider_means() {
+    use Cause::*;
+    let microsoft = Some("mx1.mail.protection.outlook.com");
+    check(microsoft, "550 5.4.1 Recipient address rejected: Access denied. AS(201806281)", RecipientUnknown, Some("microsoft"));
+    check(microsoft, "550 5.2.2 Submission quota exceeded", SendingLimitReached, Some("microsoft"));
+    check(microsoft, "554 5.2.2 mailbox full", MailboxFull, Some("microsoft"));
+    check(microsoft, "550 5.7.606 Access denied, banned sending IP [192.0.2.7]", Blocklisted, Some("microsoft"));
+    check(microsoft, "550 5.7.64 TenantAttribution; Relay Access Denied", RelayDenied, Some("microsoft"));
+    let google = Some("aspmx.l.google.com");
+    check(google, "550 5.4.5 Daily sending quota is used up", SendingLimitReached, Some("google"));
+    check(google, "421 4.7.29 Put off, for it didn't come over a TLS connection", EncryptionRequired, Some("google"));
+    check(google, "550 5.7.30 The DKIM signature didn't pass", SpfDkimDmarcFailure, Some("google"));
+    check(Some("mx01.gmx.net"), "554 No PTR record for 192.0.2.7", ReverseDnsMissing, Some("gmx"));
+    check(Some("in.hmail.example"), "550 5.7.1 no", Unclassified, None);
+}
+
+#[test]
+fn lists_give_themselves_away_and_some_are_none() {
+    use Cause::*;
+    check(None, "554 5.7.1 Client host [192.0.2.7] blocked using zen.spamhaus.org", Blocklisted, Some("spamhaus"));
+    let refused = "550 5.7.1 blocked using zen.spamhaus.org; Error: open resolver; https://www.spamhaus.org/returnc/pub/192.0.2.7";
+    check(None, refused, RemoteSystemError, Some("spamhaus"));
+    let verdict = Rules::builtin().classify(&Facts { text: "554 listed in dnsbl.sorbs.net", ..Facts::default() });
+    assert!(verdict.cause == Blocklisted && verdict.advice.contains("closed in June 2024"));
+    check(None, "554 rejected, see b.barracudacentral.org", Blocklisted, Some("barracuda"));
+}
+
+#[test]
+fn the_innermost_reply_decides() {
+    use Cause::*;
+    let text = "host mx.y.example[192.0.2.9] said: 452 4.2.2 The mailbox is over quota (in reply to RCPT TO command)";
+    check(None, text, MailboxFull, None);
+    let text = "host aspmx.l.google.com[192.0.2.9] said: 550-5.1.1 The account doesn't exist. - gsmtp (in reply to RCPT TO command)";
+    check(Some("email-smtp.eu-west-1.amazonaws.com"), text, RecipientUnknown, Some("google"));
+    let text = "Remote server returned '550 5.7.1 Relaying denied'";
+    check(None, text, RelayDenied, None);
+}
+
+#[test]
+fn failures_without_a_reply_have_causes() {
+    let own = |stage, text: &str| Rules::builtin().classify(&Facts { stage: Some(stage), text, ..Facts::default() });
+    #[track_caller]
+    fn is(verdict: Verdict<'_>, cause: Cause, rule: &str) {
+        assert_eq!((verdict.cause, verdict.rule), (cause, rule));
+    }
+    use Cause::*;
+    let refused = "192.0.2.9:25 refused the connection (nothing listens there, or a firewall rejects it)";
+    is(own(Stage::Connect, refused), ConnectionFailed, "own/connection-refused");
+    let slow = "connecting to 192.0.2.9:25 timed out after 30 s (host down, or a firewall drops the packets)";
+    is(own(Stage::Connect, slow), ConnectionFailed, "own/connect-timed-out");
+    is(own(Stage::Connect, &format!("{slow}\nevery host timed out on port 25")), PortBlocked, "own/every-host-timed-out");
+    is(own(Stage::Connect, "no such name in DNS: mx.y.example"), DomainNotFound, "own/dns-no-such-name");
+    is(own(Stage::Connect, "DNS did not answer for mx.y.example within 5 s"), DnsFailure, "own/dns-fails");
+    is(own(Stage::RcptTo, "y.example takes no mail (null MX)"), DomainNotFound, "own/dns-no-such-name");
+    is(own(Stage::StartTls, "certificate refused: certificate expired 2026-11-01"), TlsFailure, "own/certificate-expired");
+    let name = "certificate refused: name mismatch: certificate is for a.example, not b.example";
+    is(own(Stage::StartTls, name), TlsFailure, "own/certificate-name");
+    let issuer = "certificate refused: issued by an unknown authority (self-signed)";
+    is(own(Stage::StartTls, issuer), TlsFailure, "own/certificate-issuer");
+    let hidden =
+        "mx.y.example doesn't offer STARTTLS, which this upstream requires\na firewall rewrites the server's EHLO reply (XXXXXXXA)";
+    is(own(Stage::Ehlo, hidden), EncryptionRequired, "own/ehlo-rewritten");
+    is(own(Stage::EndOfData, "the upstream closed the connection"), ConnectionFailed, "own/closed-after-data");
+}
+
+#[test]
+fn names_in_the_text_decide_nothing() {
+    for name in ["full-quota@spam.example", "spamhaus@virus.example", "unknown.user@greylist.example"] {
+        let text = format!("550 5.1.1 <{name}>: Recipient address rejected: User unknown");
+        check(None, &text, Cause::RecipientUnknown, Some("postfix"));
+        check(None, &format!("554 Computer says no to {name}"), Cause::Unclassified, None);
+    }
+}
+
+#[test]
+fn own_rules_come_first_and_say_what_is_wrong_with_them() {
+    let own = |text: &str| Rules::with_own(&[("own.toml".to_owned(), text.to_owned())]);
+    let rules = own("[[rule]]\nid = \"own/x\"\ncause = \"policy_rejected\"\ntext = ['User Unknown']\nadvice = \"Call.\"\n").unwrap();
+    let verdict = rules.classify(&Facts { text: "550 5.1.1 user unknown", ..Facts::default() });
+    assert_eq!((verdict.rule, verdict.cause, verdict.advice), ("own/x", Cause::PolicyRejected, "Call."));
+    assert!(rules.version().starts_with("1+own."));
+    let wrong = |text: &str| own(text).unwrap_err().to_string();
+    let near = wrong("[[rule]]\nid = \"own/x\"\ncause = \"mailbox_ful\"\ntext = ['x']\n");
+    assert_eq!(near, "own.toml:3: `mailbox_ful` is no cause; did you mean `mailbox_full`?");
+    let pattern = wrong("[[rule]]\nid = \"own/x\"\ncause = \"mailbox_full\"\ntext = [\n  'fine',\n  '(open',\n]\n");
+    assert_eq!(pattern, "own.toml:6: not a pattern: unclosed group");
+    assert!(wrong("[[rule]]\nid = \"own/x\"\ncause = \"mailbox_full\"\n").contains("would match every reply"));
+    assert!(wrong("[[rules]]\n").starts_with("own.toml:1: "));
+}
