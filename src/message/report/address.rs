@@ -12,7 +12,7 @@ pub fn typed(value: &str) -> Option<String> {
     };
     let rest = rest.trim();
     let address = in_line(rest).next()?.address;
-    Some(if kind.eq_ignore_ascii_case("utf-8") { unitext(&address) } else { address.to_owned() })
+    Some(if kind.eq_ignore_ascii_case("utf-8") { unitext(address) } else { address.to_owned() })
 }
 
 /// Decodes the `\x{…}` of utf-8-addr-xtext and utf-8-addr-unitext (RFC 6533 §3).

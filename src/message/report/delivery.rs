@@ -164,7 +164,7 @@ pub fn fill(known: &mut Reported, more: Reported) {
 
 fn action(value: &str) -> Option<Action> {
     let word: String = value.trim().chars().take_while(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
-    Action::from_word(&word).or_else(|| match word.as_str() {
+    Action::from_word(&word).or(match word.as_str() {
         "fail" | "failure" | "error" => Some(Action::Failed),
         "delay" | "deferred" => Some(Action::Delayed),
         _ => None,

@@ -7,6 +7,9 @@ const MOST_FIELDS: usize = 500;
 /// Octets looked at in one field.
 const MOST_FIELD: usize = 16 * 1024;
 
+/// Lines that are no fields, one after another, within a header section.
+const MOST_ODD_LINES: usize = 30;
+
 /// A section's fields: names as written, values unfolded.
 #[derive(Debug, Default)]
 pub struct Fields<'x>(Vec<(&'x str, String)>);
@@ -31,6 +34,8 @@ impl<'x> Fields<'x> {
                 if fields.0.len() < MOST_FIELDS {
                     fields.0.push((name, clean(value).into_owned()));
                 }
+            } else if !fields.0.is_empty() && goes_on(behind) {
+                fields.fold(line);
             } else if !fields.0.is_empty() || !(line.starts_with(b"From ") || line.starts_with(b">From ")) {
                 return (fields, rest);
             }
@@ -63,6 +68,55 @@ impl<'x> Fields<'x> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Whether a header section goes on behind a line that is no field: some relays unfold what they pass on.
+fn goes_on(mut rest: &[u8]) -> bool {
+    for _ in 0..MOST_ODD_LINES {
+        let (line, behind) = next_line(rest);
+        if line.trim_ascii().is_empty() {
+            return false;
+        }
+        if split(line).is_some_and(|(name, _)| is_usual(&name.to_ascii_lowercase())) {
+            return true;
+        }
+        rest = behind;
+    }
+    false
+}
+
+/// Fields that messages have; lower case.
+pub fn is_usual(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "received",
+        "return-path",
+        "message-id",
+        "date",
+        "from",
+        "to",
+        "subject",
+        "mime-version",
+        "dkim-signature",
+        "domainkey-signature",
+        "content-type",
+        "content-transfer-encoding",
+        "arc-seal",
+        "delivered-to",
+        "authentication-results",
+        "reply-to",
+        "sender",
+        "user-agent",
+        "arc-authentication-results",
+        "arc-message-signature",
+        "received-spf",
+        "envelope-to",
+        "delivery-date",
+        "comment",
+        "importance",
+        "cc",
+        "list-unsubscribe",
+    ];
+    NAMES.contains(&name) || (name.starts_with("x-") && name != "x-notes")
 }
 
 fn clean(value: &[u8]) -> Cow<'_, str> {

@@ -206,7 +206,7 @@ fn stands_alone(behind: &str) -> bool {
 fn speaks(before: &str) -> bool {
     let tail: String = before.chars().rev().take(80).collect::<Vec<_>>().into_iter().rev().collect();
     let words: Vec<String> = tail
-        .trim_end_matches(|c: char| matches!(c, '<' | '"' | '\'' | ':' | '(' | '[' | ' ' | '：' | '“' | '«' | '`' | '=' | '*'))
+        .trim_end_matches(['<', '"', '\'', ':', '(', '[', ' ', '：', '“', '«', '`', '=', '*'])
         .to_lowercase()
         .split_whitespace()
         .map(str::to_owned)

@@ -16,6 +16,8 @@ const MOST_KEPT: usize = 60;
 pub struct Notice<'x> {
     pub recipients: Vec<Reported>,
     pub recipients_cut: u32,
+    /// The reply that stands for all of whom nothing else is said.
+    pub loose: Option<String>,
     /// The part before the copy of the original.
     pub said: &'x str,
     /// The copy of the original, as far as one is there.
@@ -38,6 +40,8 @@ struct Reading<'x> {
     current: Option<usize>,
     /// Whom the last RCPT was for.
     spoken: Option<&'x str>,
+    /// Recipients that a dialogue shows as taken, until the message is.
+    taken: Vec<&'x str>,
     /// Replies that nobody was named for.
     loose: Vec<&'x str>,
     /// All text, for those of whom nothing more is said.
@@ -61,12 +65,13 @@ pub fn read<'x>(text: &'x str, whole: bool, others: &[&str]) -> Notice<'x> {
         cut |= bound < line.len();
         reading.take(line.get(..bound).unwrap_or_default(), others);
     }
+    let loose = bounded(&unfold(&reading.loose.join("\n")));
     let (recipients, recipients_cut) = reading.finish(delays(said));
-    Notice { recipients, recipients_cut, said, original, cut }
+    Notice { recipients, recipients_cut, loose, said, original, cut }
 }
 
 /// Parts a notice from the copy of the message that follows it.
-fn part(text: &str) -> (&str, Option<&str>) {
+pub fn part(text: &str) -> (&str, Option<&str>) {
     let mut at = 0;
     let mut seen = false;
     for line in text.split_inclusive('\n').take(MOST_LINES) {
@@ -152,6 +157,21 @@ impl<'x> Reading<'x> {
     /// An answer in a dialogue belongs to whom the command was for, or to whom the text speaks of.
     fn answer(&mut self, text: &'x str) {
         if !text.starts_with(['4', '5']) {
+            if text.starts_with("25") {
+                self.taken.extend(self.spoken.filter(|_| self.taken.len() < MOST_RECIPIENTS));
+            }
+            return;
+        }
+        if self.spoken.is_none()
+            && self.current.is_none()
+            && !self.taken.is_empty()
+            && self.strongest.is_none_or(|it| it == Strength::Dialogue)
+        {
+            for address in std::mem::take(&mut self.taken) {
+                if let Some(at) = self.find(address).or_else(|| self.open(address, Strength::Dialogue)) {
+                    self.add(at, text);
+                }
+            }
             return;
         }
         let at = match self.spoken {

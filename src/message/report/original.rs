@@ -2,6 +2,7 @@
 
 use crate::message::Headers;
 
+use super::fields::{Fields, is_usual, next_line, split};
 use super::parts::Part;
 
 /// Lines looked at from where a header section seems to begin.
@@ -29,23 +30,38 @@ fn is_bare(part: &Part<'_>) -> bool {
 
 /// The headers of an original that is a part.
 pub fn of_part(part: &Part<'_>) -> Headers {
-    if is_bare(part) {
-        let of = |name| part.fields.first(name).map(|value| format!("{name}: {value}\n")).unwrap_or_default();
-        let section: String = ["Message-ID", "Subject", "From", "To"].into_iter().map(of).collect();
-        return Headers::read(section.as_bytes(), false);
-    }
-    of_text(&part.text)
+    if is_bare(part) { of_fields(&part.fields) } else { of_text(&part.text) }
 }
 
-/// The headers at the front of a text.
+/// The headers at the front of a text, behind what may part it from what was said before.
 pub fn of_text(text: &str) -> Headers {
-    let text = text.trim_start_matches(['\r', '\n', ' ', '\t']);
-    // A header section that is quoted or indented as a whole.
-    if text.starts_with('>') {
-        let plain: String = text.lines().take(500).map(|line| format!("{}\n", line.trim_start_matches(['>', ' ']))).collect();
-        return Headers::read(plain.as_bytes(), false);
+    let mut rest = text.as_bytes();
+    let mut quoted = String::new();
+    for _ in 0..MOST_LINES {
+        let (line, behind) = next_line(rest);
+        if line.starts_with(b">") {
+            // A header section that is quoted as a whole.
+            let lines = String::from_utf8_lossy(rest);
+            lines.lines().take(500).for_each(|line| {
+                quoted.push_str(line.trim_start_matches(['>', ' ']));
+                quoted.push('\n');
+            });
+            rest = quoted.as_bytes();
+            break;
+        }
+        if split(line).is_some() {
+            break;
+        }
+        rest = behind;
     }
-    Headers::read(text.as_bytes(), false)
+    of_fields(&Fields::read(rest).0)
+}
+
+/// Through the reader of all headers, so that what is kept is kept alike.
+fn of_fields(fields: &Fields<'_>) -> Headers {
+    let of = |name| fields.first(name).map(|value| format!("{name}: {value}\n")).unwrap_or_default();
+    let section: String = ["Message-ID", "Subject", "From", "To"].into_iter().map(of).collect();
+    Headers::read(section.as_bytes(), false)
 }
 
 /// Whether a header section begins at the first of these lines.
@@ -77,40 +93,6 @@ pub fn begins<'x>(mut lines: impl Iterator<Item = &'x str>) -> bool {
 }
 
 fn name_of(line: &str) -> Option<String> {
-    let (name, _) = super::fields::split(line.as_bytes())?;
+    let (name, _) = split(line.as_bytes())?;
     Some(name.to_ascii_lowercase())
-}
-
-/// Fields that stand first in messages.
-fn is_usual(name: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "received",
-        "return-path",
-        "message-id",
-        "date",
-        "from",
-        "to",
-        "subject",
-        "mime-version",
-        "dkim-signature",
-        "domainkey-signature",
-        "content-type",
-        "content-transfer-encoding",
-        "arc-seal",
-        "delivered-to",
-        "authentication-results",
-        "reply-to",
-        "sender",
-        "user-agent",
-        "arc-authentication-results",
-        "arc-message-signature",
-        "received-spf",
-        "envelope-to",
-        "delivery-date",
-        "comment",
-        "importance",
-        "cc",
-        "list-unsubscribe",
-    ];
-    NAMES.contains(&name) || (name.starts_with("x-") && name != "x-notes")
 }

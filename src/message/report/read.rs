@@ -53,12 +53,21 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>) -> Option<Report> {
         delivery =
             notice.original.map(|it| delivery::read(it, said.whole)).filter(|it| it.found && !it.recipients.is_empty()).unwrap_or(delivery);
     }
-    let headers = original_headers(parts, notice.original);
+    // A boundary that isn't the message's own may leave the original within the part before it.
+    let inline = notice.original.or_else(|| status.and_then(|it| notice::part(&it.text).1));
+    let headers = original_headers(parts, inline);
     let subject = fields.first("Subject").unwrap_or_default();
     let mut recipients = std::mem::take(&mut delivery.recipients);
     let mut recipients_cut = delivery.recipients_cut;
     match recipients.is_empty() {
-        false => complete(&mut recipients, &notice.recipients),
+        false => {
+            complete(&mut recipients, &notice.recipients);
+            if let ([only], Some(loose)) = (recipients.as_mut_slice(), &notice.loose)
+                && only.reply_code.is_none()
+            {
+                only.reply_code = reply::codes(loose).reply;
+            }
+        }
         true => {
             recipients = notice.recipients;
             recipients_cut = notice.recipients_cut;
@@ -72,7 +81,9 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>) -> Option<Report> {
     let speaks = match from {
         Sender::Reporter => true,
         Sender::Daemon => !recipients.is_empty() && (codes() || fails()) && (codes() || !sender::challenges(notice.said)),
-        Sender::Other => !recipients.is_empty() && codes() && fails(),
+        Sender::Other => {
+            !recipients.is_empty() && fails() && (codes() || (headers.message_id.is_some() && sender::says_failure(notice.said)))
+        }
         Sender::Person => false,
     };
     if !speaks {
@@ -89,7 +100,7 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>) -> Option<Report> {
     };
     report.tell(delivery, notice.said);
     if report.original_message_id.is_none() {
-        report.original_message_id = fields.first("In-Reply-To").and_then(|it| message_id(it));
+        report.original_message_id = fields.first("In-Reply-To").and_then(message_id);
     }
     Some(report)
 }
@@ -143,7 +154,8 @@ fn complete(recipients: &mut [Reported], told: &[Reported]) {
         let Some(same) = same else { continue };
         let says_more = same.reply_code.is_some() || same.status.is_some();
         let is_bare = recipient.reply_code.is_none() && recipient.text.as_deref().is_none_or(|it| it.len() < 60);
-        if recipient.text.is_none() || (is_bare && says_more) {
+        let is_expired = recipient.status.is_some_and(reply::is_expiry);
+        if recipient.text.is_none() || ((is_bare || is_expired) && says_more) {
             let status = reply::better(recipient.status, same.status);
             let text = if says_more { same.text.clone().or(recipient.text.take()) } else { recipient.text.take().or(same.text.clone()) };
             fill(recipient, same.clone());

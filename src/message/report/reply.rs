@@ -34,7 +34,8 @@ pub fn codes(text: &str) -> Codes {
 /// The better of what the status field says and what the diagnostic says.
 pub fn better(field: Option<Status>, diagnostic: Option<Status>) -> Option<Status> {
     match (field, diagnostic) {
-        (Some(field), Some(other)) if (is_vague(field) || is_expiry(field)) && !is_vague(other) => Some(other),
+        // The field is what the reporting server makes of the reply; the reply says it itself.
+        (Some(_), Some(other)) if !is_vague(other) => Some(other),
         (Some(field), _) => Some(field),
         (None, other) => other,
     }
@@ -46,7 +47,7 @@ pub fn is_vague((_, subject, detail): Status) -> bool {
 }
 
 /// Delivery time expired (RFC 3463 §3.5).
-fn is_expiry((_, subject, detail): Status) -> bool {
+pub fn is_expiry((_, subject, detail): Status) -> bool {
     (subject, detail) == (4, 7)
 }
 
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn the_better_status_wins() {
         assert_eq!(better(Some((5, 0, 0)), Some((5, 1, 1))), Some((5, 1, 1)));
-        assert_eq!(better(Some((5, 1, 1)), Some((5, 2, 2))), Some((5, 1, 1)));
+        assert_eq!(better(Some((5, 1, 1)), Some((5, 2, 2))), Some((5, 2, 2)));
         assert_eq!(better(Some((5, 0, 0)), None), Some((5, 0, 0)));
         assert_eq!(better(None, Some((4, 2, 2))), Some((4, 2, 2)));
         assert_eq!(leading("5.1.1 (bad)"), Some((5, 1, 1)));

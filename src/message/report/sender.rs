@@ -24,6 +24,9 @@ pub fn of(fields: &Fields<'_>, report_type: Option<&str>, outer: &str) -> Sender
             _ => Sender::Reporter,
         };
     }
+    if fields.has("X-MLServer") {
+        return Sender::Daemon;
+    }
     if fields.has("X-Failed-Recipients") {
         return Sender::Reporter;
     }
