@@ -13,6 +13,7 @@ mod failure;
 mod import;
 mod ladder;
 pub mod locate;
+mod ndr;
 mod progress;
 mod route;
 pub mod run;
@@ -78,6 +79,8 @@ pub enum Command {
     Stats(stats::Stats),
     /// Say which upstream a message would go to, and which rule decides, without sending it
     Route(route::Route),
+    /// Read bounces, delivery reports and complaints from files: who, why, and which message
+    Ndr(ndr::Ndr),
     /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => return demo::run(&arguments),
         Command::Config(command) => return config::run(&command),
         Command::Route(command) => return command.run(),
+        Command::Ndr(command) => return command.run(),
         Command::Where(command) => command.run(),
         Command::Search(command) => command.run(),
         Command::Show(command) => command.run(),

@@ -21,6 +21,10 @@ impl<'x> Fields<'x> {
         let mut rest = octets;
         loop {
             let (line, behind) = next_line(rest);
+            if behind.is_empty() && !rest.ends_with(b"\n") {
+                // Cut off in the middle of a line: half a value is worse than none.
+                return (fields, behind);
+            }
             if line.is_empty() {
                 return (fields, if rest.is_empty() { rest } else { behind });
             }
@@ -147,6 +151,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_cut_off_within_a_line_is_left_out() {
+        let (fields, body) = Fields::read(b"A: 1\nB: 2");
+        assert_eq!((fields.first("a"), fields.first("b"), body), (Some("1"), None, b"".as_slice()));
+    }
+
+    #[test]
+    fn a_section_whose_folds_are_lost_is_read_to_its_end() {
+        let (fields, body) = Fields::read(b"Received: from a\n(b) by c\nwith d\nTo: e@f.example\n\nbody\n");
+        assert_eq!(
+            (fields.first("received"), fields.first("to"), body),
+            (Some("from a (b) by c with d"), Some("e@f.example"), b"body\n".as_slice())
+        );
+    }
+
+    #[test]
     fn reads_folded_fields_and_stops_at_the_body() {
         let (fields, body) = Fields::read(b"From x@y Mon\nA: 1\r\n\t2\r\nb : 3\r\nA: 4\r\n\r\nbody: no\r\n");
         assert_eq!(fields.all("a").collect::<Vec<_>>(), ["1 2", "4"]);
@@ -154,6 +173,6 @@ mod tests {
         let (fields, body) = Fields::read(b"A: 1\nnot a field\n");
         assert_eq!((fields.first("a"), body), (Some("1"), b"not a field\n".as_slice()));
         assert!(Fields::read(b"").0.is_empty());
-        assert!(!Fields::read(b"A:").0.is_empty());
+        assert!(!Fields::read(b"A:\n").0.is_empty());
     }
 }

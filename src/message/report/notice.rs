@@ -51,9 +51,10 @@ struct Reading<'x> {
 
 /// Reads a notice. `others` are the addresses of the two ends of the report itself, which no sentence means.
 pub fn read<'x>(text: &'x str, whole: bool, others: &[&str]) -> Notice<'x> {
-    let end = if whole { text.len() } else { text.rfind('\n').map_or(0, |at| at + 1) };
-    let text = text.get(..end).unwrap_or_default();
     let (said, original) = part(text);
+    // What is cut within a line may be half an address.
+    let ends = whole || original.is_some() || said.ends_with('\n');
+    let last = said.lines().count();
     let mut reading = Reading::default();
     let mut cut = false;
     for (at, line) in said.lines().enumerate() {
@@ -63,7 +64,11 @@ pub fn read<'x>(text: &'x str, whole: bool, others: &[&str]) -> Notice<'x> {
         }
         let bound = crate::message::char_boundary(line, MOST_LINE);
         cut |= bound < line.len();
-        reading.take(line.get(..bound).unwrap_or_default(), others);
+        let line = line.get(..bound).unwrap_or_default();
+        match ends || at + 1 < last {
+            true => reading.take(line, others),
+            false => reading.keep(line),
+        }
     }
     let loose = bounded(&unfold(&reading.loose.join("\n")));
     let (recipients, recipients_cut) = reading.finish(delays(said));

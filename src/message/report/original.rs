@@ -30,7 +30,9 @@ fn is_bare(part: &Part<'_>) -> bool {
 
 /// The headers of an original that is a part.
 pub fn of_part(part: &Part<'_>) -> Headers {
-    if is_bare(part) { of_fields(&part.fields) } else { of_text(&part.text) }
+    let mut headers = if is_bare(part) { of_fields(&part.fields, false) } else { of_text(&part.text) };
+    headers.cut &= !part.whole;
+    headers
 }
 
 /// The headers at the front of a text, behind what may part it from what was said before.
@@ -54,14 +56,15 @@ pub fn of_text(text: &str) -> Headers {
         }
         rest = behind;
     }
-    of_fields(&Fields::read(rest).0)
+    let (fields, body) = Fields::read(rest);
+    of_fields(&fields, body.is_empty())
 }
 
 /// Through the reader of all headers, so that what is kept is kept alike.
-fn of_fields(fields: &Fields<'_>) -> Headers {
+fn of_fields(fields: &Fields<'_>, cut: bool) -> Headers {
     let of = |name| fields.first(name).map(|value| format!("{name}: {value}\n")).unwrap_or_default();
     let section: String = ["Message-ID", "Subject", "From", "To"].into_iter().map(of).collect();
-    Headers::read(section.as_bytes(), false)
+    Headers::read(section.as_bytes(), cut)
 }
 
 /// Whether a header section begins at the first of these lines.

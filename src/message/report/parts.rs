@@ -50,7 +50,7 @@ pub fn read<'x>(octets: &'x [u8]) -> (Fields<'x>, Parts<'x>) {
     let typed = Typed::read(header);
     parts.outer = typed.kind.clone();
     parts.report_type = typed.report_type.clone();
-    parts.descend(None, &typed, body, true, 0);
+    parts.descend(None, &typed, body, body.ends_with(b"\n"), 0);
     (fields, parts)
 }
 
@@ -104,7 +104,7 @@ impl<'x> Parts<'x> {
                 self.descend(Some(fields), &Typed::read(header), body, whole && (closed || at + 1 < last), level + 1);
             }
             // A report whose boundary never comes is read as text.
-            if last > 0 || whole && level > 0 {
+            if last > 0 || level > 0 {
                 return;
             }
         }
@@ -123,7 +123,7 @@ fn decode(typed: &Typed, body: &[u8]) -> String {
             let symbols: Vec<u8> = body.iter().copied().filter(|it| !it.is_ascii_whitespace()).collect();
             symbols.get(..symbols.len() / 4 * 4).and_then(base64_decode)
         }
-        "quoted-printable" => quoted_printable_decode(body),
+        "quoted-printable" => quoted_printable_decode(without_half_escape(body)),
         _ => None,
     };
     let octets = decoded.as_deref().unwrap_or(body);
@@ -135,6 +135,17 @@ fn decode(typed: &Typed, body: &[u8]) -> String {
             Some(decoder) => decoder(octets),
             None => String::from_utf8_lossy(octets).into_owned(),
         },
+    }
+}
+
+/// Quoted-printable text without an escape, or a soft line end, that a cut has left at its end.
+fn without_half_escape(body: &[u8]) -> &[u8] {
+    let tail = body.len().saturating_sub(3);
+    match body.get(tail..).and_then(|it| it.iter().rposition(|octet| *octet == b'=')) {
+        Some(at) if !body.get(tail + at + 1..).is_some_and(|it| it.len() == 2 && it.iter().all(u8::is_ascii_hexdigit)) => {
+            body.get(..tail + at).unwrap_or(body)
+        }
+        _ => body,
     }
 }
 

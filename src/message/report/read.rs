@@ -38,8 +38,8 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>) -> Option<Report> {
     if from == Sender::Person {
         return None;
     }
-    if let Some(notification) = parts.leaves.first().and_then(|it| ses::read(&it.text)) {
-        return Some(of_notification(notification));
+    if let Some(text) = parts.leaves.first().map(|it| it.text.trim_start()).filter(|it| it.starts_with('{')) {
+        return ses::read(text).map(of_notification);
     }
     let said = told(parts);
     let ends: Vec<&str> =
@@ -59,13 +59,22 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>) -> Option<Report> {
     let subject = fields.first("Subject").unwrap_or_default();
     let mut recipients = std::mem::take(&mut delivery.recipients);
     let mut recipients_cut = delivery.recipients_cut;
+    // What was cut off may name others than the text for people does; that is then no substitute.
+    let missing = match status {
+        Some(part) => !part.whole,
+        None => parts.cut && parts.outer == "multipart/report" && parts.leaves.len() < 2,
+    };
     match recipients.is_empty() {
+        true if missing => {}
         false => {
             complete(&mut recipients, &notice.recipients);
-            if let ([only], Some(loose)) = (recipients.as_mut_slice(), &notice.loose)
+            if let ([only], Some(loose)) = (recipients.as_mut_slice(), notice.loose)
                 && only.reply_code.is_none()
             {
-                only.reply_code = reply::codes(loose).reply;
+                only.reply_code = reply::codes(&loose).reply;
+                if !only.text.as_ref().is_some_and(|it| it.contains(char::is_alphabetic)) {
+                    only.text = Some(loose);
+                }
             }
         }
         true => {
@@ -73,8 +82,8 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>) -> Option<Report> {
             recipients_cut = notice.recipients_cut;
         }
     }
-    if recipients.is_empty() {
-        recipients = elsewhere(fields, from, &headers, notice.said, said.whole);
+    if recipients.is_empty() && !missing {
+        recipients = elsewhere(fields, from, &headers, notice.said);
     }
     let fails = || sender::says_failure(subject) || sender::says_failure(notice.said);
     let codes = || recipients.iter().any(|it| it.status.is_some() || it.reply_code.is_some());
@@ -145,7 +154,9 @@ fn original_headers(parts: &Parts<'_>, inline: Option<&str>) -> Headers {
 /// Adds to the fields of a delivery status what only the text says.
 fn complete(recipients: &mut [Reported], told: &[Reported]) {
     let alone = recipients.len() == 1 && told.len() == 1;
-    for recipient in recipients {
+    // What the text quotes of a failure isn't about those who were reached.
+    let reached = |it: &Reported| matches!(it.action, Action::Delivered | Action::Relayed | Action::Expanded);
+    for recipient in recipients.iter_mut().filter(|it| !reached(it)) {
         let same = told.iter().find(|it| {
             alone
                 || address::same(&it.address, &recipient.address)
@@ -165,7 +176,7 @@ fn complete(recipients: &mut [Reported], told: &[Reported]) {
 }
 
 /// Recipients of a notice that names none in a way that can be read: those that Exim's and Gmail's header names, or the original's.
-fn elsewhere(fields: &Fields<'_>, from: Sender, headers: &Headers, said: &str, whole: bool) -> Vec<Reported> {
+fn elsewhere(fields: &Fields<'_>, from: Sender, headers: &Headers, said: &str) -> Vec<Reported> {
     let failed = || fields.all("X-Failed-Recipients").flat_map(address::in_line);
     let of = |address: &str| {
         let codes = reply::codes(said);
@@ -178,7 +189,7 @@ fn elsewhere(fields: &Fields<'_>, from: Sender, headers: &Headers, said: &str, w
             recipients.push(of(found.address));
         }
     }
-    if recipients.is_empty() && whole && from != Sender::Other && (sender::says_failure(said) || !reply::codes(said).is_empty()) {
+    if recipients.is_empty() && !headers.cut && from != Sender::Other && (sender::says_failure(said) || !reply::codes(said).is_empty()) {
         let to: Vec<_> = headers.to.as_deref().map(|it| address::in_line(it).take(2).collect()).unwrap_or_default();
         // Of several, it isn't known which.
         if let [only] = to.as_slice() {
@@ -204,7 +215,7 @@ fn of_complaint(part: &Part<'_>, parts: &Parts<'_>) -> Report {
     if report.recipients.is_empty() && part.whole {
         // Most providers leave the recipient out of the feedback part; some leave it in the copy.
         let to = report.original_to.as_deref().and_then(|it| address::in_line(it).next()).map(|it| it.address.to_owned());
-        report.recipients.extend(to.map(|it| Reported { action: super::Action::Delivered, ..Reported::of(&it) }));
+        report.recipients.extend(to.map(|it| Reported { action: Action::Delivered, ..Reported::of(&it) }));
     }
     if report.original_from.is_none() {
         report.original_from = told.mail_from;

@@ -34,6 +34,7 @@ pub fn codes(text: &str) -> Codes {
 /// The better of what the status field says and what the diagnostic says.
 pub fn better(field: Option<Status>, diagnostic: Option<Status>) -> Option<Status> {
     match (field, diagnostic) {
+        (Some((2, ..)), _) => field,
         // The field is what the reporting server makes of the reply; the reply says it itself.
         (Some(_), Some(other)) if !is_vague(other) => Some(other),
         (Some(field), _) => Some(field),

@@ -54,7 +54,7 @@ pub fn of(fields: &Fields<'_>, report_type: Option<&str>, outer: &str) -> Sender
     if null || DAEMONS.iter().any(|it| from.contains(it)) {
         return Sender::Daemon;
     }
-    if says_failure(&subject) { Sender::Other } else { Sender::Person }
+    if says_failure(&subject) && !subject.starts_with("re:") { Sender::Other } else { Sender::Person }
 }
 
 /// Replies, forwards, vacation notices and challenges.

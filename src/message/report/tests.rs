@@ -1,1 +1,0 @@
-//! Reports written for these tests, a form at a time.
