@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::parts::{self, Part, Parts};
 use super::sender::{self, Sender};
 use super::{
-    MOST_OCTETS, MOST_RECIPIENTS, Report, ReportKind, Reported, address, bounded, complaint, format, notice, original, reply, ses,
+    Action, MOST_OCTETS, MOST_RECIPIENTS, Report, ReportKind, Reported, address, bounded, complaint, format, notice, original, reply, ses,
 };
 
 /// Reads a message; `None` if it is no report.
