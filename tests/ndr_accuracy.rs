@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use relayscope::diagnose::Rules;
 use relayscope::message::report::{self, Report};
 
 /// One row of `ndr_expected.tsv`.
@@ -18,6 +19,7 @@ struct Row {
     message_id: String,
     status: String,
     reply_code: String,
+    cause: String,
     leaks: bool,
 }
 
@@ -45,6 +47,7 @@ fn rows(folder: &Path) -> Vec<Row> {
                 message_id: of(&row, "original_message_id"),
                 status: of(&row, "status"),
                 reply_code: of(&row, "reply_code"),
+                cause: of(&row, "cause"),
                 leaks: of(&row, "text_leaks_label") == "1",
             }
         })
@@ -75,7 +78,7 @@ impl Share {
     }
 }
 
-const COLUMNS: [&str; 4] = ["recipient", "message-id", "status", "reply code"];
+const COLUMNS: [&str; 5] = ["recipient", "message-id", "status", "reply code", "cause"];
 
 #[derive(Default, Clone, Copy)]
 struct Score([Share; COLUMNS.len()]);
@@ -86,6 +89,7 @@ fn score(row: &Row, report: Option<&Report>) -> [Option<bool>; COLUMNS.len()] {
     let status =
         recipient.and_then(|it| it.status).map(|(class, subject, detail)| format!("{class}.{subject}.{detail}")).unwrap_or_default();
     let code = recipient.and_then(|it| it.reply_code).map(|it| it.to_string()).unwrap_or_default();
+    let verdict = report.zip(recipient).and_then(|(report, it)| Rules::builtin().classify_reported(report, it));
     // x.0.9nn are codes that the corpus's own parser makes up for messages that have none.
     let has_status = !row.status.contains(".0.9") && !row.status.is_empty();
     [
@@ -93,6 +97,7 @@ fn score(row: &Row, report: Option<&Report>) -> [Option<bool>; COLUMNS.len()] {
         (!row.message_id.is_empty()).then(|| id == row.message_id),
         has_status.then(|| status == row.status),
         (!row.reply_code.is_empty()).then(|| code == row.reply_code),
+        (!row.cause.is_empty()).then(|| verdict.is_some_and(|it| it.cause.word() == row.cause)),
     ]
 }
 

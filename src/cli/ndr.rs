@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::failure::Status;
 use super::screen::{Look, Screen, Style, show_json, visible};
+use crate::diagnose::{Act, Rules, Verdict};
 use crate::message::report::{self, Action, Report, ReportKind, Reported};
 
 /// Octets of a file that are read. A message is looked at no further than `report::MOST_OCTETS`; this bounds mailboxes.
@@ -76,6 +77,14 @@ struct ToldRecipient<'x> {
     status: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_code: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'x str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'x str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'x str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,7 +199,9 @@ impl<'x> Told<'x> {
             error: report.is_none().then_some("no delivery report"),
             kind: report.map(|it| it.kind.word()),
             format: report.map(|it| it.format),
-            recipients: report.map(|it| it.recipients.iter().map(ToldRecipient::of).collect()).unwrap_or_default(),
+            recipients: report
+                .map(|it| it.recipients.iter().map(|recipient| ToldRecipient::of(it, recipient)).collect())
+                .unwrap_or_default(),
             original_message_id: report.and_then(|it| it.original_message_id.as_deref()),
             reporting_mta: report.and_then(|it| it.reporting_mta.as_deref()),
             envid: report.and_then(|it| it.envid.as_deref()),
@@ -206,13 +217,18 @@ impl<'x> Told<'x> {
 }
 
 impl<'x> ToldRecipient<'x> {
-    fn of(recipient: &'x Reported) -> Self {
+    fn of(report: &Report, recipient: &'x Reported) -> Self {
+        let verdict = Rules::builtin().classify_reported(report, recipient);
         Self {
             address: &recipient.address,
             original: recipient.original.as_deref(),
             action: recipient.action.word(),
             status: recipient.status.map(written),
             reply_code: recipient.reply_code,
+            cause: verdict.map(|it| it.cause.word()),
+            act: verdict.map(|it| it.act.word()),
+            rule: verdict.map(|it| it.rule),
+            provider: verdict.and_then(|it| it.provider),
             text: recipient.text.as_deref(),
             remote_mta: recipient.remote_mta.as_deref(),
             last_attempt: recipient.last_attempt.as_deref(),
@@ -237,7 +253,7 @@ fn tell(screen: &mut Screen, look: &Look, place: &str, report: &Report) {
     }
     screen.styled(Style::Faint, &format!(" (form: {})", report.format)).newline();
     for recipient in &report.recipients {
-        tell_recipient(screen, look, report.kind, recipient);
+        tell_recipient(screen, look, report, recipient);
     }
     if report.recipients.is_empty() {
         screen.line("  It names no recipient.");
@@ -251,9 +267,9 @@ fn tell(screen: &mut Screen, look: &Look, place: &str, report: &Report) {
     }
 }
 
-fn tell_recipient(screen: &mut Screen, look: &Look, kind: ReportKind, recipient: &Reported) {
+fn tell_recipient(screen: &mut Screen, look: &Look, report: &Report, recipient: &Reported) {
     let (style, word) = match recipient.action {
-        _ if kind == ReportKind::Complaint => (Style::Bad, "complained"),
+        _ if report.kind == ReportKind::Complaint => (Style::Bad, "complained"),
         Action::Failed => (Style::Bad, "failed"),
         Action::Delayed => (Style::Wait, "delayed, still tried"),
         Action::Delivered => (Style::Good, "delivered"),
@@ -275,10 +291,30 @@ fn tell_recipient(screen: &mut Screen, look: &Look, kind: ReportKind, recipient:
     if let Some(text) = &recipient.text {
         screen.put("    ").paragraph(Style::Plain, text, look.width.map(|width| width.saturating_sub(4)), 4);
     }
+    if let Some(verdict) = Rules::builtin().classify_reported(report, recipient) {
+        tell_verdict(screen, look, &verdict);
+    }
     for (name, value) in [("last tried", &recipient.last_attempt), ("tried until", &recipient.will_retry_until)] {
         if let Some(value) = value {
             screen.put("    ").put(name).put(" ").put(value).newline();
         }
+    }
+}
+
+/// Why, who must act, and what to do.
+fn tell_verdict(screen: &mut Screen, look: &Look, verdict: &Verdict<'_>) {
+    let who = match verdict.act {
+        Act::Sender => "the sender must act",
+        Act::LocalAdmin => "you must act: the sending server's admin",
+        Act::SmartHost => "the smart host's provider must act",
+        Act::RecipientSide => "the recipient's side must act",
+        Act::Network => "the network must be looked at",
+        Act::Nobody => "nobody has to act",
+    };
+    screen.put("    cause ").styled(Style::Bold, verdict.cause.word()).put("; ").put(who);
+    screen.styled(Style::Faint, &format!(" (rule {})", verdict.rule)).newline();
+    if !verdict.advice.is_empty() {
+        screen.put("    ").paragraph(Style::Plain, verdict.advice, look.width.map(|width| width.saturating_sub(4)), 4);
     }
 }
 

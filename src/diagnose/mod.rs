@@ -12,6 +12,7 @@ mod file;
 mod normal;
 mod patterns;
 mod provider;
+mod reported;
 mod rule;
 mod rules;
 mod words;
