@@ -32,6 +32,26 @@ const WORDS: &[(&str, &str)] = &[
     ("zimbra", "zimbra"),
 ];
 
+/// How Exchange heads what is for administrators, in the languages that it speaks.
+const DIAGNOSTICS: &[&str] = &[
+    "diagnostic information for administrators",
+    "diagnoseinformationen für administratoren",
+    "diagnoseinformation für administratoren",
+    "informations de diagnostic pour les administrateurs",
+    "información de diagnóstico para los administradores",
+    "informazioni di diagnostica per gli amministratori",
+    "diagnostische gegevens voor beheerders",
+    "informações de diagnóstico para administradores",
+    "informacje diagnostyczne dla administratorów",
+    "diagnostikinformation för administratörer",
+    "diagnosinformation för administratörer",
+    "диагностические сведения для администраторов",
+    "yöneticiler için tanılama bilgileri",
+    "管理者用の診断情報",
+    "管理员诊断信息",
+    "管理員的診斷資訊",
+];
+
 /// In the name of a field, in its value, in lower case.
 const FIELDS: &[(&str, &str, &str)] = &[
     ("X-MS-Exchange-Organization-SCL", "", "exchange_online"),
@@ -74,10 +94,7 @@ pub fn of(fields: &Fields<'_>, said: &str, diagnostics: &str, delivery: bool) ->
     let said = said.get(..crate::message::char_boundary(said, 16 * 1024)).unwrap_or_default().to_lowercase();
     let field = |name: &str, word: &str| fields.all(name).any(|value| word.is_empty() || value.to_lowercase().contains(word));
     // A Microsoft server outside the cloud writes the same sentences; what it lacks are the cloud's host names.
-    if field("From", "microsoftexchange")
-        || said.contains("diagnostic information for administrators")
-        || said.contains("remote server returned '")
-    {
+    if field("From", "microsoftexchange") || DIAGNOSTICS.iter().any(|it| said.contains(it)) || said.contains("remote server returned '") {
         let cloud = said.contains("outlook.com") || diagnostics.to_lowercase().contains("outlook.com") || field("Received", "outlook.com");
         return if cloud { "exchange_online" } else { "exchange" };
     }

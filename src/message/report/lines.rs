@@ -148,7 +148,42 @@ pub fn classify(line: &str) -> Line<'_> {
     {
         return names(found, Strength::List);
     }
-    if speaks(front) { names(found, Strength::Sentence) } else { Line::Text }
+    let ends = behind.trim_matches(['>', '"', '\'', ')', ']', '.', ' ']).is_empty();
+    if speaks(front) || (ends && labels(front)) { names(found, Strength::Sentence) } else { Line::Text }
+}
+
+/// A label that says what is wrong with the address behind it: `User mailbox exceeds allowed size: …`.
+fn labels(front: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "unknown",
+        "exceed",
+        "fail",
+        "invalid",
+        "undeliver",
+        "reject",
+        "blocked",
+        "full",
+        "not found",
+        "no such",
+        "could not",
+        "cannot",
+        "couldn't",
+        "can't",
+        "unable",
+        "not be delivered",
+        "not deliver",
+        "bounce",
+        "disabled",
+        "expired",
+        "wrong",
+        "affected",
+        "problem",
+        "error",
+        "refused",
+    ];
+    let Some(label) = front.trim_end_matches(['<', '"', '\'', ' ']).strip_suffix([':', '：']) else { return false };
+    let label = label.to_lowercase();
+    label.len() <= 80 && WORDS.iter().any(|word| label.contains(word)) && !label.ends_with("by") && !label.ends_with("from")
 }
 
 fn names(found: Found<'_>, strength: Strength) -> Line<'_> {
@@ -263,6 +298,24 @@ pub fn is_end(line: &str) -> bool {
         "text of the message",
         "元のメッセージ",
         "copy of the headers",
+        "nachrichtenkopfzeilen",
+        "nachrichtenköpfe",
+        "en-têtes de message",
+        "en-têtes du message",
+        "encabezados de mensaje",
+        "encabezados del mensaje",
+        "intestazioni originali",
+        "oorspronkelijke berichtkoppen",
+        "cabeçalhos de mensagem",
+        "oryginalne nagłówki",
+        "ursprungliga brevhuvuden",
+        "ursprungliga meddelandehuvuden",
+        "исходные заголовки",
+        "заголовки исходного",
+        "özgün ileti üstbilgileri",
+        "元のメッセージ",
+        "原始邮件",
+        "原始郵件",
     ];
     let line = line.trim();
     if line.is_empty() || line.len() > 160 {
@@ -280,7 +333,7 @@ pub fn is_end(line: &str) -> bool {
             && (lower.ends_with("follows.")
                 || lower.ends_with("follow.")
                 || lower.ends_with("follows")
-                || lower.ends_with(':')
+                || lower.ends_with([':', '：'])
                 || lower.ends_with("follows:")))
 }
 

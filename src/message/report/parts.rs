@@ -3,6 +3,8 @@
 //! Structure is cut by an own hand because nothing may grow with what a sender nests; content types, charsets and
 //! transfer encodings are mail-parser's.
 
+use std::borrow::Cow;
+
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::html::html_to_text;
@@ -110,9 +112,33 @@ impl<'x> Parts<'x> {
         }
         let kind = if typed.kind.starts_with("multipart/") { "text/plain".to_owned() } else { typed.kind.clone() };
         let text = decode(typed, body);
-        let text = if kind == "text/html" { html_to_text(&text) } else { text };
+        let text = if kind == "text/html" { html_to_text(&with_breaks(&text)) } else { text };
         self.leaves.push(Part { fields: fields.unwrap_or_default(), kind, text, whole });
     }
+}
+
+/// Line ends within `<pre>`, which mean what they are, as `<br>`.
+fn with_breaks(html: &str) -> Cow<'_, str> {
+    let find = |text: &str, tag: &[u8]| {
+        memchr::memchr_iter(b'<', text.as_bytes())
+            .find(|&at| text.as_bytes().get(at..at + tag.len()).is_some_and(|it| it.eq_ignore_ascii_case(tag)))
+    };
+    let Some(mut at) = find(html, b"<pre") else { return Cow::Borrowed(html) };
+    let mut out = String::with_capacity(html.len() + 1024);
+    let mut rest = html;
+    loop {
+        let (before, inside) = rest.split_at(at);
+        let (inside, behind) = inside.split_at(find(inside, b"</pre").unwrap_or(inside.len()));
+        out.push_str(before);
+        out.push_str(&inside.replace('\n', "<br>\n"));
+        rest = behind;
+        match find(rest, b"<pre") {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
 }
 
 /// A body's octets as text.

@@ -18,6 +18,13 @@ impl Codes {
 
 /// Reads the codes of a diagnostic. Where one reply wraps another ("expired: last said …"), the inner one is what happened.
 pub fn codes(text: &str) -> Codes {
+    // Exchange puts its own word before the reply: `#5.5.0 smtp;550 5.2.2 full`.
+    if let Some((_, reply)) = text.rsplit_once("smtp;") {
+        let statuses = statuses(reply);
+        if let Some((_, status)) = statuses.iter().find(|(_, it)| !is_vague(*it) && !is_expiry(*it)) {
+            return Codes { reply: replies(reply).first().map(|(_, it)| *it), status: Some(*status) };
+        }
+    }
     let replies = replies(text);
     let statuses = statuses(text);
     let status = statuses.iter().find(|(_, it)| !is_vague(*it)).or(statuses.first()).map(|(_, it)| *it);
@@ -117,9 +124,11 @@ fn replies(text: &str) -> Vec<(usize, u16)> {
         }
         let before = text.get(..at).unwrap_or_default();
         let near = before.chars().next_back().unwrap_or('\n');
-        if near.is_alphanumeric() || matches!(near, '.' | '-' | '+' | '@' | '/' | '_' | '[' | '$' | '=') && !before.ends_with("--") {
+        if near.is_alphanumeric() || matches!(near, '.' | '-' | '+' | '@' | '/' | '_' | '$' | '=') && !before.ends_with("--") {
             continue;
         }
+        // `as follows: [550 …]`, not the port or address of a host.
+        let before = before.strip_suffix('[').unwrap_or(before);
         let enhanced = text.get(end + 1..).is_some_and(|it| leading(it.trim_start_matches(['#', '-', ' '])).is_some());
         if enhanced || introduces(before) {
             found.push((at, code));
@@ -170,7 +179,7 @@ fn introduces(before: &str) -> bool {
     ];
     let trimmed = before.trim_end_matches([' ', '\t']);
     let Some(last) = trimmed.chars().next_back() else { return true };
-    if matches!(last, '\n' | ':' | '(' | '<' | '>' | '#' | '"' | '\'' | ';' | '|' | '«' | '“' | '„') {
+    if trimmed.ends_with("],") || matches!(last, '\n' | ':' | '(' | '<' | '>' | '#' | '"' | '\'' | ';' | '|' | '«' | '“' | '„') {
         return true;
     }
     let bytes = trimmed.len();
