@@ -96,6 +96,10 @@ const BEFORE: &[&str] = &[
     "地址",
     "收件人",
     "收件者",
+    "받는 사람",
+    "받는사람",
+    "수신자",
+    "수신인",
     "受信者",
     "送信先",
     "failed recipient",
@@ -111,7 +115,9 @@ pub fn classify(line: &str) -> Line<'_> {
     if line.is_empty() {
         return Line::Blank;
     }
-    if let Some(said) = marked(line, &[">>>", "In:", "->", "C:"]) {
+    // MDaemon's transcript has the time in front.
+    let line = line.find("] --> ").or(line.find("] <-- ")).and_then(|at| line.get(at + 2..)).unwrap_or(line);
+    if let Some(said) = marked(line, &[">>>", "-->", "In:", "->", "C:"]) {
         let verb_is = |verb: &str| said.get(..verb.len()).is_some_and(|it| it.eq_ignore_ascii_case(verb));
         if verb_is("RCPT") {
             return Line::Command { address: first(said) };
@@ -122,7 +128,7 @@ pub fn classify(line: &str) -> Line<'_> {
         {
             return Line::Command { address: None };
         }
-    } else if let Some(text) = marked(line, &["<<<", "Out:", "<-"]) {
+    } else if let Some(text) = marked(line, &["<<<", "<--", "Out:", "<-"]) {
         return Line::Answer { text };
     }
     if is_section(line) {
@@ -247,6 +253,11 @@ fn speaks(before: &str) -> bool {
         .map(str::to_owned)
         .collect();
     let tail = words.join(" ");
+    const SENDERS: &[&str] =
+        &["sender address", "sending address", "return address", "your address", "sender's address", "from address", "your account"];
+    if SENDERS.iter().any(|it| tail.ends_with(it)) {
+        return false;
+    }
     BEFORE.iter().any(|phrase| {
         tail.strip_suffix(phrase)
             .is_some_and(|front| front.is_empty() || !phrase.is_ascii() || !front.ends_with(|c: char| c.is_alphanumeric()))

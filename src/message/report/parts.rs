@@ -3,8 +3,6 @@
 //! Structure is cut by an own hand because nothing may grow with what a sender nests; content types, charsets and
 //! transfer encodings are mail-parser's.
 
-use std::borrow::Cow;
-
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::html::html_to_text;
@@ -117,28 +115,29 @@ impl<'x> Parts<'x> {
     }
 }
 
-/// Line ends within `<pre>`, which mean what they are, as `<br>`.
-fn with_breaks(html: &str) -> Cow<'_, str> {
-    let find = |text: &str, tag: &[u8]| {
-        memchr::memchr_iter(b'<', text.as_bytes())
-            .find(|&at| text.as_bytes().get(at..at + tag.len()).is_some_and(|it| it.eq_ignore_ascii_case(tag)))
-    };
-    let Some(mut at) = find(html, b"<pre") else { return Cow::Borrowed(html) };
-    let mut out = String::with_capacity(html.len() + 1024);
-    let mut rest = html;
-    loop {
-        let (before, inside) = rest.split_at(at);
-        let (inside, behind) = inside.split_at(find(inside, b"</pre").unwrap_or(inside.len()));
-        out.push_str(before);
-        out.push_str(&inside.replace('\n', "<br>\n"));
-        rest = behind;
-        match find(rest, b"<pre") {
-            Some(next) => at = next,
-            None => break,
+/// With breaks where a table's row, a heading or a list's item ends, blanks between cells, and line ends within `<pre>` as they are.
+fn with_breaks(html: &str) -> String {
+    const BREAKS: &[&[u8]] = &[b"</tr", b"</li", b"</h1", b"</h2", b"</h3", b"</h4", b"</table"];
+    let mut out = String::with_capacity(html.len() + html.len() / 8);
+    let (mut rest, mut within) = (html, false);
+    while !rest.is_empty() {
+        let is = |tag: &[u8]| rest.as_bytes().get(..tag.len()).is_some_and(|it| it.eq_ignore_ascii_case(tag));
+        match () {
+            () if is(b"<pre") => within = true,
+            () if is(b"</pre") => within = false,
+            () if is(b"<td") || is(b"<th") => out.push(' '),
+            () if BREAKS.iter().any(|it| is(it)) => out.push_str("<br>"),
+            () => {}
         }
+        let end = memchr::memchr_iter(b'<', rest.as_bytes()).find(|&at| at > 0).unwrap_or(rest.len());
+        let (piece, behind) = rest.split_at(end);
+        match within {
+            true => out.push_str(&piece.replace('\n', "<br>\n")),
+            false => out.push_str(piece),
+        }
+        rest = behind;
     }
-    out.push_str(rest);
-    Cow::Owned(out)
+    out
 }
 
 /// A body's octets as text.

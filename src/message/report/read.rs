@@ -320,11 +320,13 @@ fn reporter(said: &str) -> Option<String> {
     })
 }
 
-/// The value of a line `name: value`, indented or not.
+/// The value of `name: value` at the end of a line, indented or behind the time of a log.
 fn named<'x>(said: &'x str, name: &str) -> Option<&'x str> {
     said.lines().find_map(|line| {
-        let (before, value) = line.split_once(':')?;
-        before.trim().trim_start_matches(['>', '*', '-', ' ']).eq_ignore_ascii_case(name).then(|| value.trim()).filter(|it| !it.is_empty())
+        let at = line.to_ascii_lowercase().find(name)?;
+        let starts = line.get(..at)?.chars().next_back().is_none_or(|c| matches!(c, ' ' | '\t' | '>' | '*' | '-'));
+        let value = line.get(at + name.len()..)?.strip_prefix(':')?.trim();
+        (starts && !value.is_empty()).then_some(value)
     })
 }
 

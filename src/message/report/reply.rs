@@ -124,13 +124,13 @@ fn replies(text: &str) -> Vec<(usize, u16)> {
         }
         let before = text.get(..at).unwrap_or_default();
         let near = before.chars().next_back().unwrap_or('\n');
-        if near.is_alphanumeric() || matches!(near, '.' | '-' | '+' | '@' | '/' | '_' | '$' | '=') && !before.ends_with("--") {
+        if near.is_alphanumeric() || matches!(near, '.' | '-' | '+' | '@' | '/' | '_' | '$') && !before.ends_with("--") {
             continue;
         }
         // `as follows: [550 …]`, not the port or address of a host.
         let before = before.strip_suffix('[').unwrap_or(before);
         let enhanced = text.get(end + 1..).is_some_and(|it| leading(it.trim_start_matches(['#', '-', ' '])).is_some());
-        if enhanced || introduces(before) {
+        if enhanced || (near != '=' && introduces(before)) {
             found.push((at, code));
             if found.len() >= 20 {
                 break;
