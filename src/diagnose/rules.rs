@@ -21,7 +21,13 @@ const OWN_RANK: i32 = 1000;
 
 const BUILTIN: &[Source<'_>] = &[
     Source { name: "words.toml", text: include_str!("rules/words.toml") },
-    Source { name: "text.toml", text: include_str!("rules/text.toml") },
+    Source { name: "providers.toml", text: include_str!("rules/providers.toml") },
+    Source { name: "recipient.toml", text: include_str!("rules/recipient.toml") },
+    Source { name: "sender.toml", text: include_str!("rules/sender.toml") },
+    Source { name: "machine.toml", text: include_str!("rules/machine.toml") },
+    Source { name: "message.toml", text: include_str!("rules/message.toml") },
+    Source { name: "server.toml", text: include_str!("rules/server.toml") },
+    Source { name: "codes.toml", text: include_str!("rules/codes.toml") },
 ];
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| Builder::default().all(BUILTIN, &[]).unwrap_or_else(|_| Rules::empty()));
