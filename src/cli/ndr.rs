@@ -43,6 +43,9 @@ struct Told<'x> {
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<&'static str>,
     recipients: Vec<ToldRecipient<'x>>,
+    /// A person passed it on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forwarded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     original_message_id: Option<&'x str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,7 +116,9 @@ impl Ndr {
             let several = messages.len() > 1;
             for (at, message) in messages.into_iter().enumerate() {
                 let number = several.then_some(at + 1);
-                let report = report::read(&message);
+                let own = report::read(&message);
+                let forwarded = own.is_none();
+                let report = own.or_else(|| report::read_forwarded(&message));
                 if report.is_none() {
                     eprintln!("relayscope: {}: no delivery report: {NO_REPORT}", visible(&place(&name, number)));
                     if status == Status::Done {
@@ -121,13 +126,13 @@ impl Ndr {
                     }
                 }
                 if self.json {
-                    if let Err(error) = show_json(&Told::of(&name, number, report.as_ref())) {
+                    if let Err(error) = show_json(&Told::of(&name, number, report.as_ref(), forwarded)) {
                         eprintln!("relayscope: standard output: {error}");
                         return Status::Failed.into();
                     }
                 } else if let Some(report) = &report {
                     let mut screen = Screen::new(&look);
-                    tell(&mut screen, &look, &place(&name, number), report);
+                    tell(&mut screen, &look, &place(&name, number), report, forwarded);
                     if let Err(error) = screen.show() {
                         eprintln!("relayscope: standard output: {error}");
                         return Status::Failed.into();
@@ -192,13 +197,14 @@ fn unmark(message: &[u8], several: bool) -> Cow<'_, [u8]> {
 }
 
 impl<'x> Told<'x> {
-    fn of(file: &'x str, message: Option<usize>, report: Option<&'x Report>) -> Self {
+    fn of(file: &'x str, message: Option<usize>, report: Option<&'x Report>, forwarded: bool) -> Self {
         Self {
             file,
             message,
             error: report.is_none().then_some("no delivery report"),
             kind: report.map(|it| it.kind.word()),
             format: report.map(|it| it.format),
+            forwarded: forwarded && report.is_some(),
             recipients: report
                 .map(|it| it.recipients.iter().map(|recipient| ToldRecipient::of(it, recipient)).collect())
                 .unwrap_or_default(),
@@ -242,7 +248,7 @@ fn written((class, subject, detail): (u8, u16, u16)) -> String {
 }
 
 /// Who, what became of it, by whom, and which message.
-fn tell(screen: &mut Screen, look: &Look, place: &str, report: &Report) {
+fn tell(screen: &mut Screen, look: &Look, place: &str, report: &Report, forwarded: bool) {
     let what = match report.kind {
         ReportKind::DeliveryStatus => "delivery report",
         ReportKind::Complaint => "complaint",
@@ -252,6 +258,9 @@ fn tell(screen: &mut Screen, look: &Look, place: &str, report: &Report) {
         screen.put(" by ").put(mta);
     }
     screen.styled(Style::Faint, &format!(" (form: {})", report.format)).newline();
+    if forwarded {
+        screen.line("  A person passed it on; what is quoted may have been changed.");
+    }
     for recipient in &report.recipients {
         tell_recipient(screen, look, report, recipient);
     }

@@ -8,6 +8,7 @@ mod complaint;
 mod delivery;
 mod fields;
 mod format;
+mod forwarded;
 mod lines;
 mod notice;
 mod original;
@@ -21,6 +22,7 @@ mod tests;
 
 use crate::vocabulary::vocabulary;
 
+pub use forwarded::read_forwarded;
 pub use read::read;
 
 /// Recipients kept of a report; the rest is counted in [`Report::recipients_cut`].

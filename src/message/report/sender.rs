@@ -54,7 +54,41 @@ pub fn of(fields: &Fields<'_>, report_type: Option<&str>, outer: &str) -> Sender
     if null || DAEMONS.iter().any(|it| from.contains(it)) {
         return Sender::Daemon;
     }
-    if says_failure(&subject) && !subject.starts_with("re:") { Sender::Other } else { Sender::Person }
+    let notice = says_failure(&subject) && !subject.starts_with("re:") && is_machine(fields, &from);
+    if notice { Sender::Other } else { Sender::Person }
+}
+
+/// Whether the sender's name, or a field, is that of a machine. What comes over a list isn't sent by one for us.
+fn is_machine(fields: &Fields<'_>, from: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "post_master",
+        "postoffice",
+        "admin",
+        "reply",
+        "daemon",
+        "system",
+        "notif",
+        "bounce",
+        "server",
+        "deliver",
+        "mailer",
+        "return",
+        "support",
+        "firewall",
+        "gateway",
+        "robot",
+        "mta",
+        "mail@",
+        "mailbox",
+        "smtp",
+        "filter",
+        "security",
+        "quarantine",
+        "<>",
+    ];
+    let automatic = fields.first("Auto-Submitted").is_some_and(|it| !it.trim().to_ascii_lowercase().starts_with("no"));
+    let listed = fields.has("List-Id") || fields.has("List-Post") || fields.has("List-Unsubscribe");
+    !listed && (automatic || NAMES.iter().any(|it| from.contains(it)))
 }
 
 /// Replies, forwards, vacation notices and challenges.
