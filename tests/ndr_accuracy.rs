@@ -134,13 +134,17 @@ fn real_bounces_are_read() {
         }
         if scores.contains(&Some(false)) && (show == "all" || (show == "half" && looked_at)) {
             let wrong: Vec<_> = scores.iter().zip(COLUMNS).filter(|(it, _)| **it == Some(false)).map(|(_, name)| name).collect();
-            println!("{}: {wrong:?}; expected {} {} {} <{}>", row.file, row.recipient, row.status, row.reply_code, row.message_id);
+            println!(
+                "{}: {wrong:?}; expected {} {} {} {} <{}>",
+                row.file, row.recipient, row.status, row.reply_code, row.cause, row.message_id
+            );
             match report {
                 None => println!("    no report"),
                 Some(report) => {
                     println!("    {} <{}>", report.format, report.original_message_id.as_deref().unwrap_or_default());
                     for it in &report.recipients {
-                        println!("    {} {:?} {:?} {:?}", it.address, it.status, it.reply_code, it.text);
+                        let cause = Rules::builtin().classify_reported(report, it).map(|it| (it.cause.word(), it.rule));
+                        println!("    {} {:?} {:?} {cause:?} {:?}", it.address, it.status, it.reply_code, it.text);
                     }
                 }
             }

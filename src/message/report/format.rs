@@ -1,5 +1,6 @@
 //! Whose form a report has, told by the words and fields that only its software writes.
 
+use super::delivery::Delivery;
 use super::fields::Fields;
 
 /// In the text of the notice, in lower case.
@@ -20,6 +21,8 @@ const WORDS: &[(&str, &str)] = &[
     ("the apache mailserver", "james"),
     ("hi. this is the james mail server", "james"),
     ("lotus smtp mta", "domino"),
+    ("domino directory", "domino"),
+    ("domino-verzeichnis", "domino"),
     ("failure reasons", "domino"),
     ("interscan messaging security suite", "interscan"),
     ("sorry, we were unable to deliver your message to the following address", "yahoo"),
@@ -70,6 +73,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("X-Mlserver", "", "fml"),
     ("X-Kerio-Anti-Spam", "", "kerio"),
     ("X-Notes-Item", "", "domino"),
+    ("X-MIMETrack", "", "domino"),
+    ("X-Mailer", "lotus", "domino"),
     ("X-Failed-Recipients", "", "exim"),
     ("From", "@googlemail.com", "gmail"),
     ("From", "@mail.ru", "mailru"),
@@ -90,7 +95,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
 ];
 
 /// The form of a report; `delivery` is whether it holds fields of a delivery status.
-pub fn of(fields: &Fields<'_>, said: &str, diagnostics: &str, delivery: bool) -> &'static str {
+pub fn of(fields: &Fields<'_>, said: &str, diagnostics: &str, delivery: &Delivery) -> &'static str {
+    if delivery.reporting_mta.as_deref().is_some_and(|it| it.to_ascii_lowercase().ends_with(".outlook.com")) {
+        return "exchange_online";
+    }
+    let delivery = delivery.found;
     let said = said.get(..crate::message::char_boundary(said, 16 * 1024)).unwrap_or_default().to_lowercase();
     let field = |name: &str, word: &str| fields.all(name).any(|value| word.is_empty() || value.to_lowercase().contains(word));
     // A Microsoft server outside the cloud writes the same sentences; what it lacks are the cloud's host names.

@@ -44,6 +44,8 @@ struct Reading<'x> {
     taken: Vec<&'x str>,
     /// Replies that nobody was named for.
     loose: Vec<&'x str>,
+    /// The line before, empty ones left out, asks to write to somebody.
+    asked: bool,
     /// All text, for those of whom nothing more is said.
     intro: Vec<&'x str>,
     dropped: u32,
@@ -75,6 +77,20 @@ pub fn read<'x>(text: &'x str, whole: bool, others: &[&str]) -> Notice<'x> {
     Notice { recipients, recipients_cut, loose, said, original, cut }
 }
 
+/// What a notice lists behind the line that announces it: `The following address(es) failed:`. All of it where no line does.
+pub fn listed(said: &str) -> &str {
+    const ENDS: &[&str] = &["failed:", "errors -----", "error:", "reason:", "is:", "was:", "problems -----"];
+    let mut at = 0;
+    for line in said.split_inclusive('\n').take(MOST_LINES) {
+        at += line.len();
+        let line = line.trim_end().to_ascii_lowercase();
+        if ENDS.iter().any(|end| line.ends_with(end)) {
+            return said.get(at..).filter(|it| !it.trim().is_empty()).unwrap_or(said);
+        }
+    }
+    said
+}
+
 /// Parts a notice from the copy of the message that follows it.
 pub fn part(text: &str) -> (&str, Option<&str>) {
     let mut at = 0;
@@ -96,7 +112,12 @@ pub fn part(text: &str) -> (&str, Option<&str>) {
 impl<'x> Reading<'x> {
     fn take(&mut self, line: &'x str, others: &[&str]) {
         let own = |address: &str| others.iter().any(|it| address::same(it, address));
+        let asked = self.asked;
+        if !line.trim().is_empty() {
+            self.asked = asks(line);
+        }
         match lines::classify(line) {
+            Line::Names { strength: Strength::List, .. } if asked => self.keep(line),
             Line::Blank => self.keep(""),
             Line::Section => self.current = None,
             Line::Command { address } => {
@@ -232,6 +253,13 @@ impl<'x> Reading<'x> {
     }
 }
 
+/// Whether a line ends by asking to write to the address that comes next.
+fn asks(line: &str) -> bool {
+    const ENDS: &[&str] = &["to the address", "please contact", "write to", "in touch with", "send a message to", "please send mail to"];
+    let line = line.trim_end_matches([' ', ':', '\t', '\r']).to_ascii_lowercase();
+    ENDS.iter().any(|end| line.ends_with(end))
+}
+
 fn push<'x>(lines: &mut Vec<&'x str>, line: &'x str) {
     if lines.len() < MOST_KEPT {
         lines.push(line);
@@ -271,8 +299,31 @@ fn diagnostic(lines: &[&str], address: &str) -> String {
     paragraphs.retain(|it| !it.is_empty());
     match paragraphs.iter().find(|it| !codes(it).is_empty()) {
         Some(paragraph) => paragraph.clone(),
-        None => paragraphs.join("\n"),
+        // Behind the reason come words that stand in every notice.
+        None => {
+            let said = paragraphs.iter().enumerate().take_while(|(at, it)| *at == 0 || !is_boilerplate(it));
+            said.map(|(_, it)| it.as_str()).collect::<Vec<_>>().join("\n")
+        }
     }
+}
+
+fn is_boilerplate(paragraph: &str) -> bool {
+    const FRONTS: &[&str] = &[
+        "please note",
+        "please contact",
+        "no action is",
+        "you do not need",
+        "if you ",
+        "for further",
+        "for assistance",
+        "for help",
+        "the message is kept",
+        "delivery attempts will continue",
+        "this message was created automatically",
+        "this is an automatic",
+    ];
+    let lower = paragraph.get(..crate::message::char_boundary(paragraph, 60)).unwrap_or_default().to_ascii_lowercase();
+    FRONTS.iter().any(|front| lower.starts_with(front))
 }
 
 /// The lines of a diagnostic as one; the code that a multi-line reply repeats stands once.

@@ -156,11 +156,17 @@ fn decode(typed: &Typed, body: &[u8]) -> String {
     let wide = octets.iter().any(|octet| !octet.is_ascii()) || octets.contains(&0x1b);
     match std::str::from_utf8(octets) {
         Ok(text) if !octets.contains(&0x1b) => text.to_owned(),
-        _ => match typed.charset.as_ref().filter(|_| wide).and_then(|it| charset_decoder(it.as_bytes())) {
+        _ => match charset(typed, octets).filter(|_| wide).and_then(|it| charset_decoder(it.as_bytes())) {
             Some(decoder) => decoder(octets),
             None => String::from_utf8_lossy(octets).into_owned(),
         },
     }
+}
+
+/// The charset that is named; ISO-2022-JP gives itself away where none is.
+fn charset<'t>(typed: &'t Typed, octets: &[u8]) -> Option<&'t str> {
+    let shifts = || memchr::memmem::find(octets, b"\x1b$B").is_some();
+    typed.charset.as_deref().filter(|it| !it.eq_ignore_ascii_case("us-ascii")).or_else(|| shifts().then_some("iso-2022-jp"))
 }
 
 /// Quoted-printable text without an escape, or a soft line end, that a cut has left at its end.

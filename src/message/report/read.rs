@@ -101,7 +101,7 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>) -> Option<Report> {
     let diagnostics: String = recipients.iter().take(3).filter_map(|it| it.text.as_deref()).collect();
     let mut report = Report {
         kind: ReportKind::DeliveryStatus,
-        format: format::of(fields, notice.said, &diagnostics, delivery.found),
+        format: format::of(fields, notice.said, &diagnostics, &delivery),
         recipients,
         recipients_cut,
         cut: notice.cut,
@@ -168,6 +168,7 @@ fn complete(recipients: &mut [Reported], told: &[Reported]) {
                 || recipient.original.as_ref().is_some_and(|original| address::same(&it.address, original))
         });
         let Some(same) = same else { continue };
+        tell_command(recipient, same);
         let says_more = same.reply_code.is_some() || same.status.is_some();
         let is_bare = recipient.reply_code.is_none() && recipient.text.as_deref().is_none_or(|it| it.len() < 60);
         let is_expired = recipient.status.is_some_and(reply::is_expiry);
@@ -180,13 +181,29 @@ fn complete(recipients: &mut [Reported], told: &[Reported]) {
     }
 }
 
+/// Postfix says only in its text which command the reply was for, and what a program printed of why.
+fn tell_command(recipient: &mut Reported, told: &Reported) {
+    const COMMAND: &str = "(in reply to ";
+    let (Some(text), Some(told)) = (recipient.text.as_mut(), told.text.as_deref()) else { return };
+    if text.contains(COMMAND) {
+        return;
+    }
+    if let Some(at) = told.rfind(COMMAND) {
+        text.push(' ');
+        text.push_str(told.get(at..).unwrap_or_default());
+        *text = bounded(text).unwrap_or_default();
+    } else if recipient.reply_code.is_none() && told.len() > text.len() && told.contains(text.as_str()) {
+        *text = told.to_owned();
+    }
+}
+
 /// Recipients of a notice that names none in a way that can be read: those that Exim's and Gmail's header names, or the original's.
 fn elsewhere(fields: &Fields<'_>, from: Sender, headers: &Headers, said: &str) -> Vec<Reported> {
     let failed = || fields.all("X-Failed-Recipients").flat_map(address::in_line);
     let of = |address: &str| {
         let codes = reply::codes(said);
         let action = notice::delays(said);
-        Reported { text: bounded(said), status: codes.status, reply_code: codes.reply, action, ..Reported::of(address) }
+        Reported { text: bounded(notice::listed(said)), status: codes.status, reply_code: codes.reply, action, ..Reported::of(address) }
     };
     let mut recipients: Vec<Reported> = Vec::new();
     for found in failed().take(MOST_RECIPIENTS) {

@@ -117,7 +117,7 @@ pub const ALL: &[Sample] = &[
     Sample {
         name: "Domino",
         octets: "From: postmaster@x.example\nTo: ann@x.example\nSubject: DELIVERY FAILURE: User bob (bob@y.example) not listed in Domino Directory\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"==IFJRGLKFGIR\"\n\n--==IFJRGLKFGIR\nContent-Type: text/plain\n\nYour message\n\n  Subject: Invoice\n\nwas not delivered to:\n\n  bob@y.example\n\nbecause:\n\n  User bob (bob@y.example) not listed in Domino Directory\n\n--==IFJRGLKFGIR\nContent-Type: message/delivery-status\n\nReporting-MTA: dns;domino.x.example\n\nFinal-Recipient: rfc822;bob@y.example\nAction: failed\nStatus: 5.0.0\nDiagnostic-Code: X-Notes; User bob (bob@y.example) not listed in\n  Domino Directory\n--==IFJRGLKFGIR\nContent-Type: message/rfc822\n\nMessage-ID: <OF1.a@x.example>\nSubject: Invoice\n\nHello\n--==IFJRGLKFGIR--\n",
-        format: "rfc3464",
+        format: "domino",
         message_id: "OF1.a@x.example",
         recipients: &[("bob@y.example", "5.0.0", "-")],
     },
