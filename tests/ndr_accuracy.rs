@@ -4,7 +4,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test that fails says where")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -79,6 +79,9 @@ impl Share {
 }
 
 const COLUMNS: [&str; 5] = ["recipient", "message-id", "status", "reply code", "cause"];
+
+/// What each half reaches at least, in percent.
+const FLOORS: [f64; COLUMNS.len()] = [98.0, 98.0, 97.0, 95.0, 70.0];
 
 #[derive(Default, Clone, Copy)]
 struct Score([Share; COLUMNS.len()]);
@@ -157,5 +160,42 @@ fn real_bounces_are_read() {
     percents("the half looked at", &halves[1]);
     percents("the other half", &halves[0]);
     percents("all", &all);
+    for (name, score) in [("the half looked at", &halves[1]), ("the other half", &halves[0])] {
+        for ((share, column), floor) in score.0.iter().zip(COLUMNS).zip(FLOORS) {
+            assert!(share.percent() >= floor, "{name}: {column} {:.1} %, which should be {floor} % at least", share.percent());
+        }
+    }
     println!("{} messages, {octets_read} octets in {spent:?}", reports.len());
+}
+
+/// A capture ends where its bound is: what is missing may be anything.
+#[test]
+fn no_cut_of_a_real_bounce_names_others() {
+    let Some(folder) = corpus() else {
+        eprintln!("skipped: no corpus (RELAYSCOPE_CORPUS names its folder)");
+        return;
+    };
+    let named = |octets: &[u8]| {
+        let report = report::read(octets);
+        report.iter().flat_map(|it| &it.recipients).map(|it| it.address.to_ascii_lowercase()).collect::<BTreeSet<_>>()
+    };
+    let mut wrong = Vec::new();
+    for row in rows(&folder).iter() {
+        let octets = std::fs::read(folder.join("ndr").join(&row.file)).expect("a message");
+        let whole = named(&octets);
+        if whole.is_empty() {
+            continue;
+        }
+        let step = octets.len() / 97 + 1;
+        for at in (0..octets.len()).step_by(step) {
+            let cut = named(&octets[..at]);
+            // Exim's header field names some before the text does.
+            let header = |it: &String| octets.windows(it.len()).take(2_000).any(|part| part.eq_ignore_ascii_case(it.as_bytes()));
+            if cut.iter().any(|it| !whole.contains(it) && !header(it)) {
+                wrong.push(format!("{} cut at {at}: {cut:?}, not {whole:?}", row.file));
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{wrong:#?}", wrong.len());
 }

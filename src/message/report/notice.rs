@@ -253,9 +253,19 @@ impl<'x> Reading<'x> {
     }
 }
 
-/// Whether a line ends by asking to write to the address that comes next.
+/// Whether a line ends by asking to write to the address that comes next, or says whence another came.
 fn asks(line: &str) -> bool {
-    const ENDS: &[&str] = &["to the address", "please contact", "write to", "in touch with", "send a message to", "please send mail to"];
+    const ENDS: &[&str] = &[
+        "to the address",
+        "please contact",
+        "write to",
+        "in touch with",
+        "send a message to",
+        "please send mail to",
+        "(expanded from",
+        "generated from",
+        "forwarded from",
+    ];
     let line = line.trim_end_matches([' ', ':', '\t', '\r']).to_ascii_lowercase();
     ENDS.iter().any(|end| line.ends_with(end))
 }

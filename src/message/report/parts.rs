@@ -148,7 +148,10 @@ fn decode(typed: &Typed, body: &[u8]) -> String {
             let symbols: Vec<u8> = body.iter().copied().filter(|it| !it.is_ascii_whitespace()).collect();
             symbols.get(..symbols.len() / 4 * 4).and_then(base64_decode)
         }
-        "quoted-printable" => quoted_printable_decode(without_half_escape(body)),
+        "quoted-printable" => {
+            let body = without_half_escape(body);
+            quoted_printable_decode(body).or_else(|| Some(lenient(body)))
+        }
         _ => None,
     };
     let octets = decoded.as_deref().unwrap_or(body);
@@ -178,6 +181,27 @@ fn without_half_escape(body: &[u8]) -> &[u8] {
         }
         _ => body,
     }
+}
+
+/// Quoted-printable text in which not every "=" begins an escape.
+fn lenient(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some((&octet, behind)) = rest.split_first() {
+        let hex = || behind.get(..2).and_then(|it| std::str::from_utf8(it).ok()).and_then(|it| u8::from_str_radix(it, 16).ok());
+        rest = behind;
+        if octet != b'=' {
+            out.push(octet);
+        } else if let Some(soft) = behind.strip_prefix(b"\r\n").or(behind.strip_prefix(b"\n")) {
+            rest = soft;
+        } else if let Some(decoded) = hex() {
+            out.push(decoded);
+            rest = behind.get(2..).unwrap_or_default();
+        } else {
+            out.push(octet);
+        }
+    }
+    out
 }
 
 /// The octets between boundaries, and whether the closing one came.

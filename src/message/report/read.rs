@@ -17,7 +17,8 @@ use super::{
 pub fn read(octets: &[u8]) -> Option<Report> {
     let looked_at = octets.get(..MOST_OCTETS).unwrap_or(octets);
     let (fields, parts) = parts::read(looked_at);
-    if fields.is_empty() {
+    // Of a header section alone nothing follows.
+    if fields.is_empty() || parts.leaves.iter().all(|it| it.text.trim().is_empty()) {
         return None;
     }
     let cut = looked_at.len() < octets.len() || parts.cut;
@@ -62,7 +63,9 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>) -> Option<Report> {
     // What was cut off may name others than the text for people does; that is then no substitute.
     let missing = match status {
         Some(part) => !part.whole,
-        None => parts.cut && parts.outer == "multipart/report" && parts.leaves.len() < 2,
+        None => {
+            parts.cut && parts.outer == "multipart/report" && parts.leaves.iter().filter(|it| it.whole || !it.text.is_empty()).count() < 2
+        }
     };
     match recipients.is_empty() {
         true if missing => {}

@@ -45,7 +45,10 @@ fn all_that_a_delivery_status_says_is_kept() {
     assert_eq!(report.original_to.as_deref(), Some("info@y.example"));
     let [bob, eve] = report.recipients.as_slice() else { panic!("{:?}", report.recipients) };
     assert_eq!((bob.original.as_deref(), bob.action), (Some("info@y.example"), Action::Failed));
-    assert_eq!((bob.text.as_deref(), bob.remote_mta.as_deref()), (Some("550 5.1.1 no such user"), Some("mx.y.example")));
+    assert_eq!(
+        (bob.text.as_deref(), bob.remote_mta.as_deref()),
+        (Some("550 5.1.1 no such user (in reply to RCPT TO command)"), Some("mx.y.example"))
+    );
     assert_eq!(bob.last_attempt.as_deref(), Some("Mon, 23 Nov 2026 10:02:12 +0100"));
     assert_eq!((eve.action, eve.text.as_deref()), (Action::Delayed, Some("452 4.2.2 over quota")));
     assert_eq!(eve.will_retry_until.as_deref(), Some("Tue, 24 Nov 2026 10:02:12 +0100"));
