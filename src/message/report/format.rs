@@ -85,7 +85,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("From", "@email-bounces.amazonses.com", "ses"),
     ("From", "@kundenserver.de", "gmx"),
     ("From", "@mail.gmx.com", "gmx"),
-    ("From", "@gmx.net", "gmx"),
+    ("From", "gmx.net", "gmx"),
     ("From", "@ezweb.ne.jp", "ezweb"),
     ("From", "mxlogic.net", "mxlogic"),
     ("From", "pmdf e-mail", "messaging_server"),

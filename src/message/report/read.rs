@@ -18,7 +18,7 @@ pub fn read(octets: &[u8]) -> Option<Report> {
     let looked_at = octets.get(..MOST_OCTETS).unwrap_or(octets);
     let (fields, parts) = parts::read(looked_at);
     // Of a header section alone nothing follows.
-    if fields.is_empty() || parts.leaves.iter().all(|it| it.text.trim().is_empty()) {
+    if fields.is_empty() || (!parts.leaves.is_empty() && parts.leaves.iter().all(|it| it.text.trim().is_empty())) {
         return None;
     }
     let cut = looked_at.len() < octets.len() || parts.cut;
