@@ -1,5 +1,6 @@
 //! Reports written for these tests, a form at a time; what is no report; and what would like to take the reader apart.
 
+mod exchange;
 mod hostile;
 mod samples;
 
