@@ -97,7 +97,7 @@ impl Delivery {
             }
             "action" => set(&mut group.action, action(&value)),
             "status" => {
-                set(&mut group.status, reply::leading(&value));
+                set(&mut group.status, reply::of_field(&value));
                 set(&mut group.comment, value.split_once('(').map(|(_, comment)| comment.trim_end_matches(')').to_owned()));
             }
             "diagnostic-code" | "x-supplementary-info" | "x-notes" => set(&mut group.diagnostic, diagnostic(&value)),

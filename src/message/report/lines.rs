@@ -87,6 +87,27 @@ const BEFORE: &[&str] = &[
     "an",
     "an den empfänger",
     "adresse",
+    "recapitato a",
+    "consegnato a",
+    "recapitare a",
+    "remis à",
+    "parvenu à",
+    "destinataire suivant",
+    "destinataires suivants",
+    "entregar a",
+    "entregado a",
+    "entrega a",
+    "destinatario siguiente",
+    "siguiente destinatario",
+    "entregue a",
+    "entregue para",
+    "bezorgd bij",
+    "afgeleverd aan",
+    "ontvanger",
+    "odbiorca",
+    "odbiorcy",
+    "mottagare",
+    "alıcı",
     "получателю",
     "получатель",
     "адрес",
@@ -146,16 +167,20 @@ pub fn classify(line: &str) -> Line<'_> {
         return if stands_alone(behind) { names(found, Strength::List) } else { Line::Text };
     }
     // A name before the address: "Ann Example <ann@y.example>" alone on its line.
-    if before.ends_with('<')
-        && front.len() <= 80
-        && matches!(behind, ">" | ">:" | ">," | ">;")
-        && !front.contains([':', '.', '='])
-        && !speaks(front)
-    {
+    if before.ends_with('<') && matches!(behind, ">" | ">:" | ">," | ">;") && is_name(front) && !speaks(front) {
         return names(found, Strength::List);
     }
     let ends = behind.trim_matches(['>', '"', '\'', ')', ']', '.', ' ']).is_empty();
     if speaks(front) || (ends && labels(front)) { names(found, Strength::Sentence) } else { Line::Text }
+}
+
+/// A few words such as a person's name has, and none that a sentence has.
+fn is_name(front: &str) -> bool {
+    const NONE: &[&str] = &["please", "contact", "to", "at", "from", "by", "of", "the", "your", "is", "for"];
+    front.len() <= 80
+        && !front.contains([':', '.', '=', '、', '，', '。'])
+        && front.split_whitespace().count() <= 5
+        && !front.split_whitespace().any(|word| NONE.contains(&word.to_ascii_lowercase().as_str()))
 }
 
 /// A label that says what is wrong with the address behind it: `User mailbox exceeds allowed size: …`.

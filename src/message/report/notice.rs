@@ -235,7 +235,7 @@ impl<'x> Reading<'x> {
             if lines.trim().is_empty() {
                 lines = self.intro.join("\n");
             }
-            let codes = codes(&lines);
+            let codes = codes(&lines).or_else(|| codes(&draft.lines.join("\n")));
             let reported = Reported {
                 action,
                 status: codes.status,
@@ -307,7 +307,8 @@ fn diagnostic(lines: &[&str], address: &str) -> String {
         paragraph.push_str(line);
     }
     paragraphs.retain(|it| !it.is_empty());
-    match paragraphs.iter().find(|it| !codes(it).is_empty()) {
+    let reply = paragraphs.iter().find(|it| codes(it).reply.is_some());
+    match reply.or_else(|| paragraphs.iter().find(|it| !codes(it).is_empty())) {
         Some(paragraph) => paragraph.clone(),
         // Behind the reason come words that stand in every notice.
         None => {

@@ -16,18 +16,23 @@ use super::{
 /// Time and memory are bounded: [`MOST_OCTETS`] are looked at, of at most 64 parts and six levels of multiparts.
 pub fn read(octets: &[u8]) -> Option<Report> {
     let looked_at = octets.get(..MOST_OCTETS).unwrap_or(octets);
+    read_at(looked_at, octets.len(), true)
+}
+
+/// `outermost`: a report within is looked at too.
+fn read_at(looked_at: &[u8], length: usize, outermost: bool) -> Option<Report> {
     let (fields, parts) = parts::read(looked_at);
     // Of a header section alone nothing follows.
     if fields.is_empty() || (!parts.leaves.is_empty() && parts.leaves.iter().all(|it| it.text.trim().is_empty())) {
         return None;
     }
-    let cut = looked_at.len() < octets.len() || parts.cut;
-    let mut report = of_parts(&fields, &parts)?;
+    let cut = looked_at.len() < length || parts.cut;
+    let mut report = of_parts(&fields, &parts, outermost)?;
     report.cut |= cut;
     Some(report)
 }
 
-fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>) -> Option<Report> {
+fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<Report> {
     if let Some(part) = parts.leaves.iter().find(|it| it.kind == "message/feedback-report") {
         return Some(of_complaint(part, parts));
     }
@@ -46,6 +51,15 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>) -> Option<Report> {
     let ends: Vec<&str> =
         ["From", "To"].iter().filter_map(|name| fields.first(name)).flat_map(address::in_line).map(|it| it.address).collect();
     let notice = notice::read(&said.text, said.whole, &ends);
+    // A gateway's notice about a report: what it holds is the report.
+    if outermost
+        && status.is_none()
+        && notice.recipients.is_empty()
+        && let Some(within) = parts.leaves.iter().find(|it| it.kind == "message/rfc822")
+        && let Some(report) = read_at(within.text.as_bytes(), within.text.len(), false).filter(|it| !it.recipients.is_empty())
+    {
+        return Some(report);
+    }
     let mut delivery = match status {
         Some(part) => delivery::read(&part.text, part.whole),
         None => delivery::read(notice.said, said.whole && notice.original.is_none()),

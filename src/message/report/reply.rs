@@ -14,6 +14,15 @@ impl Codes {
     pub fn is_empty(self) -> bool {
         self == Self::default()
     }
+
+    /// What is missing, from elsewhere.
+    pub fn or_else(self, other: impl FnOnce() -> Self) -> Self {
+        if self.reply.is_some() && self.status.is_some() {
+            return self;
+        }
+        let other = other();
+        Self { reply: self.reply.or(other.reply), status: self.status.or(other.status) }
+    }
 }
 
 /// Reads the codes of a diagnostic. Where one reply wraps another ("expired: last said …"), the inner one is what happened.
@@ -59,7 +68,12 @@ pub fn is_expiry((_, subject, detail): Status) -> bool {
     (subject, detail) == (4, 7)
 }
 
-/// The status at the front of a field: `5.1.1 (bad address)`.
+/// The status of a field that should begin with it, and sometimes has words before.
+pub fn of_field(value: &str) -> Option<Status> {
+    statuses_of(value, true).into_iter().next().map(|(_, status)| status)
+}
+
+/// The status at the front of a text: `5.1.1 (bad address)`.
 pub fn leading(value: &str) -> Option<Status> {
     let value = value.trim_start();
     let (at, status) = statuses_of(value, true).into_iter().next()?;
@@ -115,7 +129,7 @@ fn replies(text: &str) -> Vec<(usize, u16)> {
             continue;
         }
         let follows = octets.get(end).copied().unwrap_or(b' ');
-        if !matches!(follows, b' ' | b'-' | b':' | b';' | b',' | b')' | b'.' | b'>' | b'\'' | b'"' | b'#' | b'\t' | b']') {
+        if !matches!(follows, b' ' | b'-' | b':' | b';' | b',' | b')' | b'.' | b'>' | b'\'' | b'"' | b'#' | b'\t' | b'\r' | b'\n' | b']') {
             continue;
         }
         // "550.5" is a number, "550." may end a sentence.
@@ -129,8 +143,9 @@ fn replies(text: &str) -> Vec<(usize, u16)> {
         }
         // `as follows: [550 …]`, not the port or address of a host.
         let before = before.strip_suffix('[').unwrap_or(before);
-        let enhanced = text.get(end + 1..).is_some_and(|it| leading(it.trim_start_matches(['#', '-', ' '])).is_some());
-        if enhanced || (near != '=' && introduces(before)) {
+        let enhanced = text.get(end + 1..).is_some_and(|it| leading(it.trim_start_matches(['#', '-', ' ', '\t', '\r', '\n'])).is_some());
+        let quotes = text.get(end..).is_some_and(|it| it.starts_with("-'") || it.starts_with(" '"));
+        if enhanced || quotes || (near != '=' && introduces(before)) {
             found.push((at, code));
             if found.len() >= 20 {
                 break;
