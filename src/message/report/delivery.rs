@@ -185,7 +185,7 @@ fn diagnostic(value: &str) -> Option<String> {
         Some((kind, rest)) if !kind.is_empty() && kind.len() <= 30 && kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') => rest,
         _ => value,
     };
-    bounded(text)
+    bounded(&reply::joined(text))
 }
 
 /// A host without its type, address and comment: `dns; mx.y.example (192.0.2.1)`.

@@ -79,7 +79,7 @@ pub fn read<'x>(text: &'x str, whole: bool, others: &[&str]) -> Notice<'x> {
 
 /// What a notice lists behind the line that announces it: `The following address(es) failed:`. All of it where no line does.
 pub fn listed(said: &str) -> &str {
-    const ENDS: &[&str] = &["failed:", "errors -----", "error:", "reason:", "is:", "was:", "problems -----"];
+    const ENDS: &[&str] = &["failed:", "errors -----", "problems -----"];
     let mut at = 0;
     for line in said.split_inclusive('\n').take(MOST_LINES) {
         at += line.len();
@@ -240,7 +240,7 @@ impl<'x> Reading<'x> {
                 action,
                 status: codes.status,
                 reply_code: codes.reply,
-                text: bounded(&unfold(&lines)),
+                text: bounded(&told(&lines)),
                 remote_mta: remote(&draft.lines),
                 ..Reported::of(draft.address)
             };
@@ -335,6 +335,27 @@ fn is_boilerplate(paragraph: &str) -> bool {
     ];
     let lower = paragraph.get(..crate::message::char_boundary(paragraph, 60)).unwrap_or_default().to_ascii_lowercase();
     FRONTS.iter().any(|front| lower.starts_with(front))
+}
+
+/// The lines of a diagnostic as one text; what GMX and IONOS say of a remote reply in the words that Postfix has for it.
+fn told(lines: &str) -> String {
+    let text = reply::joined(&unfold(lines));
+    let remote = || {
+        let rest = text.strip_prefix("SMTP error from remote server ")?;
+        let rest = rest.strip_prefix("after ").or_else(|| rest.strip_prefix("for "))?;
+        let (command, rest) = rest.split_once(" command")?;
+        let rest = rest.trim_start_matches([':', ',', ' ']).strip_prefix("host: ")?;
+        let (host, rest) = rest.split_once(' ')?;
+        let said = rest.split_once("reason: ").map_or(rest, |(_, reason)| reason);
+        let command = match command {
+            "TEXT" => "end of DATA",
+            "RCPT" => "RCPT TO",
+            "MAIL" => "MAIL FROM",
+            other => other,
+        };
+        Some(format!("host {host} said: {said} (in reply to {command} command)"))
+    };
+    remote().unwrap_or(text)
 }
 
 /// The lines of a diagnostic as one; the code that a multi-line reply repeats stands once.

@@ -85,6 +85,9 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<R
         true if missing => {}
         false => {
             complete(&mut recipients, &notice.recipients);
+            if let ([only], Some(loose)) = (recipients.as_mut_slice(), notice.loose.as_deref()) {
+                continue_text(only, loose);
+            }
             if let ([only], Some(loose)) = (recipients.as_mut_slice(), notice.loose)
                 && only.reply_code.is_none()
             {
@@ -196,6 +199,17 @@ fn complete(recipients: &mut [Reported], told: &[Reported]) {
             (recipient.status, recipient.text) = (status, text);
         }
     }
+}
+
+/// Sendmail's field has a reply's first line alone; the dialogue has the others.
+fn continue_text(recipient: &mut Reported, dialogue: &str) {
+    let Some(text) = recipient.text.as_mut().filter(|it| it.as_bytes().get(3) == Some(&b'-') && !it.contains("(in reply to ")) else {
+        return;
+    };
+    let Some(all) = dialogue.find(text.as_str()).and_then(|at| dialogue.get(at..)) else { return };
+    // Sendmail's own words about it follow.
+    let end = [" 554 5.0.0 ", " 503 5.0.0 ", " 503 5.5"].iter().filter_map(|own| all.find(own)).min().unwrap_or(all.len());
+    *text = all.get(..end).unwrap_or(all).to_owned();
 }
 
 /// Postfix says only in its text which command the reply was for, and what a program printed of why.

@@ -1,5 +1,30 @@
 //! The server's reply within a diagnostic: its three digits, and its enhanced status code.
 
+/// A reply of several lines that were joined into one: the code that each of them repeats stands once.
+pub fn joined(text: &str) -> String {
+    let is_code = |word: &str| word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|octet| octet.is_ascii_digit());
+    let mut words = text.split_whitespace().peekable();
+    let mut first: Option<(&str, &str)> = None;
+    let mut kept: Vec<&str> = Vec::new();
+    while let Some(word) = words.next() {
+        let dashed = word.split_once('-').filter(|(code, _)| is_code(code));
+        match (first, dashed) {
+            (None, Some(it)) => {
+                first = Some(it);
+                kept.push(word);
+            }
+            (Some((code, status)), Some((again, rest))) if again == code && (rest == status || rest.is_empty()) => {}
+            // Without a status nothing but the dash tells a line's start, and the word keeps what follows it.
+            (Some((code, status)), Some((again, rest))) if again == code && leading(status).is_none() => kept.push(rest),
+            (Some((code, status)), None) if word == code && !status.is_empty() && words.peek() == Some(&status) => {
+                words.next();
+            }
+            _ => kept.push(word),
+        }
+    }
+    kept.join(" ")
+}
+
 /// Class, subject, detail (RFC 3463).
 pub type Status = (u8, u16, u16);
 
@@ -226,6 +251,13 @@ mod tests {
         check("Mailbox 550 MB of 500 used", None, None);
         check("at 192.5.1.1, version 5.5.2653.12, 10.5.1.1", None, None);
         check("Remote-MTA 5.1.1.1 port 550", None, None);
+    }
+
+    #[test]
+    fn the_code_of_a_joined_reply_stands_once() {
+        assert_eq!(joined("550-5.7.1 not 550-5.7.1 from here, 550 5.7.1 no"), "550-5.7.1 not from here, no");
+        assert_eq!(joined("said: 550-not 550-here 550 ok"), "said: 550-not here 550 ok");
+        assert_eq!(joined("550 5.1.1 one 550 5.1.1 two"), "550 5.1.1 one 550 5.1.1 two");
     }
 
     #[test]
