@@ -162,7 +162,7 @@ pub fn classify(line: &str) -> Line<'_> {
     if is_reply_front(front) {
         return Line::Reply { address: found.address };
     }
-    let front = front.strip_suffix("mailto:").unwrap_or(front).trim();
+    let front = ["mailto:", "SMTP:", "smtp:"].iter().find_map(|it| front.strip_suffix(it)).unwrap_or(front).trim();
     if front.is_empty() {
         return if stands_alone(behind) { names(found, Strength::List) } else { Line::Text };
     }

@@ -54,6 +54,16 @@ struct Reading<'x> {
 /// Reads a notice. `others` are the addresses of the two ends of the report itself, which no sentence means.
 pub fn read<'x>(text: &'x str, whole: bool, others: &[&str]) -> Notice<'x> {
     let (said, original) = part(text);
+    let notice = read_said(said, original, whole, others);
+    let summary = || original.is_some_and(|it| !original::is_sure(it.lines()));
+    // Three lines of From, To and Subject may be the notice's own summary, with the reason behind.
+    match notice.recipients.is_empty() && summary() {
+        true => Notice { original, ..read_said(text, None, whole, others) },
+        false => notice,
+    }
+}
+
+fn read_said<'x>(said: &'x str, original: Option<&'x str>, whole: bool, others: &[&str]) -> Notice<'x> {
     // What is cut within a line may be half an address.
     let ends = whole || original.is_some() || said.ends_with('\n');
     let last = said.lines().count();

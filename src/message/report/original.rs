@@ -68,11 +68,25 @@ fn of_fields(fields: &Fields<'_>, cut: bool) -> Headers {
 }
 
 /// Whether a header section begins at the first of these lines.
-pub fn begins<'x>(mut lines: impl Iterator<Item = &'x str>) -> bool {
-    let Some(name) = lines.next().and_then(name_of) else { return false };
-    if !is_usual(&name) {
-        return false;
-    }
+pub fn begins<'x>(lines: impl Iterator<Item = &'x str>) -> bool {
+    let names = names(lines);
+    let has = |name: &str| names.iter().any(|it| it == name);
+    shows_server(&names) || (has("from") && (has("date") || has("subject") || has("to")))
+}
+
+/// Whether the section at the first of these lines has fields that only servers write.
+pub fn is_sure<'x>(lines: impl Iterator<Item = &'x str>) -> bool {
+    shows_server(&names(lines.skip_while(|line| line.trim().is_empty())))
+}
+
+fn shows_server(names: &[String]) -> bool {
+    const NAMES: &[&str] = &["received", "message-id", "return-path", "dkim-signature", "arc-seal"];
+    names.iter().any(|it| NAMES.contains(&it.as_str()))
+}
+
+/// The names of the section's first fields, if it begins with a usual one.
+fn names<'x>(mut lines: impl Iterator<Item = &'x str>) -> Vec<String> {
+    let Some(name) = lines.next().and_then(name_of).filter(|it| is_usual(it)) else { return Vec::new() };
     let mut names = vec![name];
     for line in lines.take(MOST_LINES * 4) {
         if line.starts_with([' ', '\t']) && !line.trim().is_empty() {
@@ -86,13 +100,7 @@ pub fn begins<'x>(mut lines: impl Iterator<Item = &'x str>) -> bool {
             break;
         }
     }
-    let has = |name: &str| names.iter().any(|it| it == name);
-    has("received")
-        || has("message-id")
-        || has("return-path")
-        || has("dkim-signature")
-        || has("arc-seal")
-        || (has("from") && (has("date") || has("subject") || has("to")))
+    names
 }
 
 fn name_of(line: &str) -> Option<String> {

@@ -2,9 +2,13 @@
 
 mod exchange;
 mod hostile;
+mod more;
+mod most;
 mod samples;
 
 use super::*;
+use more::MORE;
+use most::MOST;
 use samples::{ALL, DSN, NOT};
 
 fn written(status: Option<(u8, u16, u16)>) -> String {
@@ -13,7 +17,7 @@ fn written(status: Option<(u8, u16, u16)>) -> String {
 
 #[test]
 fn each_form_is_read() {
-    for sample in ALL {
+    for sample in ALL.iter().chain(MORE).chain(MOST) {
         for octets in [sample.octets.to_owned(), sample.octets.replace("\r\n", "\n").replace('\n', "\r\n")] {
             let report = read(octets.as_bytes()).unwrap_or_else(|| panic!("{}: no report", sample.name));
             assert_eq!(report.format, sample.format, "{}", sample.name);
