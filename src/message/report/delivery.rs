@@ -48,6 +48,17 @@ pub fn read(text: &str, whole: bool) -> Delivery {
     delivery
 }
 
+/// Where the fields begin in a running text.
+pub fn start(text: &str) -> Option<usize> {
+    let mut at = 0;
+    text.split_inclusive('\n').find_map(|line| {
+        let start = at;
+        at += line.len();
+        let (name, _) = split(line.trim_start().as_bytes())?;
+        ["reporting-mta", "final-recipient", "original-recipient"].iter().any(|it| name.eq_ignore_ascii_case(it)).then_some(start)
+    })
+}
+
 /// Unfolded fields; an empty line is a field without a name. A line that is no field goes on with the one before.
 fn logical_lines(text: &str, whole: bool) -> Vec<(String, String)> {
     let mut fields: Vec<(String, String)> = Vec::new();

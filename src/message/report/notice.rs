@@ -442,6 +442,7 @@ pub fn delays(said: &str) -> Action {
         "failed permanently",
         "too long",
         "not be retried",
+        "envelope expired",
     ];
     let lower = said.get(..crate::message::char_boundary(said, 8192)).unwrap_or_default().to_lowercase();
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));

@@ -84,7 +84,12 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<R
     match recipients.is_empty() {
         true if missing => {}
         false => {
-            complete(&mut recipients, &notice.recipients);
+            let before = notice.said.get(..delivery::start(notice.said).filter(|_| status.is_none()).unwrap_or(notice.said.len()));
+            match before.filter(|it| it.len() < notice.said.len()) {
+                // What follows are the fields themselves.
+                Some(before) => complete(&mut recipients, &notice::read(before, true, &ends).recipients),
+                None => complete(&mut recipients, &notice.recipients),
+            }
             if let ([only], Some(loose)) = (recipients.as_mut_slice(), notice.loose.as_deref()) {
                 continue_text(only, loose);
             }
@@ -128,6 +133,9 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<R
         ..Report::from_headers(headers)
     };
     report.tell(delivery, notice.said);
+    if report.reporting_mta.is_none() {
+        report.reporting_mta = fields.first("From").and_then(daemon_host);
+    }
     if report.original_message_id.is_none() {
         report.original_message_id = fields.first("In-Reply-To").and_then(message_id);
     }
@@ -320,6 +328,14 @@ impl Report {
             self.original_message_id = delivery.message_id.or_else(|| named(said, "message-id").and_then(message_id));
         }
     }
+}
+
+/// The domain whose mailer daemon wrote.
+fn daemon_host(from: &str) -> Option<String> {
+    let found = address::in_line(from).last()?;
+    let (local, domain) = found.address.rsplit_once('@')?;
+    let daemon = ["mailer-daemon", "postmaster"].iter().any(|it| local.eq_ignore_ascii_case(it));
+    (daemon && domain.contains('.')).then(|| bounded(domain)).flatten()
 }
 
 /// The host that the notice introduces itself as.
