@@ -1,7 +1,9 @@
 //! What can be asked: the routes, their parameters and their limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -18,6 +20,7 @@ use tokio::sync::watch;
 use super::error::ApiError;
 use super::export;
 use super::live;
+use crate::diagnose::Rules;
 use crate::path::when::{self, Edge};
 use crate::path::{Asked, ListRequest, StoreTraces, What, by_list, stats};
 use crate::store::{Cursor, Health, StoreError};
@@ -37,11 +40,18 @@ pub struct Api {
     /// Turns true when the process ends: those who follow are let go.
     pub(super) ending: watch::Receiver<bool>,
     pub(super) ping: Duration,
+    /// By which lines of logs are diagnosed; the built-in ones if there are none.
+    pub(super) rules: Arc<ArcSwapOption<Rules>>,
 }
 
 impl Api {
     pub fn new(traces: StoreTraces, ending: watch::Receiver<bool>) -> Self {
-        Self { traces, ending, ping: Duration::from_secs(15) }
+        Self { traces, ending, ping: Duration::from_secs(15), rules: Arc::default() }
+    }
+
+    /// With rules that may be exchanged while it serves.
+    pub fn with_rules(self, rules: Arc<ArcSwapOption<Rules>>) -> Self {
+        Self { rules, ..self }
     }
 }
 
