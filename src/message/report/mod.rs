@@ -10,6 +10,7 @@ mod fields;
 mod format;
 mod forwarded;
 mod lines;
+mod merged;
 mod notice;
 mod original;
 mod parts;
