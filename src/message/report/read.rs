@@ -38,6 +38,11 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<R
         return Some(of_complaint(part, parts));
     }
     let status = parts.leaves.iter().find(|it| is_delivery_status(it));
+    if status.is_none()
+        && parts.leaves.iter().any(|it| it.kind.ends_with("disposition-notification") || it.kind.starts_with("application/tlsrpt"))
+    {
+        return None;
+    }
     let from = match status {
         Some(_) => Sender::Reporter,
         None => sender::of(fields, parts.report_type.as_deref(), &parts.outer),
@@ -114,7 +119,7 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<R
     let fails = || sender::says_failure(subject) || sender::says_failure(notice.said);
     let codes = || recipients.iter().any(|it| it.status.is_some() || it.reply_code.is_some());
     let speaks = match from {
-        Sender::Reporter => true,
+        Sender::Reporter => !recipients.is_empty() || delivery.found || parts.cut,
         Sender::Daemon => !recipients.is_empty() && (codes() || fails()) && (codes() || !sender::challenges(notice.said)),
         Sender::Other => {
             !recipients.is_empty() && fails() && (codes() || (headers.message_id.is_some() && sender::says_failure(notice.said)))

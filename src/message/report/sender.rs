@@ -17,10 +17,10 @@ pub enum Sender {
 
 /// Judges by the header section alone.
 pub fn of(fields: &Fields<'_>, report_type: Option<&str>, outer: &str) -> Sender {
-    // A read receipt (RFC 8098) is a report of another kind.
+    // Read receipts (RFC 8098) and TLS reports (RFC 8460) are reports of other kinds.
     if outer == "multipart/report" {
         return match report_type {
-            Some("disposition-notification") => Sender::Person,
+            Some("disposition-notification" | "global-disposition-notification" | "tlsrpt") => Sender::Person,
             _ => Sender::Reporter,
         };
     }
@@ -227,7 +227,7 @@ pub fn says_failure(text: &str) -> bool {
     PHRASES.iter().any(|phrase| joined.contains(phrase))
 }
 
-/// A challenge asks the sender to prove something; the message isn't lost.
+/// A challenge asks the sender to prove something; the message isn't lost. A digest of a quarantine lists what others sent.
 pub fn challenges(text: &str) -> bool {
     const PHRASES: &[&str] = &[
         "to confirm that you",
@@ -241,6 +241,14 @@ pub fn challenges(text: &str) -> bool {
         "reply to this message to",
         "added to my list of",
         "challenge",
+        "quarantine summary",
+        "quarantine digest",
+        "quarantine report",
+        "quarantine notification",
+        "spam digest",
+        "spam summary",
+        "messages in quarantine",
+        "messages in your quarantine",
     ];
     let lower = text.get(..crate::message::char_boundary(text, 4096)).unwrap_or_default().to_lowercase();
     PHRASES.iter().any(|phrase| lower.contains(phrase))

@@ -238,6 +238,26 @@ pub const NOT: &[(&str, &str)] = &[
         "mail about a parcel",
         "From: Shop <orders@shop.example>\nTo: ann@x.example\nSubject: Delivery of your order is delayed\n\nYour parcel 550 could not be delivered to ann@x.example today.\n",
     ),
+    (
+        "a report about TLS (RFC 8460)",
+        "From: tlsrpt@y.example\nTo: tls@x.example\nSubject: Report Domain: x.example\nContent-Type: multipart/report; report-type=tlsrpt; boundary=r\n\n--r\nContent-Type: text/plain\n\nDelivery failed for bob@y.example\n--r\nContent-Type: application/tlsrpt+gzip\n\nH4sI\n--r--\n",
+    ),
+    (
+        "a read receipt that doesn't say its type",
+        "Return-Path: <>\nFrom: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Not read: Invoice\nContent-Type: multipart/report; boundary=r\n\n--r\nContent-Type: text/plain\n\nYour message was not delivered to the eyes of\nbob@y.example\n--r\nContent-Type: message/disposition-notification\n\nFinal-Recipient: rfc822;bob@y.example\nDisposition: automatic-action/MDN-sent-automatically; deleted\n\n--r--\n",
+    ),
+    (
+        "the digest of a quarantine",
+        "Return-Path: <postmaster@x.example>\nFrom: postmaster@x.example\nTo: ann@x.example\nSubject: Your mail\n\nYou have 2 messages in quarantine:\n\njoe@z.example\n  Undelivered Mail Returned to Sender\neve@z.example\n  Cheap watches\n",
+    ),
+    (
+        "somebody who has left",
+        "Return-Path: <>\nFrom: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Re: Invoice\nAuto-Submitted: auto-replied\n\nI no longer work here. Please contact\neve@y.example\n",
+    ),
+    (
+        "a multipart/report without a report",
+        "From: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Hello\nContent-Type: multipart/report; boundary=r\n\n--r\nContent-Type: text/plain\n\nHello\n--r--\n",
+    ),
     ("nothing", ""),
     ("no header", "\n\n<bob@y.example>: 550 5.1.1 no\n"),
 ];
