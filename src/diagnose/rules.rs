@@ -27,6 +27,9 @@ const BUILTIN: &[Source<'_>] = &[
     Source { name: "machine.toml", text: include_str!("rules/machine.toml") },
     Source { name: "message.toml", text: include_str!("rules/message.toml") },
     Source { name: "server.toml", text: include_str!("rules/server.toml") },
+    Source { name: "microsoft.toml", text: include_str!("rules/microsoft.toml") },
+    Source { name: "services.toml", text: include_str!("rules/services.toml") },
+    Source { name: "software.toml", text: include_str!("rules/software.toml") },
     Source { name: "codes.toml", text: include_str!("rules/codes.toml") },
 ];
 
