@@ -293,6 +293,12 @@ fn is_postmaster(address: &str) -> bool {
 
 /// Of what is said of a recipient: the paragraph with the reply, or all of it. Its first line loses the bare address.
 fn diagnostic(lines: &[&str], address: &str) -> String {
+    // Office 365 has a table of what it knows; this is the row with the reply.
+    const ROW: &str = "reported error:";
+    let row = lines.iter().find_map(|line| line.get(line.to_ascii_lowercase().find(ROW)? + ROW.len()..));
+    if let Some(reply) = row.map(str::trim).filter(|it| !codes(it).is_empty()) {
+        return reply.to_owned();
+    }
     let mut paragraphs = vec![String::new()];
     for line in lines {
         let line = line.trim();

@@ -276,7 +276,10 @@ impl Report {
     fn tell(&mut self, delivery: Delivery, said: &str) {
         self.reporting_mta = delivery.reporting_mta.or_else(|| reporter(said));
         self.envid = delivery.envid;
-        self.queue_id = delivery.queue_id;
+        self.queue_id = delivery.queue_id.or_else(|| named(said, "the message identifier is").and_then(bounded));
+        if self.original_subject.is_none() {
+            self.original_subject = named(said, "the subject of the message is").or(named(said, "subject")).and_then(bounded);
+        }
         self.arrival = delivery.arrival;
         if self.original_message_id.is_none() {
             self.original_message_id = delivery.message_id.or_else(|| named(said, "message-id").and_then(message_id));
