@@ -349,6 +349,8 @@ fn tell_original(screen: &mut Screen, report: &Report) {
     }
     if let Some(id) = &report.original_message_id {
         screen.styled(Style::Faint, &format!("  next: relayscope where 'message-id:{}'", shell(id))).newline();
+    } else if let Some(id) = &report.queue_id {
+        screen.styled(Style::Faint, &format!("  next: relayscope where '{}'", shell(id))).newline();
     }
 }
 

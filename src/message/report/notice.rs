@@ -58,7 +58,7 @@ pub fn read<'x>(text: &'x str, whole: bool, others: &[&str]) -> Notice<'x> {
     let summary = || original.is_some_and(|it| !original::is_sure(it.lines()));
     // Three lines of From, To and Subject may be the notice's own summary, with the reason behind.
     match notice.recipients.is_empty() && summary() {
-        true => Notice { original, ..read_said(text, None, whole, others) },
+        true => Notice { said, original, ..read_said(text, None, whole, others) },
         false => notice,
     }
 }
@@ -353,9 +353,20 @@ fn is_boilerplate(paragraph: &str) -> bool {
     FRONTS.iter().any(|front| lower.starts_with(front))
 }
 
+/// Without whence the address came, which stands before the reason, and qmail's farewell, which stands behind any.
+fn without_history(text: &str) -> &str {
+    const FRONTS: &[&str] = &["(expanded from", "(generated from", "(ultimately generated from"];
+    const FAREWELL: &str = "I'm not going to try again; this message has been in the queue too long";
+    let behind = FRONTS.iter().any(|it| text.starts_with(it)).then(|| text.split_once(')')).flatten();
+    let text = behind.map_or(text, |(_, rest)| rest.trim_start_matches([':', ' ']));
+    let reason = text.find(FAREWELL).and_then(|at| text.get(..at)).map(|it| it.trim_end_matches([' ', '/']));
+    reason.filter(|it| it.len() > 20).unwrap_or(text)
+}
+
 /// The lines of a diagnostic as one text; what GMX and IONOS say of a remote reply in the words that Postfix has for it.
 fn told(lines: &str) -> String {
     let text = reply::joined(&unfold(lines));
+    let text = without_history(&text).to_owned();
     let remote = || {
         let rest = text.strip_prefix("SMTP error from remote server ")?;
         let rest = rest.strip_prefix("after ").or_else(|| rest.strip_prefix("for "))?;
