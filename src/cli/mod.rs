@@ -4,6 +4,7 @@
 
 mod backend;
 mod backup;
+mod classify;
 mod client;
 mod completions;
 pub mod config;
@@ -82,6 +83,8 @@ pub enum Command {
     Route(route::Route),
     /// Read bounces, delivery reports and complaints from files: who, why, and which message
     Ndr(ndr::Ndr),
+    /// Say what a reply means: its cause, who must act, what to do, and the rule that says so
+    Classify(classify::Classify),
     /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Route(command) => return command.run(),
         Command::Ndr(command) => return command.run(),
         Command::Where(command) => command.run(),
+        Command::Classify(command) => command.run(),
         Command::Search(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Tail(command) => command.run(),

@@ -30,6 +30,8 @@ const BUILTIN: &[Source<'_>] = &[
     Source { name: "microsoft.toml", text: include_str!("rules/microsoft.toml") },
     Source { name: "services.toml", text: include_str!("rules/services.toml") },
     Source { name: "software.toml", text: include_str!("rules/software.toml") },
+    Source { name: "own.toml", text: include_str!("rules/own.toml") },
+    Source { name: "advice.toml", text: include_str!("rules/advice.toml") },
     Source { name: "codes.toml", text: include_str!("rules/codes.toml") },
 ];
 
