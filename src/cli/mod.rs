@@ -15,6 +15,7 @@ mod import;
 mod ladder;
 pub mod locate;
 mod logs;
+mod ndr;
 mod progress;
 mod reclassify;
 mod route;
@@ -81,6 +82,8 @@ pub enum Command {
     Stats(stats::Stats),
     /// Say which upstream a message would go to, and which rule decides, without sending it
     Route(route::Route),
+    /// Read bounces, delivery reports and complaints from files: who, why, and which message
+    Ndr(ndr::Ndr),
     /// Say what a reply means: its cause, who must act, what to do, and the rule that says so
     Classify(classify::Classify),
     /// Check, show or explain the configuration
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => return demo::run(&arguments),
         Command::Config(command) => return config::run(&command),
         Command::Route(command) => return command.run(),
+        Command::Ndr(command) => return command.run(),
         Command::Where(command) => command.run(),
         Command::Classify(command) => command.run(),
         Command::Search(command) => command.run(),

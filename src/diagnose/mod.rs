@@ -13,6 +13,7 @@ mod file;
 mod normal;
 mod patterns;
 mod provider;
+mod reported;
 mod rule;
 mod rules;
 #[cfg(test)]

@@ -1,0 +1,53 @@
+//! Reports without end are read in bounded time.
+
+#![allow(clippy::panic, reason = "a test that fails says where")]
+
+use std::time::{Duration, Instant};
+
+use relayscope::message::report::{read, read_forwarded};
+
+/// Reads, and says if that takes longer than any message should, even unoptimised and on a busy machine.
+#[track_caller]
+fn quick(octets: &[u8]) {
+    let start = Instant::now();
+    let _ = (read(octets), read_forwarded(octets));
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?} for {} octets", start.elapsed(), octets.len());
+}
+
+#[test]
+fn headers_and_lines_without_end() {
+    for unit in [
+        "X-A: b\n",
+        "X-A: b\n c\n",
+        "a",
+        "@",
+        "<a@b>",
+        ">",
+        "550 5.1.1 ",
+        "From: a\n",
+        "(",
+        "\0",
+        "--b\n",
+        "=",
+        "Received: x\nodd\n",
+        "odd\n",
+        "a@b.example\n",
+        "\n\n",
+        "-",
+        "\u{1b}$B",
+    ] {
+        let octets = unit.repeat(50_000_000 / unit.len());
+        quick(octets.as_bytes());
+        let behind = format!(
+            "Return-Path: <>\nFrom: mailer-daemon@x.example\nSubject: failure notice\nContent-Type: text/html; charset=iso-2022-jp\n\n{}",
+            unit.repeat(2_000_000 / unit.len())
+        );
+        quick(behind.as_bytes());
+        quick(behind.replace("text/html", "text/plain").as_bytes());
+        let status = format!(
+            "Content-Type: multipart/report; boundary=c\n\n--c\nContent-Type: message/delivery-status\n\n{}",
+            unit.repeat(2_000_000 / unit.len())
+        );
+        quick(status.as_bytes());
+    }
+}
