@@ -57,7 +57,7 @@ impl Cursor {
         }
         // Nothing had been read of it: it is the one behind the file before.
         let behind = self.before.as_ref().and_then(|before| files.iter().rposition(|path| before.is_of(path))).map(|at| at + 1);
-        behind.filter(|at| *at < files.len()).or_else(|| files.iter().rposition(|path| is_itself(path)))
+        behind.filter(|at| *at < files.len()).or_else(|| files.iter().rposition(is_itself))
     }
 
     /// What is compressed says its length at its end only.
