@@ -3,6 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use jiff::tz::TimeZone;
+use relayscope::import::{Format, Options, Reader};
 use relayscope::message::{HeaderCapture, upstream_queue_id};
 use relayscope::smtp::{Command, EndOfData, Extensions, Found, PathCommand, ReplyScanner, ReplyView, next_line};
 
@@ -148,5 +150,51 @@ fn replies(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, header_capture, queue_id, line_framing, end_of_data, commands, replies);
+/// Postfix's lines of so many messages, two recipients each.
+fn postfix(messages: u32) -> String {
+    let message = |number: u32| {
+        let (id, process) = (format!("{:011X}", u64::from(number).wrapping_mul(0x9E37_79B9)), number % 900 + 100);
+        let line = |program: &str, text: String| format!("2026-11-26T10:02:03.123456+01:00 mail postfix/{program}[{process}]: {text}\n");
+        let sent = |to: &str| {
+            format!(
+                "{id}: to=<{to}>, relay=mx.example.org[192.0.2.9]:25, delay=1.2, delays=0.1/0/0.5/0.6, dsn=2.0.0, \
+                 status=sent (250 2.0.0 Ok: queued as 4bYtQ12Xz9z3gVd)"
+            )
+        };
+        [
+            line("smtpd", "connect from app.example[192.0.2.7]".to_owned()),
+            line("smtpd", format!("{id}: client=app.example[192.0.2.7], sasl_method=PLAIN, sasl_username=app")),
+            line("cleanup", format!("{id}: message-id=<{number}.1795428130@app.example>")),
+            line("qmgr", format!("{id}: from=<app@mail.example>, size=4096, nrcpt=2 (queue active)")),
+            line(
+                "smtpd",
+                "disconnect from app.example[192.0.2.7] ehlo=2 starttls=1 auth=1 mail=1 rcpt=2 data=1 quit=1 commands=9".to_owned(),
+            ),
+            line("smtp", sent("bob@example.org")),
+            line("smtp", sent("carol@example.org")),
+            line("qmgr", format!("{id}: removed")),
+        ]
+        .concat()
+    };
+    (0..messages).map(message).collect()
+}
+
+fn logs(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("logs");
+    let log = postfix(2_000);
+    group.throughput(Throughput::Elements(log.lines().count() as u64));
+    group.bench_function("lines of Postfix", |bencher| {
+        bencher.iter(|| {
+            let (mut reader, mut entries) = (Reader::new(Options::new(Format::Postfix, TimeZone::UTC)), Vec::new());
+            for piece in black_box(log.as_bytes()).chunks(256 << 10) {
+                reader.feed(piece, &mut entries);
+                entries.clear();
+            }
+            reader.counts().entries()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, header_capture, queue_id, line_framing, end_of_data, commands, replies, logs);
 criterion_main!(benches);

@@ -121,15 +121,29 @@ impl Logs {
         let file = if path == Path::new("-") { Path::new(STANDARD_INPUT) } else { path };
         let mut source = Source::open(file, 0).map_err(named)?;
         let turns = if source.is_pipe { 0 } else { source::turns(file, 0).map_err(named)? };
-        let mut head = Vec::new();
-        source.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(named)?;
-        let format = match self.format {
-            Chosen::One(format) => format,
-            Chosen::Auto => format::recognise(&head).ok_or_else(|| unrecognised(path))?,
+        let (format, head) = match self.format {
+            Chosen::One(format) => (format, Vec::new()),
+            Chosen::Auto => {
+                let head = first_of(&mut source).map_err(named)?;
+                (format::recognise(&head).ok_or_else(|| unrecognised(path))?, head)
+            }
         };
         let options = Options { format, until: source.modified, turns, ..options.clone() };
         Ok(Opened { path: path.to_owned(), format, source, head, reader: Reader::new(options) })
     }
+}
+
+/// The first octets; of a pipe what comes first, because more may be long in coming.
+fn first_of(source: &mut Source) -> std::io::Result<Vec<u8>> {
+    let mut head = vec![0; HEAD];
+    if source.is_pipe {
+        let read = source.read(&mut head)?;
+        head.truncate(read);
+    } else {
+        head.clear();
+        source.take(HEAD as u64).read_to_end(&mut head)?;
+    }
+    Ok(head)
 }
 
 fn unrecognised(path: &Path) -> Failure {
@@ -152,6 +166,9 @@ impl Opened {
         self.reader.feed(&std::mem::take(&mut self.head), &mut entries);
         loop {
             hand_on(&mut entries, self.format, sink, progress)?;
+            if self.source.is_pipe {
+                sink.hand_in()?;
+            }
             let read = self.source.read(&mut buffer);
             let read = read.map_err(|error| Failure::failed(anyhow::anyhow!("{}: {error}", self.path.display())))?;
             if read == 0 {

@@ -79,8 +79,13 @@ impl Courier {
         let size = value(text, "size=").and_then(|it| it.split([',', ':']).next()?.parse().ok());
         open.facts.size = open.facts.size.or(size);
         let at = open.said.iter().position(|(known, _)| *known == to);
-        if let Some((_, status)) = told.split_once("status: ") {
-            let said = at.map(|at| open.said.swap_remove(at).1).unwrap_or_default();
+        // What a module for mailboxes says of a success is all; others say in the end how it went.
+        let is_mailbox = module == "courierlocal" && told.starts_with("success: ");
+        if let Some(status) = told.split_once("status: ").map(|(_, status)| status).or(is_mailbox.then_some("success")) {
+            let mut said = at.map(|at| open.said.swap_remove(at).1).unwrap_or_default();
+            if is_mailbox {
+                said.add(told);
+            }
             let mut entry =
                 Entry { queue_id: some(id), recipient: Some(to), ..Entry::new(message.at, message.host.as_deref(), LogEvent::Sent) };
             ended(&mut entry, module, status, said);

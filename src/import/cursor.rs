@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,25 @@ pub const HEAD: usize = 1_024;
 /// In the store's directory.
 const FOLDER: &str = "imports";
 
+/// The first octets of a file, as far as they were read: what tells it from others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub octets: usize,
+    /// Their BLAKE3.
+    digest: String,
+}
+
+impl Head {
+    pub fn of(octets: &[u8]) -> Self {
+        Self { octets: octets.len(), digest: digest(octets) }
+    }
+
+    /// Whether the content of that file begins so. Every file begins with nothing.
+    fn is_of(&self, path: &Path) -> bool {
+        source::head(path, self.octets).is_ok_and(|head| head.len() == self.octets && digest(&head) == self.digest)
+    }
+}
+
 /// A place in a file that may be renamed, copied or compressed meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
@@ -20,21 +40,29 @@ pub struct Cursor {
     pub path: PathBuf,
     pub device: u64,
     pub inode: u64,
-    /// How many of the file's first octets `head` is the BLAKE3 of.
-    pub head_octets: usize,
-    pub head: String,
+    pub head: Head,
     /// Of the content: all before it is in the store.
     pub offset: u64,
+    /// The file that was read before, of which something was known.
+    pub before: Option<Head>,
 }
 
 impl Cursor {
-    /// Whether that file has the content that this one had.
-    ///
-    /// # Errors
-    /// It can't be read.
-    pub fn is_of(&self, path: &Path) -> io::Result<bool> {
-        let head = source::head(path, self.head_octets)?;
-        Ok(head.len() == self.head_octets && digest(&head) == self.head)
+    /// Which of the files has the content in which the cursor stands, the oldest first.
+    pub fn position(&self, files: &[PathBuf]) -> Option<usize> {
+        let is_itself = |path: &PathBuf| fs::metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == (self.device, self.inode));
+        if self.head.octets > 0 {
+            let fits = |path: &PathBuf| self.head.is_of(path) && self.is_long_enough(path);
+            return files.iter().rposition(|path| is_itself(path) && fits(path)).or_else(|| files.iter().rposition(fits));
+        }
+        // Nothing had been read of it: it is the one behind the file before.
+        let behind = self.before.as_ref().and_then(|before| files.iter().rposition(|path| before.is_of(path))).map(|at| at + 1);
+        behind.filter(|at| *at < files.len()).or_else(|| files.iter().rposition(is_itself))
+    }
+
+    /// What is compressed says its length at its end only.
+    fn is_long_enough(&self, path: &Path) -> bool {
+        path.extension().is_some_and(|it| it == "gz") || fs::metadata(path).is_ok_and(|it| it.len() >= self.offset)
     }
 
     /// Where the cursor of a log is kept.
@@ -77,7 +105,6 @@ impl Cursor {
     }
 }
 
-/// The BLAKE3 of a file's first octets.
-pub fn digest(octets: &[u8]) -> String {
+fn digest(octets: &[u8]) -> String {
     blake3::hash(octets).to_hex().to_string()
 }

@@ -89,7 +89,9 @@ impl Entry {
     /// The outcome as a record has it, before its diagnosis.
     fn outcome(&self) -> Option<Outcome> {
         let fate = self.fate?;
-        let mut outcome = Outcome::of(fate.state, fate.stage, fate.by, self.reply.clone(), self.detail.clone());
+        // Where there is a reply, it says why.
+        let detail = self.detail.clone().filter(|_| self.reply.is_none());
+        let mut outcome = Outcome::of(fate.state, fate.stage, fate.by, self.reply.clone(), detail);
         outcome.upstream_queue_id.clone_from(&self.next_queue_id);
         Some(outcome)
     }

@@ -189,7 +189,11 @@ fn went(entry: &mut Entry, fields: &str) {
     (entry.event, entry.fate) = if is_mailbox { (LogEvent::Delivered, Some(said::DELIVERED)) } else { (LogEvent::Sent, Some(said::SENT)) };
     if is_mailbox {
         let file = entry.recipient.take_if(|it| it.starts_with(['/', '|', '>']));
-        entry.recipient = entry.recipient.take().or_else(|| entry.original_recipient.take());
+        // A user of this system, and the address that stands for him.
+        let is_user = entry.recipient.as_deref().is_none_or(|it| !it.contains('@'));
+        if is_user && let Some(address) = entry.original_recipient.take_if(|it| it.contains('@')) {
+            entry.recipient = Some(address);
+        }
         entry.detail = file.or_else(|| some(transport).map(|it| format!("transport {it}")));
     }
     if let Some(relay) = relay {

@@ -1,13 +1,13 @@
 //! A log that grows: read on at its end, through rotation, and from where it was left.
 
 use std::collections::VecDeque;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::cursor::{self, Cursor};
+use super::cursor::{self, Cursor, Head};
 use super::entry::Identified;
 use super::format::Format;
 use super::journal;
@@ -46,6 +46,8 @@ pub struct Follower {
     current: Option<Open>,
     /// Files to be read before, oldest first.
     pending: VecDeque<(PathBuf, u64)>,
+    /// The one read before.
+    before: Option<Head>,
     /// What stood at the end of a reader's life.
     counts: Counts,
     buffer: Vec<u8>,
@@ -63,6 +65,27 @@ struct Open {
     head: Vec<u8>,
     /// Another file has its place; whoever writes may not have noticed yet.
     is_left: bool,
+    /// All was read when it was last looked at.
+    is_idle: bool,
+    /// To look at its beginning; `None` if it can't change.
+    probe: Option<File>,
+}
+
+impl Open {
+    fn cursor(&self, log: &Path, offset: u64, before: &Option<Head>) -> Cursor {
+        let (path, head) = (log.to_owned(), Head::of(&self.head));
+        Cursor { path, device: self.device, inode: self.inode, head, offset, before: before.clone() }
+    }
+
+    /// Whether something else stands now where octets were read.
+    fn is_emptied(&self) -> io::Result<bool> {
+        let Some(probe) = &self.probe else { return Ok(false) };
+        if probe.metadata()?.len() < self.read {
+            return Ok(true);
+        }
+        let mut head = vec![0; self.head.len()];
+        Ok(probe.read_exact_at(&mut head, 0).is_err() || head != self.head)
+    }
 }
 
 impl Follower {
@@ -78,11 +101,12 @@ impl Follower {
             reader,
             current: None,
             pending: VecDeque::new(),
+            before: cursor.as_ref().and_then(|it| it.before.clone()),
             counts: Counts::default(),
             buffer: vec![0; PIECE],
         };
         let files = this.files()?;
-        let found = cursor.as_ref().and_then(|cursor| position(&files, cursor));
+        let found = cursor.as_ref().and_then(|cursor| cursor.position(&files));
         match (&cursor, found) {
             (Some(cursor), Some(at)) => {
                 let rest = files.get(at..).unwrap_or_default();
@@ -112,6 +136,9 @@ impl Follower {
             self.open_next(news)?;
             return Ok(self.current.is_some());
         };
+        if std::mem::take(&mut current.is_idle) && current.is_emptied()? {
+            return self.start_over(out, news);
+        }
         let read = current.source.read(&mut self.buffer)?;
         if read > 0 {
             let octets = self.buffer.get(..read).unwrap_or_default();
@@ -142,21 +169,30 @@ impl Follower {
                 return Ok(false);
             }
             news.push(News::Rotated { path: newest.clone() });
-            self.pending.push_back((newest.clone(), 0));
+            // It may have been rotated more than once.
+            let place = current.cursor(&self.log, self.reader.whole_until(), &self.before);
+            let behind = place.position(&files).map_or(files.len() - 1, |at| (at + 1).min(files.len() - 1));
+            self.pending.extend(files.into_iter().skip(behind).map(|path| (path, 0)));
             return self.next(out, news);
         }
-        if now.len() < current.read && !current.source.is_gzip {
-            news.push(News::Truncated { path: newest.clone() });
-            // What was written between the last look and the emptying is in the copy, if there is one.
-            let place = cursor_of(&self.log, current, self.reader.whole_until());
-            let copy = position(files.get(..files.len() - 1).unwrap_or_default(), &place);
-            if let Some(copy) = copy.and_then(|at| files.get(at)) {
-                self.pending.push_back((copy.clone(), place.offset));
-            }
-            self.pending.push_back((newest.clone(), 0));
-            return self.next(out, news);
-        }
+        current.is_idle = true;
         Ok(false)
+    }
+
+    /// The file was emptied where it stands: what was written between the last look and then is in the copy, if there is one.
+    fn start_over(&mut self, out: &mut Vec<Identified>, news: &mut Vec<News>) -> io::Result<bool> {
+        let files = self.files()?;
+        let Some(current) = &self.current else { return Ok(false) };
+        news.push(News::Truncated { path: current.path.clone() });
+        let place = current.cursor(&self.log, self.reader.whole_until(), &self.before);
+        let before = files.get(..files.len().saturating_sub(1)).unwrap_or_default();
+        let copy = place.position(before);
+        if let Some(path) = copy.and_then(|at| files.get(at)) {
+            self.pending.push_back((path.clone(), place.offset));
+        }
+        let behind = copy.map_or(files.len().saturating_sub(1), |at| at + 1);
+        self.pending.extend(files.into_iter().skip(behind).map(|path| (path, 0)));
+        self.next(out, news)
     }
 
     /// Ends the file at hand, its last line with it, and goes on with the next.
@@ -164,6 +200,9 @@ impl Follower {
         let goes_on = self.pending.front().is_some_and(|(_, at)| *at > 0);
         if !goes_on {
             self.reader.finish(out);
+        }
+        if let Some(done) = self.current.take_if(|done| !done.head.is_empty()) {
+            self.before = Some(Head::of(&done.head));
         }
         self.current = None;
         self.open_next(news)?;
@@ -182,8 +221,19 @@ impl Follower {
         news.push(if is_last { News::Began { path: path.clone(), at } } else { News::Rest { path: path.clone(), at } });
         let source = Source::open(&path, at)?;
         let metadata = fs::metadata(&path)?;
-        let head = if at == 0 { Vec::new() } else { source::head(&path, cursor::HEAD)? };
-        self.current = Some(Open { path, source, device: metadata.dev(), inode: metadata.ino(), read: at, head, is_left: false });
+        let head = source::head(&path, cursor::HEAD.min(usize::try_from(at).unwrap_or(usize::MAX)))?;
+        let probe = if source.is_gzip { None } else { Some(File::open(&path)?) };
+        self.current = Some(Open {
+            is_idle: false,
+            probe,
+            path,
+            source,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            read: at,
+            head,
+            is_left: false,
+        });
         Ok(())
     }
 
@@ -225,7 +275,7 @@ impl Follower {
 
     /// The place up to which all entries were given: keep it once they are stored.
     pub fn cursor(&self) -> Option<Cursor> {
-        self.current.as_ref().map(|current| cursor_of(&self.log, current, self.reader.whole_until()))
+        self.current.as_ref().map(|current| current.cursor(&self.log, self.reader.whole_until(), &self.before))
     }
 
     pub fn counts(&self) -> Counts {
@@ -277,24 +327,6 @@ fn files(log: &Path) -> io::Result<Vec<PathBuf>> {
     }
     let skip = files.len().saturating_sub(SIBLINGS);
     Ok(files.into_iter().skip(skip).map(|(_, _, path)| path).collect())
-}
-
-/// The newest of the files that has the content in which the cursor stands.
-fn position(files: &[PathBuf], cursor: &Cursor) -> Option<usize> {
-    let is_long_enough = |path: &Path| {
-        let gzip = source::head(path, 2).is_ok() && path.extension().is_some_and(|it| it == "gz");
-        gzip || fs::metadata(path).is_ok_and(|it| it.len() >= cursor.offset)
-    };
-    let fits = |path: &PathBuf| cursor.is_of(path).unwrap_or(false) && is_long_enough(path);
-    let is_itself = |path: &PathBuf| fs::metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == (cursor.device, cursor.inode));
-    // An empty beginning is every file's.
-    let by_content = || files.iter().rposition(|path| cursor.head_octets > 0 && fits(path));
-    files.iter().rposition(|path| is_itself(path) && fits(path)).or_else(by_content)
-}
-
-fn cursor_of(log: &Path, current: &Open, offset: u64) -> Cursor {
-    let (head_octets, head) = (current.head.len(), cursor::digest(&current.head));
-    Cursor { path: log.to_owned(), device: current.device, inode: current.inode, head_octets, head, offset }
 }
 
 fn is_same(current: &Open, now: &Metadata) -> bool {

@@ -50,6 +50,8 @@ impl Server {
                 None => NO_SYSLOG,
             },
             // Its own file, or syslog.
+            // A line of a text of several.
+            Self::Exim(_) if text.starts_with([' ', '\t']) => Verdict::Foreign,
             Self::Exim(exim) => match clock.iso(text) {
                 Some((at, rest)) if !rest.trim_start().contains(" exim[") => exim.read(at, None, rest, out),
                 _ => match syslog::read(text, clock) {

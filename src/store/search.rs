@@ -243,7 +243,8 @@ impl<'a> Search<'a> {
         let is_to_come = id.unix_ms() > now / 1_000;
         let earliest = if is_to_come { None } else { Some(earliest(id)) };
         for place in self.places_since(TermKind::Id, id, earliest) {
-            if self.record(place, false)?.is_some_and(|record| record.id() == id) {
+            // With its neighbours: whoever asks for one asks for those before it as well.
+            if self.record(place, true)?.is_some_and(|record| record.id() == id) {
                 return Ok(true);
             }
         }

@@ -61,10 +61,16 @@ impl Store {
             }
         }
         let mut search = Search::of_indexed(&live);
-        let (mut taken, mut ids, mut tickets) = (TakenIn::default(), HashSet::new(), Vec::new());
+        let (mut taken, mut known, mut tickets) = (TakenIn::default(), HashSet::new(), Vec::new());
         let appender = self.appender();
+        // Backwards, as the journal is read with the least effort.
+        for record in records.iter().rev() {
+            if search.has(record.id(), appender.now()).map_err(StoreError::Io)? {
+                known.insert(record.id());
+            }
+        }
         for record in records {
-            if !ids.insert(record.id()) || search.has(record.id(), appender.now()).map_err(StoreError::Io)? {
+            if !known.insert(record.id()) {
                 taken.known += 1;
                 continue;
             }

@@ -18,7 +18,7 @@ pub struct Exim {
 
 /// Offers whatever Exim has.
 const OFFERS: &str = "\
-log_file_path = syslog
+log_file_path = : syslog
 syslog_timestamp = no
 syslog_duplication = no
 log_selector = +all
@@ -117,6 +117,10 @@ impl Server for Exim {
 
     fn log(&self) -> &Output {
         &self.root.log
+    }
+
+    fn log_text(&self) -> String {
+        fs::read_to_string(self.root.path("var/log/exim4/mainlog")).unwrap()
     }
 
     fn mail_files(&self, user: &str) -> Vec<(PathBuf, Vec<u8>)> {

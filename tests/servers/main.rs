@@ -10,6 +10,7 @@ mod support;
 mod courier;
 mod exim;
 mod internet;
+mod logs;
 mod mail;
 mod names;
 mod opensmtpd;
@@ -86,6 +87,25 @@ receives!(exim_receives, "exim", exim::Exim);
 receives!(opensmtpd_receives, "opensmtpd", opensmtpd::OpenSmtpd);
 receives!(postfix_receives, "postfix", postfix::Postfixed);
 receives!(sendmail_receives, "sendmail", sendmail::Sendmail);
+
+/// What a server's own log tells, imported: of messages that it sends on, and of those that it keeps or refuses.
+macro_rules! is_imported {
+    ($test:ident, $server:literal, $kind:path) => {
+        #[test]
+        fn $test() {
+            need!("postfix", "root", "saslpasswd2", "openssl");
+            if root::have(stringify!($test), $server) {
+                logs::of_sending($server, &|wanted| Box::new(<$kind>::sending(wanted)) as Box<dyn Server>);
+                logs::of_receiving($server, &|wanted| Box::new(<$kind>::receiving(wanted)) as Box<dyn Server>);
+            }
+        }
+    };
+}
+
+is_imported!(courier_is_imported, "courier", courier::Courier);
+is_imported!(exim_is_imported, "exim", exim::Exim);
+is_imported!(postfix_is_imported, "postfix", postfix::Postfixed);
+is_imported!(sendmail_is_imported, "sendmail", sendmail::Sendmail);
 
 /// Makes deploy/compatibility.md of what the other tests found before: `cargo test --test servers -- --ignored page`.
 #[test]

@@ -69,6 +69,11 @@ impl Server for Postfixed {
         self.postfix.log()
     }
 
+    fn log_text(&self) -> String {
+        // It is postlogd that writes it.
+        self.postfix.log().text() + "\n"
+    }
+
     fn mail_files(&self, user: &str) -> Vec<(PathBuf, Vec<u8>)> {
         files_under(&self.dir.join("mail").join(user).join("new"))
     }

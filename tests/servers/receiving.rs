@@ -224,7 +224,7 @@ fn as_kept(kept: &str, mail: &Mail) -> Found {
 }
 
 /// Which every server takes.
-fn rsa_key() -> KeyPair {
+pub fn rsa_key() -> KeyPair {
     let (code, pem) = run(Command::new("openssl").args(["genrsa", "2048"]));
     assert_eq!(code, 0, "{pem}");
     KeyPair::from_pem(pem.find("-----BEGIN").map_or("", |at| &pem[at..])).unwrap()

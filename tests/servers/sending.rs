@@ -27,17 +27,17 @@ const ONE_DOMAIN: &str = "onedomain";
 pub type Start<'a> = dyn Fn(&Sending<'_>) -> Box<dyn Server> + 'a;
 
 /// Everything behind the sending server.
-struct Scene {
-    place: Place,
-    behind: Postfix,
-    relayscope: Relayscope,
+pub struct Scene {
+    pub place: Place,
+    pub behind: Postfix,
+    pub relayscope: Relayscope,
     authority: PathBuf,
     sasl: PathBuf,
     access: PathBuf,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let place = Place::new();
         let certificates = certificates::make(&place, "tls", &["localhost", "127.0.0.1"]);
         let sasl = sasl_users(&place, "behind", &[(USER, PASSWORD)]);
@@ -73,7 +73,7 @@ impl Scene {
         Self { place, behind, relayscope, authority: certificates.authority, sasl, access }
     }
 
-    fn sending<'a>(&'a self, name: &'a str, one_domain: bool) -> Sending<'a> {
+    pub fn sending<'a>(&'a self, name: &'a str, one_domain: bool) -> Sending<'a> {
         Sending {
             place: &self.place,
             name,
@@ -86,7 +86,7 @@ impl Scene {
     }
 
     /// Waits until the message, or its sender's notice, is in a mailbox.
-    fn arrived(&self, log: &Output, user: &str, id: &str) -> bool {
+    pub fn arrived(&self, log: &Output, user: &str, id: &str) -> bool {
         until(&format!("{id} at {user}, or a bounce"), log, || {
             let there = self.mail(user, id).is_some();
             // OpenSMTPD keeps trying.
@@ -95,7 +95,7 @@ impl Scene {
         })
     }
 
-    fn mail(&self, user: &str, words: &str) -> Option<String> {
+    pub fn mail(&self, user: &str, words: &str) -> Option<String> {
         self.behind.mailbox(user).into_iter().find(|it| it.contains(words))
     }
 }

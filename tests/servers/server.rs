@@ -44,6 +44,15 @@ pub trait Server {
 
     fn log(&self) -> &Output;
 
+    /// The log as an administrator has it: its own file, or what syslog would write.
+    fn log_text(&self) -> String {
+        let host = |line: &str| match line.split_at_checked(15) {
+            Some((stamp, rest)) => format!("{stamp} host.example{rest}\n"),
+            None => format!("{line}\n"),
+        };
+        self.log().text().lines().map(host).collect()
+    }
+
     /// Files with the messages of a mailbox: one each, or all of them in one.
     fn mail_files(&self, user: &str) -> Vec<(PathBuf, Vec<u8>)>;
 

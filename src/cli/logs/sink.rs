@@ -61,11 +61,19 @@ impl Sink {
             Self::Proxy(batch) => {
                 batch.push(&record)?;
                 if batch.is_full() {
-                    batch.send().map_err(|error| error.advise("import it again: what is in the store already is skipped"))?;
+                    self.hand_in()?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// A running proxy shall have what there is.
+    pub fn hand_in(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Proxy(batch) => batch.send().map_err(|error| error.advise("import it again: what is in the store already is skipped")),
+            Self::Nowhere { .. } | Self::Store(_) => Ok(()),
+        }
     }
 
     /// All is stored then.

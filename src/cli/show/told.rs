@@ -54,7 +54,8 @@ impl Sheet<'_> {
         } else if let Some(reply) = &it.reply {
             self.fact("Said", &words::reply(reply));
         }
-        self.maybe("Words", it.detail.as_ref());
+        let told = it.outcome.as_ref().and_then(|outcome| outcome.detail.as_ref());
+        self.maybe("Words", it.detail.as_ref().filter(|detail| told != Some(*detail)));
         self.heading("Message");
         self.maybe("Message-ID", it.message_id.as_ref());
         self.maybe("Subject", it.subject.as_ref());

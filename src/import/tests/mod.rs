@@ -1,6 +1,7 @@
 //! Logs of all servers, line by line, and laws that hold for whatever octets come.
 
 mod exchange;
+mod follow;
 mod laws;
 mod syslog;
 mod windows;

@@ -190,9 +190,7 @@ fn exim_lines_in_all_their_forms() {
     );
     exim(
         "1r5abc-0003Xy-2B => bob <bob@to.example> R=local_user T=maildir_home",
-        &[
-            "delivered id=1r5abc-0003Xy-2B to=bob orig=bob@to.example fate=accepted/after_acceptance/recipient detail=transport maildir_home",
-        ],
+        &["delivered id=1r5abc-0003Xy-2B to=bob@to.example fate=accepted/after_acceptance/recipient detail=transport maildir_home"],
     );
     exim(
         "1r5abc-0003Xy-2B => |/usr/bin/vacation ann <ann@to.example> R=pipe T=address_pipe",
@@ -333,6 +331,7 @@ Nov 26 10:02:03 mail courierd: started,id=00000000000C2B3A.0000000065A1B2C3.0000
 Nov 26 10:02:04 mail courieresmtp: id=00000000000C2B3A.0000000065A1B2C3.00001234,from=<ann@from.example>,addr=<bob@to.example>: 250 2.0.0 Ok: queued as 4F1A2B3C4D
 Nov 26 10:02:04 mail courieresmtp: id=00000000000C2B3A.0000000065A1B2C3.00001234,from=<ann@from.example>,addr=<bob@to.example>,size=1234,success: delivered: mx.to.example [::ffff:192.0.2.9]
 Nov 26 10:02:04 mail courieresmtp: id=00000000000C2B3A.0000000065A1B2C3.00001234,from=<ann@from.example>,addr=<bob@to.example>,size=1234,status: success
+Nov 26 10:02:04 mail courierlocal: id=00000000000C2B3A.0000000065A1B2C3.00001234,from=<ann@from.example>,addr=<carol@mail.example>,size=1234,success: Message delivered.
 Nov 26 10:02:04 mail courierd: completed,id=00000000000C2B3A.0000000065A1B2C3.00001234
 ";
 
@@ -347,6 +346,10 @@ fn courier_lines_of_one_id_are_tied_together() {
             &format!(
                 "sent {ID} next=4F1A2B3C4D from=ann@from.example to=bob@to.example size=1234 client=client.example/192.0.2.7 \
                  relay=mx.to.example/192.0.2.9 fate=accepted/end_of_data/upstream reply=250 2.0.0 Ok: queued as 4F1A2B3C4D"
+            ),
+            &format!(
+                "delivered {ID} from=ann@from.example to=carol@mail.example size=1234 client=client.example/192.0.2.7 \
+                 fate=accepted/after_acceptance/recipient detail=Message delivered."
             ),
             &format!("removed {ID} from=ann@from.example size=1234 client=client.example/192.0.2.7"),
         ],
