@@ -9,13 +9,13 @@ mod stories;
 use jiff::tz::TimeZone;
 use relayscope::cli::locate;
 use relayscope::cli::screen::{Look, columns};
-use relayscope::path::{self, Answer, Clock, What};
+use relayscope::path::{self, Answer, Clock, Manner, What};
 use stories::{Shelf, at, greylisted, morning};
 
 fn ask(shelf: &Shelf, question: &str) -> Answer {
     let now = at("11:00:00");
     let what = What::parse(question, jiff::Timestamp::from_microsecond(now as i64).unwrap(), &TimeZone::UTC).unwrap();
-    path::find(shelf, &what, 20, now).unwrap()
+    path::find(shelf, &what, Manner { limit: 20, now, outside: None }).unwrap()
 }
 
 fn whole_morning() -> Shelf {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use relayscope::path::{StoreTraces, What};
+use relayscope::path::{Manner, StoreTraces, What};
 use relayscope::store::{Options, PageRequest, Query, Store, Term};
 use relayscope::trace;
 
@@ -50,7 +50,7 @@ fn where_in_a_full_store() {
         report(name, |n| {
             let what = What::parse(&question(&sample(n, records)), jiff::Timestamp::now(), &TimeZone::UTC).unwrap();
             let begun = Instant::now();
-            let answer = traces.locate(&what, 20, samples::NOON).unwrap();
+            let answer = traces.locate(&what, Manner { limit: 20, now: samples::NOON, outside: None }).unwrap();
             let took = begun.elapsed();
             assert_eq!(answer.messages.is_empty(), name == "never seen", "{}", what.text);
             took

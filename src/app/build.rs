@@ -8,6 +8,7 @@ use super::StartError;
 use super::policies::{self, Policies};
 use super::worker::Worker;
 use crate::config::Loaded;
+use crate::http::Dns;
 use crate::net::intercept::{Manner, OwnTraffic, rehearse};
 use crate::net::listen::{bind_workers, open_to_tproxy};
 use crate::net::mta_sts::{self, MtaSts};
@@ -140,6 +141,11 @@ impl Built {
     /// Every address that is listened on, and the connections that must not come back to them. To be asked for once all are bound.
     fn own(&self) -> Arc<OwnTraffic> {
         self.own.get_or_init(|| Arc::new(OwnTraffic::new(self.bound().into_values().flatten().collect()))).clone()
+    }
+
+    /// DNS as answers ask it.
+    pub fn dns(&self) -> Dns {
+        Dns::new((*self.resolver).clone(), self.bound().into_values().flatten().map(|address| address.ip()).collect())
     }
 
     pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {

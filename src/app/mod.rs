@@ -306,7 +306,7 @@ impl Running {
     }
 
     fn serve_api(&mut self) {
-        self.api = Some(api::Serving::start(&self.store, self.loaded.store.dir.clone(), self.loaded.http.listen));
+        self.api = Some(api::Serving::start(&self.store, self.built.dns(), self.loaded.store.dir.clone(), self.loaded.http.listen));
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.

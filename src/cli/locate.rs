@@ -30,6 +30,9 @@ pub struct Locate {
     /// Every detail of every message, where there are several
     #[arg(long, short = 'f')]
     full: bool,
+    /// Don't ask DNS where nothing is found
+    #[arg(long)]
+    no_dns: bool,
 }
 
 impl Locate {
@@ -37,7 +40,7 @@ impl Locate {
         let traces = &self.traces;
         let now = Timestamp::now();
         let what = super::search::question(&self.what, now)?;
-        let answer = Backend::open(traces)?.locate(&what, usize::from(self.limit), now)?;
+        let answer = Backend::open(traces)?.locate(&what, usize::from(self.limit), now, !self.no_dns)?;
         let status = if answer.messages.is_empty() { Status::NotFound } else { Status::Done };
         if traces.json {
             show_json(&answer)?;
@@ -328,13 +331,19 @@ fn never_seen(screen: &mut Screen, seen: &NeverSeen, query: &str, look: &Look) {
         for end in &seen.sessions {
             table.row([
                 Cell::from(look.clock.precise(end.at)),
-                Cell::from(words::client_of(&end.client)),
+                Cell::from(match &end.of_sender {
+                    Some(why) => format!("{} ({why})", words::client_of(&end.client)),
+                    None => words::client_of(&end.client),
+                }),
                 Cell::from(never::early_end_words(end)),
                 Cell::from(end.id.to_string()),
             ]);
         }
         table.draw(screen, look, 2);
         screen.newline();
+    }
+    for line in seen.dns.iter().flat_map(never::dns_lines) {
+        screen.pad(2).paragraph(Style::Plain, &line, look.width.map(|width| width - 2), 4);
     }
     holes(screen, &seen.tracing.gaps, look);
     if let (Some(oldest), Some(newest)) = (seen.tracing.oldest_at, seen.tracing.newest_at) {

@@ -18,8 +18,10 @@ use tokio::sync::watch;
 use super::error::ApiError;
 use super::export;
 use super::live;
+use super::outside::Dns;
+use crate::path::outside::Outside;
 use crate::path::when::{self, Edge};
-use crate::path::{Asked, ListRequest, StoreTraces, What, by_list, stats};
+use crate::path::{Asked, ListRequest, Manner, StoreTraces, What, by_list, stats};
 use crate::store::{Cursor, Health, StoreError};
 use crate::trace::RecordId;
 use crate::trace::json::Time;
@@ -34,6 +36,8 @@ const RECORDS: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct Api {
     pub(super) traces: StoreTraces,
+    /// Asked where nothing matches.
+    dns: Option<Dns>,
     /// Turns true when the process ends: those who follow are let go.
     pub(super) ending: watch::Receiver<bool>,
     pub(super) ping: Duration,
@@ -41,7 +45,13 @@ pub struct Api {
 
 impl Api {
     pub fn new(traces: StoreTraces, ending: watch::Receiver<bool>) -> Self {
-        Self { traces, ending, ping: Duration::from_secs(15) }
+        Self { traces, dns: None, ending, ping: Duration::from_secs(15) }
+    }
+
+    /// Lets answers about what was never seen ask DNS.
+    #[must_use]
+    pub fn with_dns(self, dns: Dns) -> Self {
+        Self { dns: Some(dns), ..self }
     }
 }
 
@@ -91,6 +101,13 @@ fn has_body(headers: &HeaderMap) -> bool {
 struct Locate {
     q: String,
     limit: Option<usize>,
+    /// Whether DNS may be asked where nothing matches.
+    #[serde(default = "yes")]
+    dns: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 async fn locate(State(api): State<Api>, query: Result<Query<Locate>, QueryRejection>) -> Result<Response, ApiError> {
@@ -101,7 +118,12 @@ async fn locate(State(api): State<Api>, query: Result<Query<Locate>, QueryReject
         return Err(ApiError::BadRequest("q is empty: what is looked for?".to_owned()));
     }
     let limit = limited("limit", asked.limit, 20, MESSAGES)?;
-    answer(move || api.traces.locate(&what, limit, micros(now))).await
+    answer(move || {
+        let dns = api.dns.filter(|_| asked.dns).and_then(|dns| dns.look_ups());
+        let outside = dns.as_ref().map(|dns| dns as &dyn Outside);
+        api.traces.locate(&what, Manner { limit, now: micros(now), outside })
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Hole};
 use super::explained::Explained;
-use super::find::{self, Traces};
+use super::find::{self, Manner, Traces};
 use super::reading::Reading;
 use super::what::What;
 use crate::store::{Cursor, Field, Health, Page, PageRequest, Query, Store, StoreError, Tally};
@@ -105,8 +105,8 @@ impl StoreTraces {
     ///
     /// # Errors
     /// The store can't be read.
-    pub fn locate(&self, what: &What, limit: usize, now: WallMicros) -> Result<Answer, StoreError> {
-        find::find(self, what, limit, now)
+    pub fn locate(&self, what: &What, manner: Manner<'_>) -> Result<Answer, StoreError> {
+        find::find(self, what, manner)
     }
 
     /// A page of the records that match.

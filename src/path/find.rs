@@ -6,7 +6,7 @@ use super::answer::{Answer, Hole, MessagePath};
 use super::fate;
 use super::gaps;
 use super::join::{self, Group};
-use super::never;
+use super::never::{self, outside::Outside};
 use super::reading::Reading;
 use super::what::What;
 use crate::store::{Field, Page, PageRequest, Query, Tally, Term};
@@ -52,11 +52,22 @@ pub trait Traces {
     fn hole_now(&self) -> Option<Hole>;
 }
 
-/// Answers a question with at most `limit` messages, newest first. `now` is only used where nothing matches.
+/// How a question is to be answered.
+#[derive(Clone, Copy)]
+pub struct Manner<'a> {
+    /// Most messages.
+    pub limit: usize,
+    pub now: WallMicros,
+    /// Asked where nothing matches; `None`: what DNS says is left out.
+    pub outside: Option<&'a dyn Outside>,
+}
+
+/// Answers a question with at most [`Manner::limit`] messages, newest first.
 ///
 /// # Errors
 /// What the traces' own reading fails with.
-pub fn find<T: Traces>(traces: &T, what: &What, limit: usize, now: WallMicros) -> Result<Answer, T::Error> {
+pub fn find<T: Traces>(traces: &T, what: &What, manner: Manner<'_>) -> Result<Answer, T::Error> {
+    let Manner { limit, now, outside } = manner;
     for reading in what.readings() {
         let (matched, more) = matches(traces, &reading, limit)?;
         if matched.is_empty() {
@@ -69,7 +80,7 @@ pub fn find<T: Traces>(traces: &T, what: &What, limit: usize, now: WallMicros) -
         let gaps = gaps::around(traces, &messages)?;
         return Ok(Answer { query: what.text.clone(), messages, more, gaps, never_seen: None });
     }
-    let never_seen = never::never_seen(traces, what, now)?;
+    let never_seen = never::never_seen(traces, what, now, outside)?;
     Ok(Answer { query: what.text.clone(), messages: Vec::new(), more: false, gaps: Vec::new(), never_seen: Some(never_seen) })
 }
 

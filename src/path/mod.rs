@@ -32,6 +32,7 @@ pub use answer::{Answer, Fate, Hop, MessagePath};
 pub use ask::{ListRequest, Listing, StoreTraces};
 pub use clock::Clock;
 pub use explained::Explained;
-pub use find::{Traces, find};
+pub use find::{Manner, Traces, find};
+pub use never::outside;
 pub use stats::{Asked, By, Stats, by_list};
 pub use what::{NotUnderstood, What};

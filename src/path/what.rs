@@ -177,6 +177,26 @@ impl What {
         Some(asked.trim_end_matches('>').rsplit_once('@').map(|(_, domain)| domain))
     }
 
+    /// Domains in the question that may be the sender's: of an address, of a Message-ID, or a domain that stands for itself.
+    pub fn sender_domains(&self) -> Vec<&str> {
+        let of_fields = self.fields.iter().filter_map(|term| match term {
+            Term::From(text) | Term::Address(text) | Term::MessageId(text) => domain_of(text),
+            Term::Domain(domain) => Some(domain.as_str()),
+            _ => None,
+        });
+        each_once(of_fields.chain(self.free.iter().filter_map(domain_in)))
+    }
+
+    /// Domains in the question that may be a recipient's. What stands in angle brackets is a Message-ID, which says nothing of one.
+    pub fn recipient_domains(&self) -> Vec<&str> {
+        let of_fields = self.fields.iter().filter_map(|term| match term {
+            Term::To(text) | Term::Address(text) => domain_of(text),
+            Term::Domain(domain) => Some(domain.as_str()),
+            _ => None,
+        });
+        each_once(of_fields.chain(self.free.iter().filter(|word| !word.value.starts_with('<')).filter_map(domain_in)))
+    }
+
     /// The sender asked for, if one was.
     pub fn sender(&self) -> Option<&str> {
         self.fields.iter().find_map(|term| match term {
@@ -184,6 +204,33 @@ impl What {
             _ => None,
         })
     }
+}
+
+/// The domain of an address or of a Message-ID.
+fn domain_of(text: &str) -> Option<&str> {
+    let (_, domain) = text.trim_start_matches('<').trim_end_matches('>').rsplit_once('@')?;
+    (!domain.is_empty()).then_some(domain)
+}
+
+/// The same, or a domain that is a word of its own.
+fn domain_in(word: &Word) -> Option<&str> {
+    let value = word.value.as_str();
+    let alone = || {
+        let is_name = value.contains('.') && value.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-'));
+        let ends_as_one = value.rsplit('.').next().is_some_and(|last| last.len() > 1 && last.chars().all(char::is_alphabetic));
+        (is_name && ends_as_one).then_some(value)
+    };
+    if word.has_star { None } else { domain_of(value).or_else(alone) }
+}
+
+fn each_once<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut once: Vec<&str> = Vec::new();
+    for word in words {
+        if !once.iter().any(|known| known.eq_ignore_ascii_case(word)) {
+            once.push(word);
+        }
+    }
+    once
 }
 
 fn as_written(word: &Word) -> String {

@@ -1,9 +1,13 @@
 //! The public JSON of `where`: message paths, each with its recipients and hops.
 
+mod never;
+
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use never::{EarlyEnd, Headerless, NearDomain, Nearest, NeverSeen, Tracing};
 
 use crate::trace::json::{Id, Phases, Reply, Time, Tried, Word};
 use crate::trace::{Act, Actor, Direction, Flag, Stage, State};
@@ -162,80 +166,6 @@ pub enum JoinedBy {
     QueueId,
     /// No header was seen on one side: same client, sender and recipients, still unsettled. Probable, not proven.
     Envelope,
-}
-
-/// What is known where nothing matched.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct NeverSeen {
-    /// One sentence.
-    pub verdict: String,
-    /// Addresses in the trace that look like the one asked for, nearest first.
-    pub nearest: Vec<Nearest>,
-    /// Attempts that ended before the message text, where a Message-ID or subject was asked for: it may be one of these.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub without_header: Vec<Headerless>,
-    /// Sessions that ended before MAIL FROM: they could have carried the message.
-    pub sessions: Vec<EarlyEnd>,
-    pub tracing: Tracing,
-    pub next: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Nearest {
-    pub address: String,
-    /// Single-letter changes between the two.
-    pub distance: u32,
-    pub last_at: Time,
-    /// The newest record with it.
-    pub id: Id,
-}
-
-/// A transaction of which nothing but the envelope was seen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Headerless {
-    pub id: Id,
-    pub at: Time,
-    /// The reverse-path; empty for the null sender.
-    pub from: String,
-    pub recipients: Vec<String>,
-    pub state: Word<State>,
-    pub stage: Word<Stage>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reply: Option<Reply>,
-}
-
-/// A session that ended before any transaction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EarlyEnd {
-    pub id: Id,
-    pub at: Time,
-    pub client: HopClient,
-    pub upstream: HopUpstream,
-    pub stage: Word<Stage>,
-    pub by: Word<Actor>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reply: Option<Reply>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-}
-
-/// Whether a message could have passed without leaving a trace.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Tracing {
-    /// What was asked about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<Time>,
-    /// The trace's own reach.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub oldest_at: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub newest_at: Option<Time>,
-    /// A proxy is adding to it now.
-    pub running: bool,
-    /// Holes in it: mail flowed, records were lost.
-    pub gaps: Vec<Hole>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
