@@ -207,6 +207,21 @@ pub fn row(record: &Record, look: &Look) -> [Cell; 6] {
                 id,
             ]
         }
+        Record::Log(it) => {
+            let outcome = it.outcome.as_ref();
+            let what = match outcome {
+                Some(outcome) => Cell::styled(Style::of(outcome.state.0), it.event.to_string()),
+                None => Cell::styled(Style::Faint, it.event.to_string()),
+            };
+            let said = it.reply.as_ref().map(words::reply).or_else(|| it.detail.clone()).unwrap_or_default();
+            let why = format!("{} log{}: {said}", it.format, it.host.as_ref().map(|host| format!(" of {host}")).unwrap_or_default());
+            let from = it.reverse_path.as_deref().map_or("-", |from| if from.is_empty() { "<>" } else { from });
+            [time(it.at), what, Cell::from(from), Cell::from(it.recipient.as_deref().unwrap_or("-")), Cell::from(why), id]
+        }
+        Record::Audit(it) => {
+            let why = it.detail.clone().unwrap_or_default();
+            [time(it.at), Cell::styled(Style::Faint, it.event.to_string()), Cell::from(&it.node), Cell::from("-"), Cell::from(why), id]
+        }
         Record::Mark(it) => {
             [time(it.at), Cell::styled(Style::Wait, "open"), Cell::from(&it.envelope.reverse_path), Cell::from("-"), Cell::from(""), id]
         }

@@ -1,5 +1,7 @@
 //! `relayscope show ID`: one record whole, with the dialogue of both legs.
 
+mod told;
+
 use clap::Args;
 use jiff::Timestamp;
 
@@ -55,6 +57,8 @@ pub fn render(record: &Record, look: &Look) -> Screen {
         Record::Amendment(it) => format!("Later word on {}", it.of),
         Record::Gap(_) => "Gap: records that could not be stored".to_owned(),
         Record::Mark(_) => "Mark: end-of-data was about to be sent".to_owned(),
+        Record::Log(it) => format!("Line of a log: {}, {}", it.format, it.event),
+        Record::Audit(it) => format!("Relayscope itself: {}", it.event),
     };
     sheet.screen.styled(Style::Bold, &format!("{} · {title}", record.id())).newline();
     let precise = format!("{} ({})", look.clock.precise(record.at()), look.zone(record.at()));
@@ -97,6 +101,15 @@ pub fn render(record: &Record, look: &Look) -> Screen {
             sheet.upstream(&it.upstream);
             sheet.envelope(&it.envelope);
         }
+        Record::Log(it) => sheet.log(it),
+        Record::Audit(it) => {
+            sheet.maybe("Because", it.detail.as_ref());
+            sheet.maybe("By", it.who.as_ref());
+            if let Some(since) = it.since {
+                sheet.fact("Since", &look.clock.precise(since));
+            }
+            sheet.fact("Recorded by", &format!("{}, relayscope {}, configuration {}", it.node, it.proxy_version, it.config_digest));
+        }
     }
     sheet.screen
 }
@@ -138,12 +151,16 @@ impl Sheet<'_> {
         let width = self.look.width.map(|width| width.saturating_sub(16));
         self.screen.paragraph(Style::of(it.state.0), &outcome, width, 16);
         self.maybe("Because", it.detail.as_ref());
-        self.maybe("Cause", it.cause.as_ref());
+        self.maybe("Cause", it.cause.map(|cause| cause.to_string()).as_ref());
+        self.maybe("Said by", it.provider.as_ref());
         if let Some(act) = it.act {
             self.fact("Who must act", &act.to_string());
         }
         self.maybe("Advice", it.advice.as_ref());
         self.maybe("Queue id", it.upstream_queue_id.as_ref());
+        if let (Some(rule), Some(version)) = (&it.rule, &it.rules_version) {
+            self.fact("Rule", &format!("{rule} (rules {version})"));
+        }
     }
 
     fn flags(&mut self, flags: &[Word<Flag>]) {
@@ -169,6 +186,10 @@ impl Sheet<'_> {
                 None => format!("{} at {stage}", recipient.state),
             };
             self.screen.pad(16).paragraph(Style::of(recipient.state.0), &fate, width, 16);
+            if let Some(cause) = recipient.cause {
+                let rule = recipient.rule.as_ref().map(|rule| format!(" (rule {rule})")).unwrap_or_default();
+                self.fact("", &format!("cause: {cause}{rule}"));
+            }
         }
         if it.recipients_cut > 0 {
             self.fact("", &format!("and {} more, counted but not kept", it.recipients_cut));
@@ -191,6 +212,9 @@ impl Sheet<'_> {
             self.fact("Bare CR or LF", &it.bare_newlines.to_string());
         }
         self.maybe("Digest", it.body_digest.as_ref());
+        if let Some(report) = &it.report {
+            self.report(report);
+        }
     }
 
     fn client(&mut self, it: &Client) {
@@ -254,10 +278,6 @@ impl Sheet<'_> {
         self.auth(it.auth.as_ref());
         if let Some(told) = it.told {
             self.fact("Told of client", words::told(told.0));
-        }
-        if let Some(spliced) = &it.spliced {
-            let octets = format!("{} octets from the client, {} from the upstream", spliced.client_octets, spliced.upstream_octets);
-            self.fact("Passed unread", &octets);
         }
     }
 

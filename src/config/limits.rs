@@ -30,6 +30,7 @@ pub(super) fn limits(raw: &Raw, findings: &mut Findings) -> relay::Limits {
         timeline_lines: count(limits.timeline_lines),
         timeline_line: octets(limits.timeline_line),
         header_capture: octets(limits.header_capture),
+        report_capture: octets(limits.report_capture),
         client_errors: limits.client_errors,
         bare_newline: limits.bare_newline.into(),
         timeouts: timeouts(&limits.timeouts, raw.store.store_wait, findings),

@@ -311,6 +311,8 @@ pub struct Limits {
     /// Header octets of a message that are read for the record.
     #[schemars(extend("x-octets" = [1_024, 16_777_216]))]
     pub header_capture: Octets,
+    /// Octets of a delivery report captured to be read; 0: none.
+    pub report_capture: Octets,
     /// 5xx replies to a client's commands after which its session is closed; 0: never.
     #[schemars(range(max = 1_000_000))]
     pub client_errors: u32,
@@ -383,6 +385,7 @@ impl Default for Limits {
             timeline_lines: count(limits.timeline_lines),
             timeline_line: octets(limits.timeline_line),
             header_capture: octets(limits.header_capture),
+            report_capture: octets(limits.report_capture),
             client_errors: limits.client_errors,
             bare_newline: limits.bare_newline.into(),
             timeouts: Timeouts::default(),

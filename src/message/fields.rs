@@ -9,6 +9,9 @@ const KEPT: usize = 998;
 /// Octets of a raw value that are looked at for those. Encoding and folding inflate, but not beyond this.
 const LOOKED_AT: usize = 16 * KEPT;
 
+/// RFC 3462.
+const REPORT: &[u8] = b"multipart/report";
+
 /// What is kept of a header section: of each field the first occurrence, unfolded, decoded, bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Headers {
@@ -22,6 +25,8 @@ pub struct Headers {
     pub in_reply_to: Option<String>,
     pub auto_submitted: Option<String>,
     pub received_count: u32,
+    /// Its `Content-Type` is that of a report (RFC 3462), of whatever kind.
+    pub is_report: bool,
     /// The queue id that the client gave the message, from the topmost `Received`.
     pub client_queue_id: Option<String>,
     /// The limit came before the end of the header section.
@@ -63,6 +68,10 @@ impl Headers {
             }
             10 if name.eq_ignore_ascii_case(b"Message-ID") => keep_first(&mut self.message_id, value, message_id),
             11 if name.eq_ignore_ascii_case(b"In-Reply-To") => keep_first(&mut self.in_reply_to, value, message_id),
+            12 if name.eq_ignore_ascii_case(b"Content-Type") => {
+                let value = value.trim_ascii_start();
+                self.is_report = value.get(..REPORT.len()).is_some_and(|start| start.eq_ignore_ascii_case(REPORT));
+            }
             14 if name.eq_ignore_ascii_case(b"Auto-Submitted") => keep_first(&mut self.auto_submitted, value, text),
             _ => {}
         }
@@ -203,6 +212,7 @@ mod tests {
              Message-Id:\r\n <20261123.1@x.example>\r\n\
              In-Reply-To: <1@y.example> <2@y.example>\r\n\
              Auto-Submitted: auto-replied\r\n\
+             Content-Type: Multipart/Report; report-type=delivery-status\r\n\
              X-Other: no\r\n";
         let expected = Headers {
             message_id: Some("20261123.1@x.example".into()),
@@ -213,6 +223,7 @@ mod tests {
             in_reply_to: Some("1@y.example".into()),
             auto_submitted: Some("auto-replied".into()),
             received_count: 2,
+            is_report: true,
             client_queue_id: Some("4F1A2B".into()),
             cut: false,
             digest: blake3::hash(section.as_bytes()).into(),

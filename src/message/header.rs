@@ -44,10 +44,16 @@ impl HeaderCapture {
 
     /// Takes the next octets. `false`: there is no need to feed any more.
     pub fn feed(&mut self, octets: &[u8]) -> bool {
+        self.feed_to_end(octets).is_none()
+    }
+
+    /// Takes the next octets. Once the header section has ended: those behind the empty line, or none where the limit came first.
+    pub fn feed_to_end<'a>(&mut self, octets: &'a [u8]) -> Option<&'a [u8]> {
         let mut rest = octets;
         while let Some(&first) = rest.first() {
             match self.place {
-                Place::Ended | Place::Cut => return false,
+                Place::Ended => return Some(rest.strip_prefix(b"\n").unwrap_or(rest)),
+                Place::Cut => return Some(&[]),
                 Place::InLine => rest = self.lines(rest),
                 Place::LineStart if first == b'.' && self.dot_stuffed => {
                     self.place = Place::AfterDot;
@@ -70,7 +76,7 @@ impl HeaderCapture {
                 }
             }
         }
-        self.wants_more()
+        (!self.wants_more()).then_some(&[])
     }
 
     /// Whether [`feed`](Self::feed) still looks at what it is given.
@@ -80,10 +86,15 @@ impl HeaderCapture {
 
     /// Reads the fields out of what was captured and gives the memory back. To be called once; then there is nothing left.
     pub fn finish(&mut self) -> Headers {
+        self.finish_with_octets().0
+    }
+
+    /// The same, with the octets that it was read from.
+    pub fn finish_with_octets(&mut self) -> (Headers, Vec<u8>) {
         let octets = std::mem::take(&mut self.octets);
         let cut = self.place == Place::Cut;
         self.place = Place::Ended;
-        Headers::read(&octets, cut)
+        (Headers::read(&octets, cut), octets)
     }
 
     /// Keeps whole lines in one piece until one is empty or begins with a dot; returns what is to be looked at next.

@@ -6,10 +6,12 @@ mod header;
 mod queue_id;
 mod received;
 pub mod report;
+mod report_capture;
 
 pub use fields::Headers;
 pub use header::HeaderCapture;
 pub use queue_id::{QueueId, upstream_queue_id};
+pub use report_capture::ReportCapture;
 
 /// The last place up to `bound` where `text` can be cut.
 fn char_boundary(text: &str, bound: usize) -> usize {

@@ -3,10 +3,10 @@
 use super::action::{Action, Wire};
 use super::digesting::Digesting;
 use super::machine::{Expect, Hold, Machine, MarkState, Mode};
-use super::options::BareNewline;
+use super::options::{BareNewline, Limits};
+use super::reading::Reading;
 use super::recorder::{Verdict, reply_of, state_of};
 use super::replies::OwnReply;
-use crate::message::{HeaderCapture, Headers};
 use crate::smtp::{BareNewlines, EndOfData, Found, ReplyView, TERMINATOR};
 use crate::trace::{Actor, Digest, Flag, Flow, Leg, Reply, Stage, State};
 
@@ -14,8 +14,7 @@ use crate::trace::{Actor, Digest, Flag, Flow, Leg, Reply, Stage, State};
 #[derive(Debug)]
 pub(super) struct Body {
     framing: Framing,
-    capture: Option<HeaderCapture>,
-    headers: Option<Box<Headers>>,
+    reading: Reading,
     pub(super) digesting: Digesting,
     /// Octets of content as sent on.
     octets: u64,
@@ -63,21 +62,9 @@ impl Sealed {
 }
 
 impl Body {
-    fn new(framing: Framing, header_limit: usize) -> Box<Self> {
-        let capture = match framing {
-            Framing::Data(_) => HeaderCapture::for_data(header_limit),
-            Framing::Chunks(_) => HeaderCapture::for_bdat(header_limit),
-        };
-        Box::new(Self {
-            framing,
-            capture: Some(capture),
-            headers: None,
-            digesting: Digesting::Nothing,
-            octets: 0,
-            sealed: None,
-            after_cr: false,
-            received_due: true,
-        })
+    fn new(framing: Framing, limits: &Limits, null_sender: bool) -> Box<Self> {
+        let reading = Reading::new(limits, null_sender, matches!(framing, Framing::Data(_)));
+        Box::new(Self { framing, reading, digesting: Digesting::Nothing, octets: 0, sealed: None, after_cr: false, received_due: true })
     }
 
     /// Looks at octets that go on.
@@ -92,12 +79,7 @@ impl Body {
         }
         self.octets += octets.len() as u64;
         self.digesting.look(octets, last);
-        if let Some(capture) = &mut self.capture
-            && !capture.feed(octets)
-        {
-            self.headers = Some(Box::new(capture.finish()));
-            self.capture = None;
-        }
+        self.reading.look(octets);
     }
 
     /// Makes each CR or LF that stands alone a CRLF.
@@ -130,10 +112,14 @@ impl Body {
 impl Machine {
     /// 354 came: what follows is the message.
     pub(super) fn begin_data(&mut self, now: u64) {
-        self.body = Some(Body::new(Framing::Data(EndOfData::default()), self.options.limits.header_capture));
+        self.body = Some(Body::new(Framing::Data(EndOfData::default()), &self.options.limits, self.has_null_sender()));
         self.data_began = now;
         self.mode = Mode::Body;
         self.append_mark();
+    }
+
+    fn has_null_sender(&self) -> bool {
+        self.recorder.envelope().is_some_and(|envelope| envelope.reverse_path.is_empty())
     }
 
     /// Asks for the open-transaction mark early, so that it is stored by the time end-of-data comes.
@@ -251,7 +237,7 @@ impl Machine {
     pub(super) fn note_message(&mut self, now: u64, complete: bool) {
         let Some(mut body) = self.body.take() else { return };
         self.recorder.phases_mut().body_us = Some(now.saturating_sub(self.data_began));
-        let headers = body.headers.take().or_else(|| body.capture.take().map(|mut capture| Box::new(capture.finish())));
+        let headers = body.reading.headers();
         let (bare, nuls) = match &body.framing {
             Framing::Data(scanner) => (scanner.bare_newlines(), scanner.nuls()),
             Framing::Chunks(newlines) => (newlines.found(), 0),
@@ -265,7 +251,12 @@ impl Machine {
         if headers.as_ref().is_some_and(|headers| headers.cut) {
             self.recorder.flag(Flag::HeaderCut);
         }
+        let report = complete.then(|| body.reading.report()).flatten();
+        if report.is_some() {
+            self.recorder.flag(Flag::Report);
+        }
         let Some(message) = self.recorder.message_mut() else { return };
+        message.report = report;
         message.size = body.size();
         message.bare_newlines = bare;
         message.body_digest = complete.then(|| body.digesting.digest());
@@ -405,7 +396,7 @@ impl Machine {
                 self.recorder.begin(sent_at, *envelope);
             }
         }
-        self.body = Some(Body::new(Framing::Chunks(BareNewlines::default()), self.options.limits.header_capture));
+        self.body = Some(Body::new(Framing::Chunks(BareNewlines::default()), &self.options.limits, self.has_null_sender()));
         self.data_began = now;
         self.append_mark();
     }

@@ -127,6 +127,7 @@ pub(super) fn recipient_of(path: &PathCommand<'_>) -> Recipient {
         by: Actor::Upstream,
         state: State::Aborted,
         cause: None,
+        act: None,
         rule: None,
     }
 }

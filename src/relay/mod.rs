@@ -23,6 +23,7 @@ mod negotiation;
 mod offering;
 mod opening;
 pub mod options;
+mod reading;
 mod received;
 pub mod recorder;
 mod replies;

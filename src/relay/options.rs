@@ -281,6 +281,8 @@ pub struct Limits {
     pub timeline_line: usize,
     /// Header octets captured of a message.
     pub header_capture: usize,
+    /// Octets of a delivery report captured to be read; 0: none are read. Nothing is captured of other messages.
+    pub report_capture: usize,
     /// Errors (5xx replies to commands) after which the session is closed with 421; 0: never.
     pub client_errors: u32,
     pub bare_newline: BareNewline,
@@ -355,6 +357,7 @@ impl Default for Limits {
             timeline_lines: 512,
             timeline_line: 512,
             header_capture: 65_536,
+            report_capture: 65_536,
             client_errors: 100,
             bare_newline: BareNewline::Guard,
             timeouts: Timeouts::default(),

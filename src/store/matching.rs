@@ -31,14 +31,22 @@ impl Term {
             Self::From(address) => facts.reverse_path().is_some_and(|known| is_address(known, address)),
             Self::To(address) => facts.recipients().any(|known| is_address(known, address)),
             Self::Domain(domain) => facts.domains().any(|known| text::same(known, domain)),
-            Self::ClientIp(ip) => facts.client.is_some_and(|client| client.ip.to_canonical() == ip.to_canonical()),
-            Self::ClientNet(net) => facts.client.is_some_and(|client| net.contains(&client.ip.to_canonical())),
-            Self::UpstreamNet(net) => facts.upstream.and_then(|known| known.ip).is_some_and(|ip| net.contains(&ip.to_canonical())),
+            Self::ClientIp(ip) => facts.client_ip().is_some_and(|known| known.to_canonical() == ip.to_canonical()),
+            Self::ClientNet(net) => facts.client_ip().is_some_and(|known| net.contains(&known.to_canonical())),
+            Self::UpstreamNet(net) => facts.upstream_ip().is_some_and(|ip| net.contains(&ip.to_canonical())),
             Self::State(state) => facts.states().any(|known| known == *state),
             Self::Stage(stage) => facts.stages().any(|known| known == *stage),
             Self::By(actor) => facts.actors().any(|known| known == *actor),
             Self::Act(act) => facts.outcome.is_some_and(|outcome| outcome.act == Some(*act)),
-            Self::Cause(cause) => facts.causes().any(|known| text::same(known, cause)),
+            Self::Cause(cause) => facts.causes().any(|known| text::same(known.word(), cause)),
+            Self::Rule(rule) => facts.rules().any(|known| text::same(known, rule)),
+            Self::Provider(provider) => facts.providers().any(|known| text::same(known, provider)),
+            Self::Event(event) => facts.log_event() == Some(*event),
+            Self::ReportOf(id) => {
+                facts.report().and_then(|it| it.original_message_id.as_deref()).is_some_and(|known| text::same(known, text::bare(id)))
+            }
+            Self::ReportOfQueueId(id) => facts.reported_queue_ids().any(|known| text::same(known, id)),
+            Self::ReportTo(address) => facts.reported_addresses().any(|known| is_address(known, address)),
             Self::Flag(flag) => facts.flags.contains(flag),
             Self::Upstream(upstream) => facts.upstreams().any(|known| text::same(known, upstream)),
             Self::Listener(listener) => facts.listener.is_some_and(|known| text::same(known, listener)),
@@ -101,7 +109,9 @@ fn any_value(facts: &Facts<'_>, field: TextField, fits: &dyn Fn(&str) -> bool) -
         TextField::AuthUser => facts.auth_users().any(fits),
         TextField::Upstream => facts.upstreams().any(fits),
         TextField::Listener => facts.listener.is_some_and(fits),
-        TextField::Cause => facts.causes().any(fits),
+        TextField::Cause => facts.causes().any(|cause| fits(cause.word())),
+        TextField::Rule => facts.rules().any(fits),
+        TextField::Provider => facts.providers().any(fits),
     }
 }
 

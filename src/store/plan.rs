@@ -110,6 +110,12 @@ impl Planner {
             Term::By(actor) => self.texts(&[Is::By, Is::RecipientBy], actor.word()),
             Term::Act(act) => self.texts(&[Is::Act], act.word()),
             Term::Cause(cause) => self.texts(&[Is::Cause, Is::RecipientCause], cause),
+            Term::Rule(rule) => self.texts(&[Is::Rule], rule),
+            Term::Provider(provider) => self.texts(&[Is::Provider], provider),
+            Term::Event(event) => self.texts(&[Is::Event], event.word()),
+            Term::ReportOf(id) => self.inexact("Message-ID of the original".to_owned(), Lookup::Term(terms::of_message_id(text::bare(id)))),
+            Term::ReportOfQueueId(id) => self.texts(&[Is::ReportedQueueId], id),
+            Term::ReportTo(address) => self.address(REPORTED, address, false),
             Term::Flag(flag) => self.texts(&[Is::Flag], flag.word()),
             Term::Kind(kind) => self.texts(&[Is::Kind], kind.word()),
             Term::Upstream(name) => self.texts(&[Is::UpstreamName, Is::UpstreamHost], name),
@@ -223,6 +229,7 @@ struct AddressKinds {
 const FROM: AddressKinds = AddressKinds { local: TermKind::FromLocal, domain: TermKind::FromDomain, several: false };
 const TO: AddressKinds = AddressKinds { local: TermKind::ToLocal, domain: TermKind::ToDomain, several: true };
 const HEADER: AddressKinds = AddressKinds { local: TermKind::HeaderLocal, domain: TermKind::HeaderDomain, several: false };
+const REPORTED: AddressKinds = AddressKinds { local: TermKind::ReportedLocal, domain: TermKind::ReportedDomain, several: true };
 const ADDRESSES: [AddressKinds; 3] = [FROM, TO, HEADER];
 const DOMAINS: [TermKind; 2] = [TermKind::FromDomain, TermKind::ToDomain];
 const ADDRESS_PARTS: [TermKind; 6] = [FROM.local, FROM.domain, TO.local, TO.domain, HEADER.local, HEADER.domain];
@@ -261,6 +268,8 @@ fn kinds(field: TextField) -> &'static [TermKind] {
         TextField::Upstream => &[TermKind::UpstreamName, TermKind::UpstreamHost],
         TextField::Listener => &[TermKind::Listener],
         TextField::Cause => &[TermKind::Cause, TermKind::RecipientCause],
+        TextField::Rule => &[TermKind::Rule],
+        TextField::Provider => &[TermKind::Provider],
         TextField::Address | TextField::From | TextField::To | TextField::MessageId | TextField::Subject | TextField::Reply => &[],
     }
 }
@@ -305,6 +314,13 @@ fn name(kinds: &[TermKind]) -> &'static str {
             Is::Flag => "flag",
             Is::UpstreamTls => "tls",
             Is::ClientTls => "client-tls",
+            Is::Rule => "rule",
+            Is::Provider => "provider",
+            Is::Event => "event",
+            Is::ReportedMessageId => "Message-ID of the original",
+            Is::ReportedQueueId => "queue id of the original",
+            Is::ReportedLocal => "local part of a reported recipient",
+            Is::ReportedDomain => "domain of a reported recipient",
         },
         [] => "nothing",
     }

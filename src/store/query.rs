@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::cursor::Cursor;
 use super::search::Explained;
-use crate::trace::{Act, Actor, Digest, Flag, Leg, Record, RecordId, RecordKind, Stage, State, WallMicros};
+use crate::trace::{Act, Actor, Digest, Flag, Leg, LogEvent, Record, RecordId, RecordKind, Stage, State, WallMicros};
 
 /// One thing a record must have, or how several are tied. Texts are compared without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +38,20 @@ pub enum Term {
     Act(Act),
     /// Of the whole or of one recipient.
     Cause(String),
+    /// The rule that said so, of the whole or of one recipient.
+    Rule(String),
+    /// Whose server it was, or whose reply.
+    Provider(String),
     Flag(Flag),
     Kind(RecordKind),
+    /// What a line of a log says.
+    Event(LogEvent),
+    /// Reports of the message with exactly this Message-ID.
+    ReportOf(String),
+    /// Reports that name this ENVID or queue id.
+    ReportOfQueueId(String),
+    /// Reports on this recipient. Forms as for [`Term::Address`].
+    ReportTo(String),
     /// Its name or its host.
     Upstream(String),
     Listener(String),
@@ -87,6 +99,8 @@ pub enum TextField {
     Upstream,
     Listener,
     Cause,
+    Rule,
+    Provider,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,5 +177,7 @@ pub(super) fn time_of(record: &Record) -> WallMicros {
         Record::Amendment(it) => it.at,
         Record::Gap(it) => it.until,
         Record::Mark(it) => it.at,
+        Record::Log(it) => it.at,
+        Record::Audit(it) => it.at,
     }
 }

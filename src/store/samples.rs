@@ -114,6 +114,7 @@ pub fn plain(no: u64) -> Transaction {
                 by: Actor::Upstream,
                 state,
                 cause: None,
+                act: None,
                 rule: None,
             }],
             ..Envelope::default()
@@ -151,6 +152,7 @@ pub fn plain(no: u64) -> Transaction {
             rules_version: None,
             upstream_queue_id: accepted.then(|| queue_id.to_owned()),
             detail: None,
+            provider: None,
         },
         flags: Vec::new(),
         timeline,
@@ -252,9 +254,97 @@ pub fn amendment(of: u64, no: u64, state: State) -> Record {
         at: NOON + no * 1000,
         outcome: Outcome { state, stage: Stage::AfterAcceptance, ..like.outcome },
         flags: vec![Flag::LateReply],
+        recipients: Vec::new(),
+        reported: Vec::new(),
     }))
 }
 
 pub fn gap(no: u64) -> Record {
     Record::Gap(Gap { id: id(no), from: NOON, until: NOON + 5, records_lost: 3, why: "disk full".to_owned() })
+}
+
+/// A report on transaction `of`, which passed as transaction `no`.
+pub fn report(of: u64, no: u64) -> Record {
+    let (original, mut passed) = (plain(of), plain(no));
+    let recipient = original.envelope.recipients.first().map(|recipient| recipient.address.clone()).unwrap_or_default();
+    passed.envelope.reverse_path = String::new();
+    passed.flags.push(Flag::Report);
+    passed.message.report = Some(Box::new(Report {
+        kind: ReportKind::DeliveryStatus,
+        format: "rfc3464".to_owned(),
+        reporting_mta: Some("smtp.example.net".to_owned()),
+        original_message_id: original.message.message_id,
+        original_subject: original.message.subject,
+        original_from: original.message.from,
+        original_to: original.message.to,
+        envid: None,
+        queue_id: Some("4XyZ12".to_owned()),
+        arrival: None,
+        recipients: vec![Reported {
+            address: recipient,
+            original: None,
+            action: Action::Failed,
+            status: Some((5, 2, 2)),
+            reply_code: Some(552),
+            text: Some("552 5.2.2 mailbox is full".to_owned()),
+            remote_mta: Some("mx.example.org".to_owned()),
+            last_attempt: None,
+            will_retry_until: None,
+            cause: Some(Cause::MailboxFull),
+            act: Some(Act::RecipientSide),
+            rule: Some("text/mailbox-full".to_owned()),
+            provider: None,
+        }],
+        recipients_cut: 0,
+        cut: false,
+    }));
+    Record::Transaction(Box::new(passed))
+}
+
+/// A line of the log of the server behind transaction `of`.
+pub fn log(of: u64, no: u64) -> Record {
+    let like = plain(of);
+    Record::Log(Box::new(Log {
+        id: id(no),
+        at: like.at + 1_000_000,
+        format: "postfix".to_owned(),
+        host: Some("smtp.example.net".to_owned()),
+        event: LogEvent::Deferred,
+        queue_id: like.outcome.upstream_queue_id.or_else(|| Some(format!("Q{no}"))),
+        next_queue_id: None,
+        message_id: like.message.message_id,
+        reverse_path: Some(like.envelope.reverse_path),
+        recipient: like.envelope.recipients.first().map(|recipient| recipient.address.clone()),
+        original_recipient: None,
+        subject: None,
+        size: Some(like.message.size),
+        client_host: Some("proxy.example".to_owned()),
+        client_ip: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77))),
+        relay_host: Some("mx.example.org".to_owned()),
+        relay_ip: Some(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 99))),
+        relay_port: Some(25),
+        delay_us: Some(1_500_000),
+        reply: Some(reply(452, (4, 2, 2), "4.2.2 mailbox is full".to_owned())),
+        detail: None,
+        outcome: Some(Outcome {
+            cause: Some(Cause::MailboxFull),
+            act: Some(Act::RecipientSide),
+            advice: Some("Tell the recipient by other means.".to_owned()),
+            rule: Some("text/mailbox-full".to_owned()),
+            rules_version: Some("1".to_owned()),
+            ..Outcome::of(State::Deferred, Stage::RcptTo, Actor::Upstream, None, None)
+        }),
+    }))
+}
+
+pub fn audit(no: u64) -> Record {
+    Record::Audit(Box::new(Audit {
+        id: id(no),
+        at: NOON + no * 1000,
+        origin: plain(no).origin,
+        event: AuditEvent::Started,
+        who: None,
+        since: None,
+        detail: Some("started by hand".to_owned()),
+    }))
 }

@@ -45,6 +45,9 @@ pub enum Field {
     /// Of the upstream leg: its version, or "none".
     Tls,
     Flag,
+    Rule,
+    /// Of the upstream, or of the reply.
+    Provider,
 }
 
 /// What was counted.
@@ -73,7 +76,7 @@ pub const HELD: usize = 100_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Field {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::State,
         Self::Stage,
         Self::By,
@@ -90,6 +93,8 @@ impl Field {
         Self::AuthUser,
         Self::Tls,
         Self::Flag,
+        Self::Rule,
+        Self::Provider,
     ];
 
     /// As it is asked for.
@@ -111,6 +116,8 @@ impl Field {
             Self::AuthUser => "auth-user",
             Self::Tls => "tls",
             Self::Flag => "flag",
+            Self::Rule => "rule",
+            Self::Provider => "provider",
         }
     }
 
@@ -132,6 +139,8 @@ impl Field {
             Self::AuthUser => TermKind::AuthUser,
             Self::Tls => TermKind::UpstreamTls,
             Self::Flag => TermKind::Flag,
+            Self::Rule => TermKind::Rule,
+            Self::Provider => TermKind::Provider,
         }
     }
 

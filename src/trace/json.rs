@@ -4,6 +4,8 @@
 
 mod from;
 mod into;
+mod later;
+mod mirrored;
 mod next_hop;
 mod read;
 mod schema;
@@ -14,12 +16,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use into::NoRecord;
+pub use later::{AmendedRecipient, Amendment, Audit, Log, Report, Reported};
 pub use next_hop::{Answer, Lookup, Spliced, TlsPolicy, Via};
 pub use read::{BadLine, read};
 pub use schema::schema;
 pub use shape::{
-    Amendment, Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Line, Mark, Message, Outcome, Phases, Recipient, Reply, Session, Tls,
-    Transaction, Tried, Upstream,
+    Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Line, Mark, Message, Outcome, Phases, Recipient, Reply, Session, Tls, Transaction,
+    Tried, Upstream,
 };
 pub use values::{Enhanced, Id, Time, Version, Vocabulary, Word};
 
@@ -37,6 +40,8 @@ pub enum Record {
     Amendment(Box<Amendment>),
     Gap(Box<Gap>),
     Mark(Box<Mark>),
+    Log(Box<Log>),
+    Audit(Box<Audit>),
 }
 
 impl Record {
@@ -47,6 +52,8 @@ impl Record {
             Self::Amendment(it) => it.id,
             Self::Gap(it) => it.id,
             Self::Mark(it) => it.id,
+            Self::Log(it) => it.id,
+            Self::Audit(it) => it.id,
         }
     }
 
@@ -57,6 +64,8 @@ impl Record {
             Self::Amendment(it) => it.at,
             Self::Gap(it) => it.at,
             Self::Mark(it) => it.at,
+            Self::Log(it) => it.at,
+            Self::Audit(it) => it.at,
         }
     }
 }
@@ -75,6 +84,8 @@ impl<'de> Deserialize<'de> for Record {
             Some(RecordKind::Amendment) => read(value).map(Self::Amendment),
             Some(RecordKind::Gap) => read(value).map(Self::Gap),
             Some(RecordKind::Mark) => read(value).map(Self::Mark),
+            Some(RecordKind::Log) => read(value).map(Self::Log),
+            Some(RecordKind::Audit) => read(value).map(Self::Audit),
             Some(other) => Err(D::Error::custom(format!("records of kind {other} are not known to this relayscope"))),
             None => Err(D::Error::custom("the record has no known \"kind\"")),
         }

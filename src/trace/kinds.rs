@@ -1,6 +1,7 @@
 //! The closed vocabularies of a record. The variants' names in snake case are the public words.
 
 pub use crate::diagnose::{Act, Cause};
+pub use crate::message::report::{Action, ReportKind};
 pub use crate::smtp::Stage;
 use crate::vocabulary::vocabulary;
 
@@ -145,6 +146,8 @@ vocabulary! {
         DnsBogus = "dns_bogus",
         /// A TLS policy that the destination publishes (DANE, MTA-STS) was not met.
         TlsPolicyFailed = "tls_policy_failed",
+        /// The message is a delivery report or a complaint, and says of another message what became of it.
+        Report = "report",
     }
 }
 
@@ -222,5 +225,55 @@ vocabulary! {
         ProxyV2 = "proxy_v2",
         Redirect = "redirect",
         Tproxy = "tproxy",
+    }
+}
+
+vocabulary! {
+    /// What a line of a server's log says.
+    LogEvent {
+        /// The server took the message.
+        Received = "received",
+        /// It stands in the queue.
+        Queued = "queued",
+        /// A program or a mailbox on the server handed it in.
+        Submitted = "submitted",
+        /// A next hop took it.
+        Sent = "sent",
+        /// It is in the mailbox.
+        Delivered = "delivered",
+        Deferred = "deferred",
+        /// It will not be delivered, and the sender is told.
+        Bounced = "bounced",
+        /// The queue gave up.
+        Expired = "expired",
+        /// The server did not take it.
+        Rejected = "rejected",
+        /// It goes to another address.
+        Redirected = "redirected",
+        /// It goes to the members of a list.
+        Expanded = "expanded",
+        Quarantined = "quarantined",
+        /// It was thrown away.
+        Discarded = "discarded",
+        /// A delivery report was sent about it.
+        ReportSent = "report_sent",
+        /// It left the queue.
+        Removed = "removed",
+    }
+}
+
+vocabulary! {
+    /// Events in the life of the proxy.
+    AuditEvent {
+        /// It serves from now on.
+        Started = "started",
+        /// It ended as it was told to.
+        Stopped = "stopped",
+        /// Found at the next start: it ended without a word.
+        Crashed = "crashed",
+        /// Configuration and certificates were read anew.
+        Reloaded = "reloaded",
+        /// Another process took its place.
+        HandedOver = "handed_over",
     }
 }

@@ -3,26 +3,35 @@
 //! Reading order: [`kinds`] (the closed vocabularies), [`record`] (what is kept), [`stored`] (octets in the journal),
 //! [`json`] (what programs read). Nothing here does I/O or reads a clock.
 
+pub mod amendment;
+pub mod audit;
 pub mod digest;
+pub mod gap;
 pub mod id;
 pub mod json;
 pub mod kept;
 pub mod kinds;
 pub mod leb128;
+pub mod log;
+pub mod mark;
 mod packed;
 pub mod record;
+pub mod report;
 pub mod stored;
 mod stored_v3;
+mod stored_v4;
 pub mod timeline;
 
 pub use digest::Digest;
 pub use id::RecordId;
 pub use kept::Kept;
 pub use kinds::{
-    Act, Actor, Circuit, Direction, Dnssec, EndHow, Flag, Flow, Leg, LookupOutcome, RecordKind, Stage, State, Told, UpstreamKind, ViaHow,
+    Act, Action, Actor, AuditEvent, Cause, Circuit, Direction, Dnssec, EndHow, Flag, Flow, Leg, LogEvent, LookupOutcome, RecordKind,
+    ReportKind, Stage, State, Told, UpstreamKind, ViaHow,
 };
 pub use record::{
-    Amendment, Answer, Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Lookup, Mark, MarkView, Message, Origin, Outcome, Phases,
-    Recipient, Record, Reply, Session, Spliced, Tls, TlsPolicy, Transaction, Tried, Upstream, Via, WallMicros,
+    AmendedRecipient, Amendment, Answer, Audit, Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Log, Lookup, Mark, MarkView, Message,
+    Origin, Outcome, Phases, Recipient, Record, Reply, Report, Reported, Session, Spliced, Tls, TlsPolicy, Transaction, Tried, Upstream,
+    Via, WallMicros,
 };
 pub use timeline::{Line, Timeline};

@@ -9,12 +9,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::amendment::{AmendedRecipient, Amendment};
+pub use super::audit::Audit;
 use super::digest::Digest;
+pub use super::gap::Gap;
 use super::id::RecordId;
 use super::kept::Kept;
 use super::kinds::{
-    Act, Actor, Circuit, Direction, Dnssec, EndHow, Flag, LookupOutcome, RecordKind, Stage, State, Told, UpstreamKind, ViaHow,
+    Act, Actor, Cause, Circuit, Direction, Dnssec, EndHow, Flag, LookupOutcome, RecordKind, Stage, State, Told, UpstreamKind, ViaHow,
 };
+pub use super::log::Log;
+pub use super::mark::{Mark, MarkView};
+pub use super::report::{Report, Reported};
 use super::timeline::Timeline;
 
 /// Unix time in µs.
@@ -28,6 +34,8 @@ pub enum Record {
     Amendment(Box<Amendment>),
     Gap(Gap),
     Mark(Box<Mark>),
+    Log(Box<Log>),
+    Audit(Box<Audit>),
 }
 
 impl Record {
@@ -38,6 +46,8 @@ impl Record {
             Self::Amendment(_) => RecordKind::Amendment,
             Self::Gap(_) => RecordKind::Gap,
             Self::Mark(_) => RecordKind::Mark,
+            Self::Log(_) => RecordKind::Log,
+            Self::Audit(_) => RecordKind::Audit,
         }
     }
 
@@ -48,6 +58,8 @@ impl Record {
             Self::Amendment(amendment) => amendment.id,
             Self::Gap(gap) => gap.id,
             Self::Mark(mark) => mark.id,
+            Self::Log(log) => log.id,
+            Self::Audit(audit) => audit.id,
         }
     }
 
@@ -56,7 +68,7 @@ impl Record {
         match self {
             Self::Transaction(transaction) => transaction.timeline = Timeline::dropped(),
             Self::Session(session) => session.timeline = Timeline::dropped(),
-            Self::Amendment(_) | Self::Gap(_) | Self::Mark(_) => {}
+            Self::Amendment(_) | Self::Gap(_) | Self::Mark(_) | Self::Log(_) | Self::Audit(_) => {}
         }
     }
 }
@@ -187,6 +199,8 @@ pub struct Upstream {
     pub told: Option<Told>,
     /// A session whose octets were passed on without being read.
     pub spliced: Option<Spliced>,
+    /// Whose server it is, by its name and greeting: "gmail", "exchange_online", …
+    pub provider: Option<String>,
 }
 
 /// One question to DNS and its answer.
@@ -317,7 +331,9 @@ pub struct Recipient {
     pub stage: Stage,
     pub by: Actor,
     pub state: State,
-    pub cause: Option<String>,
+    /// Why it was not accepted; [`Outcome::rules_version`] says by which rules.
+    pub cause: Option<Cause>,
+    pub act: Option<Act>,
     pub rule: Option<String>,
 }
 
@@ -344,6 +360,8 @@ pub struct Message {
     pub body_digest: Option<Digest>,
     /// How many CR or LF stood alone.
     pub bare_newlines: u32,
+    /// What the message tells of another one, if it is a delivery report or a complaint.
+    pub report: Option<Box<Report>>,
 }
 
 /// Durations of the phases in µs; absent if the phase did not happen.
@@ -381,14 +399,18 @@ pub struct Outcome {
     pub by: Actor,
     /// The reply that decided. Where recipients differ: the end-of-data reply if there was one.
     pub reply: Option<Reply>,
-    pub cause: Option<String>,
+    /// Why it was not accepted.
+    pub cause: Option<Cause>,
     pub act: Option<Act>,
+    /// What to do, in one sentence.
     pub advice: Option<String>,
     pub rule: Option<String>,
     pub rules_version: Option<String>,
     pub upstream_queue_id: Option<String>,
     /// One sentence in our words where no reply says why: "client closed the connection in the message", …
     pub detail: Option<String>,
+    /// Whose reply it was, as far as it can be told: "gmail", "exchange_online", "spamhaus", …
+    pub provider: Option<String>,
 }
 
 impl Outcome {
@@ -406,6 +428,7 @@ impl Outcome {
             rules_version: None,
             upstream_queue_id: None,
             detail,
+            provider: None,
         }
     }
 }
@@ -418,73 +441,4 @@ pub struct Ended {
     /// Commands the client sent.
     pub commands: u32,
     pub detail: Option<String>,
-}
-
-/// Facts that came after a record was written; the newest amendment wins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Amendment {
-    pub id: RecordId,
-    /// The record that is amended.
-    pub of: RecordId,
-    pub at: WallMicros,
-    pub outcome: Outcome,
-    pub flags: Vec<Flag>,
-}
-
-/// Records that were lost to the store: tracing had a hole here while mail flowed on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gap {
-    pub id: RecordId,
-    pub from: WallMicros,
-    pub until: WallMicros,
-    pub records_lost: u64,
-    pub why: String,
-}
-
-/// Written before end-of-data goes upstream. Without a record of the same id after it, the transaction is `unknown`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Mark {
-    /// The id the transaction's record will have.
-    pub id: RecordId,
-    pub session_id: RecordId,
-    pub transaction_no: u32,
-    pub origin: Arc<Kept<Origin>>,
-    pub at: WallMicros,
-    pub listener: String,
-    pub direction: Direction,
-    pub client: Arc<Kept<Client>>,
-    pub upstream: Arc<Kept<Upstream>>,
-    pub envelope: Envelope,
-}
-
-/// A mark by reference: the same stored form, made in passing for every message.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct MarkView<'a> {
-    pub id: RecordId,
-    pub session_id: RecordId,
-    pub transaction_no: u32,
-    pub origin: &'a Kept<Origin>,
-    pub at: WallMicros,
-    pub listener: &'a str,
-    pub direction: Direction,
-    pub client: &'a Kept<Client>,
-    pub upstream: &'a Kept<Upstream>,
-    pub envelope: &'a Envelope,
-}
-
-impl MarkView<'_> {
-    pub fn to_mark(self) -> Mark {
-        Mark {
-            id: self.id,
-            session_id: self.session_id,
-            transaction_no: self.transaction_no,
-            origin: Arc::new(self.origin.clone()),
-            at: self.at,
-            listener: self.listener.to_owned(),
-            direction: self.direction,
-            client: Arc::new(self.client.clone()),
-            upstream: Arc::new(self.upstream.clone()),
-            envelope: self.envelope.clone(),
-        }
-    }
 }

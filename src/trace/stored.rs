@@ -7,11 +7,11 @@ use thiserror::Error;
 
 use super::kinds::RecordKind;
 use super::record::{MarkView, Record};
-use super::stored_v3;
 use super::timeline::Timeline;
+use super::{stored_v3, stored_v4};
 
 /// Version of the stored form written by this build; it stands in every file's header.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 /// Octets behind a timeline that say how long it is.
 const LENGTH: usize = 4;
 
@@ -43,6 +43,8 @@ pub fn encode(record: &Record, out: Vec<u8>) -> Result<Vec<u8>, postcard::Error>
         Record::Amendment(it) => postcard::to_extend(it, out),
         Record::Gap(it) => postcard::to_extend(it, out),
         Record::Mark(it) => postcard::to_extend(it, out),
+        Record::Log(it) => postcard::to_extend(it, out),
+        Record::Audit(it) => postcard::to_extend(it, out),
     }
 }
 
@@ -99,8 +101,9 @@ pub fn decode_parts(version: u16, kind: RecordKind, summary: &[u8], timeline: &[
         timeline => [summary, timeline].concat(),
     };
     match version {
-        stored_v3::VERSION => decode_v4(kind, &stored_v3::upgrade(kind, &octets)?),
-        _ => decode_v4(kind, &octets),
+        stored_v3::VERSION => decode_v5(kind, &stored_v4::upgrade(kind, &stored_v3::upgrade(kind, &octets)?)?),
+        stored_v4::VERSION => decode_v5(kind, &stored_v4::upgrade(kind, &octets)?),
+        _ => decode_v5(kind, &octets),
     }
 }
 
@@ -125,14 +128,16 @@ pub fn readable(version: u16) -> Result<(), DecodeError> {
     }
 }
 
-fn decode_v4(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
+fn decode_v5(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
     Ok(match kind {
         RecordKind::Transaction => Record::Transaction(postcard::from_bytes(octets)?),
         RecordKind::Session => Record::Session(postcard::from_bytes(octets)?),
         RecordKind::Amendment => Record::Amendment(postcard::from_bytes(octets)?),
         RecordKind::Gap => Record::Gap(postcard::from_bytes(octets)?),
         RecordKind::Mark => Record::Mark(postcard::from_bytes(octets)?),
-        RecordKind::Incident | RecordKind::Audit | RecordKind::Log => return Err(DecodeError::UnknownKind { kind }),
+        RecordKind::Log => Record::Log(postcard::from_bytes(octets)?),
+        RecordKind::Audit => Record::Audit(postcard::from_bytes(octets)?),
+        RecordKind::Incident => return Err(DecodeError::UnknownKind { kind }),
     })
 }
 

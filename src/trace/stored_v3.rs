@@ -52,7 +52,7 @@ mod tests {
     fn what_is_added_is_what_absent_fields_are_stored_as() {
         let client = Client { ip: std::net::Ipv4Addr::LOCALHOST.into(), port: 1, helo: None, tls: None, auth: None, via: None };
         assert!(postcard::to_stdvec(&client).unwrap().ends_with(CLIENT));
-        // name, then twelve fields of form 3 that are absent or empty, then those of form 4.
-        assert_eq!(postcard::to_stdvec(&Upstream::default()).unwrap(), [&[0; 13][..], UPSTREAM].concat());
+        // name, then twelve fields of form 3 that are absent or empty, then those of form 4, then that of form 5.
+        assert_eq!(postcard::to_stdvec(&Upstream::default()).unwrap(), [&[0; 13][..], UPSTREAM, &[0]].concat());
     }
 }

@@ -98,6 +98,7 @@ impl Tale {
             rules_version: None,
             upstream_queue_id: None,
             detail: None,
+            provider: None,
         };
         let transaction = Transaction {
             id,
@@ -157,6 +158,7 @@ impl Tale {
             by: Actor::Upstream,
             state,
             cause: None,
+            act: None,
             rule: None,
         });
         self
@@ -296,6 +298,7 @@ pub fn refused_session(number: u64, clock: &str) -> Record {
             rules_version: None,
             upstream_queue_id: None,
             detail: Some("smtp.example.net:587 refused the connection".into()),
+            provider: None,
         }),
         ended: Ended { by: Actor::Proxy, stage: Stage::Connect, how: EndHow::ConnectFailure, commands: 0, detail: None },
         flags: Vec::new(),

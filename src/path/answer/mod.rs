@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use never::{EarlyEnd, Headerless, NearDomain, Nearest, NeverSeen, Tracing};
 
 use crate::trace::json::{Id, Phases, Reply, Time, Tried, Word};
-use crate::trace::{Act, Actor, Direction, Flag, Stage, State};
+use crate::trace::{Act, Actor, Cause, Direction, Flag, Stage, State};
 
 /// What `where` answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -69,7 +69,7 @@ pub struct Fate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<String>,
+    pub cause: Option<Word<Cause>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub act: Option<Word<Act>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,7 +105,7 @@ pub struct Hop {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<String>,
+    pub cause: Option<Word<Cause>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_queue_id: Option<String>,
     /// How many recipients it named.

@@ -59,7 +59,8 @@ pub fn numbers_of(record: &Record) -> Numbers {
         ],
         Record::Session(it) => [None, Some(it.duration_us), None, None, None],
         Record::Gap(it) => [None, None, None, None, Some(it.records_lost)],
-        Record::Amendment(_) | Record::Mark(_) => [None; COLUMNS],
+        Record::Log(it) => [it.size, None, None, None, None],
+        Record::Amendment(_) | Record::Mark(_) | Record::Audit(_) => [None; COLUMNS],
     }
 }
 

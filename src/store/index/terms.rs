@@ -6,7 +6,9 @@
 use std::net::IpAddr;
 
 use crate::store::text;
-use crate::trace::{Amendment, Auth, Client, Digest, Envelope, Outcome, Record, RecordId, RecordKind, Reply, State, Tls, Upstream};
+use crate::trace::{
+    Amendment, Auth, Cause, Client, Digest, Envelope, Log, Outcome, Record, RecordId, RecordKind, Reply, Report, State, Tls, Upstream,
+};
 
 /// Kinds of terms. Their numbers stand in the index: a change needs a new version of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +61,17 @@ pub enum TermKind {
     Flag = 37,
     UpstreamTls = 38,
     ClientTls = 39,
+    Rule = 40,
+    /// Of the upstream, of the reply, of a report's diagnostic.
+    Provider = 41,
+    /// What a line of a log says.
+    Event = 42,
+    /// A hash of the Message-ID that a report speaks of.
+    ReportedMessageId = 43,
+    /// Queue id or ENVID that a report speaks of.
+    ReportedQueueId = 44,
+    ReportedLocal = 45,
+    ReportedDomain = 46,
 }
 
 /// Octets of a term after its kind; what is longer is cut, and found by its beginning.
@@ -97,6 +110,11 @@ pub fn of_ip(kind: TermKind, ip: IpAddr) -> Vec<u8> {
     of_octets(kind, &text::address_octets(ip))
 }
 
+/// Of the Message-ID, without angle brackets, that a report speaks of.
+pub fn of_message_id(id: &str) -> Vec<u8> {
+    of_octets(TermKind::ReportedMessageId, &message_id_octets(id))
+}
+
 pub fn of_digest(digest: &Digest) -> Vec<u8> {
     of_octets(TermKind::BodyDigest, digest_octets(digest))
 }
@@ -104,6 +122,11 @@ pub fn of_digest(digest: &Digest) -> Vec<u8> {
 /// Enough of a hash that a second record by chance is rare; it is checked against the record anyway.
 fn id_octets(id: RecordId) -> [u8; 6] {
     let hash = text::hash(id.as_u128().to_le_bytes().into_iter()).to_be_bytes();
+    [hash[0], hash[1], hash[2], hash[3], hash[4], hash[5]]
+}
+
+fn message_id_octets(id: &str) -> [u8; 6] {
+    let hash = text::hash(text::folded(id).into_iter()).to_be_bytes();
     [hash[0], hash[1], hash[2], hash[3], hash[4], hash[5]]
 }
 
@@ -207,6 +230,8 @@ impl Terms {
                     self.address(TermKind::HeaderLocal, TermKind::HeaderDomain, address);
                 }
                 self.some(TermKind::QueueId, message.client_queue_id.as_deref());
+                self.some(TermKind::QueueId, it.envelope.envid.as_deref());
+                message.report.iter().for_each(|report| self.report(report));
                 message.body_digest.iter().for_each(|digest| self.octets(TermKind::BodyDigest, digest_octets(digest)));
             }
             Record::Session(it) => {
@@ -219,7 +244,43 @@ impl Terms {
                 self.text(TermKind::RecipientBy, it.ended.by.word());
                 it.flags.iter().for_each(|flag| self.text(TermKind::Flag, flag.word()));
             }
-            Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) => {}
+            Record::Log(it) => self.log(it),
+            Record::Audit(_) | Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) => {}
+        }
+    }
+
+    fn log(&mut self, it: &Log) {
+        self.text(TermKind::Event, it.event.word());
+        for id in [&it.queue_id, &it.next_queue_id] {
+            self.some(TermKind::QueueId, id.as_deref());
+        }
+        it.message_id.iter().for_each(|id| self.words(TermKind::MessageIdWord, id));
+        it.subject.iter().for_each(|subject| self.words(TermKind::SubjectWord, subject));
+        it.reverse_path.iter().for_each(|address| self.address(TermKind::FromLocal, TermKind::FromDomain, address));
+        for address in [&it.recipient, &it.original_recipient].into_iter().flatten() {
+            self.address(TermKind::ToLocal, TermKind::ToDomain, address);
+        }
+        it.client_ip.iter().for_each(|&ip| self.octets(TermKind::ClientIp, &text::address_octets(ip)));
+        it.relay_ip.iter().for_each(|&ip| self.octets(TermKind::UpstreamIp, &text::address_octets(ip)));
+        self.some(TermKind::UpstreamHost, it.relay_host.as_deref());
+        it.outcome.iter().for_each(|outcome| self.outcome(outcome));
+        if it.outcome.as_ref().is_none_or(|outcome| outcome.reply.is_none()) {
+            it.reply.iter().for_each(|reply| self.reply(TermKind::Code, TermKind::Enhanced, reply));
+        }
+    }
+
+    fn report(&mut self, it: &Report) {
+        it.original_message_id.iter().for_each(|id| self.octets(TermKind::ReportedMessageId, &message_id_octets(id)));
+        for id in [&it.queue_id, &it.envid] {
+            self.some(TermKind::ReportedQueueId, id.as_deref());
+        }
+        for recipient in &it.recipients {
+            for address in std::iter::once(&recipient.address).chain(&recipient.original) {
+                self.address(TermKind::ReportedLocal, TermKind::ReportedDomain, address);
+            }
+            self.some(TermKind::RecipientCause, recipient.cause.map(Cause::word));
+            self.some(TermKind::Rule, recipient.rule.as_deref());
+            self.some(TermKind::Provider, recipient.provider.as_deref());
         }
     }
 
@@ -234,6 +295,7 @@ impl Terms {
         self.text(TermKind::UpstreamName, &upstream.name);
         self.text(TermKind::UpstreamHost, upstream.host.as_deref().unwrap_or(&upstream.name));
         upstream.ip.iter().for_each(|&ip| self.octets(TermKind::UpstreamIp, &text::address_octets(ip)));
+        self.some(TermKind::Provider, upstream.provider.as_deref());
         self.auth(upstream.auth.as_ref());
         self.tls(TermKind::UpstreamTls, upstream.tls.as_ref());
     }
@@ -263,11 +325,14 @@ impl Terms {
             if recipient.stage != whole.stage {
                 self.text(TermKind::RecipientStage, recipient.stage.word());
             }
+            if recipient.rule != whole.rule {
+                self.some(TermKind::Rule, recipient.rule.as_deref());
+            }
             if recipient.by != whole.by {
                 self.text(TermKind::RecipientBy, recipient.by.word());
             }
             if recipient.cause != whole.cause {
-                self.some(TermKind::RecipientCause, recipient.cause.as_deref());
+                self.some(TermKind::RecipientCause, recipient.cause.map(Cause::word));
             }
             if let Some(reply) = recipient.reply.as_ref().filter(|&reply| Some(reply) != whole.reply.as_ref()) {
                 self.reply(TermKind::RecipientCode, TermKind::RecipientEnhanced, reply);
@@ -286,7 +351,9 @@ impl Terms {
         self.text(TermKind::Stage, outcome.stage.word());
         self.text(TermKind::By, outcome.by.word());
         self.some(TermKind::Act, outcome.act.map(|act| act.word()));
-        self.some(TermKind::Cause, outcome.cause.as_deref());
+        self.some(TermKind::Cause, outcome.cause.map(Cause::word));
+        self.some(TermKind::Rule, outcome.rule.as_deref());
+        self.some(TermKind::Provider, outcome.provider.as_deref());
         outcome.reply.iter().for_each(|reply| self.reply(TermKind::Code, TermKind::Enhanced, reply));
         self.some(TermKind::QueueId, outcome.upstream_queue_id.as_deref());
     }

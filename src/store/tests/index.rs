@@ -226,3 +226,29 @@ fn a_day_that_is_over_needs_no_replay() {
     assert_eq!(opened.report.replayed, 2);
     all_found(&opened.store, 0..17);
 }
+
+#[test]
+fn reports_and_lines_of_logs_are_found() {
+    let room = Room::new();
+    let store = room.store();
+    let records = [samples::transaction(9), samples::report(9, 503), samples::log(11, 504), samples::audit(505)];
+    put(&store, &records);
+    let original = samples::plain(9);
+    let recipient = original.envelope.recipients[0].address.clone();
+    for (term, expected) in [
+        (Term::ReportOf(original.message.message_id.clone().unwrap()), 503),
+        (Term::ReportOf(format!("<{}>", original.message.message_id.unwrap())), 503),
+        (Term::ReportOfQueueId("4xyz12".to_owned()), 503),
+        (Term::ReportTo(recipient), 503),
+        (Term::Event(crate::trace::LogEvent::Deferred), 504),
+        (Term::ClientIp("192.0.2.77".parse().unwrap()), 504),
+        (Term::Upstream("mx.example.org".to_owned()), 504),
+        (Term::Kind(RecordKind::Audit), 505),
+    ] {
+        let found: Vec<_> = find(&store, term.clone()).iter().map(Record::id).collect();
+        assert_eq!(found, [samples::id(expected)], "{term:?}");
+    }
+    for term in [Term::Cause("mailbox_full".to_owned()), Term::Rule("text/mailbox-full".to_owned())] {
+        assert_eq!(find(&store, term.clone()).len(), 2, "{term:?}");
+    }
+}

@@ -1,8 +1,8 @@
 //! From the domain record to its public shape: references resolved, numbers named, empty things left out.
 
 use super::{
-    Amendment, Auth, Client, Dns, Ended, Enhanced, Envelope, Gap, Hidden, Id, Line, Mark, Message, Outcome, Phases, Recipient, Record,
-    Reply, Session, Time, Tls, Transaction, Tried, Upstream, Version, Word,
+    Auth, Client, Dns, Ended, Enhanced, Envelope, Gap, Hidden, Id, Line, Mark, Message, Outcome, Phases, Recipient, Record, Reply, Session,
+    Time, Tls, Transaction, Tried, Upstream, Version, Word,
 };
 use crate::trace::{RecordKind, Timeline, UpstreamKind, kinds::Flag, record};
 
@@ -14,6 +14,8 @@ impl From<&record::Record> for Record {
             record::Record::Amendment(it) => Self::Amendment(Box::new(it.as_ref().into())),
             record::Record::Gap(it) => Self::Gap(Box::new(it.into())),
             record::Record::Mark(it) => Self::Mark(Box::new(it.as_ref().into())),
+            record::Record::Log(it) => Self::Log(Box::new(it.as_ref().into())),
+            record::Record::Audit(it) => Self::Audit(Box::new(it.as_ref().into())),
         }
     }
 }
@@ -73,20 +75,6 @@ impl From<&record::Session> for Session {
             timeline: lines(&it.timeline),
             timeline_cut: it.timeline.cut,
             timeline_dropped: it.timeline.is_dropped(),
-        }
-    }
-}
-
-impl From<&record::Amendment> for Amendment {
-    fn from(it: &record::Amendment) -> Self {
-        Self {
-            v: Version,
-            id: Id(it.id),
-            kind: Word(RecordKind::Amendment),
-            of: Id(it.of),
-            at: Time(it.at),
-            outcome: (&it.outcome).into(),
-            flags: flags(&it.flags),
         }
     }
 }
@@ -162,6 +150,7 @@ impl From<&record::Upstream> for Upstream {
             circuit: it.circuit.map(Word),
             told: it.told.map(Word),
             spliced: it.spliced.as_ref().map(Into::into),
+            provider: it.provider.clone(),
         }
     }
 }
@@ -223,7 +212,8 @@ impl From<&record::Recipient> for Recipient {
             stage: Word(it.stage),
             by: Word(it.by),
             state: Word(it.state),
-            cause: it.cause.clone(),
+            cause: it.cause.map(Word),
+            act: it.act.map(Word),
             rule: it.rule.clone(),
         }
     }
@@ -245,6 +235,7 @@ impl From<&record::Message> for Message {
             header_digest: it.header_digest.map(|digest| digest.to_string()),
             body_digest: it.body_digest.map(|digest| digest.to_string()),
             bare_newlines: it.bare_newlines,
+            report: it.report.as_deref().map(Into::into),
         }
     }
 }
@@ -279,13 +270,14 @@ impl From<&record::Outcome> for Outcome {
             stage: Word(it.stage),
             by: Word(it.by),
             reply: it.reply.as_ref().map(Into::into),
-            cause: it.cause.clone(),
+            cause: it.cause.map(Word),
             act: it.act.map(Word),
             advice: it.advice.clone(),
             rule: it.rule.clone(),
             rules_version: it.rules_version.clone(),
             upstream_queue_id: it.upstream_queue_id.clone(),
             detail: it.detail.clone(),
+            provider: it.provider.clone(),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::{
-    Amendment, Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Line, Mark, Message, Outcome, Phases, Recipient, Record, Reply, Session,
-    Tls, Transaction, Tried, Upstream, Word,
+    Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Line, Mark, Message, Outcome, Phases, Recipient, Record, Reply, Session, Tls,
+    Transaction, Tried, Upstream, Word,
 };
 use crate::trace::digest::{Digest, NotADigest};
 use crate::trace::kinds::{Flag, Flow};
@@ -33,6 +33,8 @@ impl TryFrom<Record> for record::Record {
             Record::Amendment(it) => Self::Amendment(Box::new((*it).into())),
             Record::Gap(it) => Self::Gap((*it).into()),
             Record::Mark(it) => Self::Mark(Box::new((*it).into())),
+            Record::Log(it) => Self::Log(Box::new((*it).into())),
+            Record::Audit(it) => Self::Audit(Box::new((*it).into())),
         })
     }
 }
@@ -82,12 +84,6 @@ impl From<Session> for record::Session {
             flags: flags(it.flags),
             timeline: timeline(&it.timeline, it.timeline_cut),
         }
-    }
-}
-
-impl From<Amendment> for record::Amendment {
-    fn from(it: Amendment) -> Self {
-        Self { id: it.id.0, of: it.of.0, at: it.at.0, outcome: it.outcome.into(), flags: flags(it.flags) }
     }
 }
 
@@ -150,6 +146,7 @@ impl From<Upstream> for record::Upstream {
             circuit: it.circuit.map(|circuit| circuit.0),
             told: it.told.map(|told| told.0),
             spliced: it.spliced.map(Into::into),
+            provider: it.provider,
         }
     }
 }
@@ -207,7 +204,8 @@ impl From<Recipient> for record::Recipient {
             stage: it.stage.0,
             by: it.by.0,
             state: it.state.0,
-            cause: it.cause,
+            cause: it.cause.map(|it| it.0),
+            act: it.act.map(|it| it.0),
             rule: it.rule,
         }
     }
@@ -231,6 +229,7 @@ impl TryFrom<Message> for record::Message {
             header_digest: digest("message.header_digest", it.header_digest)?,
             body_digest: digest("message.body_digest", it.body_digest)?,
             bare_newlines: it.bare_newlines,
+            report: it.report.map(|report| Box::new(report.into())),
         })
     }
 }
@@ -265,13 +264,14 @@ impl From<Outcome> for record::Outcome {
             stage: it.stage.0,
             by: it.by.0,
             reply: it.reply.map(Into::into),
-            cause: it.cause,
+            cause: it.cause.map(|it| it.0),
             act: it.act.map(|it| it.0),
             advice: it.advice,
             rule: it.rule,
             rules_version: it.rules_version,
             upstream_queue_id: it.upstream_queue_id,
             detail: it.detail,
+            provider: it.provider,
         }
     }
 }

@@ -5,88 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::mirrored::{Shown, is_zero, mirrored, nested};
 use super::values::Word;
 use crate::trace::kinds::{Dnssec, LookupOutcome, ViaHow};
 use crate::trace::record;
 
-fn is_zero(value: &u32) -> bool {
-    *value == 0
-}
-
-/// Declares a struct of the shape that has the fields of the record's struct of the same name, and both ways between them.
-macro_rules! mirrored {
-    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-        pub struct $name { $($(#[$field_meta])* pub $field: $type),+ }
-
-        impl From<&record::$name> for $name {
-            fn from(it: &record::$name) -> Self {
-                Self { $($field: Shown::shown(&it.$field)),+ }
-            }
-        }
-
-        impl From<$name> for record::$name {
-            fn from(it: $name) -> Self {
-                Self { $($field: Shown::kept(it.$field)),+ }
-            }
-        }
-    };
-}
-
-/// A value of a record and the same in the shape.
-trait Shown<T> {
-    fn shown(of: &T) -> Self;
-    fn kept(self) -> T;
-}
-
-macro_rules! shown_as_it_is {
-    ($($type:ty),+) => { $(impl Shown<$type> for $type {
-        fn shown(of: &$type) -> Self { of.clone() }
-        fn kept(self) -> $type { self }
-    })+ };
-}
-
-shown_as_it_is!(String, u32, u64, IpAddr, u16, SocketAddr);
-
-macro_rules! shown_as_word {
-    ($($type:ty),+) => { $(impl Shown<$type> for Word<$type> {
-        fn shown(of: &$type) -> Self { Self(*of) }
-        fn kept(self) -> $type { self.0 }
-    })+ };
-}
-
-shown_as_word!(Dnssec, LookupOutcome, ViaHow);
-
-impl<T, S: Shown<T>> Shown<Option<T>> for Option<S> {
-    fn shown(of: &Option<T>) -> Self {
-        of.as_ref().map(S::shown)
-    }
-
-    fn kept(self) -> Option<T> {
-        self.map(S::kept)
-    }
-}
-
-impl<T, S: Shown<T>> Shown<Vec<T>> for Vec<S> {
-    fn shown(of: &Vec<T>) -> Self {
-        of.iter().map(S::shown).collect()
-    }
-
-    fn kept(self) -> Vec<T> {
-        self.into_iter().map(S::kept).collect()
-    }
-}
-
-impl Shown<record::Answer> for Answer {
-    fn shown(of: &record::Answer) -> Self {
-        of.into()
-    }
-
-    fn kept(self) -> record::Answer {
-        self.into()
-    }
-}
+nested!(Answer);
 
 mirrored! {
     /// What stands between the client and the proxy: a load balancer, or a rule that diverted the connection.

@@ -43,6 +43,8 @@ pub fn read(line: &[u8]) -> Result<Record, BadLine> {
         Some(RecordKind::Amendment) => typed(line).map(Record::Amendment),
         Some(RecordKind::Gap) => typed(line).map(Record::Gap),
         Some(RecordKind::Mark) => typed(line).map(Record::Mark),
+        Some(RecordKind::Log) => typed(line).map(Record::Log),
+        Some(RecordKind::Audit) => typed(line).map(Record::Audit),
         _ => {
             let kind: String = head.kind.chars().take(64).collect();
             Err(BadLine::whole(format!("records of kind {kind:?} are not known to this relayscope: was it written by a newer one?")))

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::{Enhanced, Id, Time, Version, Word};
-use super::{Lookup, Spliced, TlsPolicy, Via};
-use crate::trace::kinds::{Act, Actor, Circuit, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State, Told, UpstreamKind};
+use super::{Lookup, Report, Spliced, TlsPolicy, Via};
+use crate::trace::kinds::{Act, Actor, Cause, Circuit, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State, Told, UpstreamKind};
 
 fn is_zero(value: &u32) -> bool {
     *value == 0
@@ -93,20 +93,6 @@ pub struct Session {
     /// The timeline was kept for a time, and no longer is.
     #[serde(default, skip_serializing_if = "is_false")]
     pub timeline_dropped: bool,
-}
-
-/// Facts that came after a record was written; the newest amendment wins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Amendment {
-    pub v: Version,
-    pub id: Id,
-    #[schemars(extend("const" = "amendment"))]
-    pub kind: Word<RecordKind>,
-    /// The record that is amended.
-    pub of: Id,
-    pub at: Time,
-    pub outcome: Outcome,
-    pub flags: Vec<Word<Flag>>,
 }
 
 /// Records that were lost to the store: tracing had a hole here while mail flowed on.
@@ -213,6 +199,9 @@ pub struct Upstream {
     pub told: Option<Word<Told>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spliced: Option<Spliced>,
+    /// Whose server it is, by its name and greeting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -310,7 +299,9 @@ pub struct Recipient {
     pub by: Word<Actor>,
     pub state: Word<State>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<String>,
+    pub cause: Option<Word<Cause>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<Word<Act>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
 }
@@ -347,6 +338,9 @@ pub struct Message {
     /// How many CR or LF stood alone.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub bare_newlines: u32,
+    /// Present if the message is a delivery report or a complaint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
 }
 
 /// Durations of the phases in µs; absent if the phase did not happen.
@@ -396,7 +390,7 @@ pub struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply: Option<Reply>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<String>,
+    pub cause: Option<Word<Cause>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub act: Option<Word<Act>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -410,6 +404,9 @@ pub struct Outcome {
     /// Our own words where no reply says why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Whose reply it was, as far as it can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 /// How a session ended.

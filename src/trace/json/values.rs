@@ -10,7 +10,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::trace::kinds::{
-    Act, Actor, Circuit, Direction, Dnssec, EndHow, Flag, Flow, Leg, LookupOutcome, RecordKind, Stage, State, Told, UpstreamKind, ViaHow,
+    Act, Action, Actor, AuditEvent, Cause, Circuit, Direction, Dnssec, EndHow, Flag, Flow, Leg, LogEvent, LookupOutcome, RecordKind,
+    ReportKind, Stage, State, Told, UpstreamKind, ViaHow,
 };
 use crate::trace::{RecordId, WallMicros};
 
@@ -31,7 +32,10 @@ macro_rules! vocabularies {
 
 vocabularies!(
     Act,
+    Action,
     Actor,
+    AuditEvent,
+    Cause,
     Circuit,
     Direction,
     Dnssec,
@@ -39,8 +43,10 @@ vocabularies!(
     Flag,
     Flow,
     Leg,
+    LogEvent,
     LookupOutcome,
     RecordKind,
+    ReportKind,
     Stage,
     State,
     Told,

@@ -438,6 +438,7 @@ impl Making {
                     "recipients" => limits.recipients = value,
                     "recorded_recipients" => limits.recorded_recipients = value,
                     "timeline_lines" => limits.timeline_lines = value,
+                    "report_capture" => limits.report_capture = value,
                     "header_capture" => limits.header_capture = value,
                     "client_errors" => limits.client_errors = value as u32,
                     _ => return Err("no such limit".into()),
