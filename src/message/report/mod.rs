@@ -3,7 +3,25 @@
 //! What is read here was written by whoever sent it. A report proves nothing: that the message it speaks of passed
 //! is for the caller to find out.
 
+mod address;
+mod complaint;
+mod delivery;
+mod fields;
+mod format;
+mod lines;
+mod notice;
+mod original;
+mod parts;
+mod read;
+mod reply;
+mod sender;
+mod ses;
+#[cfg(test)]
+mod tests;
+
 use crate::vocabulary::vocabulary;
+
+pub use read::read;
 
 /// Recipients kept of a report; the rest is counted in [`Report::recipients_cut`].
 pub const MOST_RECIPIENTS: usize = 100;
@@ -87,10 +105,35 @@ pub struct Reported {
     pub will_retry_until: Option<String>,
 }
 
-/// Reads a message; `None` if it is no report.
-///
-/// `octets` may be cut off anywhere (bounded capture), with CRLF or LF line ends, dot-stuffing already removed.
-pub fn read(octets: &[u8]) -> Option<Report> {
-    let _ = octets;
-    None
+impl Reported {
+    /// A failure of which nothing is known but whom it hit.
+    fn of(address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            original: None,
+            action: Action::Failed,
+            status: None,
+            reply_code: None,
+            text: None,
+            remote_mta: None,
+            last_attempt: None,
+            will_retry_until: None,
+        }
+    }
+}
+
+/// A text as it is kept: white space as one blank, at most [`MOST_TEXT`] octets; `None` where nothing is left.
+fn bounded(text: &str) -> Option<String> {
+    let mut kept = String::with_capacity(text.len().min(MOST_TEXT));
+    for word in text.split_whitespace() {
+        if !kept.is_empty() {
+            kept.push(' ');
+        }
+        kept.push_str(word);
+        if kept.len() >= MOST_TEXT {
+            kept.truncate(super::char_boundary(&kept, MOST_TEXT));
+            break;
+        }
+    }
+    (!kept.is_empty()).then_some(kept)
 }

@@ -1,0 +1,216 @@
+//! The server's reply within a diagnostic: its three digits, and its enhanced status code.
+
+/// Class, subject, detail (RFC 3463).
+pub type Status = (u8, u16, u16);
+
+/// What a text says of codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Codes {
+    pub reply: Option<u16>,
+    pub status: Option<Status>,
+}
+
+impl Codes {
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// Reads the codes of a diagnostic. Where one reply wraps another ("expired: last said …"), the inner one is what happened.
+pub fn codes(text: &str) -> Codes {
+    let replies = replies(text);
+    let statuses = statuses(text);
+    let status = statuses.iter().find(|(_, it)| !is_vague(*it)).or(statuses.first()).map(|(_, it)| *it);
+    let reply = replies.first().map(|(_, it)| *it);
+    if status.is_some_and(is_expiry) {
+        let inner = statuses.iter().rev().map(|(_, it)| *it).find(|it| !is_expiry(*it) && !is_vague(*it));
+        if let Some(inner) = inner {
+            return Codes { reply: replies.last().map(|(_, it)| *it), status: Some(inner) };
+        }
+    }
+    Codes { reply, status }
+}
+
+/// The better of what the status field says and what the diagnostic says.
+pub fn better(field: Option<Status>, diagnostic: Option<Status>) -> Option<Status> {
+    match (field, diagnostic) {
+        // The field is what the reporting server makes of the reply; the reply says it itself.
+        (Some(_), Some(other)) if !is_vague(other) => Some(other),
+        (Some(field), _) => Some(field),
+        (None, other) => other,
+    }
+}
+
+/// x.0.0 and its like say nothing.
+pub fn is_vague((_, subject, detail): Status) -> bool {
+    subject == 0 && detail == 0
+}
+
+/// Delivery time expired (RFC 3463 §3.5).
+pub fn is_expiry((_, subject, detail): Status) -> bool {
+    (subject, detail) == (4, 7)
+}
+
+/// The status at the front of a field: `5.1.1 (bad address)`.
+pub fn leading(value: &str) -> Option<Status> {
+    let value = value.trim_start();
+    let (at, status) = statuses_of(value, true).into_iter().next()?;
+    (at == 0).then_some(status)
+}
+
+fn statuses(text: &str) -> Vec<(usize, Status)> {
+    statuses_of(text, false)
+}
+
+fn statuses_of(text: &str, with_success: bool) -> Vec<(usize, Status)> {
+    let octets = text.as_bytes();
+    let mut found = Vec::new();
+    for at in memchr::memchr3_iter(b'5', b'4', b'2', octets) {
+        if octets.get(at + 1) != Some(&b'.') || octets.get(at) == Some(&b'2') && !with_success {
+            continue;
+        }
+        let before = at.checked_sub(1).and_then(|it| octets.get(it)).copied().unwrap_or(b' ');
+        if before.is_ascii_alphanumeric() || matches!(before, b'.' | b'_') {
+            continue;
+        }
+        let Some((subject, next)) = number(octets, at + 2) else { continue };
+        let Some((detail, end)) = number(octets, next + 1).filter(|_| octets.get(next) == Some(&b'.')) else { continue };
+        let follows = octets.get(end).copied().unwrap_or(b' ');
+        // An address of four numbers, or a version, is no status.
+        let longer = follows == b'.' && octets.get(end + 1).is_some_and(u8::is_ascii_alphanumeric);
+        if follows.is_ascii_alphanumeric() || follows == b'@' || longer {
+            continue;
+        }
+        let class = octets.get(at).map_or(0, |octet| octet - b'0');
+        found.push((at, (class, subject, detail)));
+        if found.len() >= 20 {
+            break;
+        }
+    }
+    found
+}
+
+/// One to three digits.
+fn number(octets: &[u8], from: usize) -> Option<(u16, usize)> {
+    let digits = octets.get(from..)?.iter().take(4).take_while(|octet| octet.is_ascii_digit()).count();
+    let value = std::str::from_utf8(octets.get(from..from + digits)?).ok()?.parse().ok()?;
+    (1..=3).contains(&digits).then_some((value, from + digits))
+}
+
+/// Three digits where a reply begins: at the front, behind what introduces one, or before an enhanced code.
+fn replies(text: &str) -> Vec<(usize, u16)> {
+    let octets = text.as_bytes();
+    let mut found: Vec<(usize, u16)> = Vec::new();
+    for at in memchr::memchr2_iter(b'5', b'4', octets) {
+        let Some((code, end)) = number(octets, at).filter(|&(code, end)| end == at + 3 && (400..=559).contains(&code)) else { continue };
+        if code % 100 > 59 {
+            continue;
+        }
+        let follows = octets.get(end).copied().unwrap_or(b' ');
+        if !matches!(follows, b' ' | b'-' | b':' | b';' | b',' | b')' | b'.' | b'>' | b'\'' | b'"' | b'#' | b'\t' | b']') {
+            continue;
+        }
+        // "550.5" is a number, "550." may end a sentence.
+        if matches!(follows, b'.' | b',') && octets.get(end + 1).is_some_and(u8::is_ascii_digit) {
+            continue;
+        }
+        let before = text.get(..at).unwrap_or_default();
+        let near = before.chars().next_back().unwrap_or('\n');
+        if near.is_alphanumeric() || matches!(near, '.' | '-' | '+' | '@' | '/' | '_' | '[' | '$' | '=') && !before.ends_with("--") {
+            continue;
+        }
+        let enhanced = text.get(end + 1..).is_some_and(|it| leading(it.trim_start_matches(['#', '-', ' '])).is_some());
+        if enhanced || introduces(before) {
+            found.push((at, code));
+            if found.len() >= 20 {
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// Whether a reply may begin behind this.
+fn introduces(before: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "said",
+        "says",
+        "reply",
+        "response",
+        "responded",
+        "error",
+        "code",
+        "smtp",
+        "reason",
+        "status",
+        "returned",
+        "rcpt",
+        "data",
+        "with",
+        "was",
+        "message",
+        "rejected",
+        "failed",
+        "diagnostic",
+        "result",
+        "<<<",
+        ">>>",
+        "...",
+        "was:",
+        "end of data",
+        "command",
+        "sent",
+        "replied",
+        "server",
+        "answer",
+        "answered",
+        "detail",
+        "details",
+    ];
+    let trimmed = before.trim_end_matches([' ', '\t']);
+    let Some(last) = trimmed.chars().next_back() else { return true };
+    if matches!(last, '\n' | ':' | '(' | '<' | '>' | '#' | '"' | '\'' | ';' | '|' | '«' | '“' | '„') {
+        return true;
+    }
+    let bytes = trimmed.len();
+    WORDS
+        .iter()
+        .any(|word| bytes.checked_sub(word.len()).and_then(|at| trimmed.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, reply: Option<u16>, status: Option<Status>) {
+        assert_eq!(codes(text), Codes { reply, status }, "{text:?}");
+    }
+
+    #[test]
+    fn reads_replies_as_people_write_them() {
+        check("550 5.1.1 no such user", Some(550), Some((5, 1, 1)));
+        check("host mx.y.example[192.0.2.4] said: 452-4.2.2 full", Some(452), Some((4, 2, 2)));
+        check("smtp;550 5.7.1 no", Some(550), Some((5, 7, 1)));
+        check("sorry, no mailbox here (#5.1.1 - chkusr)", None, Some((5, 1, 1)));
+        check("#550 5.1.1 RESOLVER.ADR.RecipNotFound; not found ##", Some(550), Some((5, 1, 1)));
+        check("ERROR_CODE :550, ERROR_CODE :5.2.2 full", Some(550), Some((5, 2, 2)));
+        check("(reason: 554 5.0.0 no)", Some(554), Some((5, 0, 0)));
+        check("554 5.0.0 rejected: 5.7.1 policy", Some(554), Some((5, 7, 1)));
+        check("554 4.4.7 expired <421 4.4.2 timed out>", Some(421), Some((4, 4, 2)));
+        check("Mailbox 550 MB of 500 used", None, None);
+        check("at 192.5.1.1, version 5.5.2653.12, 10.5.1.1", None, None);
+        check("Remote-MTA 5.1.1.1 port 550", None, None);
+    }
+
+    #[test]
+    fn the_better_status_wins() {
+        assert_eq!(better(Some((5, 0, 0)), Some((5, 1, 1))), Some((5, 1, 1)));
+        assert_eq!(better(Some((5, 1, 1)), Some((5, 2, 2))), Some((5, 2, 2)));
+        assert_eq!(better(Some((5, 0, 0)), None), Some((5, 0, 0)));
+        assert_eq!(better(None, Some((4, 2, 2))), Some((4, 2, 2)));
+        assert_eq!(leading("5.1.1 (bad)"), Some((5, 1, 1)));
+        assert_eq!(leading("2.0.0"), Some((2, 0, 0)));
+        assert_eq!(leading("none 5.1.1"), None);
+    }
+}

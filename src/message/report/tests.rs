@@ -1,0 +1,1 @@
+//! Reports written for these tests, a form at a time.
