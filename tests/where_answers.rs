@@ -102,7 +102,7 @@ fn attempts_without_a_header_are_joined_to_the_one_that_passed() {
         assert_eq!(answer.messages.len(), 1, "{question}");
         let message = &answer.messages[0];
         assert_eq!((message.hops.len(), message.recipients[0].attempts), (3, 3), "{question}");
-        assert_eq!(message.state.0, relayscope::trace::State::Accepted, "{question}");
+        assert_eq!(message.state.0, relayscope::path::answer::PathState::Accepted, "{question}");
     }
 }
 

@@ -4,7 +4,7 @@ use super::answer::{Hole, MessagePath};
 use super::find::Traces;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::Time;
-use crate::trace::{Record, RecordKind, State, WallMicros};
+use crate::trace::{Record, RecordKind, WallMicros};
 
 /// Holes that are told of.
 const TOLD: usize = 10;
@@ -40,7 +40,7 @@ pub fn around<T: Traces>(traces: &T, messages: &[MessagePath]) -> Result<Vec<Hol
 }
 
 fn may_lie_in(message: &MessagePath, hole: &Hole) -> bool {
-    let is_settled = matches!(message.state.0, State::Accepted | State::Rejected);
+    let is_settled = message.state.0.is_settled();
     let last = if is_settled { message.last_at.0.saturating_add(SETTLED_US) } else { WallMicros::MAX };
     hole.until >= message.first_at && hole.at.0 <= last
 }

@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod ask;
 pub mod bounds;
+pub mod candidates;
 pub mod clock;
 pub mod explained;
 pub mod export;
