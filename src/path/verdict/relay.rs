@@ -34,11 +34,12 @@ impl Subject<'_> {
             text.push_str(&format!(", {who}"));
         }
         if let Some(fate) = self.fates.first() {
-            let failed: usize = fate.reasons.iter().map(|reason| reason.attempts as usize).sum();
-            match failed {
+            // What ended in doubt is told by itself.
+            let failed: Vec<Reason> = fate.reasons.iter().filter(|reason| !is_doubt(reason)).cloned().collect();
+            match failed.iter().map(|reason| reason.attempts).sum::<u32>() {
                 0 => {}
-                1 => text.push_str(&format!("; one attempt failed: {}", course(&fate.reasons))),
-                many => text.push_str(&format!("; {many} attempts failed: {}", course(&fate.reasons))),
+                1 => text.push_str(&format!("; one attempt failed: {}", course(&failed))),
+                many => text.push_str(&format!("; {many} attempts failed: {}", course(&failed))),
             }
         }
         text
@@ -163,6 +164,12 @@ fn reason(it: &Reason) -> String {
     match (words, it.code) {
         (Some(words), _) => words.to_owned(),
         (None, Some(code)) => format!("{code} at {}", words::stage(it.stage.0)),
+        (None, None) if is_doubt(it) => "in doubt".to_owned(),
         (None, None) => format!("broken off at {}", words::stage(it.stage.0)),
     }
+}
+
+/// No reply came to end-of-data.
+fn is_doubt(it: &Reason) -> bool {
+    it.code.is_none() && it.stage.0 == Stage::EndOfData
 }
