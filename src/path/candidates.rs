@@ -37,3 +37,13 @@ pub fn in_a_report(term: &Term) -> Option<Term> {
         _ => None,
     }
 }
+
+/// The same, by the report's own words for it only.
+pub fn of_report(term: &Term) -> Option<Term> {
+    match term {
+        Term::To(address) | Term::Address(address) if address.contains('@') => Some(Term::ReportTo(address.clone())),
+        Term::MessageId(id) if id.contains('@') => Some(Term::ReportOf(id.trim_start_matches('<').trim_end_matches('>').to_owned())),
+        Term::QueueId(id) => Some(Term::ReportOfQueueId(id.clone())),
+        _ => None,
+    }
+}

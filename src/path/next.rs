@@ -33,7 +33,7 @@ pub fn next(path: &MessagePath, clock: &Clock) -> Vec<String> {
         let scene = Scene { path, fate, clock };
         steps.extend(match (fate, hop) {
             (None, None) => None,
-            (Some(fate), hop) if hop.is_none_or(|hop| hop.id != fate.hop) => scene.later(fate, state, hop),
+            (Some(fate), hop) if state == PathState::Stuck || hop.is_none_or(|hop| hop.id != fate.hop) => scene.later(fate, state, hop),
             (_, Some(hop)) => Some(scene.here(hop, state)),
             _ => None,
         });

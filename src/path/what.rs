@@ -190,6 +190,12 @@ impl What {
         }
     }
 
+    /// What reports may call what is asked for.
+    pub fn in_reports(&self) -> Vec<Term> {
+        let free = self.free.iter().filter(|word| !word.has_star).flat_map(readings_of).map(|(_, term)| term);
+        self.fields.iter().cloned().chain(free).filter_map(|term| candidates::of_report(&term)).collect()
+    }
+
     /// Whether a record answers the question in any of its readings: for those who follow, and can't wait which one is meant.
     pub fn may_mean(&self, record: &Record) -> bool {
         self.readings().iter().any(|reading| reading.matches(record))

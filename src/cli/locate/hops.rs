@@ -6,7 +6,7 @@ use crate::path::answer::{Confidence, Hop, JoinedBy, LogHop, MessagePath, RelayH
 use crate::path::clock::span;
 use crate::path::words;
 use crate::trace::json::Word;
-use crate::trace::{Actor, Flag};
+use crate::trace::{Actor, Flag, ReportKind};
 
 /// A phase is worth a word from here on.
 const SLOW_US: u64 = 1_000_000;
@@ -20,7 +20,8 @@ pub(super) fn hops(screen: &mut Screen, message: &MessagePath, look: &Look) {
             Hop::Relay(it) => (Style::of(it.state.0), it.state.to_string(), reason(it), span(it.duration_us)),
             Hop::Report(it) => {
                 let style = it.state.map_or(Style::Wait, |state| Style::of(state.0));
-                (style, it.report.kind.to_string(), words::reported(&it.report), String::new())
+                let kind = if it.report.kind.0 == ReportKind::Complaint { "complaint" } else { "report" };
+                (style, kind.to_owned(), words::reported(&it.report), String::new())
             }
             Hop::Log(it) => (it.state.map_or(Style::Plain, |state| Style::of(state.0)), it.event.to_string(), logged(it), String::new()),
         };

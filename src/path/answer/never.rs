@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Hole, HopClient, HopUpstream};
+use super::{Hole, HopClient, HopUpstream, ReportHop};
 use crate::path::never::outside::Dns;
 use crate::trace::json::{Id, Reply, Time, Word};
 use crate::trace::{Actor, Stage, State};
@@ -21,6 +21,9 @@ pub struct NeverSeen {
     /// Attempts that ended before the message text, where a Message-ID or subject was asked for: it may be one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without_header: Vec<Headerless>,
+    /// Reports that speak of what was asked for. Anybody can write one: they prove nothing of a message that wasn't seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<ReportHop>,
     /// Sessions that ended before MAIL FROM: they could have carried the message. Of the sender's hosts where those are known.
     pub sessions: Vec<EarlyEnd>,
     /// What DNS says; absent where it wasn't asked.

@@ -1,6 +1,6 @@
 //! Records as hops of the public answer.
 
-use super::super::answer::{Hop, HopClient, HopUpstream, LogHop, RelayHop, ReportHop, Tie};
+use super::super::answer::{Confidence, Hop, HopClient, HopUpstream, JoinedBy, LogHop, RelayHop, ReportHop, Tie};
 use super::super::join::{Attempt, Group, Line, Told, ended_at};
 use super::later;
 use crate::trace::json::{Id, Reply, Time, Tried, Word};
@@ -51,6 +51,13 @@ fn of_told(told: &Told) -> Option<ReportHop> {
     let report = told.transaction.message.report.as_deref()?;
     let mut states = report.recipients.iter().filter_map(|it| later::reported_state(told, it));
     Some(ReportHop { state: states.next_back().map(Word), why_not: told.why_not.clone(), ..hop_of(&told.transaction, report, told.tie) })
+}
+
+/// A report on what was never seen.
+pub fn unproven(transaction: &Transaction) -> Option<ReportHop> {
+    let report = transaction.message.report.as_deref()?;
+    let why_not = Some("no message that passed here is the one it speaks of".to_owned());
+    Some(ReportHop { why_not, ..hop_of(transaction, report, JoinedBy::First.with(Confidence::Unproven)) })
 }
 
 fn hop_of(transaction: &Transaction, report: &Report, tie: Tie) -> ReportHop {

@@ -7,7 +7,7 @@ mod retry;
 
 use std::collections::HashMap;
 
-pub(super) use hops::{hop_client, hop_upstream};
+pub(super) use hops::{hop_client, hop_upstream, unproven};
 
 use super::answer::{Fate, Inside, MessagePath, PathState, ReportsOn};
 use super::clock::Clock;

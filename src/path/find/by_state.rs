@@ -6,6 +6,7 @@ use super::super::gaps;
 use super::super::join::Group;
 use super::super::reading::Reading;
 use super::super::what::What;
+use super::collect::Reports;
 use super::{MATCHES, Manner, Traces, collect, matches, paths, stuck};
 use crate::store::{Query, Term};
 use crate::trace::Record;
@@ -19,7 +20,7 @@ pub fn find<T: Traces>(traces: &T, what: &What, state: PathState, manner: Manner
             continue;
         }
         let looked_at = matched.len();
-        let mut collected = collect::complete(traces, matched, MATCHES)?;
+        let mut collected = collect::complete(traces, matched, MATCHES, Reports::WithMessage)?;
         collected.groups.retain(|group| questions.iter().any(|question| answers(group, question)));
         let mut messages = paths(&collected, manner.now);
         stuck::look(traces, &mut messages, manner.now)?;

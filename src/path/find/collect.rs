@@ -29,13 +29,13 @@ pub struct Collected {
 }
 
 /// The messages that the matched records belong to, with all that is known of them.
-pub fn complete<T: Traces>(traces: &T, matched: Vec<Record>, limit: usize) -> Result<Collected, T::Error> {
+pub fn complete<T: Traces>(traces: &T, matched: Vec<Record>, limit: usize, reports: Reports) -> Result<Collected, T::Error> {
     let wanted: HashSet<RecordId> = matched.iter().map(Record::id).collect();
     let mut pool = Pool::of(matched);
     let mut asked: HashSet<String> = HashSet::new();
     let mut notes = Vec::new();
     for _ in 0..ROUNDS {
-        let groups = newest(pool.groups().0, &wanted, limit);
+        let groups = newest(pool.groups().0, &wanted, limit, reports);
         let mut found = false;
         for class in CLASSES {
             let questions: Vec<Question> = groups.iter().flat_map(class).filter(|question| asked.insert(question.key())).collect();
@@ -46,25 +46,32 @@ pub fn complete<T: Traces>(traces: &T, matched: Vec<Record>, limit: usize) -> Re
         }
     }
     let (groups, originals) = pool.groups();
-    Ok(Collected { groups: newest(groups, &wanted, limit), originals, notes })
+    Ok(Collected { groups: newest(groups, &wanted, limit, reports), originals, notes })
 }
 
-/// The groups in which something matched. A report is told with the message that it is about, not beside it, unless it alone was asked for.
-fn newest(groups: Vec<Group>, wanted: &HashSet<RecordId>, limit: usize) -> Vec<Group> {
-    let told: HashSet<RecordId> = groups.iter().flat_map(|group| &group.reports).map(|told| told.transaction.id).collect();
-    let has_all = |group: &Group| {
-        let own = group.transactions().filter(|it| wanted.contains(&it.id)).count()
-            + group.logs.iter().filter(|line| wanted.contains(&line.log.id)).count();
-        own == wanted.len()
+/// How a report that matched is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reports {
+    /// With the message that it is about, if that matched too; otherwise by itself.
+    AsAsked,
+    /// With the message that it is about, wherever that is known.
+    WithMessage,
+}
+
+/// The groups in which something matched.
+fn newest(groups: Vec<Group>, wanted: &HashSet<RecordId>, limit: usize, reports: Reports) -> Vec<Group> {
+    let own = |group: &Group| {
+        group.transactions().any(|it| wanted.contains(&it.id)) || group.logs.iter().any(|line| wanted.contains(&line.log.id))
     };
-    let mut groups: Vec<Group> = groups
-        .into_iter()
-        .filter(|group| {
-            let own = group.transactions().any(|it| wanted.contains(&it.id)) || group.logs.iter().any(|line| wanted.contains(&line.log.id));
-            let is_told = group.transactions().any(|it| told.contains(&it.id)) && !has_all(group);
-            (own && !is_told) || group.reports.iter().any(|it| wanted.contains(&it.transaction.id))
-        })
+    let brings = |group: &Group| reports == Reports::WithMessage && group.reports.iter().any(|it| wanted.contains(&it.transaction.id));
+    let told: HashSet<RecordId> = groups
+        .iter()
+        .filter(|group| own(group) || brings(group))
+        .flat_map(|group| &group.reports)
+        .map(|told| told.transaction.id)
         .collect();
+    let is_told = |group: &Group| group.transactions().any(|it| told.contains(&it.id));
+    let mut groups: Vec<Group> = groups.into_iter().filter(|group| (own(group) && !is_told(group)) || brings(group)).collect();
     groups.sort_by_key(|group| std::cmp::Reverse((group.last_at(), group.attempts.last().map(|it| it.transaction.id))));
     groups.truncate(limit.saturating_add(1));
     groups

@@ -13,7 +13,7 @@ use super::reading::Reading;
 use super::what::What;
 use crate::store::{Field, Page, PageRequest, Query, Tally};
 use crate::trace::{Record, WallMicros};
-use collect::Collected;
+use collect::{Collected, Reports};
 use pool::Pool;
 
 /// Matching records looked at for one answer; further ones only set `more`.
@@ -72,7 +72,7 @@ pub fn find<T: Traces>(traces: &T, what: &What, manner: Manner<'_>) -> Result<An
         for reading in what.readings() {
             let (matched, more) = matches(traces, &reading, manner.limit)?;
             if !matched.is_empty() {
-                let collected = collect::complete(traces, matched, manner.limit)?;
+                let collected = collect::complete(traces, matched, manner.limit, Reports::AsAsked)?;
                 return answer(traces, what, collected, more, manner);
             }
         }

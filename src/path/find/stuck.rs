@@ -14,7 +14,7 @@ const PATIENCE_US: u64 = 10 * 60_000_000;
 /// Mail of this span before tells whether a server passes mail for a domain on through here.
 const LOOKED_BACK_US: u64 = 14 * 86_400_000_000;
 /// Messages of one answer for which it is found out.
-const MESSAGES: usize = 20;
+const MESSAGES: usize = 200;
 /// Servers and domains that one answer asks for.
 const QUESTIONS: usize = 10;
 

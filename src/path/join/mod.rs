@@ -147,11 +147,16 @@ impl Group {
         let known_id = self.transactions().find_map(|earlier| earlier.message.message_id.as_deref());
         match (known_id, message.message_id.as_deref()) {
             (Some(known), Some(id)) if known == id => {
-                if same_digest && self.same_sender(transaction) {
+                // The same octets to others are another leg: a blind copy, a list's member.
+                let same_octets = same_digest && self.knows_recipient(transaction);
+                if same_octets && self.same_sender(transaction) {
                     Some(JoinedBy::MessageId.with(Confidence::Proof))
+                } else if same_queue_id && same_digest {
+                    // Legs of one entry of the client's queue.
+                    Some(JoinedBy::QueueId.with(Confidence::Proof))
                 } else if any(&|earlier| handed_on(earlier, transaction)) {
                     Some(JoinedBy::QueueId.with(Confidence::Proof))
-                } else if same_digest || (self.same_envelope(transaction) && self.same_text(transaction)) {
+                } else if same_octets || (self.same_envelope(transaction) && self.same_text(transaction)) {
                     Some(JoinedBy::MessageId.with(Confidence::Strong))
                 } else {
                     None
@@ -162,7 +167,7 @@ impl Group {
             }
             (Some(_), Some(_)) => None,
             _ if same_queue_id => Some(JoinedBy::QueueId.with(Confidence::Proof)),
-            (None, None) if same_digest => Some(JoinedBy::BodyDigest.with(Confidence::Proof)),
+            (None, None) if same_digest && self.knows_recipient(transaction) => Some(JoinedBy::BodyDigest.with(Confidence::Proof)),
             _ => self.probably_same(transaction).then_some(JoinedBy::Envelope.with(Confidence::Probable)),
         }
     }
@@ -171,13 +176,17 @@ impl Group {
         self.transactions().any(|earlier| earlier.envelope.reverse_path.eq_ignore_ascii_case(&transaction.envelope.reverse_path))
     }
 
-    /// The same sender and a recipient in common, by its name now or before.
     fn same_envelope(&self, transaction: &Transaction) -> bool {
+        self.same_sender(transaction) && self.knows_recipient(transaction)
+    }
+
+    /// A recipient in common, by its name now or before.
+    fn knows_recipient(&self, transaction: &Transaction) -> bool {
         let recipients = &transaction.envelope.recipients;
         let knows = |recipient: &Recipient| {
             self.standing.contains_key(&key(&recipient.address)) || original(recipient).is_some_and(|it| self.standing.contains_key(&it))
         };
-        self.same_sender(transaction) && (recipients.is_empty() || recipients.iter().any(knows))
+        recipients.is_empty() || recipients.iter().any(knows)
     }
 
     /// The header doesn't speak against it: the Date says so where both have one, or else subject and size. A program that gives all

@@ -8,21 +8,23 @@ mod words;
 
 pub use words::{dns_lines, early_end_words, next, verdict};
 
-use super::answer::{Headerless, NearDomain, NeverSeen, Tracing};
+use super::answer::{Headerless, NearDomain, NeverSeen, ReportHop, Tracing};
 use super::clock::Clock;
+use super::fate;
 use super::find::Traces;
 use super::gaps;
 use super::join::is_headerless;
 use super::what::What;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::{Id, Reply, Time, Word};
-use crate::trace::{Record, RecordKind, Stage, Transaction, WallMicros};
+use crate::trace::{Flag, Record, RecordKind, Stage, Transaction, WallMicros};
 use outside::{Dns, Outside};
 
 /// Where the question names no time, sessions of this span before now are shown.
 const RECENT_US: u64 = 86_400_000_000;
 const SESSIONS: usize = 10;
 const HEADERLESS: usize = 10;
+const REPORTS: usize = 5;
 /// Domains of one question that DNS is asked about, on each side.
 const DOMAINS: usize = 2;
 
@@ -42,6 +44,7 @@ pub fn never_seen<T: Traces>(traces: &T, what: &What, now: WallMicros, outside: 
         nearest: near::nearest(traces, what)?,
         domains: domains(&senders, &recipients),
         without_header: without_header(traces, what, now)?,
+        reports: reports(traces, what)?,
         sessions: sessions::sessions(traces, what, now, dns.as_ref(), outside)?,
         dns,
         tracing: Tracing {
@@ -71,6 +74,17 @@ fn domains(senders: &[&str], recipients: &[&str]) -> Vec<NearDomain> {
         }
     }
     near
+}
+
+/// Reports that passed and speak of a message with such an id, or on such a recipient.
+fn reports<T: Traces>(traces: &T, what: &What) -> Result<Vec<ReportHop>, T::Error> {
+    let of = what.in_reports();
+    if of.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = Query { all: vec![Term::Flag(Flag::Report), Term::Any(of)], since: what.since, until: what.until };
+    let records = traces.query(&query, &PageRequest::newest(REPORTS))?.records;
+    Ok(records.iter().filter_map(|record| if let Record::Transaction(it) = record { fate::unproven(it) } else { None }).collect())
 }
 
 /// Refused at MAIL FROM or RCPT TO, a message leaves neither Message-ID nor subject. By a Message-ID's domain they can be

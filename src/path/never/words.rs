@@ -29,6 +29,13 @@ pub fn verdict(seen: &NeverSeen, query: &str, clock: &Clock) -> String {
     for near in &seen.domains {
         text.push_str(&format!(" {} looks like {}, misspelled.", near.asked, near.domain));
     }
+    if let Some(report) = seen.reports.first() {
+        text.push_str(&format!(
+            " A report that passed {} speaks of it ({}), which proves nothing: it may be forged, or the message went another way.",
+            clock.moment(report.at),
+            words::reported(&report.report)
+        ));
+    }
     match seen.without_header.len() {
         0 => {}
         1 => text.push_str(" A message that is refused before its text leaves no Message-ID or subject here: one such attempt is listed."),
@@ -142,6 +149,9 @@ pub fn next(seen: &NeverSeen, clock: &Clock) -> Vec<String> {
     }
     if let Some(near) = seen.domains.first() {
         steps.push(format!("Look whether it went to {} instead: whoever wrote {} probably meant that.", near.domain, near.asked));
+    }
+    if let Some(report) = seen.reports.first() {
+        steps.push(format!("What that report says, and who brought it: relayscope show {}", report.id));
     }
     if !seen.without_header.is_empty() {
         steps.push("Ask by recipient or sender: those are seen before the message text.".to_owned());
