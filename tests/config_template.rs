@@ -9,7 +9,7 @@ use relayscope::config::{self, Overrides, TEMPLATE};
 use serde_json::Value;
 
 /// Options without a default of their own, which the file shows with an example.
-const EXAMPLES: [&str; 20] = [
+const EXAMPLES: [&str; 21] = [
     "upstream.mark",
     "listener.ehlo",
     "route",
@@ -30,6 +30,7 @@ const EXAMPLES: [&str; 20] = [
     "upstream.auth.password_env",
     "upstream.auth",
     "upstream",
+    "diagnose.rules_dir",
 ];
 
 #[test]
@@ -70,6 +71,7 @@ fn with_every_option_in_use_only_the_files_it_names_are_missing() {
     assert_eq!(
         texts,
         [
+            "/nonexistent/relayscope/rules: no such folder",
             "listener \"smtp\": /nonexistent/relayscope/server.crt: no such file",
             "upstream \"main\" auth: password_file and password_env are both set: remove one",
             "upstream \"main\": ca_file: /nonexistent/relayscope/smart-host-ca.pem: no such file",

@@ -4,6 +4,7 @@
 //! into options and refuse what can't be meant. All of them report into one `Findings`, so that everything wrong is told at once.
 
 mod addresses;
+mod diagnosis;
 mod init;
 mod limits;
 mod listeners;
@@ -182,6 +183,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
     let store = limits::store(&raw.store, &mut findings);
     let upstreams = upstreams::upstreams(&mut raw, &mut findings);
     let listeners = listeners::listeners(&mut raw, &upstreams, &mut findings);
+    let diagnosing = diagnosis::diagnosing(source, &raw, &mut findings);
     let routes = Arc::new(routes::table(&raw, &upstreams, &listeners, &mut findings));
     let upstreams = Arc::new(upstreams);
     limits::http(&raw, &mut findings);
@@ -195,6 +197,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
             routes: Arc::clone(&routes),
             limits: Arc::clone(&limits),
             on_store_failure: raw.store.on_store_failure.into(),
+            diagnosing: diagnosing.clone(),
             host_name: raw.host_name.clone().unwrap_or_default(),
         })
     });

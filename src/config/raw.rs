@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::addresses::{HostPort, Listen, ListenOrOff, Network};
+pub use super::diagnosis::Diagnose;
 pub use super::raw_dns::Dns;
 pub use super::raw_route::Route;
 use super::staging::StagingPlace;
@@ -87,6 +88,7 @@ pub struct Raw {
     pub upstream: Vec<Upstream>,
     pub route: Vec<Route>,
     pub dns: Dns,
+    pub diagnose: Diagnose,
     pub limits: Limits,
     pub store: Store,
     pub http: Http,
@@ -104,6 +106,7 @@ impl Default for Raw {
             upstream: Vec::new(),
             route: Vec::new(),
             dns: Dns::default(),
+            diagnose: Diagnose::default(),
             limits: Limits::default(),
             store: Store::default(),
             http: Http::default(),

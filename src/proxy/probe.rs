@@ -99,7 +99,8 @@ fn recorder(context: &Context, upstream: &UpstreamOptions) -> Recorder {
         destination: None,
     };
     let listener = &context.options.listener;
-    let mut recorder = Recorder::new(facts, listener.name.clone(), listener.direction, context.options.limits.clone());
+    let mut recorder =
+        Recorder::new(facts, listener.name.clone(), listener.direction, context.options.limits.clone(), context.options.diagnosing.clone());
     recorder.goes_to(upstream, None);
     recorder.flag(Flag::Synthetic);
     recorder
@@ -132,6 +133,7 @@ async fn talk(
     let banner = line.reply(context, recorder, Stage::Banner, 220).await?;
     recorder.phases.banner_us = Some(micros(start));
     recorder.upstream_mut().banner = banner.lines.first().cloned();
+    recorder.recognise_upstream();
     let mut extensions = line.greet(context, upstream.protocol, recorder).await?;
     if extensions.starttls && !matches!(tls, UpstreamTls::Off | UpstreamTls::Implicit) {
         line.say(recorder, "STARTTLS").await?;

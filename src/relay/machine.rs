@@ -154,7 +154,8 @@ impl Machine {
     pub fn new(options: Arc<SessionOptions>, facts: SessionFacts, upstream: Arc<UpstreamOptions>, hosts: Vec<NextHop>) -> Self {
         let listener = &options.listener;
         let facts_rule = facts.route_rule.clone();
-        let mut recorder = Recorder::new(facts, listener.name.clone(), listener.direction, options.limits.clone());
+        let mut recorder =
+            Recorder::new(facts, listener.name.clone(), listener.direction, options.limits.clone(), options.diagnosing.clone());
         let late = (listener.ehlo == Ehlo::Static).then(Box::default);
         let passes = late.is_none() && options.passes_through(facts_rule.as_deref());
         recorder.goes_to(&upstream, None);

@@ -5,7 +5,12 @@ use super::machine::Machine;
 use super::recorder::bounded;
 use crate::smtp::ehlo::{OfferPolicy, offer};
 use crate::smtp::{Extensions, ReplyView};
-use crate::trace::{Flow, Hidden, Leg};
+use crate::trace::{Flag, Flow, Hidden, Leg};
+
+/// A keyword that a firewall has painted over, so that nobody takes it up: XXXXXXXA for STARTTLS (Cisco's SMTP inspection).
+fn is_masked(keyword: &str) -> bool {
+    keyword.len() >= 6 && keyword.trim_end_matches(|end: char| end.is_ascii_uppercase() && end != 'X').bytes().all(|octet| octet == b'X')
+}
 
 impl Machine {
     /// Takes note of what the upstream offers.
@@ -15,6 +20,9 @@ impl Machine {
         upstream.offered = view.lines().skip(1).take(64).map(|line| bounded(line, 256)).collect();
         if upstream.software.is_none() && upstream.offered.iter().any(|line| line == "XVERP=Courier") {
             upstream.software = Some("Courier".to_owned()); // its greeting doesn't say
+        }
+        if upstream.offered.iter().any(|line| is_masked(line)) {
+            self.recorder.flag(Flag::MiddleboxSuspected);
         }
     }
 

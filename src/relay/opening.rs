@@ -141,6 +141,7 @@ impl Machine {
         if is_masked(&first) {
             self.recorder.flag(Flag::MiddleboxSuspected);
         }
+        self.recorder.recognise_upstream();
         if view.code() == 220 {
             if self.late.is_some() && self.negotiation.is_none() {
                 self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::diagnose::Rules;
 use crate::route::{self, Table};
 use crate::trace::{Direction, UpstreamKind};
 
@@ -365,6 +366,20 @@ impl Default for Limits {
     }
 }
 
+/// By which rules failures are diagnosed: the built-in ones, unless others are given.
+#[derive(Debug, Clone, Default)]
+pub struct Diagnosing(Option<Arc<Rules>>);
+
+impl Diagnosing {
+    pub fn by(rules: Arc<Rules>) -> Self {
+        Self(Some(rules))
+    }
+
+    pub fn rules(&self) -> &Rules {
+        self.0.as_deref().unwrap_or_else(|| Rules::builtin())
+    }
+}
+
 /// Everything a session needs to know, shared by all of a listener's sessions.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
@@ -376,6 +391,7 @@ pub struct SessionOptions {
     pub routes: Arc<Table>,
     pub limits: Arc<Limits>,
     pub on_store_failure: OnStoreFailure,
+    pub diagnosing: Diagnosing,
     /// The name the proxy gives itself in replies of its own (greeting position, STARTTLS, QUIT).
     pub host_name: String,
 }

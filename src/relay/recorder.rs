@@ -6,8 +6,9 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::options::{Limits, UpstreamOptions};
+use super::options::{Diagnosing, Limits, UpstreamOptions};
 use crate::smtp::ReplyView;
+use crate::trace::diagnosis;
 use crate::trace::{
     Actor, Auth, Client, Direction, EndHow, Ended, Envelope, Flag, Flow, Kept, Leg, MarkView, Message, Origin, Outcome, Phases, Recipient,
     Record, RecordId, Reply, Session, Stage, State, Timeline, Tls, Transaction, Upstream, Via, WallMicros,
@@ -47,6 +48,7 @@ pub struct Recorder {
     listener: String,
     direction: Direction,
     limits: Arc<Limits>,
+    diagnosing: Diagnosing,
     pub client: Arc<Kept<Client>>,
     pub upstream: Arc<Kept<Upstream>>,
     /// The rule of the routing table that chose the upstream.
@@ -73,13 +75,14 @@ struct Open {
 }
 
 impl Recorder {
-    pub fn new(facts: SessionFacts, listener: String, direction: Direction, limits: Arc<Limits>) -> Self {
+    pub fn new(facts: SessionFacts, listener: String, direction: Direction, limits: Arc<Limits>, diagnosing: Diagnosing) -> Self {
         let client = Client { ip: facts.client_ip, port: facts.client_port, helo: None, tls: None, auth: None, via: facts.via.clone() };
         Self {
             facts,
             listener,
             direction,
             limits,
+            diagnosing,
             client: Arc::new(client.into()),
             upstream: Arc::default(),
             route_rule: None,
@@ -273,7 +276,7 @@ impl Recorder {
         if open.envelope.recipients_cut > 0 {
             open.flags.push(Flag::RecipientsCut);
         }
-        Some(Record::Transaction(Box::new(Transaction {
+        let record = Record::Transaction(Box::new(Transaction {
             id: open.id,
             session_id: self.facts.id,
             transaction_no: open.number,
@@ -294,7 +297,8 @@ impl Recorder {
             },
             flags: open.flags,
             timeline: std::mem::take(&mut self.timeline),
-        })))
+        }));
+        Some(self.diagnosed(record))
     }
 
     /// The session's own record, if it deserves one: no transaction at all, or an end otherwise than by QUIT.
@@ -310,7 +314,7 @@ impl Recorder {
         if self.transactions > 0 && how == EndHow::Quit {
             return None;
         }
-        Some(Record::Session(Box::new(Session {
+        let record = Record::Session(Box::new(Session {
             id: self.facts.id,
             origin: self.facts.origin.clone(),
             route_rule: self.route_rule.clone(),
@@ -326,7 +330,21 @@ impl Recorder {
             ended: Ended { by, stage, how, commands: self.commands, detail },
             flags: std::mem::take(&mut self.flags),
             timeline: std::mem::take(&mut self.timeline),
-        })))
+        }));
+        Some(self.diagnosed(record))
+    }
+
+    fn diagnosed(&self, mut record: Record) -> Record {
+        diagnosis::diagnose(&mut record, self.diagnosing.rules());
+        record
+    }
+
+    /// The upstream has told its name, or it is known otherwise: whose it is.
+    pub fn recognise_upstream(&mut self) {
+        let provider = self.diagnosing.rules().provider(self.upstream.host.as_deref(), self.upstream.banner.as_deref()).map(str::to_owned);
+        if provider.is_some() {
+            self.upstream_mut().provider = provider;
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod amendment;
 pub mod audit;
+pub mod diagnosis;
 pub mod digest;
 pub mod gap;
 pub mod id;

@@ -96,14 +96,14 @@ pub fn parse(text: &str) -> Result<Script, String> {
     }
     let mut script = making.script;
     let upstream = Arc::new(making.upstream);
-    let others = making.others.into_iter().map(Arc::new);
     let session = SessionOptions {
         listener: Arc::new(making.listener),
-        upstreams: Arc::new(std::iter::once(upstream.clone()).chain(others).collect()),
+        upstreams: Arc::new(std::iter::once(upstream.clone()).chain(making.others.into_iter().map(Arc::new)).collect()),
         routes: Arc::new(Table { rules: making.rules }),
         upstream,
         limits: Arc::new(making.limits),
         on_store_failure: making.on_store_failure,
+        diagnosing: Default::default(),
         host_name: "proxy.example".into(),
     };
     script.options = Arc::new(session);
@@ -164,6 +164,7 @@ impl Making {
             routes: Arc::default(),
             limits: Arc::default(),
             on_store_failure: OnStoreFailure::Pass,
+            diagnosing: Default::default(),
             host_name: "proxy.example".into(),
         };
         let start = Step {
