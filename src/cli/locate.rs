@@ -2,6 +2,7 @@
 
 mod hops;
 mod never;
+mod pasted;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use crate::trace::json::{self, Phases};
 pub struct Locate {
     #[command(flatten)]
     traces: Traces,
-    /// A Message-ID, queue id, address, words of a subject, or field:value terms
+    /// A Message-ID, queue id, address, words of a subject, or field:value terms; - reads a pasted bounce, header or reply from standard input
     #[arg(required = true, value_name = "WHAT")]
     what: Vec<String>,
     /// Most messages to answer with
@@ -38,8 +39,15 @@ impl Locate {
     pub fn run(self) -> Result<Status, Failure> {
         let traces = &self.traces;
         let now = Timestamp::now();
-        let what = super::search::question(&self.what, now)?;
-        let answer = Backend::open(traces)?.locate(&what, usize::from(self.limit), now, !self.no_dns)?;
+        let ask = pasted::Ask { backend: Backend::open(traces)?, limit: usize::from(self.limit), now, dns: !self.no_dns };
+        let answer = match self.what.iter().position(|word| word == "-") {
+            Some(place) => {
+                let others: Vec<String> =
+                    self.what.iter().enumerate().filter(|(at, _)| *at != place).map(|(_, word)| word.clone()).collect();
+                ask.pasted(std::io::stdin().lock(), &others)?
+            }
+            None => ask.question(&super::search::question(&self.what, now)?, ask.dns)?,
+        };
         let status = if answer.messages.is_empty() { Status::NotFound } else { Status::Done };
         if traces.json {
             show_json(&answer)?;
@@ -58,12 +66,11 @@ pub fn render(answer: &Answer, full: bool, look: &Look) -> Screen {
             if let Some(seen) = &answer.never_seen {
                 never::never_seen(&mut screen, seen, &answer.query, look);
             }
+            notes(&mut screen, answer, look);
         }
         [message] => {
             whole(&mut screen, message, look);
-            for note in &answer.notes {
-                screen.paragraph(Style::Faint, note, look.width, 2);
-            }
+            notes(&mut screen, answer, look);
         }
         messages => {
             let many = if answer.more { format!("The newest {} messages", messages.len()) } else { format!("{} messages", messages.len()) };
@@ -84,9 +91,7 @@ pub fn render(answer: &Answer, full: bool, look: &Look) -> Screen {
             {
                 screen.newline().line(&format!("All about one of them: relayscope where {}   (all of all: --full)", hop.id()));
             }
-            for note in &answer.notes {
-                screen.paragraph(Style::Faint, note, look.width, 2);
-            }
+            notes(&mut screen, answer, look);
             if answer.more {
                 screen.line("There are more: name a time (since:2h), another field, or --limit.");
             }
@@ -98,6 +103,15 @@ pub fn render(answer: &Answer, full: bool, look: &Look) -> Screen {
         screen.line("Mail passed in that time without a record: attempts may be missing above.");
     }
     screen
+}
+
+fn notes(screen: &mut Screen, answer: &Answer, look: &Look) {
+    if !answer.notes.is_empty() {
+        screen.newline();
+    }
+    for note in &answer.notes {
+        screen.paragraph(Style::Faint, note, look.width, 2);
+    }
 }
 
 fn brief(screen: &mut Screen, message: &MessagePath, look: &Look) {

@@ -21,6 +21,7 @@ pub mod lex;
 pub mod nearest;
 pub mod never;
 pub mod next;
+pub mod pasted;
 pub mod reading;
 pub mod stats;
 pub mod tree;
