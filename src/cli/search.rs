@@ -38,6 +38,9 @@ impl Search {
         let traces = &self.traces;
         let now = Timestamp::now();
         let what = question(&self.query, now)?;
+        if let Some(error) = what.not_for_lists() {
+            return Err(Failure::question(&what.text, error));
+        }
         let before = match &self.cursor {
             Some(cursor) => Some(cursor.parse::<Cursor>().map_err(|error| Failure::usage(format!("--cursor {error}")))?),
             None => None,

@@ -140,6 +140,9 @@ struct List {
 async fn list(State(api): State<Api>, query: Result<Query<List>, QueryRejection>) -> Result<Response, ApiError> {
     let Query(asked) = query.map_err(parameters)?;
     let what = question(&asked.q, Timestamp::now())?;
+    if let Some(error) = what.not_for_lists() {
+        return Err(ApiError::BadRequest(error.to_string()));
+    }
     let limit = limited("limit", asked.limit, 50, RECORDS)?;
     let request = ListRequest { limit, before: cursor(asked.cursor.as_deref())?, explain: asked.explain };
     answer(move || api.traces.list(&what, request)).await

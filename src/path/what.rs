@@ -166,6 +166,12 @@ impl What {
         self.path_state
     }
 
+    /// That no record can be listed for the question, if so.
+    pub fn not_for_lists(&self) -> Option<NotUnderstood> {
+        let message = "state:stuck: no record says that a message never left; ask `relayscope where state:stuck`".to_owned();
+        (self.path_state == Some(PathState::Stuck)).then_some(NotUnderstood { column: 1, message })
+    }
+
     /// The same question without that state, each way it can be read.
     pub fn without_state(&self) -> Vec<Reading> {
         Self { path_state: None, ..self.clone() }.readings()

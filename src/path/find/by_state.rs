@@ -43,6 +43,18 @@ pub fn find<T: Traces>(traces: &T, what: &What, state: PathState, manner: Manner
     Ok(None)
 }
 
+/// How a question for such a state is answered, where nothing is found.
+pub fn how(state: PathState) -> String {
+    match state {
+        PathState::Stuck => {
+            "state:stuck finds messages that came in and never left, by the log of the server that has them, or because mail of \
+                             that domain usually goes out through Relayscope again; none of the newest is one."
+                .to_owned()
+        }
+        state => format!("state:{state} is told by reports that pass and by imported logs; none of them leads to such a message."),
+    }
+}
+
 /// Each of the other terms holds for some record of the message: what a report says and what the message was called are in different ones.
 fn answers(group: &Group, question: &Reading) -> bool {
     let transactions = group.transactions().chain(group.reports.iter().map(|told| &told.transaction));

@@ -79,7 +79,8 @@ pub fn find<T: Traces>(traces: &T, what: &What, manner: Manner<'_>) -> Result<An
     }
     let never_seen = never::never_seen(traces, what, manner.now, manner.outside)?;
     let (query, never_seen) = (what.text.clone(), Some(never_seen));
-    Ok(Answer { query, messages: Vec::new(), more: false, notes: Vec::new(), gaps: Vec::new(), never_seen })
+    let notes = what.path_state().map(by_state::how).into_iter().collect();
+    Ok(Answer { query, messages: Vec::new(), more: false, notes, gaps: Vec::new(), never_seen })
 }
 
 fn answer<T: Traces>(traces: &T, what: &What, mut collected: Collected, more: bool, manner: Manner<'_>) -> Result<Answer, T::Error> {
