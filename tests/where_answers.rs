@@ -175,3 +175,28 @@ fn a_hole_in_which_an_attempt_may_be_missing_is_told_beside_the_message() {
     assert!(said.as_str().contains("Hole in the trace") && said.as_str().contains("attempts may be missing above"), "{}", said.as_str());
     assert!(ask(&before, question).gaps.iter().all(|gap| gap.records_lost != 7));
 }
+
+#[test]
+fn when_the_proxy_was_down_is_told() {
+    let mut shelf = whole_morning();
+    shelf.records.push(stories::audit(relayscope::trace::AuditEvent::Crashed, "10:58:00", Some("10:12:00")));
+    shelf.records.push(stories::audit(relayscope::trace::AuditEvent::Started, "10:58:00", None));
+    let seen = ask(&shelf, "<lost.77@mail.example.com>").never_seen.unwrap();
+    assert!(
+        seen.verdict.contains("Relayscope was not running from 2026-11-23 10:12:00 UTC to 2026-11-23 10:58:00 UTC"),
+        "{}",
+        seen.verdict
+    );
+    let beside = ask(&shelf, "judy@example.org");
+    assert!(beside.gaps.iter().any(|gap| gap.down), "{:?}", beside.gaps);
+    let said = locate::render(&beside, false, &look(Some(100)));
+    assert!(said.as_str().contains("Relayscope was not running: 11:12:00 to 11:58:00"), "{}", said.as_str());
+    shelf.running = false;
+    shelf.records.push(stories::audit(relayscope::trace::AuditEvent::Stopped, "10:59:00", Some("10:58:00")));
+    let seen = ask(&shelf, "<lost.77@mail.example.com>").never_seen.unwrap();
+    assert!(
+        seen.verdict.ends_with("Relayscope was stopped 2026-11-23 10:59:00 UTC; no proxy is adding to this trace now."),
+        "{}",
+        seen.verdict
+    );
+}

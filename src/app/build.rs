@@ -175,11 +175,7 @@ impl Built {
         };
         Some(Context {
             options: session.clone(),
-            origin: Arc::new(Kept::new(Origin {
-                node: loaded.node.clone(),
-                proxy_version: env!("CARGO_PKG_VERSION").to_owned(),
-                config_digest: loaded.digest.clone(),
-            })),
+            origin: Arc::new(Kept::new(origin(loaded))),
             server_tls: self.server_tls.get(&session.listener.name).cloned(),
             reaches: session.upstreams.iter().filter_map(reach).collect(),
             resolver: self.resolver.clone(),
@@ -225,4 +221,9 @@ fn server_tls_of(loaded: &Loaded, session: &SessionOptions) -> Result<ServerTls,
         }
     };
     ServerTls::from_files(&certificate, &key).map_err(|source| StartError::Certificate { listener, source: Box::new(source) })
+}
+
+/// Who records.
+pub(super) fn origin(loaded: &Loaded) -> Origin {
+    Origin { node: loaded.node.clone(), proxy_version: env!("CARGO_PKG_VERSION").to_owned(), config_digest: loaded.digest.clone() }
 }

@@ -1,12 +1,13 @@
 //! Builds everything from the configuration, runs it, reloads it, and lets it end without losing mail.
 //!
 //! `build` makes what sessions need, `worker` is one thread with its share of them, `handover` what two processes say
-//! to each other of which one follows the other, `leave` what the first of them does; this file is the life of the process.
+//! to each other of which one follows the other, `leave` what the first of them does, `life` what is recorded of all that; this file is the life of the process.
 
 mod api;
 mod build;
 mod handover;
 mod leave;
+mod life;
 mod policies;
 mod service;
 mod successor;
@@ -31,6 +32,7 @@ use crate::store::{OpenError, RecoveryReport, Store};
 use build::Built;
 pub use handover::HandOverError;
 use handover::{Predecessor, Request};
+use life::Life;
 use successor::Successor;
 use worker::Worker;
 
@@ -70,6 +72,7 @@ pub struct Running {
     requests: mpsc::Receiver<Request>,
     /// A successor that does not serve yet has the store.
     given_up: bool,
+    life: Life,
 }
 
 /// What a process finds when it isn't the first on its addresses.
@@ -147,6 +150,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
             Worker::start(number, listeners, contexts).map_err(|source| StartError::System { what: "to start a worker thread", source })?;
         workers.push(worker);
     }
+    let life = Life::begin(&store, &loaded.store.dir, build::origin(&loaded), predecessor.as_ref().map(Predecessor::pid));
     if let Some(predecessor) = predecessor {
         tracing::info!(pid = predecessor.pid(), "took over");
         predecessor.serving();
@@ -157,7 +161,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         let addresses = built.addresses(&session.listener.name);
         tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
     }
-    Ok(Running { loaded, store, built, workers, sockets: sockets.all, counters, signals, api: None, requests, given_up: false })
+    Ok(Running { loaded, store, built, workers, sockets: sockets.all, counters, signals, api: None, requests, given_up: false, life })
 }
 
 /// Has the listeners' sockets, passed ones first, and says what doesn't fit.
@@ -275,6 +279,7 @@ impl Running {
         let started = Successor::default();
         let watchdog = service::watchdog();
         let mut keeping = tokio::time::interval_at(tokio::time::Instant::now() + policies::EVERY, policies::EVERY);
+        let mut living = tokio::time::interval_at(tokio::time::Instant::now() + life::EVERY, life::EVERY);
         service::ready(self.loaded.sessions.len());
         loop {
             tokio::select! {
@@ -298,6 +303,7 @@ impl Running {
                 },
                 () = at(retake) => retake = self.take_back().await,
                 () = after(watchdog) => service::alive(),
+                _ = living.tick(), if !self.given_up => self.life.beat(&self.store),
                 _ = keeping.tick() => self.built.keep_policies(&self.loaded.store.dir),
             }
         }
@@ -322,6 +328,7 @@ impl Running {
                     tracing::warn!("[store] and `workers` change only with a restart");
                 }
                 self.loaded = loaded;
+                self.life.reloaded(&self.store, build::origin(&self.loaded));
                 tracing::info!(config = self.loaded.digest, "reloaded");
             }
             Err(error) => tracing::error!(%error, "reload refused, the old configuration goes on"),
@@ -351,11 +358,14 @@ impl Running {
             }
         }
         self.built.keep_policies(&self.loaded.store.dir);
-        let Self { workers, store, api, .. } = self;
+        let Self { workers, store, api, life, given_up, .. } = self;
         if let Some(api) = api {
             api.end().await;
         }
         workers.into_iter().for_each(Worker::join);
+        if !given_up {
+            life.end(&store);
+        }
         store.close();
         tracing::info!("stopped");
     }

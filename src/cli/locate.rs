@@ -100,7 +100,11 @@ pub fn render(answer: &Answer, full: bool, look: &Look) -> Screen {
     if !answer.gaps.is_empty() {
         screen.newline();
         holes(&mut screen, &answer.gaps, look);
-        screen.line("Mail passed in that time without a record: attempts may be missing above.");
+        if answer.gaps.iter().any(|gap| !gap.down) {
+            screen.line("Mail passed in that time without a record: attempts may be missing above.");
+        } else {
+            screen.line("What the mail server tried in that time is not recorded: attempts may be missing above.");
+        }
     }
     screen
 }
@@ -246,6 +250,11 @@ fn steps(screen: &mut Screen, steps: &[String], look: &Look) {
 fn holes(screen: &mut Screen, gaps: &[Hole], look: &Look) {
     for gap in gaps {
         let (from, until) = (look.clock.moment(gap.at), look.clock.moment(gap.until));
+        if gap.down {
+            let hole = format!("Relayscope was not running: {from} to {until}: {}", gap.why);
+            screen.pad(2).paragraph(Style::Wait, &hole, look.width.map(|width| width - 2), 4);
+            continue;
+        }
         let hole = format!("Hole in the trace: {from} to {until}, {}: {}", words::count(gap.records_lost as usize, "record"), gap.why);
         screen.pad(2).paragraph(Style::Wait, &hole, look.width.map(|width| width - 2), 4);
     }

@@ -222,7 +222,9 @@ impl Traces for StoreTraces {
     fn hole_now(&self) -> Option<Hole> {
         match self.store.health() {
             Health::Ok => None,
-            Health::Failed { since, why, records_lost } => Some(Hole { at: Time(since), until: Time(self.store.now()), records_lost, why }),
+            Health::Failed { since, why, records_lost } => {
+                Some(Hole { at: Time(since), until: Time(self.store.now()), records_lost, down: false, why })
+            }
         }
     }
 }

@@ -314,6 +314,12 @@ pub fn gap(from: &str, until: &str, records_lost: u64) -> Record {
     Record::Gap(Gap { id: RecordId::from_parts(until / 1000, 7), from, until, records_lost, why: "No space left on device".into() })
 }
 
+pub fn audit(event: AuditEvent, clock: &str, since: Option<&str>) -> Record {
+    let at = at(clock);
+    let id = RecordId::from_parts(at / 1000, 9 + event as u128);
+    Record::Audit(Box::new(Audit { id, at, origin: origin(), event, who: None, since: since.map(self::at), detail: None }))
+}
+
 const OK: &str = "250 2.1.5 Ok";
 
 /// The whole morning.

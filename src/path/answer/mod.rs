@@ -255,6 +255,9 @@ pub struct Hole {
     pub at: Time,
     pub until: Time,
     pub records_lost: u64,
+    /// The proxy itself was not running: no mail passed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub down: bool,
     pub why: String,
 }
 

@@ -99,6 +99,9 @@ pub struct Tracing {
     pub newest_at: Option<Time>,
     /// A proxy is adding to it now.
     pub running: bool,
-    /// Holes in it: mail flowed, records were lost.
+    /// When it was stopped, where no proxy runs now and the last one ended as it was told to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Time>,
+    /// Holes in it: mail flowed and records were lost, or the proxy was down.
     pub gaps: Vec<Hole>,
 }

@@ -53,6 +53,7 @@ pub fn never_seen<T: Traces>(traces: &T, what: &What, now: WallMicros, outside: 
             oldest_at: reach.map(|(oldest, _)| Time(oldest)),
             newest_at: reach.map(|(_, newest)| Time(newest)),
             running: traces.is_running(),
+            stopped_at: gaps::stopped(traces)?.map(Time),
             gaps: gaps::between(traces, what.since, what.until)?,
         },
         next: Vec::new(),

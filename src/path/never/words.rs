@@ -66,8 +66,20 @@ pub fn verdict(seen: &NeverSeen, query: &str, clock: &Clock) -> String {
             words::count(usize::try_from(lost).unwrap_or(usize::MAX), "record")
         ));
     }
-    if !tracing.running {
-        text.push_str(" No proxy is adding to this trace now.");
+    let away: Vec<String> = tracing
+        .gaps
+        .iter()
+        .filter(|gap| gap.down)
+        .take(2)
+        .map(|gap| format!("from {} to {}", clock.moment(gap.at), clock.moment(gap.until)))
+        .collect();
+    if !away.is_empty() {
+        text.push_str(&format!(" Relayscope was not running {}: what was sent then didn't pass it.", away.join(" and ")));
+    }
+    match (tracing.running, tracing.stopped_at) {
+        (true, _) => {}
+        (false, Some(at)) => text.push_str(&format!(" Relayscope was stopped {}; no proxy is adding to this trace now.", clock.moment(at))),
+        (false, None) => text.push_str(" No proxy is adding to this trace now."),
     }
     text
 }
@@ -168,7 +180,14 @@ pub fn next(seen: &NeverSeen, clock: &Clock) -> Vec<String> {
             ));
         }
     }
-    if let Some(gap) = seen.tracing.gaps.first() {
+    if let Some(gap) = seen.tracing.gaps.iter().find(|gap| gap.down) {
+        steps.push(format!(
+            "Between {} and {} Relayscope was not running: did the sending server keep its mail, or send it another way?",
+            clock.moment(gap.at),
+            clock.moment(gap.until)
+        ));
+    }
+    if let Some(gap) = seen.tracing.gaps.iter().find(|gap| !gap.down) {
         steps.push(format!(
             "Between {} and {} mail passed without a record ({}): for that time, ask the smart host and the sending server.",
             clock.moment(gap.at),
