@@ -200,3 +200,23 @@ fn when_the_proxy_was_down_is_told() {
         seen.verdict
     );
 }
+
+#[test]
+fn answers_are_as_the_schema_in_the_repository_says() {
+    let schema = relayscope::path::Answer::schema();
+    let current = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = root.join("config/answer.schema.json");
+    if std::env::var_os("RELAYSCOPE_BLESS").is_some() {
+        std::fs::write(&file, &current).unwrap();
+    }
+    assert!(std::fs::read_to_string(&file).unwrap() == current, "config/answer.schema.json is not what the types say: bless it");
+    let validator = jsonschema::validator_for(schema.as_value()).unwrap();
+    for entry in std::fs::read_dir(root.join("tests/golden/where")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let answer: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            assert!(validator.is_valid(&answer), "{}", path.display());
+        }
+    }
+}

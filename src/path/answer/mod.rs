@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use hop::{Confidence, Hop, HopClient, HopUpstream, JoinedBy, LogHop, RelayHop, ReportHop, Side, Tie};
 pub use never::{EarlyEnd, Headerless, NearDomain, Nearest, NeverSeen, Tracing};
 
-use crate::trace::json::{Id, Reply, Time, Vocabulary, Word};
+use crate::trace::json::{Id, Reply, Time, Vocabulary, Word, schema_of};
 use crate::trace::{Act, Actor, Cause, Stage, State};
 use crate::vocabulary::vocabulary;
 
@@ -91,6 +91,13 @@ pub struct Answer {
     /// Set when `messages` is empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub never_seen: Option<NeverSeen>,
+}
+
+impl Answer {
+    /// The JSON Schema of an answer: `config/answer.schema.json` is this, written down.
+    pub fn schema() -> schemars::Schema {
+        schema_of::<Self>()
+    }
 }
 
 /// One message, over all its attempts, hops, reports and lines of logs.
