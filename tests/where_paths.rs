@@ -295,3 +295,19 @@ fn reports_are_found_as_reports() {
     assert!(path.relays().any(|hop| hop.flags.iter().any(|flag| flag.0 == Flag::Report)));
     assert_eq!(one(&shelf, "state:unknown to:grace@example.org").relays().next().unwrap().state.0, State::Unknown);
 }
+
+#[test]
+fn the_state_asked_for_is_the_last_one() {
+    let mut records = stories::greylisted(3, true);
+    records.extend(morning().into_iter().filter(
+        |record| !matches!(record, Record::Transaction(it) if it.envelope.recipients.iter().any(|to| to.address == "judy@example.org")),
+    ));
+    let shelf = Shelf { records, running: true };
+    let of = |question: &str| ask(&shelf, question).messages.len();
+    assert_eq!(of("to:judy@example.org state:deferred"), 0);
+    assert_eq!(of("to:judy@example.org ever:deferred"), 1);
+    assert_eq!(of("to:judy@example.org state:accepted"), 1);
+    let all = ask(&shelf, "state:accepted");
+    assert!(all.messages.windows(2).all(|pair| pair[0].last_at >= pair[1].last_at));
+    assert!(ask(&shelf, "to:judy@example.org state:deferred").notes[0].contains("ever:deferred"));
+}

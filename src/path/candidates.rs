@@ -1,11 +1,14 @@
-//! States that take more than one record: which records say so, and which messages may come to it.
+//! The state of a message at last: which records say so, and which messages may come to it.
 
 use super::answer::PathState;
 use crate::store::Term;
 use crate::trace::{Flag, LogEvent, State};
 
-/// Records that say so of a message: reports and lines of logs.
+/// Records that say so of a message: its own, or reports and lines of logs.
 pub fn says_so(state: PathState) -> Term {
+    if let Some(state) = state.of_record() {
+        return Term::State(state);
+    }
     let events: &[LogEvent] = match state {
         PathState::Bounced => &[LogEvent::Bounced, LogEvent::Expired],
         PathState::Delivered => &[LogEvent::Delivered],
@@ -19,6 +22,9 @@ pub fn says_so(state: PathState) -> Term {
 
 /// Records of messages that may be in that state: taken once, or told of by a log.
 pub fn may_become(state: PathState) -> Term {
+    if let Some(state) = state.of_record() {
+        return Term::State(state);
+    }
     let taken = [Term::State(State::Accepted), Term::State(State::Unknown)];
     Term::Any(taken.into_iter().chain([says_so(state)]).collect())
 }

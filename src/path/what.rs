@@ -42,8 +42,8 @@ Fields:
   client:      IP address or network of the sender     helo:        the name it gave
   auth-user:   the name it logged in with              listener:    where it came in
   upstream:    name, host, address or network          code:        reply code that decided: 550
-  state:       accepted deferred rejected aborted unknown partial (ever: also before a late reply);
-               bounced delivered stuck: by what reports, logs or their absence say of a message that had passed
+  state:       accepted deferred rejected aborted unknown partial; bounced delivered stuck, by what reports and logs say later.
+               where: of the message at last; elsewhere: of the record (ever: at any time, before a late reply too)
   stage:       connect banner ehlo starttls auth mail_from rcpt_to data body end_of_data …
   flag:        in_doubt late_reply bare_newline …      kind:        transaction session log report audit gap
   by:          client proxy dns network upstream       act:         who must act
@@ -115,8 +115,8 @@ impl What {
             }
             Some("since") => Edge::Since,
             Some("until") => Edge::Until,
-            Some("state") if !word.has_star && PathState::of_path(&word.value).is_some() => {
-                self.path_state = PathState::of_path(&word.value);
+            Some("state") if !word.has_star && self.path_state.is_none() && PathState::of_word(&word.value).is_some() => {
+                self.path_state = PathState::of_word(&word.value);
                 self.canonical.push(as_written(word));
                 return Ok(());
             }
@@ -161,7 +161,7 @@ impl What {
         readings.into_iter().map(|(name, terms)| Reading { name, query: whole(with_state(terms)) }).collect()
     }
 
-    /// The state asked for that no single record has.
+    /// The state that the messages asked for are to be in at last.
     pub fn path_state(&self) -> Option<PathState> {
         self.path_state
     }
@@ -190,9 +190,9 @@ impl What {
             Reading { name: reading.name, query: query(reading, terms.collect()) }
         });
         match (state, self.fields.is_empty() && self.free.is_empty()) {
-            (PathState::Stuck, _) => themselves.collect(),
-            (_, true) => in_reports.collect(),
-            (_, false) => in_reports.chain(themselves).collect(),
+            (PathState::Bounced | PathState::Delivered, true) => in_reports.collect(),
+            (PathState::Bounced | PathState::Delivered, false) => in_reports.chain(themselves).collect(),
+            _ => themselves.collect(),
         }
     }
 

@@ -62,6 +62,16 @@ impl PathState {
         [Self::Bounced, Self::Delivered, Self::Stuck].into_iter().find(|state| state.word().eq_ignore_ascii_case(word))
     }
 
+    /// As it may be typed.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.word().eq_ignore_ascii_case(word))
+    }
+
+    /// The state of a record, where records have it.
+    pub fn of_record(self) -> Option<State> {
+        State::from_word(self.word())
+    }
+
     /// Nobody has anything more to do, and nothing more is expected.
     pub fn is_settled(self) -> bool {
         matches!(self, Self::Accepted | Self::Rejected | Self::Bounced | Self::Delivered)

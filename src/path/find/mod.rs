@@ -105,10 +105,14 @@ fn matches<T: Traces>(traces: &T, reading: &Reading, limit: usize) -> Result<(Ve
     loop {
         let page = reading.page(traces, &PageRequest { limit: (limit + 1).min(MATCHES - matched.len()), before })?;
         in_vain += usize::from(page.records.is_empty());
-        matched.extend(page.records.into_iter().filter(|record| matches!(record, Record::Transaction(_) | Record::Log(_))));
+        matched.extend(page.records.into_iter().filter(is_of_mail));
         before = page.next;
         if before.is_none() || matched.len() >= MATCHES || in_vain > PATIENCE || Pool::of(matched.clone()).groups().0.len() > limit {
             return Ok((matched, before.is_some()));
         }
     }
+}
+
+fn is_of_mail(record: &Record) -> bool {
+    matches!(record, Record::Transaction(_) | Record::Log(_))
 }
