@@ -60,6 +60,10 @@ fn advice(path: &MessagePath) -> Vec<String> {
     for fate in path.recipients.iter().filter(|fate| !fate.state.0.is_well()) {
         let Some(act) = fate.act else { continue };
         let cause = fate.cause.and_then(|cause| words::cause(cause.0)).map(|words| format!(" ({words})")).unwrap_or_default();
+        // Nothing is known, so nothing is said.
+        if act.0 == Act::Nobody && cause.is_empty() && fate.advice.is_none() {
+            continue;
+        }
         let must = if act.0 == Act::Nobody { "need do anything" } else { "must act" };
         let what = fate.advice.as_deref().map(|advice| format!(": {advice}")).unwrap_or_else(|| ".".to_owned());
         let step = format!("{} {must}{cause}{what}", words::act(act.0));

@@ -222,9 +222,15 @@ fn reported_one(it: &Reported) -> String {
     format!("{action} for {}{why}{by}", it.address)
 }
 
+/// A report's text without the reply code that it may begin with: that stands before it already.
+pub fn behind_code(code: u16, text: &str) -> &str {
+    let behind = text.trim().strip_prefix(code.to_string().as_str());
+    behind.and_then(|rest| rest.strip_prefix([' ', '-'])).map_or(text, str::trim_start)
+}
+
 /// The codes and the text of a report on one recipient, as a reply.
 fn diagnostic(it: &Reported) -> String {
-    let lines = it.text.iter().cloned().collect();
+    let lines = it.text.iter().map(|text| it.reply_code.map_or(text.as_str(), |code| behind_code(code, text)).to_owned()).collect();
     match (it.reply_code, it.status) {
         (Some(code), enhanced) => reply(&Reply { code, enhanced, lines }),
         (None, status) => {

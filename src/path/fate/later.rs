@@ -2,6 +2,7 @@
 
 use super::super::answer::{Fate, PathState, Side};
 use super::super::join::{Group, Line, Told, key};
+use super::super::words;
 use crate::trace::json::{Enhanced, Id, Reply, Time, Word};
 use crate::trace::{Action, Actor, LogEvent, ReportKind, Reported, Stage};
 
@@ -107,8 +108,11 @@ fn apply(fate: &mut Fate, word: &Said<'_>) {
             fate.state = Word(*state);
             fate.stage = Word(Stage::AfterAcceptance);
             fate.by = Word(if it.remote_mta.is_some() { Actor::Recipient } else { Actor::Upstream });
-            let lines = it.text.iter().cloned().collect();
-            fate.reply = it.reply_code.map(|code| Reply { code, enhanced: it.status.map(Enhanced), lines });
+            fate.reply = it.reply_code.map(|code| Reply {
+                code,
+                enhanced: it.status.map(Enhanced),
+                lines: it.text.iter().map(|text| words::behind_code(code, text).to_owned()).collect(),
+            });
             fate.detail = match (&fate.reply, &it.text) {
                 (None, Some(text)) => Some(text.clone()),
                 _ => None,
