@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod diagnose;
 pub mod http;
+pub mod import;
 pub mod message;
 pub mod net;
 pub mod path;

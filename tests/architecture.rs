@@ -26,13 +26,17 @@ const MAP: &[(&str, &[&str])] = &[
     // 6
     ("proxy", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     ("path", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
+    ("import", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     // 7
     ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path"]),
-    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "path"]),
+    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path"]),
     // 8
-    ("app", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "config", "http"]),
+    ("app", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "config", "http"]),
     // 9
-    ("cli", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "config", "http", "app"]),
+    (
+        "cli",
+        &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "config", "http", "app"],
+    ),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

@@ -16,7 +16,8 @@ use stories::Proxy;
 
 /// Status and body of what is answered to those octets.
 fn exchange(mut stream: impl Read + Write, request: &str) -> (u16, String) {
-    stream.write_all(request.as_bytes()).unwrap();
+    // A server that refuses half-way may not read the rest.
+    let _ = stream.write_all(request.as_bytes());
     let mut answer = Vec::new();
     // A server that refuses half-way closes with octets unread, and the answer may be lost to a reset.
     let _ = stream.read_to_end(&mut answer);
@@ -84,6 +85,45 @@ fn requests_beyond_the_limits_are_refused() {
     let (status, _) = exchange(connect(), &format!("GET /healthz HTTP/1.1\r\n{head}X-Fat: {fat}\r\n\r\n"));
     assert!([0, 431].contains(&status), "{status}");
     assert_eq!(exchange(connect(), "EHLO mail.example.com\r\n\r\n").0, 400);
+    proxy.stop();
+}
+
+#[test]
+fn lines_of_logs_are_taken_on_the_socket_and_nothing_else_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start(dir.path(), false);
+    let post = |body: &str| {
+        let stream = UnixStream::connect(dir.path().join(SOCKET)).unwrap();
+        let head = format!("Host: localhost\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+        exchange(stream, &format!("POST /api/v1/store/records HTTP/1.1\r\n{head}\r\n{body}"))
+    };
+    let log = |id: &str| {
+        format!(
+            r#"{{"v":1,"kind":"log","id":"{id}","at":"2026-11-23T12:00:00.000000Z","format":"postfix","host":"mail","event":"removed","queue_id":"4F1A2B3C4D"}}"#
+        )
+    };
+    let (one, two) = (log("01M83XVF5G000DN9KD5HYXYX11"), log("01M83XVF5G000DN9KD5HYXYX12"));
+    assert_eq!(post(&format!("{one}\n")), (200, r#"{"added":1,"known":0}"#.to_owned()));
+    assert_eq!(post(&format!("{one}\n{two}\n")), (200, r#"{"added":1,"known":1}"#.to_owned()));
+    assert_eq!(post(""), (200, r#"{"added":0,"known":0}"#.to_owned()));
+    let (_, own) = get(dir.path(), "/api/v1/transactions/01M83XVF5G000DN9KD5HYXYX1Z");
+    for (body, status, part) in [
+        (format!("{two}\nrubbish\n"), 400, "line 2"),
+        (own.to_string(), 400, "line 1: records of kind transaction are not taken here"),
+        (format!("{one}\n").repeat(1_001), 413, "more than 1000 records"),
+    ] {
+        let (answered, said) = post(&body);
+        assert!(answered == status && said.contains(part), "{answered} {said}");
+    }
+    let (answered, said) = post(&"x".repeat(5 << 20));
+    assert!(answered == 0 || answered == 413 && said.contains("more than 4194304 octets"), "{answered} {said}");
+    let (_, found) = get(dir.path(), "/api/v1/transactions?q=kind:log");
+    assert_eq!(found["records"].as_array().map(Vec::len), Some(2), "{found}");
+    // Over TCP there is no such place.
+    let stream = TcpStream::connect(proxy.tcp).unwrap();
+    let (status, _) =
+        exchange(stream, "POST /api/v1/store/records HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(status, 404);
     proxy.stop();
 }
 

@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::diagnose::Rules;
 use crate::http::{Api, Dns, Guard, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
 use crate::path::StoreTraces;
 use crate::store::Store;
@@ -18,19 +21,26 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(super) struct Serving {
     ending: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    rules: Arc<ArcSwapOption<Rules>>,
 }
 
 impl Serving {
     /// Starts both; what can't be had is said and tried again, and never keeps mail waiting.
-    pub fn start(store: &Store, dns: Dns, dir: PathBuf, address: Option<SocketAddr>) -> Self {
+    pub fn start(store: &Store, dns: Dns, dir: PathBuf, address: Option<SocketAddr>, rules: Option<Arc<Rules>>) -> Self {
         let ending = watch::Sender::new(false);
-        let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe()).with_dns(dns);
+        let rules = Arc::new(ArcSwapOption::new(rules));
+        let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe()).with_dns(dns).with_rules(rules.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_local(api.clone(), dir.clone(), ending.subscribe()));
         if let Some(address) = address {
             tasks.spawn(serve_address(api, dir, address, ending.subscribe()));
         }
-        Self { ending, tasks }
+        Self { ending, tasks, rules }
+    }
+
+    /// From now on what is handed in is diagnosed by these.
+    pub fn diagnose_by(&self, rules: Option<Arc<Rules>>) {
+        self.rules.store(rules);
     }
 
     /// Lets the sockets go, for another process or for good.

@@ -23,6 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::Loaded;
+use crate::diagnose::Rules;
 use crate::net::connect::ConnectError;
 use crate::net::listen::BindError;
 use crate::net::passed::Passed;
@@ -178,6 +179,11 @@ fn listen(loaded: &Loaded, built: &Built, mut passed: Vec<Passed>) -> Result<bui
     Ok(sockets)
 }
 
+/// The rules of the administrator's own, which all listeners share.
+fn own_rules(loaded: &Loaded) -> Option<Arc<Rules>> {
+    loaded.sessions.first().and_then(|session| session.diagnosing.own())
+}
+
 /// A session takes two descriptors; the usual soft limit of 1,024 would end at 500 of them.
 fn raise_descriptors(loaded: &Loaded) {
     let sessions = loaded.sessions.iter().map(|it| it.limits.sessions).max().unwrap_or_default();
@@ -312,7 +318,8 @@ impl Running {
     }
 
     fn serve_api(&mut self) {
-        self.api = Some(api::Serving::start(&self.store, self.built.dns(), self.loaded.store.dir.clone(), self.loaded.http.listen));
+        let (dns, rules) = (self.built.dns(), own_rules(&self.loaded));
+        self.api = Some(api::Serving::start(&self.store, dns, self.loaded.store.dir.clone(), self.loaded.http.listen, rules));
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
@@ -326,6 +333,9 @@ impl Running {
                 }
                 if loaded.store != self.loaded.store || loaded.workers != self.loaded.workers {
                     tracing::warn!("[store] and `workers` change only with a restart");
+                }
+                if let Some(api) = &self.api {
+                    api.diagnose_by(own_rules(&loaded));
                 }
                 self.loaded = loaded;
                 self.life.reloaded(&self.store, build::origin(&self.loaded));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode};
@@ -84,19 +84,29 @@ impl Client {
 
     /// Has something done, however long it takes.
     pub fn post<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Answered<T>> {
+        self.runtime.block_on(self.posted(path, query, Bytes::new()))
+    }
+
+    /// Hands something in.
+    pub fn put_in<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> anyhow::Result<Answered<T>> {
         self.runtime.block_on(async {
-            let response = self.send(Method::POST, path, query).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
-            match status {
-                StatusCode::OK => {
-                    Ok(Answered::Done(serde_json::from_slice(&body).context("the API's answer can't be read: is it another version?")?))
-                }
-                StatusCode::CONFLICT => Ok(Answered::Refused(refusal(status, &body))),
-                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(Answered::Unknown),
-                other => bail!("{}", refusal(other, &body)),
-            }
+            let posted = self.posted(path, &[], body.into());
+            tokio::time::timeout(PATIENCE, posted).await.map_err(|_| anyhow!("no answer within {} s", PATIENCE.as_secs()))?
         })
+    }
+
+    async fn posted<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)], body: Bytes) -> anyhow::Result<Answered<T>> {
+        let response = self.send_with(Method::POST, path, query, body).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
+        match status {
+            StatusCode::OK => {
+                Ok(Answered::Done(serde_json::from_slice(&body).context("the API's answer can't be read: is it another version?")?))
+            }
+            StatusCode::CONFLICT | StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Ok(Answered::Refused(refusal(status, &body))),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(Answered::Unknown),
+            other => bail!("{}", refusal(other, &body)),
+        }
     }
 
     /// Whatever comes from a path, piece by piece; an error if it doesn't come to its end.
@@ -133,6 +143,10 @@ impl Client {
     }
 
     async fn send(&self, method: Method, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Response<Incoming>> {
+        self.send_with(method, path, query, Bytes::new()).await
+    }
+
+    async fn send_with(&self, method: Method, path: &str, query: &[(&str, &str)], body: Bytes) -> anyhow::Result<Response<Incoming>> {
         let uri = format!("{path}{}", encoded(query));
         let host = match &self.place {
             Place::Unix(_) => "localhost",
@@ -142,7 +156,7 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header(hyper::header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request.body(Empty::<Bytes>::new()).context("the question can't be sent")?;
+        let request = request.body(Full::new(body)).context("the question can't be sent")?;
         match &self.place {
             Place::Unix(path) => exchange(connect_unix(path).await?, request).await,
             Place::Tcp(host) => {
@@ -158,7 +172,7 @@ async fn connect_unix(path: &Path) -> anyhow::Result<UnixStream> {
     UnixStream::connect(path).await.with_context(|| path.display().to_string())
 }
 
-async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> anyhow::Result<Response<Incoming>>
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {

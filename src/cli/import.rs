@@ -115,7 +115,7 @@ fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
 }
 
 /// An import may make the store that is named.
-fn store_dir(traces: &Traces) -> Result<PathBuf, Failure> {
+pub fn store_dir(traces: &Traces) -> Result<PathBuf, Failure> {
     let new = traces
         .store
         .as_ref()
@@ -126,7 +126,7 @@ fn store_dir(traces: &Traces) -> Result<PathBuf, Failure> {
     }
 }
 
-fn not_begun(error: ImportError) -> Failure {
+pub fn not_begun(error: ImportError) -> Failure {
     match error {
         ImportError::Open(error @ (OpenError::InUse { .. } | OpenError::InUseBySomebody { .. })) => Failure::failed(error)
             .advise("stop the proxy first, or import into another store (--store DIR) and ask that: mail must not wait for an import"),

@@ -13,6 +13,7 @@ mod failure;
 mod import;
 mod ladder;
 pub mod locate;
+mod logs;
 mod progress;
 mod route;
 pub mod run;
@@ -81,6 +82,8 @@ pub enum Command {
     /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Read other mail servers' logs: what became of messages before the proxy and behind it
+    Import(logs::Logs),
     /// Look after the store itself
     Store(store::StoreCommand),
     /// Print the completion script for a shell
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Show(command) => command.run(),
         Command::Tail(command) => command.run(),
         Command::Stats(command) => command.run(),
+        Command::Import(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Completions(command) => command.run(),
     };

@@ -1,7 +1,9 @@
 //! What can be asked: the routes, their parameters and their limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -19,6 +21,7 @@ use super::error::ApiError;
 use super::export;
 use super::live;
 use super::outside::Dns;
+use crate::diagnose::Rules;
 use crate::path::outside::Outside;
 use crate::path::when::{self, Edge};
 use crate::path::{Asked, ListRequest, Manner, StoreTraces, What, by_list, stats};
@@ -41,17 +44,25 @@ pub struct Api {
     /// Turns true when the process ends: those who follow are let go.
     pub(super) ending: watch::Receiver<bool>,
     pub(super) ping: Duration,
+    /// By which lines of logs are diagnosed; the built-in ones if there are none.
+    pub(super) rules: Arc<ArcSwapOption<Rules>>,
 }
 
 impl Api {
     pub fn new(traces: StoreTraces, ending: watch::Receiver<bool>) -> Self {
-        Self { traces, dns: None, ending, ping: Duration::from_secs(15) }
+        Self { traces, dns: None, ending, ping: Duration::from_secs(15), rules: Arc::default() }
     }
 
     /// Lets answers about what was never seen ask DNS.
     #[must_use]
     pub fn with_dns(self, dns: Dns) -> Self {
         Self { dns: Some(dns), ..self }
+    }
+
+    /// With rules that may be exchanged while it serves.
+    #[must_use]
+    pub fn with_rules(self, rules: Arc<ArcSwapOption<Rules>>) -> Self {
+        Self { rules, ..self }
     }
 }
 

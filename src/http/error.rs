@@ -7,7 +7,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::path::NotUnderstood;
-use crate::store::{BackupError, StoreError};
+use crate::store::{BackupError, StoreError, TakeInError};
 
 #[derive(Debug, Error)]
 pub enum ApiError {
@@ -23,12 +23,16 @@ pub enum ApiError {
     WrongHost,
     #[error("{0}")]
     TooLarge(String),
-    #[error("only GET is answered here, and POST for a backup")]
+    #[error("only GET is answered here, and POST for a backup or records on api.sock")]
     Method,
     #[error("{0}")]
     Backup(#[from] BackupError),
     #[error("{0}")]
     Store(#[from] StoreError),
+    #[error("{0}")]
+    TakeIn(#[from] TakeInError),
+    #[error("the request did not come to its end in time")]
+    Slow,
     #[error("the answer could not be made")]
     Broken,
 }
@@ -44,7 +48,9 @@ impl ApiError {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Backup(error) if error.is_refusal() => StatusCode::CONFLICT,
             Self::Backup(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TakeIn(TakeInError::Unframeable(_)) => StatusCode::BAD_REQUEST,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Store(_) | Self::TakeIn(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -12,10 +12,12 @@ use serde::Deserialize;
 
 use super::api::{Api, limited_router, parameters, routes};
 use super::error::ApiError;
+use super::intake;
 
 /// Every route of [`super::router`], and those for whoever may open the socket.
 pub fn local_router(api: Api) -> Router {
-    limited_router(routes().route("/api/v1/store/backup", post(backup)), api)
+    let intake = intake::router(api.clone());
+    limited_router(routes().route("/api/v1/store/backup", post(backup)), api).merge(intake)
 }
 
 #[derive(Debug, Deserialize)]

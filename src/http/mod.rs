@@ -1,12 +1,14 @@
 //! The HTTP API: the same answers as the command line's, on `api.sock` and, if asked for, on a loopback address.
 //!
-//! Reading order: [`api`] (what can be asked), [`live`] (following), [`local`] (what is for `api.sock` only), [`outside`] (DNS for what was never seen), [`guard`] (who may ask over TCP), [`serve`] (sockets and
+//! Reading order: [`api`] (what can be asked), [`live`] (following), [`local`] and [`intake`] (what is for `api.sock` only), [`outside`] (DNS for what
+//! was never seen), [`guard`] (who may ask over TCP), [`serve`] (sockets and
 //! limits). Nothing here decides anything about mail.
 
 pub mod api;
 mod error;
 mod export;
 mod guard;
+mod intake;
 mod live;
 mod local;
 mod outside;
@@ -15,6 +17,7 @@ mod token;
 
 pub use api::{Api, router};
 pub use guard::Guard;
+pub use intake::{INTAKE_OCTETS, INTAKE_PATH, INTAKE_RECORDS};
 pub use local::local_router;
 pub use outside::Dns;
 pub use serve::{SOCKET, ServeError, bind_tcp, bind_unix, serve_tcp, serve_unix};

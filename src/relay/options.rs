@@ -375,6 +375,11 @@ impl Diagnosing {
         Self(Some(rules))
     }
 
+    /// Rules other than the built-in ones.
+    pub fn own(&self) -> Option<Arc<Rules>> {
+        self.0.clone()
+    }
+
     pub fn rules(&self) -> &Rules {
         self.0.as_deref().unwrap_or_else(|| Rules::builtin())
     }

@@ -45,6 +45,8 @@ pub(super) struct Inner {
     pub opening: Opening,
     news: watch::Sender<u64>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Held by whoever takes records in from elsewhere.
+    pub taking_in: Mutex<()>,
 }
 
 /// A store, and what its recovery found.
@@ -108,7 +110,7 @@ impl Store {
         let intake = Intake::new(options.queue_octets, options.durability, clock, clock::random() as u32);
         let news = watch::Sender::new(0);
         let opening = Opening::new(options, run_records, news.clone());
-        Self { inner: Arc::new(Inner { intake, opening, news, writer: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { intake, opening, news, writer: Mutex::default(), taking_in: Mutex::default() }) }
     }
 
     fn start(&self) {

@@ -165,6 +165,14 @@ impl Appender {
         self.push(record, if self.intake.durability == Durability::Written { Push::Staged } else { Push::Quiet })
     }
 
+    /// Hands in a record that nobody waits for: it is written with what comes along, or when [`Intake::settle`] is asked.
+    ///
+    /// # Errors
+    /// As [`Appender::append`].
+    pub(super) fn append_quietly(&self, record: &Record) -> Result<Ticket, AppendError> {
+        self.push(record, Push::Quiet)
+    }
+
     /// Hands in a mark as quietly. Where records are staged it is stored at once, whatever the durability: it is of use after the death of
     /// the process. After a power cut nobody has heard of the message, and its sender tries again.
     ///

@@ -52,6 +52,7 @@ mod settle;
 mod staging;
 mod stats;
 mod tables;
+mod take_in;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -79,4 +80,5 @@ pub use recover::RecoveryReport;
 pub use search::{Explained, Find};
 pub use staging::default_dir as default_staging_dir;
 pub use stats::StoreStats;
+pub use take_in::{TakeInError, TakenIn};
 pub use tally::{Field, Tally};

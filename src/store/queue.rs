@@ -250,6 +250,11 @@ impl Queue {
         staging.into_iter().for_each(Staging::remove);
     }
 
+    /// Whether more of it is taken than is good for mail: the rest is for that.
+    pub fn is_filling(&self) -> bool {
+        locked(&self.inner).frames.len() > self.octets / 4
+    }
+
     /// Counts records that were taken and then could not be written.
     pub fn lost(&self, records: u64, at: WallMicros, why: Cow<'static, str>) {
         if records > 0 {

@@ -17,7 +17,7 @@ use super::index::terms::{self, TermKind};
 use super::live::Live;
 use super::plan::{Plan, Planner};
 use super::query::{Page, PageRequest, Query};
-use crate::trace::{Record, RecordId, Reply};
+use crate::trace::{Record, RecordId, Reply, WallMicros};
 
 /// A search is broken off after this time; its page says so.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -238,21 +238,36 @@ impl<'a> Search<'a> {
         Ok(history)
     }
 
-    /// Waits, not for ever, until what is written now is indexed.
-    fn catch_up(&self) {
-        if self.only_indexed {
-            return;
+    /// Whether there is a record of that id, as far as is indexed; of one with a time to come, on whatever day it was written.
+    pub fn has(&mut self, id: RecordId, now: WallMicros) -> io::Result<bool> {
+        let is_to_come = id.unix_ms() > now / 1_000;
+        let earliest = if is_to_come { None } else { Some(earliest(id)) };
+        for place in self.places_since(TermKind::Id, id, earliest) {
+            if self.record(place, false)?.is_some_and(|record| record.id() == id) {
+                return Ok(true);
+            }
         }
-        let Some(end) = self.live.end() else { return };
-        self.live.index.wait_for(end, Instant::now() + CATCH_UP, || self.live.indexer.hurry());
+        Ok(false)
+    }
+
+    /// Waits, not for ever, until what is written now is indexed; whether it is.
+    pub fn catch_up(&self) -> bool {
+        if self.only_indexed {
+            return true;
+        }
+        let Some(end) = self.live.end() else { return true };
+        self.live.index.wait_for(end, Instant::now() + CATCH_UP, || self.live.indexer.hurry())
     }
 
     /// Every place where a record with such a term may stand, oldest first.
     fn places_by_id(&self, kind: TermKind, id: RecordId) -> Vec<Cursor> {
+        self.places_since(kind, id, Some(earliest(id)))
+    }
+
+    fn places_since(&self, kind: TermKind, id: RecordId, earliest: Option<Day>) -> Vec<Cursor> {
         let lookup = Lookup::Term(terms::of_id(kind, id));
-        let earliest = Day::of(id.unix_ms().saturating_mul(1000)).earlier(1);
         let mut places = Vec::new();
-        for day in self.live.journal.days().into_iter().filter(|day| day.day >= earliest) {
+        for day in self.live.journal.days().into_iter().filter(|day| earliest.is_none_or(|earliest| day.day >= earliest)) {
             let at = |number: u32| Cursor { day: day.day, number };
             for (run, numbers) in cut(&self.live.index.runs(day.day), day.end()).into_iter().rev() {
                 match &run {
@@ -305,6 +320,11 @@ impl<'a> Search<'a> {
         self.batch = Some((place.day, batch));
         Ok(record)
     }
+}
+
+/// The first day on which a record of that id can stand.
+fn earliest(id: RecordId) -> Day {
+    Day::of(id.unix_ms().saturating_mul(1000)).earlier(1)
 }
 
 /// What a record takes in memory, about: most of it where it has many recipients or a long dialogue.

@@ -11,6 +11,7 @@ mod recovery;
 mod retention;
 mod sealing;
 mod store;
+mod take_in;
 
 use std::future::poll_fn;
 use std::path::Path;

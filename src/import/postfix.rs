@@ -1,0 +1,303 @@
+//! Postfix: the daemons' lines, tied together by queue id.
+//!
+//! Forms as in Postfix 2.x to 3.x: `msg_info` calls of smtpd, cleanup, qmgr, the delivery agents, bounce, postscreen, postsuper.
+
+use super::entry::{Entry, Fate, LogEvent};
+use super::facts::{Facts, Verdict, some};
+use super::known::Known;
+use super::said::{self, bare};
+use super::syslog::Message;
+use crate::message::upstream_queue_id;
+use crate::trace::{Actor, Stage, State};
+
+/// Daemons and commands of Postfix that speak of mail, as the last part of the program's name.
+const DAEMONS: &[&str] = &[
+    "smtpd",
+    "smtp",
+    "lmtp",
+    "qmgr",
+    "nqmgr",
+    "oqmgr",
+    "cleanup",
+    "local",
+    "virtual",
+    "pipe",
+    "bounce",
+    "error",
+    "retry",
+    "discard",
+    "relay",
+    "pickup",
+    "postscreen",
+    "postsuper",
+    "qmqpd",
+    "sendmail",
+    "postdrop",
+    "verify",
+    "trivial-rewrite",
+    "flush",
+    "proxymap",
+];
+/// Daemons whose name may be another's: only below a name of Postfix's own.
+const COMMON: &[&str] = &["sendmail", "error", "local", "virtual", "relay", "flush", "discard", "retry", "pipe", "verify"];
+
+#[derive(Debug, Default)]
+pub struct Postfix {
+    known: Known<Facts>,
+    /// The queue id with its host and instance: several may write to one log.
+    key: String,
+}
+
+impl Postfix {
+    pub fn forgotten(&self) -> u64 {
+        self.known.forgotten()
+    }
+
+    pub fn read(&mut self, message: &Message<'_>, out: &mut Vec<Entry>) -> Verdict {
+        let (instance, daemon) = message.program.rsplit_once('/').unwrap_or(("", &message.program));
+        let is_ours = DAEMONS.contains(&daemon) && (instance.contains("postfix") || (!instance.is_empty() && !COMMON.contains(&daemon)));
+        if !is_ours {
+            return Verdict::Foreign;
+        }
+        let text = &*message.text;
+        let Some((id, rest)) = text.split_once(": ").filter(|(id, _)| is_queue_id(id)) else { return Verdict::Foreign };
+        if id == "NOQUEUE" {
+            return refusal(message, None, rest, None, out);
+        }
+        self.key.clear();
+        let instance = instance.split('/').next().unwrap_or_default();
+        for part in [message.host.as_deref().unwrap_or_default(), "/", instance, "/", id] {
+            self.key.push_str(part);
+        }
+        self.of_message(message, daemon, id, rest, out)
+    }
+
+    fn of_message(&mut self, message: &Message<'_>, daemon: &str, id: &str, rest: &str, out: &mut Vec<Entry>) -> Verdict {
+        if rest.starts_with("to=<") {
+            return self.delivery(message, daemon, id, rest, out);
+        }
+        if let Some(client) = rest.strip_prefix("client=") {
+            let facts = self.known.of(&self.key, message.at);
+            // Behind a content filter the client proper is told by XFORWARD.
+            let client = rest.split_once("orig_client=").map_or(client, |(_, original)| original);
+            facts.client(said::host(client.split(", ").next().unwrap_or_default()));
+            facts.came = Some(LogEvent::Received);
+            return Verdict::Read;
+        }
+        if let Some(name) = rest.strip_prefix("message-id=").or_else(|| rest.strip_prefix("resent-message-id=")) {
+            self.known.of(&self.key, message.at).message_id = some(bare(name));
+            return Verdict::Read;
+        }
+        if rest.starts_with("uid=") {
+            self.known.of(&self.key, message.at).came = Some(LogEvent::Submitted);
+            return Verdict::Read;
+        }
+        if let Some(behind) = rest.strip_prefix("from=<") {
+            return self.queue(message, id, behind, out);
+        }
+        if rest == "removed" {
+            let mut entry = of(message, LogEvent::Removed, id);
+            if let Some(facts) = self.known.take(&self.key) {
+                facts.complete(&mut entry);
+            }
+            out.push(entry);
+            return Verdict::Read;
+        }
+        if let Some((what, report)) = rest.split_once(" notification: ") {
+            let mut entry = of(message, LogEvent::ReportSent, id);
+            (entry.next_queue_id, entry.detail) = (some(report), Some(format!("{what} notification")));
+            self.complete(&mut entry);
+            out.push(entry);
+            return Verdict::Read;
+        }
+        if rest == "placed on hold" {
+            let mut entry = of(message, LogEvent::Quarantined, id);
+            entry.detail = some(rest);
+            self.complete(&mut entry);
+            out.push(entry);
+            return Verdict::Read;
+        }
+        if let Some(subject) = subject(rest) {
+            self.known.of(&self.key, message.at).subject = some(subject);
+            return Verdict::Read;
+        }
+        let facts = self.known.get(&self.key);
+        refusal(message, Some(id), rest, facts.map(|it| &*it), out)
+    }
+
+    /// qmgr: `from=<a@from.example>, size=1234, nrcpt=1 (queue active)`, at each attempt; or `from=<…>, status=expired, returned to sender`.
+    fn queue(&mut self, message: &Message<'_>, id: &str, behind: &str, out: &mut Vec<Entry>) -> Verdict {
+        let Some((from, rest)) = behind.split_once(">, ") else { return Verdict::Unreadable("a line of qmgr without its end") };
+        let facts = self.known.of(&self.key, message.at);
+        facts.reverse_path = Some(from.to_owned());
+        if let Some(status) = rest.strip_prefix("status=") {
+            let mut entry = of(message, LogEvent::Expired, id);
+            entry.fate = Some(Fate { state: State::Rejected, stage: Stage::AfterAcceptance, by: Actor::Recipient });
+            entry.detail = some(status);
+            facts.complete(&mut entry);
+            out.push(entry);
+            return Verdict::Read;
+        }
+        facts.size = rest.strip_prefix("size=").and_then(|it| it.split(',').next()?.parse().ok());
+        if !facts.is_announced {
+            facts.is_announced = true;
+            let mut entry = of(message, facts.came.unwrap_or(LogEvent::Queued), id);
+            facts.complete(&mut entry);
+            out.push(entry);
+        }
+        Verdict::Read
+    }
+
+    /// `to=<…>, orig_to=<…>, relay=host[address]:port, conn_use=2, delay=1.2, delays=0.1/0/0.5/0.6, dsn=2.0.0, status=sent (…)`.
+    fn delivery(&mut self, message: &Message<'_>, daemon: &str, id: &str, text: &str, out: &mut Vec<Entry>) -> Verdict {
+        const NO_END: Verdict = Verdict::Unreadable("a delivery without its status");
+        let Some((fields, status)) = text.split_once(", status=") else { return NO_END };
+        let Some((to, mut rest)) = fields.strip_prefix("to=<").and_then(|it| it.split_once(">, ")) else { return NO_END };
+        let mut entry = of(message, LogEvent::Sent, id);
+        entry.recipient = Some(to.to_owned());
+        if let Some((original, behind)) = rest.strip_prefix("orig_to=<").and_then(|it| it.split_once(">, ")) {
+            (entry.original_recipient, rest) = (Some(original.to_owned()), behind);
+        }
+        for field in rest.split(", ") {
+            match field.split_once('=') {
+                Some(("relay", host)) => {
+                    let host = said::host(host);
+                    (entry.relay_host, entry.relay_ip, entry.relay_port) = (host.name, host.ip, host.port);
+                }
+                Some(("delay", delay)) => entry.delay_us = said::duration_us(delay),
+                _ => {}
+            }
+        }
+        let (status, told) = status.split_once(' ').unwrap_or((status, ""));
+        let told = told.strip_prefix('(').map_or(told, |it| it.strip_suffix(')').unwrap_or(it));
+        let has_reply = said_by_host(told, &mut entry);
+        entry.detail = some(told).filter(|_| entry.reply.is_none() || has_reply);
+        match status {
+            "sent" => accepted(&mut entry, daemon, told),
+            "deferred" => {
+                entry.event = LogEvent::Deferred;
+                entry.fate = Some(said::failed(State::Deferred, has_reply, told));
+            }
+            "bounced" | "expired" => {
+                entry.event = if status == "bounced" { LogEvent::Bounced } else { LogEvent::Expired };
+                entry.fate = Some(said::failed(State::Rejected, has_reply, told));
+            }
+            // An address is being tried, without a message.
+            "undeliverable" => {
+                entry.event = LogEvent::Rejected;
+                entry.fate = Some(said::failed(State::Rejected, has_reply, told));
+            }
+            "deliverable" => return Verdict::Read,
+            _ => return Verdict::Unreadable("a delivery of unknown status"),
+        }
+        self.complete(&mut entry);
+        out.push(entry);
+        Verdict::Read
+    }
+
+    fn complete(&mut self, entry: &mut Entry) {
+        if let Some(facts) = self.known.get(&self.key) {
+            facts.complete(entry);
+        }
+    }
+}
+
+fn of(message: &Message<'_>, event: LogEvent, id: &str) -> Entry {
+    Entry { queue_id: Some(id.to_owned()), ..Entry::new(message.at, message.host.as_deref(), event) }
+}
+
+/// Short ids are of hexadecimal digits, long ones of digits and consonants.
+fn is_queue_id(id: &str) -> bool {
+    let hexadecimal = id.len() >= 5 && id.bytes().all(|it| matches!(it, b'0'..=b'9' | b'A'..=b'F'));
+    let long = id.len() >= 10 && id.bytes().all(|it| it.is_ascii_alphanumeric() && !b"aeiouAEIOU".contains(&it)) && id.contains('z');
+    id.len() <= 40 && (id == "NOQUEUE" || hexadecimal || long)
+}
+
+fn accepted(entry: &mut Entry, daemon: &str, told: &str) {
+    if let Some(next) = told.strip_prefix("forwarded as ") {
+        (entry.event, entry.next_queue_id) = (LogEvent::Redirected, some(next));
+        return;
+    }
+    if let Some(reply) = &entry.reply {
+        entry.next_queue_id = upstream_queue_id(reply.code, &reply.lines).map(|it| it.id);
+    }
+    (entry.event, entry.fate) = match daemon {
+        "smtp" | "relay" => (LogEvent::Sent, Some(said::SENT)),
+        "discard" => (LogEvent::Discarded, None),
+        _ => (LogEvent::Delivered, Some(said::DELIVERED)),
+    };
+}
+
+/// The reply in `250 …`, `host mx.example[192.0.2.1] said: 550 … (in reply to RCPT TO command)` or `host … refused to talk to me: 421 …`;
+/// whether another server said it in refusal.
+fn said_by_host(told: &str, entry: &mut Entry) -> bool {
+    if let Some(reply) = said::reply(told) {
+        entry.reply = Some(reply);
+        return false;
+    }
+    let Some((host, quoted)) = ["said: ", "refused to talk to me: "].iter().find_map(|words| told.split_once(words)) else { return false };
+    let quoted = quoted.rfind(" (in reply to ").and_then(|at| quoted.get(..at)).unwrap_or(quoted);
+    entry.reply = said::reply(quoted);
+    if let Some(host) = host.trim_end().strip_prefix("host ").filter(|_| entry.relay_ip.is_none()) {
+        let host = said::host(host);
+        (entry.relay_host, entry.relay_ip) = (host.name, host.ip);
+    }
+    entry.reply.is_some()
+}
+
+/// cleanup, with a header check that logs subjects: `info: header Subject: … from client[address]; from=<…> …`.
+fn subject(rest: &str) -> Option<&str> {
+    let text = ["info: header Subject: ", "warning: header Subject: "].iter().find_map(|start| rest.strip_prefix(start))?;
+    let text = text.rfind("; from=<").and_then(|at| text.get(..at)).unwrap_or(text);
+    Some(text.rfind(" from ").and_then(|at| text.get(..at)).unwrap_or(text))
+}
+
+/// `reject: RCPT from host[address]: 554 5.7.1 …; from=<…> to=<…> proto=ESMTP helo=<…>`, and its relatives of milters and postscreen.
+fn refusal(message: &Message<'_>, id: Option<&str>, rest: &str, facts: Option<&Facts>, out: &mut Vec<Entry>) -> Verdict {
+    let Some((action, behind)) = rest.split_once(": ") else { return Verdict::Read };
+    let event = match action {
+        "reject" | "milter-reject" => LogEvent::Rejected,
+        "discard" | "milter-discard" => LogEvent::Discarded,
+        "hold" | "milter-hold" | "quarantine" | "milter-quarantine" => LogEvent::Quarantined,
+        "redirect" => LogEvent::Redirected,
+        _ => return Verdict::Read,
+    };
+    let Some((place, behind)) = behind.split_once(" from ") else { return Verdict::Read };
+    let mut entry = Entry { queue_id: id.map(str::to_owned), ..Entry::new(message.at, message.host.as_deref(), event) };
+    let Some((client, told)) = client_and_told(behind) else { return Verdict::Read };
+    let client = said::host(client);
+    (entry.client_host, entry.client_ip) = (client.name, client.ip);
+    let (told, envelope) = match told.rfind("; from=<").or_else(|| told.rfind("; proto=")) {
+        Some(at) => told.split_at(at),
+        None => (told, ""),
+    };
+    entry.reverse_path = between(envelope, "from=<");
+    entry.recipient = between(envelope, " to=<");
+    entry.reply = said::reply(told);
+    entry.detail = some(told).filter(|_| entry.reply.is_none());
+    if event == LogEvent::Rejected {
+        let stage = said::stage_of(place.split(' ').next().unwrap_or_default()).unwrap_or(Stage::EndOfData);
+        let mut fate = said::refused(entry.reply.as_ref(), stage);
+        if entry.reply.is_none() && said::enhanced(told).is_some_and(|it| it.0 == 4) {
+            fate.state = State::Deferred;
+        }
+        entry.fate = Some(fate);
+    }
+    if let Some(facts) = facts {
+        facts.complete(&mut entry);
+    }
+    out.push(entry);
+    Verdict::Read
+}
+
+/// `host[192.0.2.1]: 550 …`; postscreen adds the port: `[192.0.2.1]:34567: 550 …`.
+fn client_and_told(text: &str) -> Option<(&str, &str)> {
+    let bracket = text.find(']')?;
+    let colon = bracket + text.get(bracket..)?.find(": ")?;
+    Some((text.get(..colon)?, text.get(colon + 2..)?))
+}
+
+fn between(text: &str, start: &str) -> Option<String> {
+    let (_, behind) = text.split_once(start)?;
+    behind.split_once('>').map(|(value, _)| value.to_owned())
+}
