@@ -16,6 +16,8 @@ const AT_ONCE: usize = 400;
 const KIN_RECIPIENTS: usize = 3;
 /// A queue id leads to another server's log, and that to the next: so many steps are followed.
 const ROUNDS: usize = 3;
+/// Records gathered for one answer.
+const MOST_RECORDS: usize = 2_000;
 /// Ids of one message that are followed.
 const IDS: usize = 20;
 
@@ -39,7 +41,8 @@ pub fn complete<T: Traces>(traces: &T, matched: Vec<Record>, limit: usize, repor
         let mut found = false;
         for class in CLASSES {
             let questions: Vec<Question> = groups.iter().flat_map(class).filter(|question| asked.insert(question.key())).collect();
-            found |= pool.add(fetch(traces, &questions, &mut notes)?);
+            let room = MOST_RECORDS.saturating_sub(pool.len());
+            found |= pool.add(fetch(traces, &questions, room, &mut notes)?);
         }
         if !found {
             break;
@@ -92,7 +95,7 @@ impl Question {
 }
 
 /// All of them in one query, or where that overflows each by itself.
-fn fetch<T: Traces>(traces: &T, questions: &[Question], notes: &mut Vec<String>) -> Result<Vec<Record>, T::Error> {
+fn fetch<T: Traces>(traces: &T, questions: &[Question], room: usize, notes: &mut Vec<String>) -> Result<Vec<Record>, T::Error> {
     let (Some(since), Some(until)) = (questions.iter().map(|it| it.since).min(), questions.iter().map(|it| it.until).max()) else {
         return Ok(Vec::new());
     };
@@ -106,6 +109,13 @@ fn fetch<T: Traces>(traces: &T, questions: &[Question], notes: &mut Vec<String>)
     }
     let mut records = Vec::new();
     for question in questions {
+        if records.len() >= room {
+            let note = format!("more than {MOST_RECORDS} records have to do with these messages: some attempts may be missing");
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+            break;
+        }
         let query = Query { all: vec![question.term.clone()], since: Some(question.since), until: Some(question.until) };
         let page = traces.query(&query, &PageRequest::newest(ATTEMPTS))?;
         if page.next.is_some() && notes.len() < IDS {

@@ -19,6 +19,10 @@ impl Pool {
         pool
     }
 
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// Takes in what is new; whether anything was.
     pub fn add(&mut self, records: Vec<Record>) -> bool {
         let before = self.known.len();

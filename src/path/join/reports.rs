@@ -5,6 +5,9 @@ use super::super::answer::{Confidence, JoinedBy, Tie};
 use super::{Group, QUEUE_LIFE_US, key, same};
 use crate::trace::{Report, ReportKind, State, Transaction};
 
+/// How far our own clock may have been set back between a message and its report.
+const CLOCK_JUMPS_US: u64 = 60_000_000;
+
 /// A report about the message.
 #[derive(Debug)]
 pub struct Told {
@@ -86,7 +89,7 @@ impl Group {
         }
         match self.first_taken(report) {
             None => refuse("nobody had accepted the message for the recipients it names"),
-            Some(at) if brought.at < at => refuse("it came before the message"),
+            Some(at) if brought.at.saturating_add(CLOCK_JUMPS_US) < at => refuse("it came before the message"),
             Some(_) => (by.with(sure), None),
         }
     }
