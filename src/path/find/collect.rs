@@ -38,12 +38,10 @@ pub fn complete<T: Traces>(traces: &T, matched: Vec<Record>, limit: usize, repor
     let mut notes = Vec::new();
     for _ in 0..ROUNDS {
         let groups = newest(pool.groups().0, &wanted, limit, reports);
-        let mut found = false;
-        for class in CLASSES {
-            let questions: Vec<Question> = groups.iter().flat_map(class).filter(|question| asked.insert(question.key())).collect();
-            let room = MOST_RECORDS.saturating_sub(pool.len());
-            found |= pool.add(fetch(traces, &questions, room, &mut notes)?);
-        }
+        let questions: Vec<Question> =
+            CLASSES.iter().flat_map(|class| groups.iter().flat_map(class)).filter(|question| asked.insert(question.key())).collect();
+        let room = MOST_RECORDS.saturating_sub(pool.len());
+        let found = pool.add(fetch(traces, &questions, room, &mut notes)?);
         if !found {
             break;
         }
@@ -140,7 +138,7 @@ fn said(term: &Term) -> String {
 
 type Class = fn(&Group) -> Vec<Question>;
 
-/// What is asked for, one class at a time, so that none crowds out another.
+/// What is asked for, the surest first.
 const CLASSES: [Class; 4] = [same_message, same_queue_id, same_envelope, reports];
 
 fn span(group: &Group) -> (u64, u64) {
@@ -188,8 +186,10 @@ fn same_queue_id(group: &Group) -> Vec<Question> {
 fn same_envelope(group: &Group) -> Vec<Question> {
     let mut terms = Vec::new();
     let to = |addresses: Vec<&String>| Term::Any(addresses.into_iter().take(KIN_RECIPIENTS).map(|to| Term::To(to.clone())).collect());
+    // The null sender is everybody's: a report's attempts find each other by Message-ID.
     if let Some(first) = group.transactions().next()
         && !first.envelope.recipients.is_empty()
+        && (!first.envelope.reverse_path.is_empty() || group.message_id().is_none())
     {
         terms.push(Term::All(vec![
             to(first.envelope.recipients.iter().map(|recipient| &recipient.address).collect()),
