@@ -51,6 +51,12 @@ const QUESTIONS: &[(&[&str], i32)] = &[
     (&["stats", "--over", "2026-11-23T00:00:00Z", "until:2026-11-23T23:00:00Z", "--by", "code,enhanced,client", "--json"], 0),
     (&["stats", "--over", "2026-11-23T00:00:00Z", "since:2026-11-23T00:00:00Z", "until:2026-11-23T23:00:00Z", "--json"], 0),
     (&["where", "since:"], 2),
+    (&["where", "state:bounced"], 1),
+    (&["where", "state:stuck", "--json"], 1),
+    (&["search", "state:stuck"], 2),
+    (&["search", "kind:report"], 1),
+    (&["search", "cause:mailbox_ful"], 2),
+    (&["search", "state:boucned"], 2),
     (&["where", "bob@exmaple.org", "since:2026-11-22"], 1),
     (&["show", "01M83XVF5G000DN9KD5HYXYX1Z"], 0),
     (&["show", "01M83XVF5G000DN9KD5HYXYX1Z", "--json"], 0),
@@ -79,6 +85,45 @@ fn a_stopped_store_and_a_running_proxy_answer_alike() {
         }
         assert_eq!((err(&running[index]), running[index].status), (err(&stopped[index]), stopped[index].status), "{arguments:?}");
     }
+}
+
+/// What `where -` says of a pasted text, and its status.
+fn paste(store: &str, text: &str, others: &[&str]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_relayscope"))
+        .args(["where", "-", "--no-dns", "--store", store])
+        .args(others)
+        .env("TZ", "UTC")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn what_is_pasted_is_asked_for_by_the_ids_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    stories::store(dir.path()).close();
+    let bounce = "From: MAILER-DAEMON@smtp.example.net\nTo: alice@example.com\nSubject: Undelivered Mail Returned to Sender\n\
+        Message-ID: <report.1@smtp.example.net>\n\nI'm sorry to have to inform you that your message could not be delivered.\n\n\
+        <bob@example.org>: host mx.example.org said: 552 5.2.2 Mailbox full\n\n\
+        Message-ID: <accepted.1@mail.example.com>\nFrom: alice@example.com\nTo: bob@example.org\n";
+    let found = paste(store, bounce, &[]);
+    status(&found, 0);
+    assert!(out(&found).contains("Minutes of Monday") && out(&found).contains("Found by"), "{}", out(&found));
+    let reply = paste(store, "it said: 250 2.0.0 Ok: queued as 5A2D33B1C8\n", &["--json"]);
+    status(&reply, 0);
+    assert!(out(&reply).contains("partly.3@mail.example.com"), "{}", out(&reply));
+    let elsewhere = paste(store, "Message-ID: <not.here@mail.example.com>\nTo: nowhere@example.net\nFrom: x@example.com\n", &[]);
+    status(&elsewhere, 1);
+    assert!(out(&elsewhere).contains("Nothing was seen of any of 3 clues"), "{}", out(&elsewhere));
+    let nothing = paste(store, "hello\n", &[]);
+    status(&nothing, 2);
+    assert!(err(&nothing).contains("no id, address or trace id"), "{}", err(&nothing));
+    status(&paste(store, bounce, &["until:2026-11-22"]), 1);
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn new_rules_amend_and_rewrite_nothing() {
     let after = exported();
     assert!(after.starts_with(&before), "what was recorded stands as it stood");
     assert_eq!(after.lines().count() - before.lines().count(), done["changed"].as_u64().unwrap() as usize);
-    let found = found(&["cause:rate_limited", "--store", store]);
+    let found = found(&["cause:rate_limited", "rule:ours/busy", "--store", store]);
     assert_eq!(json!(found.len()), busy["records"]);
     assert_eq!(found[0]["outcome"]["advice"], "Wait for Tuesday.");
 

@@ -6,45 +6,13 @@
 
 mod stories;
 
-use jiff::tz::TimeZone;
 use relayscope::cli::locate;
-use relayscope::cli::screen::{Look, columns};
-use relayscope::path::{self, Answer, Clock, What};
-use stories::{Shelf, at, greylisted, morning};
-
-fn ask(shelf: &Shelf, question: &str) -> Answer {
-    let now = at("11:00:00");
-    let what = What::parse(question, jiff::Timestamp::from_microsecond(now as i64).unwrap(), &TimeZone::UTC).unwrap();
-    path::find(shelf, &what, 20, now).unwrap()
-}
+use relayscope::cli::screen::columns;
+use stories::golden::{ask, golden, look};
+use stories::{Shelf, greylisted, morning};
 
 fn whole_morning() -> Shelf {
     Shelf { records: morning(), running: true }
-}
-
-#[track_caller]
-fn held(name: &str, found: &str) {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/where").join(name);
-    if std::env::var_os("RELAYSCOPE_BLESS").is_some() {
-        std::fs::write(&file, found).unwrap();
-    }
-    let expected = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(found == expected, "{name}: not as in {}:\n{found}", file.display());
-}
-
-#[track_caller]
-fn golden(name: &str, answer: &Answer) {
-    let found = format!("{}\n", serde_json::to_string_pretty(answer).unwrap());
-    held(&format!("{name}.json"), &found);
-    let read: Answer = serde_json::from_str(&found).unwrap();
-    assert_eq!(&read, answer, "{name}: reads back");
-    held(&format!("{name}.txt"), locate::render(answer, false, &look(Some(100))).as_str());
-}
-
-/// A terminal of that width, an hour east of UTC, at 12:00 on its wall.
-fn look(width: Option<usize>) -> Look {
-    let now = jiff::Timestamp::from_microsecond(at("11:00:00") as i64).unwrap();
-    Look { colours: false, width, clock: Clock::local(TimeZone::fixed(jiff::tz::offset(1)), now) }
 }
 
 #[track_caller]
@@ -102,7 +70,7 @@ fn attempts_without_a_header_are_joined_to_the_one_that_passed() {
         assert_eq!(answer.messages.len(), 1, "{question}");
         let message = &answer.messages[0];
         assert_eq!((message.hops.len(), message.recipients[0].attempts), (3, 3), "{question}");
-        assert_eq!(message.state.0, relayscope::trace::State::Accepted, "{question}");
+        assert_eq!(message.state.0, relayscope::path::answer::PathState::Accepted, "{question}");
     }
 }
 
@@ -192,7 +160,8 @@ fn what_the_index_does_not_know_is_looked_at_record_by_record() {
     assert_eq!(count("by:client size:>10k"), 1);
     assert_eq!(count("duration:>20s"), 1);
     assert_eq!(count("tls:unverified"), 0);
-    assert_eq!(count("tls:TLSv1.3 state:unknown"), 2);
+    assert_eq!(count("tls:TLSv1.3 state:unknown"), 1, "the other one was accepted at last");
+    assert_eq!(count("tls:TLSv1.3 ever:unknown"), 2);
 }
 
 #[test]
@@ -206,4 +175,49 @@ fn a_hole_in_which_an_attempt_may_be_missing_is_told_beside_the_message() {
     let said = locate::render(&answer, false, &look(Some(100)));
     assert!(said.as_str().contains("Hole in the trace") && said.as_str().contains("attempts may be missing above"), "{}", said.as_str());
     assert!(ask(&before, question).gaps.iter().all(|gap| gap.records_lost != 7));
+}
+
+#[test]
+fn when_the_proxy_was_down_is_told() {
+    let mut shelf = whole_morning();
+    shelf.records.push(stories::audit(relayscope::trace::AuditEvent::Crashed, "10:58:00", Some("10:12:00")));
+    shelf.records.push(stories::audit(relayscope::trace::AuditEvent::Started, "10:58:00", None));
+    let seen = ask(&shelf, "<lost.77@mail.example.com>").never_seen.unwrap();
+    assert!(
+        seen.verdict.contains("Relayscope was not running from 2026-11-23 10:12:00 UTC to 2026-11-23 10:58:00 UTC"),
+        "{}",
+        seen.verdict
+    );
+    let beside = ask(&shelf, "judy@example.org");
+    assert!(beside.gaps.iter().any(|gap| gap.down), "{:?}", beside.gaps);
+    let said = locate::render(&beside, false, &look(Some(100)));
+    assert!(said.as_str().contains("Relayscope was not running: 11:12:00 to 11:58:00"), "{}", said.as_str());
+    shelf.running = false;
+    shelf.records.push(stories::audit(relayscope::trace::AuditEvent::Stopped, "10:59:00", Some("10:58:00")));
+    let seen = ask(&shelf, "<lost.77@mail.example.com>").never_seen.unwrap();
+    assert!(
+        seen.verdict.ends_with("Relayscope was stopped 2026-11-23 10:59:00 UTC; no proxy is adding to this trace now."),
+        "{}",
+        seen.verdict
+    );
+}
+
+#[test]
+fn answers_are_as_the_schema_in_the_repository_says() {
+    let schema = relayscope::path::Answer::schema();
+    let current = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = root.join("config/answer.schema.json");
+    if std::env::var_os("RELAYSCOPE_BLESS").is_some() {
+        std::fs::write(&file, &current).unwrap();
+    }
+    assert!(std::fs::read_to_string(&file).unwrap() == current, "config/answer.schema.json is not what the types say: bless it");
+    let validator = jsonschema::validator_for(schema.as_value()).unwrap();
+    for entry in std::fs::read_dir(root.join("tests/golden/where")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let answer: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            assert!(validator.is_valid(&answer), "{}", path.display());
+        }
+    }
 }

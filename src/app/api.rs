@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::diagnose::Diagnosing;
-use crate::http::{Api, Guard, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
+use crate::http::{Api, Dns, Guard, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
 use crate::path::StoreTraces;
 use crate::store::Store;
 
@@ -23,9 +23,9 @@ pub(super) struct Serving {
 
 impl Serving {
     /// Starts both; what can't be had is said and tried again, and never keeps mail waiting.
-    pub fn start(store: &Store, diagnosing: watch::Receiver<Diagnosing>, dir: PathBuf, address: Option<SocketAddr>) -> Self {
+    pub fn start(store: &Store, dns: Dns, diagnosing: watch::Receiver<Diagnosing>, dir: PathBuf, address: Option<SocketAddr>) -> Self {
         let ending = watch::Sender::new(false);
-        let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe()).with_diagnosing(diagnosing);
+        let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe()).with_dns(dns).with_diagnosing(diagnosing);
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_local(api.clone(), dir.clone(), ending.subscribe()));
         if let Some(address) = address {

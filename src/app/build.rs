@@ -8,6 +8,7 @@ use super::StartError;
 use super::policies::{self, Policies};
 use super::worker::Worker;
 use crate::config::Loaded;
+use crate::http::Dns;
 use crate::net::intercept::{Manner, OwnTraffic, rehearse};
 use crate::net::listen::{bind_workers, open_to_tproxy};
 use crate::net::mta_sts::{self, MtaSts};
@@ -142,6 +143,11 @@ impl Built {
         self.own.get_or_init(|| Arc::new(OwnTraffic::new(self.bound().into_values().flatten().collect()))).clone()
     }
 
+    /// DNS as answers ask it.
+    pub fn dns(&self) -> Dns {
+        Dns::new((*self.resolver).clone(), self.bound().into_values().flatten().map(|address| address.ip()).collect())
+    }
+
     pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {
         self.bound().remove(listener).unwrap_or_default()
     }
@@ -169,11 +175,7 @@ impl Built {
         };
         Some(Context {
             options: session.clone(),
-            origin: Arc::new(Kept::new(Origin {
-                node: loaded.node.clone(),
-                proxy_version: env!("CARGO_PKG_VERSION").to_owned(),
-                config_digest: loaded.digest.clone(),
-            })),
+            origin: Arc::new(Kept::new(origin(loaded))),
             server_tls: self.server_tls.get(&session.listener.name).cloned(),
             reaches: session.upstreams.iter().filter_map(reach).collect(),
             resolver: self.resolver.clone(),
@@ -219,4 +221,9 @@ fn server_tls_of(loaded: &Loaded, session: &SessionOptions) -> Result<ServerTls,
         }
     };
     ServerTls::from_files(&certificate, &key).map_err(|source| StartError::Certificate { listener, source: Box::new(source) })
+}
+
+/// Who records.
+pub(super) fn origin(loaded: &Loaded) -> Origin {
+    Origin { node: loaded.node.clone(), proxy_version: env!("CARGO_PKG_VERSION").to_owned(), config_digest: loaded.digest.clone() }
 }

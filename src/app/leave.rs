@@ -71,6 +71,7 @@ impl Running {
         self.close_door();
         tracing::info!(pid, sessions = self.present(), "handed over: another process takes the connections from now on");
         service::handed_over(pid);
+        self.life.handed_over(&self.store, pid);
         self.stop_accepting().await;
         let until = Instant::now() + GRACE;
         while self.present() > 0 && Instant::now() < until {

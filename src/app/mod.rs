@@ -1,12 +1,13 @@
 //! Builds everything from the configuration, runs it, reloads it, and lets it end without losing mail.
 //!
 //! `build` makes what sessions need, `worker` is one thread with its share of them, `handover` what two processes say
-//! to each other of which one follows the other, `leave` what the first of them does; this file is the life of the process.
+//! to each other of which one follows the other, `leave` what the first of them does, `life` what is recorded of all that; this file is the life of the process.
 
 mod api;
 mod build;
 mod handover;
 mod leave;
+mod life;
 mod policies;
 mod service;
 mod successor;
@@ -32,6 +33,7 @@ use crate::store::{OpenError, RecoveryReport, Store};
 use build::Built;
 pub use handover::HandOverError;
 use handover::{Predecessor, Request};
+use life::Life;
 use successor::Successor;
 use worker::Worker;
 
@@ -73,6 +75,7 @@ pub struct Running {
     requests: mpsc::Receiver<Request>,
     /// A successor that does not serve yet has the store.
     given_up: bool,
+    life: Life,
 }
 
 /// What a process finds when it isn't the first on its addresses.
@@ -150,6 +153,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
             Worker::start(number, listeners, contexts).map_err(|source| StartError::System { what: "to start a worker thread", source })?;
         workers.push(worker);
     }
+    let life = Life::begin(&store, &loaded.store.dir, build::origin(&loaded), predecessor.as_ref().map(Predecessor::pid));
     if let Some(predecessor) = predecessor {
         tracing::info!(pid = predecessor.pid(), "took over");
         predecessor.serving();
@@ -161,7 +165,9 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
     }
     let diagnosing = watch::Sender::new(loaded.diagnosing.clone());
-    Ok(Running { loaded, store, built, workers, sockets: sockets.all, counters, signals, api: None, diagnosing, requests, given_up: false })
+    make_ready(&loaded.diagnosing);
+    let sockets = sockets.all;
+    Ok(Running { loaded, store, built, workers, sockets, counters, signals, api: None, diagnosing, requests, given_up: false, life })
 }
 
 /// Has the listeners' sockets, passed ones first, and says what doesn't fit.
@@ -176,6 +182,15 @@ fn listen(loaded: &Loaded, built: &Built, mut passed: Vec<Passed>) -> Result<bui
         tracing::warn!(%address, name, "a listening socket was passed on that no listener has in `listen`: it is closed");
     }
     Ok(sockets)
+}
+
+/// Rules are compiled when they are first asked, which takes a moment: not on a thread that serves.
+fn make_ready(diagnosing: &Diagnosing) {
+    let diagnosing = diagnosing.clone();
+    let compile = move || tracing::debug!(version = diagnosing.rules().version(), "rules of diagnosis");
+    if let Err(error) = std::thread::Builder::new().name("rules".to_owned()).spawn(compile) {
+        tracing::warn!(%error, "the rules of diagnosis are made ready by the first failure");
+    }
 }
 
 /// A session takes two descriptors; the usual soft limit of 1,024 would end at 500 of them.
@@ -279,6 +294,7 @@ impl Running {
         let started = Successor::default();
         let watchdog = service::watchdog();
         let mut keeping = tokio::time::interval_at(tokio::time::Instant::now() + policies::EVERY, policies::EVERY);
+        let mut living = tokio::time::interval_at(tokio::time::Instant::now() + life::EVERY, life::EVERY);
         service::ready(self.loaded.sessions.len());
         loop {
             tokio::select! {
@@ -302,6 +318,7 @@ impl Running {
                 },
                 () = at(retake) => retake = self.take_back().await,
                 () = after(watchdog) => service::alive(),
+                _ = living.tick(), if !self.given_up => self.life.beat(&self.store),
                 _ = keeping.tick() => self.built.keep_policies(&self.loaded.store.dir),
             }
         }
@@ -310,8 +327,8 @@ impl Running {
     }
 
     fn serve_api(&mut self) {
-        self.api =
-            Some(api::Serving::start(&self.store, self.diagnosing.subscribe(), self.loaded.store.dir.clone(), self.loaded.http.listen));
+        let (dns, diagnosing) = (self.built.dns(), self.diagnosing.subscribe());
+        self.api = Some(api::Serving::start(&self.store, dns, diagnosing, self.loaded.store.dir.clone(), self.loaded.http.listen));
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
@@ -328,6 +345,7 @@ impl Running {
                 }
                 self.diagnosing.send_replace(loaded.diagnosing.clone());
                 self.loaded = loaded;
+                self.life.reloaded(&self.store, build::origin(&self.loaded));
                 tracing::info!(config = self.loaded.digest, "reloaded");
             }
             Err(error) => tracing::error!(%error, "reload refused, the old configuration goes on"),
@@ -357,11 +375,14 @@ impl Running {
             }
         }
         self.built.keep_policies(&self.loaded.store.dir);
-        let Self { workers, store, api, .. } = self;
+        let Self { workers, store, api, life, given_up, .. } = self;
         if let Some(api) = api {
             api.end().await;
         }
         workers.into_iter().for_each(Worker::join);
+        if !given_up {
+            life.end(&store);
+        }
         store.close();
         tracing::info!("stopped");
     }

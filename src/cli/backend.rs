@@ -9,9 +9,12 @@ use jiff::Timestamp;
 use super::Traces;
 use super::client::{Client, Events, Place};
 use super::failure::Failure;
-use crate::http::SOCKET;
+use crate::config;
+use crate::http::{Dns, SOCKET};
+use crate::net::resolve::Resolver;
 use crate::path::ask::StoreNumbers;
-use crate::path::{Answer, Asked, Clock, ListRequest, Listing, Stats, StoreTraces, What, never, stats};
+use crate::path::outside::Outside;
+use crate::path::{Answer, Asked, Clock, ListRequest, Listing, Manner, Stats, StoreTraces, What, never, stats};
 use crate::store::{OpenError, Options, Store};
 use crate::trace::json::{Record, Time};
 use crate::trace::{RecordId, WallMicros};
@@ -39,10 +42,20 @@ impl Backend {
         }
     }
 
-    pub fn locate(&self, what: &What, limit: usize, now: Timestamp) -> Result<Answer, Failure> {
+    /// `dns`: whether DNS may be asked where nothing matches. The proxy asks if there is one, with its own addresses in view.
+    pub fn locate(&self, what: &What, limit: usize, now: Timestamp, dns: bool) -> Result<Answer, Failure> {
         let mut answer = match self {
-            Self::Store(store) => store.locate(what, limit, micros(now)).map_err(Failure::failed)?,
-            Self::Api(client) => found(client.get("/api/v1/where", &[("q", &what.canonical()), ("limit", &limit.to_string())])?)?,
+            Self::Store(store) => {
+                let dns = dns.then(|| Dns::new(Resolver::new(&config::dns_options(None)), Vec::new())).and_then(|dns| dns.look_ups());
+                let outside = dns.as_ref().map(|dns| dns as &dyn Outside);
+                store.locate(what, Manner { limit, now: micros(now), outside }).map_err(Failure::failed)?
+            }
+            Self::Api(client) => {
+                let (question, limit) = (what.canonical(), limit.to_string());
+                let mut query = vec![("q", question.as_str()), ("limit", limit.as_str())];
+                query.extend((!dns).then_some(("dns", "false")));
+                found(client.get("/api/v1/where", &query)?)?
+            }
         };
         // The API was asked with absolute times; the answer is to what was typed.
         answer.query.clone_from(&what.text);

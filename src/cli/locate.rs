@@ -1,5 +1,9 @@
 //! `relayscope where WHAT`: the verdict first, what supports it below.
 
+mod hops;
+mod never;
+mod pasted;
+
 use clap::Args;
 use jiff::Timestamp;
 
@@ -8,20 +12,16 @@ use super::backend::Backend;
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, fit, show_json};
 use super::table::{Cell, Table};
-use crate::path::answer::{Fate, Hole, Hop, JoinedBy, NeverSeen};
+use crate::path::answer::{Fate, Hole};
 use crate::path::clock::{octets, span};
-use crate::path::{Answer, MessagePath, never, next, verdict, words};
-use crate::trace::json::{self, Phases, Word};
-use crate::trace::{Actor, Flag};
-
-/// A phase is worth a word from here on.
-const SLOW_US: u64 = 1_000_000;
+use crate::path::{Answer, MessagePath, next, verdict, words};
+use crate::trace::json::{self, Phases};
 
 #[derive(Debug, Args)]
 pub struct Locate {
     #[command(flatten)]
     traces: Traces,
-    /// A Message-ID, queue id, address, words of a subject, or field:value terms
+    /// A Message-ID, queue id, address, words of a subject, or field:value terms; - reads a pasted bounce, header or reply from standard input
     #[arg(required = true, value_name = "WHAT")]
     what: Vec<String>,
     /// Most messages to answer with
@@ -30,14 +30,24 @@ pub struct Locate {
     /// Every detail of every message, where there are several
     #[arg(long, short = 'f')]
     full: bool,
+    /// Don't ask DNS where nothing is found
+    #[arg(long)]
+    no_dns: bool,
 }
 
 impl Locate {
     pub fn run(self) -> Result<Status, Failure> {
         let traces = &self.traces;
         let now = Timestamp::now();
-        let what = super::search::question(&self.what, now)?;
-        let answer = Backend::open(traces)?.locate(&what, usize::from(self.limit), now)?;
+        let ask = pasted::Ask { backend: Backend::open(traces)?, limit: usize::from(self.limit), now, dns: !self.no_dns };
+        let answer = match self.what.iter().position(|word| word == "-") {
+            Some(place) => {
+                let others: Vec<String> =
+                    self.what.iter().enumerate().filter(|(at, _)| *at != place).map(|(_, word)| word.clone()).collect();
+                ask.pasted(std::io::stdin().lock(), &others)?
+            }
+            None => ask.question(&super::search::question(&self.what, now)?, ask.dns)?,
+        };
         let status = if answer.messages.is_empty() { Status::NotFound } else { Status::Done };
         if traces.json {
             show_json(&answer)?;
@@ -54,10 +64,14 @@ pub fn render(answer: &Answer, full: bool, look: &Look) -> Screen {
     match answer.messages.as_slice() {
         [] => {
             if let Some(seen) = &answer.never_seen {
-                never_seen(&mut screen, seen, &answer.query, look);
+                never::never_seen(&mut screen, seen, &answer.query, look);
             }
+            notes(&mut screen, answer, look);
         }
-        [message] => whole(&mut screen, message, look),
+        [message] => {
+            whole(&mut screen, message, look);
+            notes(&mut screen, answer, look);
+        }
         messages => {
             let many = if answer.more { format!("The newest {} messages", messages.len()) } else { format!("{} messages", messages.len()) };
             let zone = messages.first().map(|message| look.zone(message.last_at)).unwrap_or_default();
@@ -75,8 +89,9 @@ pub fn render(answer: &Answer, full: bool, look: &Look) -> Screen {
             if let Some(hop) = messages.first().and_then(|message| message.hops.last())
                 && !full
             {
-                screen.newline().line(&format!("All about one of them: relayscope where {}   (all of all: --full)", hop.id));
+                screen.newline().line(&format!("All about one of them: relayscope where {}   (all of all: --full)", hop.id()));
             }
+            notes(&mut screen, answer, look);
             if answer.more {
                 screen.line("There are more: name a time (since:2h), another field, or --limit.");
             }
@@ -85,15 +100,28 @@ pub fn render(answer: &Answer, full: bool, look: &Look) -> Screen {
     if !answer.gaps.is_empty() {
         screen.newline();
         holes(&mut screen, &answer.gaps, look);
-        screen.line("Mail passed in that time without a record: attempts may be missing above.");
+        if answer.gaps.iter().any(|gap| !gap.down) {
+            screen.line("Mail passed in that time without a record: attempts may be missing above.");
+        } else {
+            screen.line("What the mail server tried in that time is not recorded: attempts may be missing above.");
+        }
     }
     screen
+}
+
+fn notes(screen: &mut Screen, answer: &Answer, look: &Look) {
+    if !answer.notes.is_empty() {
+        screen.newline();
+    }
+    for note in &answer.notes {
+        screen.paragraph(Style::Faint, note, look.width, 2);
+    }
 }
 
 fn brief(screen: &mut Screen, message: &MessagePath, look: &Look) {
     let style = Style::of(message.state.0);
     screen.paragraph(style, &verdict::verdict(message, &look.clock), look.width, 2);
-    let id = message.hops.last().map(|hop| hop.id.to_string()).unwrap_or_default();
+    let id = message.hops.last().map(|hop| hop.id().to_string()).unwrap_or_default();
     let mut about = vec![format!("from {}", sender(message))];
     about.extend(message.subject.as_ref().map(|subject| format!("\"{subject}\"")));
     about.extend(message.message_id.as_ref().map(|id| format!("<{id}>")));
@@ -106,7 +134,7 @@ fn whole(screen: &mut Screen, message: &MessagePath, look: &Look) {
     facts(screen, message, look);
     screen.newline();
     recipients(screen, message, look);
-    hops(screen, message, look);
+    hops::hops(screen, message, look);
     steps(screen, &next::next(message, &look.clock), look);
 }
 
@@ -126,21 +154,29 @@ fn facts(screen: &mut Screen, message: &MessagePath, look: &Look) {
     if let Some(header) = message.header_from.as_ref().filter(|header| !header.contains(&message.from) || message.from.is_empty()) {
         fact("From header", header);
     }
-    let attempts = match message.hops.len() {
-        1 => "one attempt".to_owned(),
-        many => format!("{many} attempts over {}", span(message.last_at.0.saturating_sub(message.first_at.0))),
+    let (attempts, reports, lines) = (message.relays().count(), message.reports().count(), message.logs().count());
+    let all = [(attempts, "attempt"), (reports, "report"), (lines, "line of logs")];
+    let kinds = all.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| match (count, noun) {
+        (1, &"attempt") => "one attempt".to_owned(),
+        (many, &"line of logs") if *many > 1 => format!("{many} lines of logs"),
+        (count, noun) => words::count(*count, noun),
+    });
+    let kinds = words::list(&kinds.collect::<Vec<_>>());
+    let over = match message.hops.len() {
+        1 => String::new(),
+        _ => format!(" over {}", span(message.last_at.0.saturating_sub(message.first_at.0))),
     };
-    fact("Seen", &format!("{}, {attempts} ({})", look.clock.precise(message.first_at), look.zone(message.first_at)));
-    if let Some(first) = message.hops.first() {
-        fact("Way", &way(first));
+    fact("Seen", &format!("{}, {kinds}{over} ({})", look.clock.precise(message.first_at), look.zone(message.first_at)));
+    if let Some(first) = message.relays().next() {
+        fact("Way", &hops::way(first));
     }
-    if let Some(size) = message.hops.iter().map(|hop| hop.size).max().filter(|size| *size > 0) {
+    if let Some(size) = message.relays().map(|hop| hop.size).max().filter(|size| *size > 0) {
         fact("Size", &octets(size));
     }
 }
 
 fn recipients(screen: &mut Screen, message: &MessagePath, look: &Look) {
-    let mut table = Table::new(&[("RECIPIENT", 18), ("STATE", 8), ("DECIDED AT", 12), ("WHY", 16), ("TRIES", 5)]);
+    let mut table = Table::new(&[("RECIPIENT", 18), ("STATE", 9), ("DECIDED AT", 12), ("WHY", 16), ("TRIES", 5)]);
     for fate in &message.recipients {
         table.row([
             Cell::from(&fate.address),
@@ -162,95 +198,12 @@ fn recipients(screen: &mut Screen, message: &MessagePath, look: &Look) {
 }
 
 fn why(fate: &Fate) -> String {
-    match (&fate.reply, &fate.detail) {
+    let said = match (&fate.reply, &fate.detail) {
         (Some(reply), _) => words::reply(reply),
         (None, Some(detail)) => detail.clone(),
         (None, None) => String::new(),
-    }
-}
-
-fn hops(screen: &mut Screen, message: &MessagePath, look: &Look) {
-    let mut table = Table::new(&[("ATTEMPT", 19), ("STATE", 8), ("WHY", 10), ("TOOK", 7), ("TRACE ID", 26)]);
-    for hop in &message.hops {
-        table.row([
-            Cell::from(look.clock.precise(hop.at)),
-            Cell::styled(Style::of(hop.state.0), hop.state.to_string()),
-            Cell::from(reason(hop)),
-            Cell::from(span(hop.duration_us)),
-            Cell::from(hop.id.to_string()),
-        ]);
-    }
-    table.draw(screen, look, 2);
-    let mut note = |text: &str| {
-        screen.pad(2).paragraph(Style::Faint, text, look.width.map(|width| width - 2), 4);
     };
-    for hop in &message.hops {
-        for text in notes(hop, message) {
-            note(&format!("{}: {text}", look.clock.precise(hop.at)));
-        }
-    }
-    let shared = shared(message);
-    if !shared.is_empty() {
-        note(&format!("flags: {}", shared.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
-    }
-    let probable = message.hops.iter().filter(|hop| hop.joined_by == JoinedBy::Envelope).count();
-    if probable > 0 {
-        let are = if probable == 1 { "is" } else { "are" };
-        note(&format!(
-            "{probable} of these {} attempts {are} joined by client, sender and recipients only, no header having been seen: probably of this message.",
-            message.hops.len()
-        ));
-    }
-    screen.newline();
-}
-
-fn reason(hop: &Hop) -> String {
-    let stage = words::stage(hop.stage.0);
-    match (&hop.detail, &hop.reply) {
-        (Some(detail), _) if hop.by.0 != Actor::Upstream => format!("{stage}: {detail}"),
-        (_, Some(reply)) => format!("{stage}: {}", words::reply(reply)),
-        (Some(detail), None) => format!("{stage}: {detail}"),
-        (None, None) => stage.to_owned(),
-    }
-}
-
-/// The way of an attempt: client, this proxy, upstream.
-fn way(hop: &Hop) -> String {
-    format!("{} → Relayscope {} ({}) → {}", words::client(hop), hop.node, hop.listener, server(hop))
-}
-
-fn server(hop: &Hop) -> String {
-    match hop.upstream.port {
-        Some(port) => format!("{}:{port}", words::upstream(hop)),
-        None => words::upstream(hop),
-    }
-}
-
-/// What about an attempt isn't in the table: another way, slow phases, flags, failed connections.
-fn notes(hop: &Hop, message: &MessagePath) -> Vec<String> {
-    let mut notes = Vec::new();
-    if message.hops.first().is_some_and(|first| way(first) != way(hop)) {
-        notes.push(way(hop));
-    }
-    let slow: Vec<String> =
-        phases(&hop.phases).into_iter().filter(|(_, us)| *us >= SLOW_US).map(|(name, us)| format!("{name} {}", span(us))).collect();
-    if !slow.is_empty() {
-        notes.push(format!("slow: {}", slow.join(", ")));
-    }
-    for tried in &hop.upstream.tried {
-        notes.push(format!("{}:{} was tried before: {}, {}", tried.host, tried.port, words::stage(tried.stage.0), tried.error));
-    }
-    let own: Vec<String> = hop.flags.iter().filter(|flag| !shared(message).contains(flag)).map(ToString::to_string).collect();
-    if !own.is_empty() {
-        notes.push(format!("flags: {}", own.join(" ")));
-    }
-    notes
-}
-
-/// Flags of every attempt: said once.
-fn shared(message: &MessagePath) -> Vec<Word<Flag>> {
-    let Some((first, others)) = message.hops.split_first() else { return Vec::new() };
-    first.flags.iter().copied().filter(|flag| others.iter().all(|hop| hop.flags.contains(flag))).collect()
+    words::caused(fate.cause.map(|cause| cause.0), &said)
 }
 
 /// One question to DNS and what was answered.
@@ -294,66 +247,14 @@ fn steps(screen: &mut Screen, steps: &[String], look: &Look) {
     }
 }
 
-fn never_seen(screen: &mut Screen, seen: &NeverSeen, query: &str, look: &Look) {
-    screen.paragraph(Style::Bad, &never::verdict(seen, query, &look.clock), look.width, 2).newline();
-    if !seen.nearest.is_empty() {
-        let mut table = Table::new(&[("ADDRESSES LIKE IT", 18), ("LAST SEEN", 8), ("TRACE ID", 26)]);
-        for near in &seen.nearest {
-            table.row([Cell::from(&near.address), Cell::from(look.clock.moment(near.last_at)), Cell::from(near.id.to_string())]);
-        }
-        table.draw(screen, look, 2);
-        screen.newline();
-    }
-    if !seen.without_header.is_empty() {
-        let mut table = Table::new(&[("BEFORE THE TEXT", 19), ("FROM", 8), ("TO", 8), ("WHY", 10), ("TRACE ID", 26)]);
-        for attempt in &seen.without_header {
-            let from = if attempt.from.is_empty() { "<>" } else { &attempt.from };
-            let why = match &attempt.reply {
-                Some(reply) => format!("{}: {}", words::stage(attempt.stage.0), words::reply(reply)),
-                None => words::stage(attempt.stage.0).to_owned(),
-            };
-            table.row([
-                Cell::from(look.clock.precise(attempt.at)),
-                Cell::from(from),
-                Cell::from(words::list(&attempt.recipients)),
-                Cell::styled(Style::of(attempt.state.0), why),
-                Cell::from(attempt.id.to_string()),
-            ]);
-        }
-        table.draw(screen, look, 2);
-        screen.newline();
-    }
-    if !seen.sessions.is_empty() {
-        let mut table = Table::new(&[("WITHOUT MAIL", 19), ("CLIENT", 10), ("WHY", 10), ("TRACE ID", 26)]);
-        for end in &seen.sessions {
-            table.row([
-                Cell::from(look.clock.precise(end.at)),
-                Cell::from(words::client_of(&end.client)),
-                Cell::from(never::early_end_words(end)),
-                Cell::from(end.id.to_string()),
-            ]);
-        }
-        table.draw(screen, look, 2);
-        screen.newline();
-    }
-    holes(screen, &seen.tracing.gaps, look);
-    if let (Some(oldest), Some(newest)) = (seen.tracing.oldest_at, seen.tracing.newest_at) {
-        let running = if seen.tracing.running { "a proxy is adding to it now" } else { "no proxy is adding to it now" };
-        let reach = format!(
-            "The trace reaches from {} to {}; {running} ({}).",
-            look.clock.moment(oldest),
-            look.clock.moment(newest),
-            look.zone(newest)
-        );
-        screen.pad(2).paragraph(Style::Plain, &reach, look.width.map(|width| width - 2), 4);
-    }
-    screen.newline();
-    steps(screen, &never::next(seen, &look.clock), look);
-}
-
 fn holes(screen: &mut Screen, gaps: &[Hole], look: &Look) {
     for gap in gaps {
         let (from, until) = (look.clock.moment(gap.at), look.clock.moment(gap.until));
+        if gap.down {
+            let hole = format!("Relayscope was not running: {from} to {until}: {}", gap.why);
+            screen.pad(2).paragraph(Style::Wait, &hole, look.width.map(|width| width - 2), 4);
+            continue;
+        }
         let hole = format!("Hole in the trace: {from} to {until}, {}: {}", words::count(gap.records_lost as usize, "record"), gap.why);
         screen.pad(2).paragraph(Style::Wait, &hole, look.width.map(|width| width - 2), 4);
     }

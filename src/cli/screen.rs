@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::path::Clock;
-use crate::trace::State;
+use crate::path::answer::PathState;
 use crate::trace::json::Time;
 
 /// How a piece of text looks where colours are wanted.
@@ -27,11 +27,11 @@ pub enum Style {
 }
 
 impl Style {
-    pub fn of(state: State) -> Self {
-        match state {
-            State::Accepted => Self::Good,
-            State::Deferred | State::Partial => Self::Wait,
-            State::Rejected | State::Aborted | State::Unknown => Self::Bad,
+    pub fn of(state: impl Into<PathState>) -> Self {
+        match state.into() {
+            PathState::Accepted | PathState::Delivered => Self::Good,
+            PathState::Deferred | PathState::Partial => Self::Wait,
+            PathState::Rejected | PathState::Aborted | PathState::Unknown | PathState::Bounced | PathState::Stuck => Self::Bad,
         }
     }
 

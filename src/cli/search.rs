@@ -38,6 +38,9 @@ impl Search {
         let traces = &self.traces;
         let now = Timestamp::now();
         let what = question(&self.query, now)?;
+        if let Some(error) = what.not_for_lists() {
+            return Err(Failure::question(&what.text, error));
+        }
         let before = match &self.cursor {
             Some(cursor) => Some(cursor.parse::<Cursor>().map_err(|error| Failure::usage(format!("--cursor {error}")))?),
             None => None,
@@ -219,7 +222,7 @@ pub fn row(record: &Record, look: &Look) -> [Cell; 6] {
             [time(it.at), what, Cell::from(from), Cell::from(it.recipient.as_deref().unwrap_or("-")), Cell::from(why), id]
         }
         Record::Audit(it) => {
-            let why = it.detail.clone().unwrap_or_default();
+            let why = it.detail.clone().unwrap_or_else(|| "Relayscope itself".to_owned());
             [time(it.at), Cell::styled(Style::Faint, it.event.to_string()), Cell::from(&it.node), Cell::from("-"), Cell::from(why), id]
         }
         Record::Mark(it) => {

@@ -148,6 +148,13 @@ pub fn store_dir(path: Option<&Path>, overrides: &Overrides) -> Result<PathBuf, 
     Ok(raw.store.dir)
 }
 
+/// How names are resolved, for commands that only read traces: as the file says, or else the system's way.
+pub fn dns_options(path: Option<&Path>) -> resolve::Options {
+    let text = existing(path).and_then(|path| read(path).ok().map(|text| (path, text)));
+    let raw = text.map(|(path, text)| shape::read(path, &text, &mut Findings::default()));
+    raw.unwrap_or_default().dns.options()
+}
+
 /// The JSON Schema of the file.
 pub fn schema() -> serde_json::Value {
     shape::SCHEMA.clone()

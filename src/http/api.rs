@@ -18,9 +18,11 @@ use tokio::sync::watch;
 use super::error::ApiError;
 use super::export;
 use super::live;
+use super::outside::Dns;
 use crate::diagnose::Diagnosing;
+use crate::path::outside::Outside;
 use crate::path::when::{self, Edge};
-use crate::path::{Asked, ListRequest, StoreTraces, What, by_list, stats};
+use crate::path::{Asked, ListRequest, Manner, StoreTraces, What, by_list, stats};
 use crate::store::{Cursor, Health, StoreError};
 use crate::trace::RecordId;
 use crate::trace::json::Time;
@@ -35,6 +37,8 @@ const RECORDS: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct Api {
     pub(super) traces: StoreTraces,
+    /// Asked where nothing matches.
+    dns: Option<Dns>,
     /// By which failures are diagnosed at present.
     pub(super) diagnosing: watch::Receiver<Diagnosing>,
     /// Turns true when the process ends: those who follow are let go.
@@ -44,7 +48,13 @@ pub struct Api {
 
 impl Api {
     pub fn new(traces: StoreTraces, ending: watch::Receiver<bool>) -> Self {
-        Self { traces, diagnosing: watch::channel(Diagnosing::default()).1, ending, ping: Duration::from_secs(15) }
+        Self { traces, dns: None, diagnosing: watch::channel(Diagnosing::default()).1, ending, ping: Duration::from_secs(15) }
+    }
+
+    /// Lets answers about what was never seen ask DNS.
+    #[must_use]
+    pub fn with_dns(self, dns: Dns) -> Self {
+        Self { dns: Some(dns), ..self }
     }
 
     /// Rules other than the built-in ones, as they are at any time.
@@ -100,6 +110,13 @@ fn has_body(headers: &HeaderMap) -> bool {
 struct Locate {
     q: String,
     limit: Option<usize>,
+    /// Whether DNS may be asked where nothing matches.
+    #[serde(default = "yes")]
+    dns: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 async fn locate(State(api): State<Api>, query: Result<Query<Locate>, QueryRejection>) -> Result<Response, ApiError> {
@@ -110,7 +127,12 @@ async fn locate(State(api): State<Api>, query: Result<Query<Locate>, QueryReject
         return Err(ApiError::BadRequest("q is empty: what is looked for?".to_owned()));
     }
     let limit = limited("limit", asked.limit, 20, MESSAGES)?;
-    answer(move || api.traces.locate(&what, limit, micros(now))).await
+    answer(move || {
+        let dns = api.dns.filter(|_| asked.dns).and_then(|dns| dns.look_ups());
+        let outside = dns.as_ref().map(|dns| dns as &dyn Outside);
+        api.traces.locate(&what, Manner { limit, now: micros(now), outside })
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,6 +149,9 @@ struct List {
 async fn list(State(api): State<Api>, query: Result<Query<List>, QueryRejection>) -> Result<Response, ApiError> {
     let Query(asked) = query.map_err(parameters)?;
     let what = question(&asked.q, Timestamp::now())?;
+    if let Some(error) = what.not_for_lists() {
+        return Err(ApiError::BadRequest(error.to_string()));
+    }
     let limit = limited("limit", asked.limit, 50, RECORDS)?;
     let request = ListRequest { limit, before: cursor(asked.cursor.as_deref())?, explain: asked.explain };
     answer(move || api.traces.list(&what, request)).await

@@ -1,6 +1,7 @@
 //! The HTTP API: the same answers as the command line's, on `api.sock` and, if asked for, on a loopback address.
 //!
-//! Reading order: [`api`] (what can be asked), [`live`] (following), [`local`] and [`intake`] (what is for `api.sock` only), [`guard`] (who may ask over TCP), [`serve`] (sockets and
+//! Reading order: [`api`] (what can be asked), [`live`] (following), [`local`] and [`intake`] (what is for `api.sock` only), [`outside`] (DNS for what
+//! was never seen), [`guard`] (who may ask over TCP), [`serve`] (sockets and
 //! limits). Nothing here decides anything about mail.
 
 pub mod api;
@@ -10,6 +11,7 @@ mod guard;
 mod intake;
 mod live;
 mod local;
+mod outside;
 mod serve;
 mod token;
 
@@ -17,5 +19,6 @@ pub use api::{Api, router};
 pub use guard::Guard;
 pub use intake::{INTAKE_OCTETS, INTAKE_PATH, INTAKE_RECORDS};
 pub use local::local_router;
+pub use outside::Dns;
 pub use serve::{SOCKET, ServeError, bind_tcp, bind_unix, serve_tcp, serve_unix};
 pub use token::{TOKEN_FILE, Token, TokenError, read_token};

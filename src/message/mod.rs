@@ -11,6 +11,7 @@ mod report_capture;
 pub use fields::Headers;
 pub use header::HeaderCapture;
 pub use queue_id::{QueueId, upstream_queue_id};
+pub use received::queue_id as received_queue_id;
 pub use report_capture::ReportCapture;
 
 /// The last place up to `bound` where `text` can be cut.

@@ -6,7 +6,7 @@ const LONGEST_ID: usize = 128;
 /// Reads `… by HOST (…) with ESMTP id ABC123 (…) for <…>; date`, and qmail's `(qmail 1234 invoked …)`.
 ///
 /// Exchange writes its version behind `id` (`id 15.1.2507.6`), the same for every message: that is no queue id.
-pub(super) fn queue_id(value: &[u8]) -> Option<String> {
+pub fn queue_id(value: &[u8]) -> Option<String> {
     if let Some(behind) = value.trim_ascii_start().strip_prefix(b"(qmail ") {
         let digits = behind.iter().take_while(|octet| octet.is_ascii_digit()).count();
         return behind.get(..digits).and_then(sound_id);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Hole};
 use super::explained::Explained;
-use super::find::{self, Traces};
+use super::find::{self, Manner, Traces};
 use super::reading::Reading;
 use super::what::What;
 use crate::store::{Cursor, Field, Health, Page, PageRequest, Query, Store, StoreError, Tally};
@@ -105,8 +105,8 @@ impl StoreTraces {
     ///
     /// # Errors
     /// The store can't be read.
-    pub fn locate(&self, what: &What, limit: usize, now: WallMicros) -> Result<Answer, StoreError> {
-        find::find(self, what, limit, now)
+    pub fn locate(&self, what: &What, manner: Manner<'_>) -> Result<Answer, StoreError> {
+        find::find(self, what, manner)
     }
 
     /// A page of the records that match.
@@ -222,7 +222,9 @@ impl Traces for StoreTraces {
     fn hole_now(&self) -> Option<Hole> {
         match self.store.health() {
             Health::Ok => None,
-            Health::Failed { since, why, records_lost } => Some(Hole { at: Time(since), until: Time(self.store.now()), records_lost, why }),
+            Health::Failed { since, why, records_lost } => {
+                Some(Hole { at: Time(since), until: Time(self.store.now()), records_lost, down: false, why })
+            }
         }
     }
 }

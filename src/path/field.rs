@@ -5,13 +5,14 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use super::answer::PathState;
 use super::bounds;
 use super::lex::Word;
 use super::nearest::nearest_word;
 use super::what::NotUnderstood;
 use crate::store::{Term, TextField, TlsIs};
 use crate::trace::digest::NotADigest;
-use crate::trace::{Act, Actor, Flag, Leg, RecordId, RecordKind, Stage, State};
+use crate::trace::{Act, Actor, Cause, Flag, Leg, LogEvent, RecordId, RecordKind, Stage, State};
 
 /// What can be asked for by name.
 const FIELDS: &[&str] = &[
@@ -39,6 +40,9 @@ const FIELDS: &[&str] = &[
     "by",
     "act",
     "cause",
+    "rule",
+    "provider",
+    "event",
     "enhanced",
     "reply",
     "tls",
@@ -103,14 +107,26 @@ pub fn term(column: usize, field: &str, word: &Word) -> Result<Term, NotUndersto
             Ok(code @ 100..=599) => Term::Code(code),
             _ => return Err(wrong(format!("{value:?} is not a reply code such as 550"))),
         },
-        "state" => Term::State(one_of("state", value, State::ALL, State::word).map_err(wrong)?),
+        "state" => {
+            if PathState::of_path(value).is_some() {
+                let message = format!("state:{value} is for the whole question; write it outside of \"or\", \"not\" and parentheses");
+                return Err(NotUnderstood { column, message });
+            }
+            let word = one_of("state", value, PathState::ALL, PathState::word).map_err(wrong)?.word();
+            Term::State(one_of("state", word, State::ALL, State::word).map_err(wrong)?)
+        }
         "ever" => Term::Ever(one_of("state", value, State::ALL, State::word).map_err(wrong)?),
         "stage" => Term::Stage(one_of("stage", value, Stage::ALL, Stage::word).map_err(wrong)?),
         "flag" => Term::Flag(one_of("flag", value, Flag::ALL, Flag::word).map_err(wrong)?),
+        // Reports are messages like others, and carry a flag.
+        "kind" if value.eq_ignore_ascii_case("report") => Term::Flag(Flag::Report),
+        "event" => Term::Event(one_of("event of a log", value, LogEvent::ALL, LogEvent::word).map_err(wrong)?),
         "kind" => Term::Kind(one_of("kind", value, RecordKind::ALL, RecordKind::word).map_err(wrong)?),
         "by" => Term::By(one_of("party", value, Actor::ALL, Actor::word).map_err(wrong)?),
         "act" => Term::Act(one_of("party", value, Act::ALL, Act::word).map_err(wrong)?),
-        "cause" => Term::Cause(text),
+        "cause" => Term::Cause(one_of("cause", value, Cause::ALL, Cause::word).map_err(wrong)?.word().to_owned()),
+        "rule" => Term::Rule(text),
+        "provider" => Term::Provider(text),
         "enhanced" => match value.split('.').all(|part| part.parse::<u16>().is_ok()) {
             true => Term::Enhanced(text),
             false => return Err(wrong(format!("{value:?} is not an enhanced status code such as 5.1.1 or 5.7"))),
@@ -147,6 +163,8 @@ fn text_field(field: &str) -> Option<TextField> {
         "upstream" => TextField::Upstream,
         "listener" => TextField::Listener,
         "cause" => TextField::Cause,
+        "rule" => TextField::Rule,
+        "provider" => TextField::Provider,
         _ => return None,
     })
 }

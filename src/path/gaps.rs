@@ -1,15 +1,17 @@
-//! Holes in the trace: mail flowed, records were lost.
+//! Holes in the trace: records were lost while mail flowed, or the proxy itself was down.
 
 use super::answer::{Hole, MessagePath};
 use super::find::Traces;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::Time;
-use crate::trace::{Record, RecordKind, State, WallMicros};
+use crate::trace::{AuditEvent, Record, RecordKind, WallMicros};
 
 /// Holes that are told of.
 const TOLD: usize = 10;
 /// Gap records looked through: those after the asked time must not crowd out those in it.
 const LOOKED_THROUGH: usize = 300;
+/// Nobody is away for less than this: a mail server tries a connection again within it.
+const SHORT_US: u64 = 1_000_000;
 /// After the last word on a message that is settled, nothing more is to be expected of it.
 const SETTLED_US: u64 = 60_000_000;
 
@@ -18,14 +20,44 @@ const SETTLED_US: u64 = 60_000_000;
 /// # Errors
 /// What the traces' own reading fails with.
 pub fn between<T: Traces>(traces: &T, since: Option<WallMicros>, until: Option<WallMicros>) -> Result<Vec<Hole>, T::Error> {
-    let query = Query { all: vec![Term::Kind(RecordKind::Gap)], since, until: None };
-    let page = traces.query(&query, &PageRequest::newest(LOOKED_THROUGH))?;
-    let stored = page.records.into_iter().filter_map(|record| match record {
-        Record::Gap(gap) => Some(Hole { at: Time(gap.from), until: Time(gap.until), records_lost: gap.records_lost, why: gap.why }),
+    let kinds = Term::Any(vec![Term::Kind(RecordKind::Gap), Term::Kind(RecordKind::Audit)]);
+    let page = traces.query(&Query { all: vec![kinds], since, until: None }, &PageRequest::newest(LOOKED_THROUGH))?;
+    let mut holes: Vec<Hole> = traces.hole_now().into_iter().chain(page.records.into_iter().filter_map(hole)).collect();
+    holes.retain(|hole| until.is_none_or(|until| hole.at.0 < until));
+    holes.sort_by_key(|hole| std::cmp::Reverse(hole.until));
+    holes.truncate(TOLD);
+    Ok(holes)
+}
+
+/// The hole that a record tells of, if it tells of one that matters.
+fn hole(record: Record) -> Option<Hole> {
+    let down = |since, until, why: &str| Hole { at: Time(since), until: Time(until), records_lost: 0, down: true, why: why.to_owned() };
+    let hole = match record {
+        Record::Gap(gap) => Hole { at: Time(gap.from), until: Time(gap.until), records_lost: gap.records_lost, down: false, why: gap.why },
+        Record::Audit(it) => match (it.event, it.since) {
+            (AuditEvent::Started, Some(since)) => down(since, it.at, "it was stopped, and started again"),
+            (AuditEvent::Crashed, Some(since)) => down(since, it.at, "it ended without a word; the beginning is its last sign of life"),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    // A restart is no hole.
+    (!hole.down || hole.until.0.saturating_sub(hole.at.0) >= SHORT_US).then_some(hole)
+}
+
+/// When the proxy was stopped, if nothing has happened to it since.
+///
+/// # Errors
+/// What the traces' own reading fails with.
+pub fn stopped<T: Traces>(traces: &T) -> Result<Option<WallMicros>, T::Error> {
+    if traces.is_running() {
+        return Ok(None);
+    }
+    let page = traces.query(&Query::of(Term::Kind(RecordKind::Audit)), &PageRequest::newest(1))?;
+    Ok(page.records.first().and_then(|record| match record {
+        Record::Audit(it) if it.event == AuditEvent::Stopped => Some(it.at),
         _ => None,
-    });
-    let holes = traces.hole_now().into_iter().chain(stored);
-    Ok(holes.filter(|hole| until.is_none_or(|until| hole.at.0 < until)).take(TOLD).collect())
+    }))
 }
 
 /// The holes in which an attempt of one of these messages may be missing.
@@ -40,7 +72,7 @@ pub fn around<T: Traces>(traces: &T, messages: &[MessagePath]) -> Result<Vec<Hol
 }
 
 fn may_lie_in(message: &MessagePath, hole: &Hole) -> bool {
-    let is_settled = matches!(message.state.0, State::Accepted | State::Rejected);
+    let is_settled = message.state.0.is_settled();
     let last = if is_settled { message.last_at.0.saturating_add(SETTLED_US) } else { WallMicros::MAX };
     hole.until >= message.first_at && hole.at.0 <= last
 }

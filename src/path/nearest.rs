@@ -5,27 +5,8 @@ const LONGEST: usize = 128;
 
 /// Single-letter changes between two words: added, left out, replaced, or two neighbours swapped. Case doesn't count.
 pub fn distance(one: &str, other: &str) -> usize {
-    let letters = |word: &str| word.chars().flat_map(char::to_lowercase).take(LONGEST).collect::<Vec<char>>();
-    let (one, other) = (letters(one), letters(other));
-    let mut before_last: Vec<usize> = vec![0; other.len() + 1];
-    let mut last: Vec<usize> = (0..=other.len()).collect();
-    for (row, &a) in one.iter().enumerate() {
-        let mut current = Vec::with_capacity(other.len() + 1);
-        let mut left = row + 1;
-        current.push(left);
-        for (column, &b) in other.iter().enumerate() {
-            let at = |line: &[usize], column: usize| line.get(column).copied().unwrap_or(usize::MAX / 2);
-            let mut best = (left + 1).min(at(&last, column + 1) + 1).min(at(&last, column) + usize::from(a != b));
-            let swapped = row > 0 && column > 0 && one.get(row - 1) == Some(&b) && other.get(column - 1) == Some(&a);
-            if swapped {
-                best = best.min(at(&before_last, column - 1) + 1);
-            }
-            current.push(best);
-            left = best;
-        }
-        before_last = std::mem::replace(&mut last, current);
-    }
-    last.last().copied().unwrap_or(0)
+    let letters = |word: &str| word.chars().flat_map(char::to_lowercase).take(LONGEST).collect::<String>();
+    strsim::osa_distance(&letters(one), &letters(other))
 }
 
 /// How many changes a slip of the fingers in a word of this length can explain.

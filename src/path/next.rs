@@ -1,93 +1,178 @@
-//! What to do next, as far as it follows from state, stage and actor. Causes are not guessed here.
+//! What to do next: who must act and what on, by the diagnosis; then where to look, as far as it follows from state, stage and actor.
 
-use super::answer::{Hop, MessagePath};
+use super::answer::{Fate, MessagePath, PathState, RelayHop};
 use super::clock::Clock;
+use super::verdict::relay_of;
 use super::words;
-use crate::trace::{Actor, Stage, State};
+use crate::trace::json::Id;
+use crate::trace::{Act, Actor, LogEvent, Stage};
+
+/// The states in which somebody has something to do, the most urgent first.
+const URGENT: [PathState; 8] = [
+    PathState::Unknown,
+    PathState::Bounced,
+    PathState::Rejected,
+    PathState::Stuck,
+    PathState::Aborted,
+    PathState::Deferred,
+    PathState::Accepted,
+    PathState::Delivered,
+];
 
 /// Steps for the admin, the most useful first.
 pub fn next(path: &MessagePath, clock: &Clock) -> Vec<String> {
-    let mut steps = Vec::new();
-    for state in [State::Unknown, State::Rejected, State::Aborted, State::Deferred, State::Accepted] {
-        // The newest attempt that left somebody in this state speaks for it.
-        let hop = match path.recipients.iter().filter(|fate| fate.state.0 == state).map(|fate| fate.hop).max() {
-            Some(id) => path.hops.iter().find(|hop| hop.id == id),
-            None if path.recipients.is_empty() => path.hops.last().filter(|hop| hop.state.0 == state),
+    let mut steps = advice(path);
+    for state in URGENT {
+        // The newest word that left somebody in this state speaks for it.
+        let fate = path.recipients.iter().filter(|fate| fate.state.0 == state).max_by_key(|fate| fate.hop);
+        let hop = match fate {
+            Some(fate) => relay_of(path, fate),
+            None if path.recipients.is_empty() => path.relays().next_back().filter(|hop| PathState::from(hop.state.0) == state),
             None => None,
         };
-        if let Some(hop) = hop {
-            steps.push(step(path, hop, state, clock));
-        }
+        let scene = Scene { path, fate, clock };
+        steps.extend(match (fate, hop) {
+            (None, None) => None,
+            (Some(fate), hop) if state == PathState::Stuck || hop.is_none_or(|hop| hop.id != fate.hop) => scene.later(fate, state, hop),
+            (_, Some(hop)) => Some(scene.here(hop, state)),
+            _ => None,
+        });
     }
-    let stopped = path.hops.iter().rev().find(|hop| hop.state.0 != State::Accepted);
-    let decisive = if path.state.0 == State::Accepted { path.hops.last() } else { stopped.or(path.hops.last()) };
-    if let Some(hop) = decisive {
-        steps.push(format!("The whole dialogue: relayscope show {}", hop.id));
+    steps.extend(decisive(path).map(|id| format!("The whole dialogue: relayscope show {id}")));
+    if let Some(hop) = path.reports_on.as_ref().and_then(|on| on.hop) {
+        steps.push(format!("The message that it reports on: relayscope where {hop}"));
     }
     steps
 }
 
-fn step(path: &MessagePath, hop: &Hop, state: State, clock: &Clock) -> String {
-    let upstream = words::upstream(hop);
-    let client = words::client(hop);
-    let moment = clock.moment(hop.until);
-    let there = match &hop.client.queue_id {
-        Some(id) => format!("{client} (its queue id: {id})"),
-        None => client.clone(),
-    };
-    match state {
-        State::Accepted | State::Partial => match &hop.upstream_queue_id {
-            Some(id) => format!("Ask the admin of {upstream} for queue id {id}, {moment}: its log says where it went from there."),
-            None => {
-                format!("Ask the admin of {upstream} for a message from {} at {moment}: no queue id came with its reply.", sender(path))
+/// The transaction in which to read what happened; where nothing passed here, the line of the log that says most.
+fn decisive(path: &MessagePath) -> Option<Id> {
+    let went_well = path.state.0.is_well();
+    let last = path.relays().next_back();
+    let stopped = path.relays().rev().find(|hop| !PathState::from(hop.state.0).is_well());
+    let told = path.recipients.iter().find(|fate| matches!(fate.state.0, PathState::Bounced | PathState::Stuck)).map(|fate| fate.hop);
+    told.or(if went_well { last } else { stopped.or(last) }.map(|hop| hop.id)).or_else(|| path.hops.last().map(|hop| Id(hop.id())))
+}
+
+/// "The recipient's side must act (mailbox full): …", once for each cause.
+fn advice(path: &MessagePath) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    for fate in path.recipients.iter().filter(|fate| !fate.state.0.is_well()) {
+        let Some(act) = fate.act else { continue };
+        let cause = fate.cause.and_then(|cause| words::cause(cause.0)).map(|words| format!(" ({words})")).unwrap_or_default();
+        // Nothing is known, so nothing is said.
+        if act.0 == Act::Nobody && cause.is_empty() && fate.advice.is_none() {
+            continue;
+        }
+        let must = if act.0 == Act::Nobody { "need do anything" } else { "must act" };
+        let what = fate.advice.as_deref().map(|advice| format!(": {advice}")).unwrap_or_else(|| ".".to_owned());
+        let step = format!("{} {must}{cause}{what}", words::act(act.0));
+        if !told.contains(&step) && told.len() < 3 {
+            told.push(step);
+        }
+    }
+    told
+}
+
+struct Scene<'a> {
+    path: &'a MessagePath,
+    fate: Option<&'a Fate>,
+    clock: &'a Clock,
+}
+
+impl Scene<'_> {
+    /// What was decided after the message had passed here, or without it.
+    fn later(&self, fate: &Fate, state: PathState, hop: Option<&RelayHop>) -> Option<String> {
+        let host = fate.host.as_deref().unwrap_or("the server behind");
+        let id = fate.upstream_queue_id.as_ref().map(|id| format!(" (queue id {id})")).unwrap_or_default();
+        let line = self.path.logs().find(|line| line.id == fate.hop);
+        Some(match (state, line.map(|line| line.event.0)) {
+            (PathState::Bounced, _) if self.path.from.is_empty() => "Its sender is <>, so nobody was told.".to_owned(),
+            (PathState::Bounced, _) => format!("It will not be tried again. {} was to be told by the report.", self.path.from),
+            (PathState::Delivered, _) => {
+                "Nothing, as far as mail goes: if the recipient doesn't see it, look in rules and junk folders there.".to_owned()
             }
-        },
-        State::Unknown => {
-            let what = match &path.message_id {
-                Some(id) => format!("Message-ID <{id}>"),
-                None => format!("a message from {}", sender(path)),
-            };
-            format!("Ask the admin of {upstream} for {what} at {moment}. If it is there, stop the retry at {there}, or there will be two.")
+            (PathState::Stuck, Some(LogEvent::Quarantined)) => format!("See the quarantine of {host}: it is held there{id}."),
+            (PathState::Stuck, Some(LogEvent::Discarded)) => format!("See which rule of {host} threw it away{id}: nobody was told."),
+            (PathState::Stuck, _) => format!("See the queue of {host}: it has the message{id}, and nothing came out of it."),
+            (PathState::Accepted, _) => match line.and_then(|line| line.relay_host.as_ref().zip(line.next_queue_id.as_ref())) {
+                Some((next, id)) => format!("Ask the admin of {next} for queue id {id}."),
+                None => format!("See the log of {host}{id} for what came after."),
+            },
+            (PathState::Deferred, _) => format!("Nothing is lost: it waits in the queue of {host}{id}."),
+            _ => return hop.map(|hop| self.here(hop, state)),
+        })
+    }
+
+    fn here(&self, hop: &RelayHop, state: PathState) -> String {
+        let upstream = words::upstream(hop);
+        let client = words::client(hop);
+        let moment = self.clock.moment(hop.until);
+        let there = match &hop.client.queue_id {
+            Some(id) => format!("{client} (its queue id: {id})"),
+            None => client.clone(),
+        };
+        let by = self.fate.map_or(hop.by.0, |fate| fate.by.0);
+        match state {
+            PathState::Unknown => {
+                let what = match &self.path.message_id {
+                    Some(id) => format!("Message-ID <{id}>"),
+                    None => format!("a message from {}", self.sender()),
+                };
+                format!(
+                    "Ask the admin of {upstream} for {what} at {moment}. If it is there, stop the retry at {there}, or there will be two."
+                )
+            }
+            PathState::Rejected if by == Actor::Proxy => {
+                format!(
+                    "Relayscope itself refused it: see the reply, and `relayscope config show` for the rule or limit it names.{}",
+                    self.bounce(&client)
+                )
+            }
+            PathState::Rejected => {
+                format!(
+                    "A 5xx is final: {client} does not try again.{} To send it again, first settle what the reply names.",
+                    self.bounce("It")
+                )
+            }
+            PathState::Deferred if by == Actor::Proxy && !hop.upstream.tried.is_empty() => {
+                format!("Nothing is lost: it waits at {there}. {}", tried(hop))
+            }
+            PathState::Deferred if self.fate.is_some_and(|fate| fate.retry.is_some_and(|retry| retry.overdue)) => {
+                format!("See the queue of {there}: it should have tried again long ago. It gave up, or it went another way.")
+            }
+            PathState::Deferred => format!("Nothing is lost: it waits at {there}, whose queue says when it tries next."),
+            PathState::Aborted if hop.by.0 == Actor::Client => {
+                format!("See the log of {there} at {moment} for why it gave up; most servers keep the message and try again.")
+            }
+            PathState::Aborted if hop.stage.0 == Stage::Body => {
+                format!("Nothing is lost: {there} was told to try again, and keeps it. See the log of {upstream} at {moment} for its side.")
+            }
+            PathState::Aborted => format!("Nothing is lost: it waits at {there}, which tries again."),
+            _ => match &hop.upstream_queue_id {
+                Some(id) => format!("Ask the admin of {upstream} for queue id {id}, {moment}: its log says where it went from there."),
+                None => {
+                    let sender = self.sender();
+                    format!("Ask the admin of {upstream} for a message from {sender} at {moment}: no queue id came with its reply.")
+                }
+            },
         }
-        State::Rejected if hop.by.0 == Actor::Proxy => {
-            format!(
-                "Relayscope itself refused it: see the reply, and `relayscope config show` for the rule or limit it names.{}",
-                bounce(path, &client)
-            )
+    }
+
+    fn sender(&self) -> String {
+        if self.path.from.is_empty() { "<> (the null sender)".to_owned() } else { self.path.from.clone() }
+    }
+
+    fn bounce(&self, client: &str) -> String {
+        if self.path.from.is_empty() {
+            " Its sender is <>, so nobody gets a bounce.".to_owned()
+        } else {
+            format!(" {client} is to tell {} with a bounce.", self.path.from)
         }
-        State::Rejected => {
-            format!(
-                "A 5xx is final: {client} does not try again.{} To send it again, first settle what the reply names.",
-                bounce(path, "It")
-            )
-        }
-        State::Deferred if hop.by.0 == Actor::Proxy && !hop.upstream.tried.is_empty() => {
-            format!("Nothing is lost: it waits at {there}. {}", tried(hop))
-        }
-        State::Deferred => format!("Nothing is lost: it waits at {there}, whose queue says when it tries next."),
-        State::Aborted if hop.by.0 == Actor::Client => {
-            format!("See the log of {there} at {moment} for why it gave up; most servers keep the message and try again.")
-        }
-        State::Aborted if hop.stage.0 == Stage::Body => {
-            format!("Nothing is lost: {there} was told to try again, and keeps it. See the log of {upstream} at {moment} for its side.")
-        }
-        State::Aborted => format!("Nothing is lost: it waits at {there}, which tries again."),
     }
 }
 
-fn sender(path: &MessagePath) -> String {
-    if path.from.is_empty() { "<> (the null sender)".to_owned() } else { path.from.clone() }
-}
-
-fn bounce(path: &MessagePath, client: &str) -> String {
-    if path.from.is_empty() {
-        " Its sender is <>, so nobody gets a bounce.".to_owned()
-    } else {
-        format!(" {client} is to tell {} with a bounce.", path.from)
-    }
-}
-
-fn tried(hop: &Hop) -> String {
+fn tried(hop: &RelayHop) -> String {
     let hosts: Vec<String> = hop.upstream.tried.iter().map(|tried| format!("{}:{} ({})", tried.host, tried.port, tried.error)).collect();
     format!("No smart host could be used: {}.", words::list(&hosts))
 }

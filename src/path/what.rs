@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
+use super::answer::PathState;
+use super::candidates;
 use super::field;
 use super::lex::{Word, written};
 use super::reading::Reading;
@@ -40,12 +42,15 @@ Fields:
   client:      IP address or network of the sender     helo:        the name it gave
   auth-user:   the name it logged in with              listener:    where it came in
   upstream:    name, host, address or network          code:        reply code that decided: 550
-  state:       accepted deferred rejected aborted unknown partial (ever: also before a late reply)
+  state:       accepted deferred rejected aborted unknown partial; bounced delivered stuck, by what reports and logs say later.
+               where: of the message at last; elsewhere: of the record (ever: at any time, before a late reply too)
   stage:       connect banner ehlo starttls auth mail_from rcpt_to data body end_of_data …
-  flag:        in_doubt late_reply bare_newline …      kind:        transaction session gap
+  flag:        in_doubt late_reply bare_newline …      kind:        transaction session log report audit gap
   by:          client proxy dns network upstream       act:         who must act
   enhanced:    5.1.1, or its beginning: 5.7            reply:       words of a reply that decided, in a row
-  cause:       why it stopped                          tls:         none any verified unverified TLSv1.2 (client-tls: too)
+  cause:       mailbox_full greylisted blocklisted …   rule:        what told the cause
+  provider:    whose server or reply: gmail …          event:       of a log's line: sent bounced deferred …
+  tls:         none any verified unverified TLSv1.2 (client-tls: too)
   size:        >10M, <4k, 10k..1M, octets              duration:    >10s, <50ms, 1s..5s, the whole transaction
   since: until:  2h, 30m, 3d, 10:02, today, yesterday, 2026-11-23, 2026-11-23T10:02, …Z for UTC";
 
@@ -65,6 +70,7 @@ pub struct What {
     pub text: String,
     fields: Vec<Term>,
     free: Vec<Word>,
+    path_state: Option<PathState>,
     pub since: Option<WallMicros>,
     pub until: Option<WallMicros>,
     /// The same question, with times that mean the same everywhere.
@@ -109,6 +115,11 @@ impl What {
             }
             Some("since") => Edge::Since,
             Some("until") => Edge::Until,
+            Some("state") if !word.has_star && self.path_state.is_none() && PathState::of_word(&word.value).is_some() => {
+                self.path_state = PathState::of_word(&word.value);
+                self.canonical.push(as_written(word));
+                return Ok(());
+            }
             Some(field) => {
                 self.fields.push(field::term(*column, field, word)?);
                 self.canonical.push(as_written(word));
@@ -128,7 +139,7 @@ impl What {
 
     /// Nothing at all was asked.
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.free.is_empty()
+        self.fields.is_empty() && self.free.is_empty() && self.path_state.is_none()
     }
 
     /// The question with absolute times, to be sent to a process with another clock or zone.
@@ -145,7 +156,50 @@ impl What {
         };
         let whole =
             |terms: Vec<Term>| Query { all: self.fields.iter().cloned().chain(terms).collect(), since: self.since, until: self.until };
-        readings.into_iter().map(|(name, terms)| Reading { name, query: whole(terms) }).collect()
+        let says_so = self.path_state.map(candidates::says_so);
+        let with_state = |terms: Vec<Term>| terms.into_iter().chain(says_so.clone()).collect();
+        readings.into_iter().map(|(name, terms)| Reading { name, query: whole(with_state(terms)) }).collect()
+    }
+
+    /// The state that the messages asked for are to be in at last.
+    pub fn path_state(&self) -> Option<PathState> {
+        self.path_state
+    }
+
+    /// That no record can be listed for the question, if so.
+    pub fn not_for_lists(&self) -> Option<NotUnderstood> {
+        let message = "state:stuck: no record says that a message never left; ask `relayscope where state:stuck`".to_owned();
+        (self.path_state == Some(PathState::Stuck)).then_some(NotUnderstood { column: 1, message })
+    }
+
+    /// The same question without that state, each way it can be read.
+    pub fn without_state(&self) -> Vec<Reading> {
+        Self { path_state: None, ..self.clone() }.readings()
+    }
+
+    /// Records that may lead to messages in that state.
+    pub fn candidates(&self, state: PathState) -> Vec<Reading> {
+        let plain = self.without_state();
+        let query = |reading: &Reading, terms: Vec<Term>| Query { all: terms, ..reading.query.clone() };
+        let in_reports = plain.iter().map(|reading| {
+            let terms = reading.query.all.iter().filter_map(candidates::in_a_report).chain([candidates::says_so(state)]);
+            Reading { name: reading.name, query: query(reading, terms.collect()) }
+        });
+        let themselves = plain.iter().map(|reading| {
+            let terms = reading.query.all.iter().cloned().chain([candidates::may_become(state)]);
+            Reading { name: reading.name, query: query(reading, terms.collect()) }
+        });
+        match (state, self.fields.is_empty() && self.free.is_empty()) {
+            (PathState::Bounced | PathState::Delivered, true) => in_reports.collect(),
+            (PathState::Bounced | PathState::Delivered, false) => in_reports.chain(themselves).collect(),
+            _ => themselves.collect(),
+        }
+    }
+
+    /// What reports may call what is asked for.
+    pub fn in_reports(&self) -> Vec<Term> {
+        let free = self.free.iter().filter(|word| !word.has_star).flat_map(readings_of).map(|(_, term)| term);
+        self.fields.iter().cloned().chain(free).filter_map(|term| candidates::of_report(&term)).collect()
     }
 
     /// Whether a record answers the question in any of its readings: for those who follow, and can't wait which one is meant.
@@ -177,6 +231,26 @@ impl What {
         Some(asked.trim_end_matches('>').rsplit_once('@').map(|(_, domain)| domain))
     }
 
+    /// Domains in the question that may be the sender's: of an address, of a Message-ID, or a domain that stands for itself.
+    pub fn sender_domains(&self) -> Vec<&str> {
+        let of_fields = self.fields.iter().filter_map(|term| match term {
+            Term::From(text) | Term::Address(text) | Term::MessageId(text) => domain_of(text),
+            Term::Domain(domain) => Some(domain.as_str()),
+            _ => None,
+        });
+        each_once(of_fields.chain(self.free.iter().filter_map(domain_in)))
+    }
+
+    /// Domains in the question that may be a recipient's. What stands in angle brackets is a Message-ID, which says nothing of one.
+    pub fn recipient_domains(&self) -> Vec<&str> {
+        let of_fields = self.fields.iter().filter_map(|term| match term {
+            Term::To(text) | Term::Address(text) => domain_of(text),
+            Term::Domain(domain) => Some(domain.as_str()),
+            _ => None,
+        });
+        each_once(of_fields.chain(self.free.iter().filter(|word| !word.value.starts_with('<')).filter_map(domain_in)))
+    }
+
     /// The sender asked for, if one was.
     pub fn sender(&self) -> Option<&str> {
         self.fields.iter().find_map(|term| match term {
@@ -184,6 +258,33 @@ impl What {
             _ => None,
         })
     }
+}
+
+/// The domain of an address or of a Message-ID.
+fn domain_of(text: &str) -> Option<&str> {
+    let (_, domain) = text.trim_start_matches('<').trim_end_matches('>').rsplit_once('@')?;
+    (!domain.is_empty()).then_some(domain)
+}
+
+/// The same, or a domain that is a word of its own.
+fn domain_in(word: &Word) -> Option<&str> {
+    let value = word.value.as_str();
+    let alone = || {
+        let is_name = value.contains('.') && value.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-'));
+        let ends_as_one = value.rsplit('.').next().is_some_and(|last| last.len() > 1 && last.chars().all(char::is_alphabetic));
+        (is_name && ends_as_one).then_some(value)
+    };
+    if word.has_star { None } else { domain_of(value).or_else(alone) }
+}
+
+fn each_once<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut once: Vec<&str> = Vec::new();
+    for word in words {
+        if !once.iter().any(|known| known.eq_ignore_ascii_case(word)) {
+            once.push(word);
+        }
+    }
+    once
 }
 
 fn as_written(word: &Word) -> String {

@@ -55,8 +55,8 @@ fn fields_and_quotes() {
                 Term::From(s("")),
                 Term::To(s("bob@x.example")),
                 Term::Subject(s("two \"words\"")),
-                Term::State(State::Deferred),
                 Term::Code(450),
+                Term::State(State::Deferred),
             ],
         )],
     );

@@ -19,7 +19,7 @@ pub use into::NoRecord;
 pub use later::{AmendedRecipient, Amendment, Audit, Log, Report, Reported};
 pub use next_hop::{Answer, Lookup, Spliced, TlsPolicy, Via};
 pub use read::{BadLine, read};
-pub use schema::schema;
+pub use schema::{schema, schema_of};
 pub use shape::{
     Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Line, Mark, Message, Outcome, Phases, Recipient, Reply, Session, Tls, Transaction,
     Tried, Upstream,

@@ -1,6 +1,9 @@
 //! Made-up records that tell stories: one morning, 2026-11-23, of a mail server behind Relayscope.
 #![allow(dead_code)]
 
+pub mod golden;
+pub mod told;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -311,6 +314,12 @@ pub fn gap(from: &str, until: &str, records_lost: u64) -> Record {
     Record::Gap(Gap { id: RecordId::from_parts(until / 1000, 7), from, until, records_lost, why: "No space left on device".into() })
 }
 
+pub fn audit(event: AuditEvent, clock: &str, since: Option<&str>) -> Record {
+    let at = at(clock);
+    let id = RecordId::from_parts(at / 1000, 9 + event as u128);
+    Record::Audit(Box::new(Audit { id, at, origin: origin(), event, who: None, since: since.map(self::at), detail: None }))
+}
+
 const OK: &str = "250 2.1.5 Ok";
 
 /// The whole morning.
@@ -437,8 +446,12 @@ impl relayscope::path::Traces for Shelf {
     fn query(&self, query: &Query, page: &PageRequest) -> Result<Page, Self::Error> {
         let mut records: Vec<Record> = self.records.iter().filter(|record| query.matches(record)).cloned().collect();
         records.sort_by_key(|record| std::cmp::Reverse(record.id()));
-        records.truncate(page.limit);
-        Ok(Page { records, ..Page::default() })
+        // Its cursors count what has been answered.
+        let passed = page.before.map_or(0, |before| before.to_string().rsplit('.').next().unwrap().parse().unwrap());
+        let end = passed + page.limit;
+        let next = (records.len() > end).then(|| format!("2026-11-23.{end}").parse().unwrap());
+        let records = records.into_iter().skip(passed).take(page.limit).collect();
+        Ok(Page { records, next, ..Page::default() })
     }
 
     fn tally(&self, _: &Query, _: &[Field]) -> Result<Tally, Self::Error> {

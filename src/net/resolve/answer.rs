@@ -15,6 +15,7 @@ pub enum Kind {
     Aaaa,
     Cname,
     Mx,
+    Ptr,
     Tlsa,
     Txt,
 }
@@ -26,6 +27,7 @@ impl Kind {
             Self::Aaaa => "AAAA",
             Self::Cname => "CNAME",
             Self::Mx => "MX",
+            Self::Ptr => "PTR",
             Self::Tlsa => "TLSA",
             Self::Txt => "TXT",
         }
@@ -37,6 +39,7 @@ impl Kind {
             Self::Aaaa => RecordType::AAAA,
             Self::Cname => RecordType::CNAME,
             Self::Mx => RecordType::MX,
+            Self::Ptr => RecordType::PTR,
             Self::Tlsa => RecordType::TLSA,
             Self::Txt => RecordType::TXT,
         }

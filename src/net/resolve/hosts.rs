@@ -72,6 +72,16 @@ impl Resolver {
         self.host(host, &self.shared.search, timeout).await
     }
 
+    /// The name of an address (PTR), in lower case without final dot; the first if there are several. Nobody vouches for it.
+    pub async fn name_of(&self, address: IpAddr, timeout: Duration) -> Option<String> {
+        let name = Name::from(address.to_canonical());
+        let lookup = self.look_up(&bare(&name), Kind::Ptr, timeout).await;
+        lookup.data().iter().find_map(|data| match data {
+            RData::PTR(target) => Some(bare(&target.0)),
+            _ => None,
+        })
+    }
+
     /// All addresses of a host with what DNS said of each family: one that fails doesn't spoil the other's answer. The name
     /// is taken as it is (no search list), as befits one that came out of DNS.
     pub async fn host_addresses(&self, host: &str, timeout: Duration) -> HostAddresses {

@@ -12,6 +12,7 @@ mod names;
 mod options;
 mod reach;
 mod reading;
+mod senders;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use hosts::{HostAddresses, ResolveError};
 pub use names::{Destination, NotADomain, destination};
 pub use options::{Options, TrustAd};
 pub use reach::{is_own, not_global};
+pub use senders::{SenderNetwork, Senders};
 pub use tlsa::{Dane, DaneLookup, MatchingType, Selector, Tlsa, Usage};
 
 use self::cache::{Cache, FAILURE_KEPT, Key};

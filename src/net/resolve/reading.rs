@@ -166,6 +166,7 @@ fn presentation(data: &RData) -> Option<(&'static str, String)> {
         RData::A(address) => ("A", address.0.to_string()),
         RData::AAAA(address) => ("AAAA", address.0.to_string()),
         RData::CNAME(target) => ("CNAME", target.0.to_ascii()),
+        RData::PTR(target) => ("PTR", target.0.to_ascii()),
         RData::MX(mx) => ("MX", format!("{} {}", mx.preference, mx.exchange.to_ascii())),
         RData::TXT(txt) => {
             let strings = txt.txt_data.iter().map(|it| format!("\"{}\"", it.escape_ascii()));

@@ -198,3 +198,39 @@ async fn the_search_list_is_for_names_that_administrators_write() {
         assert!(matches!(error, ResolveError::NoSuchName { .. }), "{error}");
     }
 }
+
+#[tokio::test]
+async fn the_hosts_of_a_sender_are_its_exchangers_and_the_networks_of_its_spf_record() {
+    use hickory_resolver::proto::rr::rdata::{MX, PTR, TXT};
+    let resolver = Resolver::from_server(
+        server(|query| {
+            let text = |text: &str| Ok(vec![RData::TXT(TXT::new(vec![text.to_owned()]))]);
+            match (query.name().to_ascii().as_str(), query.query_type()) {
+                ("sender.example.", RecordType::MX) => Ok(vec![RData::MX(MX::new(10, Name::from_ascii("mx.sender.example.").unwrap()))]),
+                ("mx.sender.example.", RecordType::A) => Ok(vec![RData::A(Ipv4Addr::new(192, 0, 2, 25).into())]),
+                ("sender.example.", RecordType::TXT) => text("v=spf1 ip4:198.51.100.0/24 include:spf.provider.example -all"),
+                ("spf.provider.example.", RecordType::TXT) => {
+                    text("v=spf1 ip6:2001:db8::/32 ip4:0.0.0.0/0 include:sender.example a:silent.example ~all")
+                }
+                ("silent.example.", _) => Err(ResponseCode::ServFail),
+                ("1.2.0.192.in-addr.arpa.", RecordType::PTR) => {
+                    Ok(vec![RData::PTR(PTR(Name::from_ascii("Mail.Sender.example.").unwrap()))])
+                }
+                _ => Err(ResponseCode::NXDomain),
+            }
+        })
+        .await,
+    );
+    let found = resolver.senders("sender.example", LONG).await;
+    let networks: Vec<(String, &str)> = found.networks.iter().map(|it| (it.network.to_string(), it.by.as_str())).collect();
+    let own = |network: &str, by: &'static str| (network.to_owned(), by);
+    let expected = [
+        own("192.0.2.25/32", "its MX mx.sender.example"),
+        own("198.51.100.0/24", "its SPF record"),
+        own("2001:db8::/32", "SPF of spf.provider.example"),
+    ];
+    assert_eq!(networks, expected);
+    assert!(found.failures.len() == 1 && found.failures[0].contains("silent.example"), "{:?}", found.failures);
+    assert_eq!(resolver.name_of("192.0.2.1".parse().unwrap(), LONG).await.as_deref(), Some("mail.sender.example"));
+    assert_eq!(resolver.name_of("192.0.2.2".parse().unwrap(), LONG).await, None);
+}

@@ -9,7 +9,12 @@ use super::{Amendment, Audit, Gap, Log, Mark, Record, Session, Transaction};
 
 /// The schema of any record.
 pub fn schema() -> Schema {
-    SchemaSettings::draft2020_12().with_transform(RecursiveTransform(never_null)).into_generator().into_root_schema_for::<Record>()
+    schema_of::<Record>()
+}
+
+/// The schema of a type whose unknown values are absent.
+pub fn schema_of<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12().with_transform(RecursiveTransform(never_null)).into_generator().into_root_schema_for::<T>()
 }
 
 impl JsonSchema for Record {

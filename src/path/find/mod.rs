@@ -1,0 +1,118 @@
+//! From a question to message paths: the records that match, completed by all that belongs to them.
+
+mod by_state;
+mod collect;
+mod pool;
+mod stuck;
+
+use super::answer::{Answer, Hole, MessagePath};
+use super::fate;
+use super::gaps;
+use super::never::{self, outside::Outside};
+use super::reading::Reading;
+use super::what::What;
+use crate::store::{Field, Page, PageRequest, Query, Tally};
+use crate::trace::{Record, WallMicros};
+use collect::{Collected, Reports};
+use pool::Pool;
+
+/// Matching records looked at for one answer; further ones only set `more`.
+const MATCHES: usize = 200;
+/// Pages that were cut short without a match, after which a search is given up.
+const PATIENCE: usize = 5;
+/// Where records come from: the store, or a stand-in.
+pub trait Traces {
+    type Error;
+
+    /// Records that match, newest first.
+    ///
+    /// # Errors
+    /// Whatever keeps the traces from being read.
+    fn query(&self, query: &Query, page: &PageRequest) -> Result<Page, Self::Error>;
+
+    /// Counts what matches, and by each of the fields.
+    ///
+    /// # Errors
+    /// Whatever keeps the traces from being read.
+    fn tally(&self, query: &Query, by: &[Field]) -> Result<Tally, Self::Error>;
+
+    /// The times of the oldest and the newest record, if there are any.
+    ///
+    /// # Errors
+    /// Whatever keeps the traces from being read.
+    fn reach(&self) -> Result<Option<(WallMicros, WallMicros)>, Self::Error>;
+
+    /// Whether a proxy is adding to these traces now.
+    fn is_running(&self) -> bool;
+
+    /// The hole that is being made: records are lost now.
+    fn hole_now(&self) -> Option<Hole>;
+}
+
+/// How a question is to be answered.
+#[derive(Clone, Copy)]
+pub struct Manner<'a> {
+    /// Most messages.
+    pub limit: usize,
+    pub now: WallMicros,
+    /// Asked where nothing matches; `None`: what DNS says is left out.
+    pub outside: Option<&'a dyn Outside>,
+}
+
+/// Answers a question with at most [`Manner::limit`] messages, newest first.
+///
+/// # Errors
+/// What the traces' own reading fails with.
+pub fn find<T: Traces>(traces: &T, what: &What, manner: Manner<'_>) -> Result<Answer, T::Error> {
+    if let Some(state) = what.path_state() {
+        if let Some(answer) = by_state::find(traces, what, state, manner)? {
+            return Ok(answer);
+        }
+    } else {
+        for reading in what.readings() {
+            let (matched, more) = matches(traces, &reading, manner.limit)?;
+            if !matched.is_empty() {
+                let collected = collect::complete(traces, matched, manner.limit, Reports::AsAsked)?;
+                return answer(traces, what, collected, more, manner);
+            }
+        }
+    }
+    let never_seen = never::never_seen(traces, what, manner.now, manner.outside)?;
+    let (query, never_seen) = (what.text.clone(), Some(never_seen));
+    let notes = what.path_state().map(by_state::how).into_iter().collect();
+    Ok(Answer { query, messages: Vec::new(), more: false, notes, gaps: Vec::new(), never_seen })
+}
+
+fn answer<T: Traces>(traces: &T, what: &What, mut collected: Collected, more: bool, manner: Manner<'_>) -> Result<Answer, T::Error> {
+    let more = more || collected.groups.len() > manner.limit;
+    collected.groups.truncate(manner.limit);
+    let mut messages = paths(&collected, manner.now);
+    stuck::look(traces, &mut messages, manner.now)?;
+    let gaps = gaps::around(traces, &messages)?;
+    Ok(Answer { query: what.text.clone(), messages, more, notes: collected.notes, gaps, never_seen: None })
+}
+
+fn paths(collected: &Collected, now: WallMicros) -> Vec<MessagePath> {
+    collected.groups.iter().filter_map(|group| fate::path(group, &collected.originals, now)).collect()
+}
+
+/// The newest matches, as many as it takes to make one message more than asked for; and whether there are more.
+/// Records are far apart on the disk: none is read that the answer doesn't need.
+fn matches<T: Traces>(traces: &T, reading: &Reading, limit: usize) -> Result<(Vec<Record>, bool), T::Error> {
+    let mut matched: Vec<Record> = Vec::new();
+    let mut before = None;
+    let mut in_vain = 0;
+    loop {
+        let page = reading.page(traces, &PageRequest { limit: (limit + 1).min(MATCHES - matched.len()), before })?;
+        in_vain += usize::from(page.records.is_empty());
+        matched.extend(page.records.into_iter().filter(is_of_mail));
+        before = page.next;
+        if before.is_none() || matched.len() >= MATCHES || in_vain > PATIENCE || Pool::of(matched.clone()).groups().0.len() > limit {
+            return Ok((matched, before.is_some()));
+        }
+    }
+}
+
+fn is_of_mail(record: &Record) -> bool {
+    matches!(record, Record::Transaction(_) | Record::Log(_))
+}

@@ -1,0 +1,134 @@
+//! No match is an answer too: what comes near, what ended before it could carry a message, and whether anybody was looking.
+
+mod near;
+pub mod outside;
+mod sessions;
+mod well_known;
+mod words;
+
+pub use words::{dns_lines, early_end_words, next, verdict};
+
+use super::answer::{Headerless, NearDomain, NeverSeen, ReportHop, Tracing};
+use super::clock::Clock;
+use super::fate;
+use super::find::Traces;
+use super::gaps;
+use super::join::is_headerless;
+use super::what::What;
+use crate::store::{PageRequest, Query, Term};
+use crate::trace::json::{Id, Reply, Time, Word};
+use crate::trace::{Flag, Record, RecordKind, Stage, Transaction, WallMicros};
+use outside::{Dns, Outside};
+
+/// Where the question names no time, sessions of this span before now are shown.
+const RECENT_US: u64 = 86_400_000_000;
+const SESSIONS: usize = 10;
+const HEADERLESS: usize = 10;
+const REPORTS: usize = 5;
+/// Domains of one question that DNS is asked about, on each side.
+const DOMAINS: usize = 2;
+
+/// What can be said where nothing matched. `outside` is asked only where it may explain something.
+///
+/// # Errors
+/// What the traces' own reading fails with.
+pub fn never_seen<T: Traces>(traces: &T, what: &What, now: WallMicros, outside: Option<&dyn Outside>) -> Result<NeverSeen, T::Error> {
+    let reach = traces.reach()?;
+    let (senders, recipients) = (what.sender_domains(), what.recipient_domains());
+    let dns = outside.filter(|_| !senders.is_empty() || !recipients.is_empty()).map(|outside| Dns {
+        senders: senders.iter().take(DOMAINS).map(|domain| outside.senders(domain)).collect(),
+        exchangers: recipients.iter().take(DOMAINS).map(|domain| outside.exchangers(domain)).collect(),
+    });
+    let mut seen = NeverSeen {
+        verdict: String::new(),
+        nearest: near::nearest(traces, what)?,
+        domains: domains(&senders, &recipients),
+        without_header: without_header(traces, what, now)?,
+        reports: reports(traces, what)?,
+        sessions: sessions::sessions(traces, what, now, dns.as_ref(), outside)?,
+        dns,
+        tracing: Tracing {
+            since: what.since.map(Time),
+            until: what.until.map(Time),
+            oldest_at: reach.map(|(oldest, _)| Time(oldest)),
+            newest_at: reach.map(|(_, newest)| Time(newest)),
+            running: traces.is_running(),
+            stopped_at: gaps::stopped(traces)?.map(Time),
+            gaps: gaps::between(traces, what.since, what.until)?,
+        },
+        next: Vec::new(),
+    };
+    seen.verdict = verdict(&seen, &what.text, &Clock::utc());
+    seen.next = next(&seen, &Clock::utc());
+    Ok(seen)
+}
+
+/// Well-known domains that look like those asked for.
+fn domains(senders: &[&str], recipients: &[&str]) -> Vec<NearDomain> {
+    let mut near: Vec<NearDomain> = Vec::new();
+    for asked in senders.iter().chain(recipients) {
+        for (domain, distance) in well_known::like(asked) {
+            if !near.iter().any(|known| known.asked == *asked && known.domain == domain) {
+                let distance = u32::try_from(distance).unwrap_or(u32::MAX);
+                near.push(NearDomain { asked: (*asked).to_owned(), domain: domain.to_owned(), distance });
+            }
+        }
+    }
+    near
+}
+
+/// Reports that passed and speak of a message with such an id, or on such a recipient.
+fn reports<T: Traces>(traces: &T, what: &What) -> Result<Vec<ReportHop>, T::Error> {
+    let of = what.in_reports();
+    if of.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = Query { all: vec![Term::Flag(Flag::Report), Term::Any(of)], since: what.since, until: what.until };
+    let records = traces.query(&query, &PageRequest::newest(REPORTS))?.records;
+    Ok(records.iter().filter_map(|record| if let Record::Transaction(it) = record { fate::unproven(it) } else { None }).collect())
+}
+
+/// Refused at MAIL FROM or RCPT TO, a message leaves neither Message-ID nor subject. By a Message-ID's domain they can be
+/// told apart from others'; without one the newest are shown.
+fn without_header<T: Traces>(traces: &T, what: &What, now: WallMicros) -> Result<Vec<Headerless>, T::Error> {
+    let Some(domain) = what.needs_header() else { return Ok(Vec::new()) };
+    let mut found: Vec<Headerless> = Vec::new();
+    for stage in [Stage::MailFrom, Stage::RcptTo] {
+        let query =
+            Query { all: vec![Term::Kind(RecordKind::Transaction), Term::Stage(stage)], since: recent(what, now), until: what.until };
+        for record in traces.query(&query, &PageRequest::newest(HEADERLESS * 20))?.records {
+            let Record::Transaction(it) = record else { continue };
+            let known = found.iter().any(|other| other.id.0 == it.id);
+            if !known && is_headerless(&it) && domain.is_none_or(|domain| is_of_domain(&it, domain)) {
+                found.push(Headerless {
+                    id: Id(it.id),
+                    at: Time(it.at),
+                    from: it.envelope.reverse_path.clone(),
+                    recipients: it.envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect(),
+                    state: Word(it.outcome.state),
+                    stage: Word(it.outcome.stage),
+                    reply: it.outcome.reply.as_ref().map(Reply::from),
+                });
+            }
+        }
+    }
+    found.sort_by_key(|it| std::cmp::Reverse((it.at, it.id)));
+    found.truncate(HEADERLESS);
+    Ok(found)
+}
+
+/// Message-IDs bear the sender's domain, or the name of the host that made them.
+fn is_of_domain(transaction: &Transaction, domain: &str) -> bool {
+    let within = |name: &str, domain: &str| {
+        let (name, domain) = (name.to_ascii_lowercase(), domain.to_ascii_lowercase());
+        name == domain || name.strip_suffix(&domain).is_some_and(|rest| rest.ends_with('.'))
+    };
+    let sender = transaction.envelope.reverse_path.rsplit_once('@').map(|(_, domain)| domain);
+    let names = sender.into_iter().chain(transaction.client.helo.as_deref());
+    names.into_iter().any(|name| within(name, domain) || within(domain, name))
+}
+
+/// From when on it is looked for what surrounds a message that wasn't found.
+fn recent(what: &What, now: WallMicros) -> Option<WallMicros> {
+    what.since.or_else(|| Some(what.until.unwrap_or(now).saturating_sub(RECENT_US)))
+}

@@ -1,0 +1,259 @@
+//! Finds what to ask for in a text that was pasted: a whole delivery report, a block of header fields, a reply, a line of a log.
+
+use std::borrow::Cow;
+
+use super::lex::written;
+use crate::message::report::{self, Report};
+use crate::message::{received_queue_id, upstream_queue_id};
+use crate::trace::RecordId;
+
+/// Octets of a pasted text that are looked at.
+pub const MOST_OCTETS: usize = 512 * 1024;
+/// Clues that are followed.
+const MOST_CLUES: usize = 16;
+/// Longest id: what RFC 5322 §2.1.1 allows for a line.
+const LONGEST: usize = 998;
+
+/// Something to ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clue {
+    /// In the grammar of questions.
+    pub question: String,
+    /// "the original's Message-ID", …
+    pub what: &'static str,
+}
+
+/// What can be asked for, the strongest first.
+pub fn clues(octets: &[u8]) -> Vec<Clue> {
+    let octets = octets.get(..MOST_OCTETS).unwrap_or(octets);
+    let text = String::from_utf8_lossy(octets);
+    let report = report::read(octets);
+    let found = Found::in_text(&text);
+    let mut clues = Clues(Vec::new());
+    for id in &found.trace_ids {
+        clues.add(id.clone(), "a trace id");
+    }
+    if let Some(report) = &report {
+        of_report(&mut clues, report);
+    } else {
+        found.message_ids.iter().for_each(|id| clues.message_id(id, "its Message-ID"));
+    }
+    found.queue_ids.iter().for_each(|id| clues.queue(id, "a queue id"));
+    found.references.iter().rev().for_each(|id| clues.message_id(id, "a Message-ID that it refers to"));
+    found.message_ids.iter().for_each(|id| clues.message_id(id, "the report's own Message-ID"));
+    let recipients: Vec<&str> = match &report {
+        Some(report) => report.recipients.iter().map(|it| it.original.as_deref().unwrap_or(&it.address)).collect(),
+        None => found.recipients.iter().map(String::as_str).collect(),
+    };
+    let sender = found.sender.as_deref().or(report.as_ref().and_then(|it| it.original_from.as_deref()).and_then(address_in));
+    for recipient in recipients.iter().take(3) {
+        if let Some(sender) = sender {
+            clues.add(format!("to:{} from:{}", written(recipient, false), written(sender, false)), "recipient and sender");
+        }
+    }
+    recipients.iter().take(3).for_each(|recipient| clues.add(format!("to:{}", written(recipient, false)), "a recipient"));
+    clues.0
+}
+
+fn of_report(clues: &mut Clues, report: &Report) {
+    report.original_message_id.iter().for_each(|id| clues.message_id(id, "the original's Message-ID"));
+    report.queue_id.iter().for_each(|id| clues.queue(id, "the queue id at the reporting server"));
+    report.envid.iter().for_each(|id| clues.queue(id, "the ENVID"));
+}
+
+struct Clues(Vec<Clue>);
+
+impl Clues {
+    fn add(&mut self, question: String, what: &'static str) {
+        if self.0.len() < MOST_CLUES && !self.0.iter().any(|known| known.question == question) {
+            self.0.push(Clue { question, what });
+        }
+    }
+
+    fn message_id(&mut self, id: &str, what: &'static str) {
+        let bare = id.trim().trim_start_matches('<').trim_end_matches('>');
+        if !bare.is_empty() && bare.len() <= LONGEST && !bare.contains(char::is_whitespace) {
+            self.add(format!("message-id:{}", written(&format!("<{bare}>"), false)), what);
+        }
+    }
+
+    fn queue(&mut self, id: &str, what: &'static str) {
+        let id = id.trim();
+        if !id.is_empty() && id.len() <= LONGEST {
+            self.add(format!("queue:{}", written(id, false)), what);
+        }
+    }
+}
+
+/// What lies in the text, whatever it is.
+#[derive(Debug, Default)]
+struct Found {
+    trace_ids: Vec<String>,
+    message_ids: Vec<String>,
+    queue_ids: Vec<String>,
+    references: Vec<String>,
+    recipients: Vec<String>,
+    sender: Option<String>,
+}
+
+impl Found {
+    fn in_text(text: &str) -> Self {
+        let mut found = Self::default();
+        for line in unfolded(text) {
+            match line.split_once(':').filter(|(name, _)| is_field_name(name)) {
+                Some((name, value)) => found.field(&name.to_ascii_lowercase(), value.trim()),
+                None => found.words(&line),
+            }
+        }
+        // A bare id or reply, with nothing around it that says what it is.
+        let is_alone = found.message_ids.is_empty() && found.queue_ids.is_empty() && found.references.is_empty();
+        if is_alone {
+            found.message_ids.extend(in_brackets(text).filter(|id| id.contains('@')).map(str::to_owned).take(MOST_CLUES));
+        }
+        found
+    }
+
+    fn field(&mut self, name: &str, value: &str) {
+        let address = || address_in(value.rsplit_once(';').map_or(value, |(_, address)| address)).map(str::to_owned);
+        match name {
+            "message-id" | "resent-message-id" | "original-message-id" | "x-original-message-id" => {
+                self.message_ids.extend(value.split_whitespace().next().map(str::to_owned));
+            }
+            "references" | "in-reply-to" => self.references.extend(in_brackets(value).map(str::to_owned)),
+            "received" => self.queue_ids.extend(received_queue_id(value.as_bytes())),
+            "x-postfix-queue-id" | "x-queue-id" | "original-envelope-id" | "queue-id" => self.queue_ids.push(value.to_owned()),
+            "final-recipient" | "original-recipient" | "x-failed-recipients" | "x-actual-recipient" | "to" | "x-original-to" => {
+                self.recipients.extend(address());
+            }
+            "return-path" | "x-postfix-sender" => self.sender = address().or(self.sender.take()),
+            "from" => self.sender = self.sender.take().or_else(address),
+            _ => {}
+        }
+        self.words(value);
+    }
+
+    /// Ids that say by themselves, or by the words around them, what they are.
+    fn words(&mut self, line: &str) {
+        for word in line.split(|c: char| !c.is_ascii_alphanumeric()) {
+            if word.len() == 26 && word.parse::<RecordId>().is_ok() && self.trace_ids.len() < MOST_CLUES {
+                self.trace_ids.push(word.to_owned());
+            }
+        }
+        let reply = line.trim();
+        let behind_code = reply.get(3..).filter(|_| reply.starts_with('2')).unwrap_or(reply);
+        self.queue_ids.extend(upstream_queue_id(250, &[behind_code.trim_start_matches(['-', ' '])]).map(|it| it.id));
+    }
+}
+
+/// Lines with what continues them; marks of quoting and of indenting are taken away.
+fn unfolded(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let mut lines = text.lines().map(unquoted).peekable();
+    std::iter::from_fn(move || {
+        let first = lines.next()?;
+        let mut whole = Cow::Borrowed(if begins_field(first) { first.trim_start() } else { first });
+        while whole.contains(':') && whole.len() < 16 * LONGEST {
+            let goes_on = |next: &&str| next.starts_with([' ', '\t']) && !next.trim().is_empty() && !begins_field(next);
+            let Some(next) = lines.next_if(goes_on) else { break };
+            whole = Cow::Owned(format!("{whole} {}", next.trim()));
+        }
+        Some(whole)
+    })
+}
+
+/// Without `> ` before it.
+fn unquoted(line: &str) -> &str {
+    let bare = line.trim_start_matches(['>', '|']);
+    if bare.len() < line.len() { bare.strip_prefix(' ').unwrap_or(bare) } else { line }
+}
+
+/// Fields that were indented as a whole begin with a blank all the same.
+fn begins_field(line: &str) -> bool {
+    const PLAIN: [&str; 8] = ["received", "references", "from", "to", "cc", "subject", "date", "sender"];
+    let name = line.trim_start().split_once(':').map(|(name, _)| name).filter(|name| is_field_name(name));
+    name.is_some_and(|name| name.contains('-') || PLAIN.iter().any(|plain| name.eq_ignore_ascii_case(plain)))
+}
+
+fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && name.len() < 64 && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+}
+
+fn in_brackets(text: &str) -> impl Iterator<Item = &str> {
+    text.split('<')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('>'))
+        .map(|(id, _)| id)
+        .filter(|id| !id.is_empty() && id.len() <= LONGEST && !id.contains(char::is_whitespace))
+}
+
+/// `bob@example.org` of `Bob <bob@example.org>`.
+fn address_in(value: &str) -> Option<&str> {
+    let inner = in_brackets(value).next().unwrap_or_else(|| value.split([',', ' ']).find(|word| word.contains('@')).unwrap_or_default());
+    let inner = inner.trim_matches(|c: char| !c.is_alphanumeric());
+    (inner.contains('@') && inner.len() <= LONGEST).then_some(inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[&str]) {
+        let found: Vec<String> = clues(text.as_bytes()).into_iter().map(|clue| clue.question).collect();
+        assert_eq!(found, expected, "{text}");
+        for question in found {
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            crate::path::What::parse(&question, now, &jiff::tz::TimeZone::UTC).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_report_gives_the_ids_of_the_message_that_it_is_about() {
+        let report = "From: MAILER-DAEMON@smtp.example.net\r\nTo: alice@example.com\r\nSubject: Undelivered Mail Returned to Sender\r\n\
+            Message-ID: <report.1@smtp.example.net>\r\nMIME-Version: 1.0\r\n\
+            Content-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\r\n\r\n\
+            --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; smtp.example.net\r\nX-Postfix-Queue-ID: 4F1C21A0B7\r\n\r\n\
+            Final-Recipient: rfc822; bob@example.org\r\nAction: failed\r\nStatus: 5.2.2\r\n\r\n\
+            --b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <accepted.1@mail.example.com>\r\nFrom: alice@example.com\r\n\
+            To: bob@example.org\r\n\r\n--b--\r\n";
+        let found = clues(report.as_bytes());
+        assert_eq!(found[0], Clue { question: "message-id:<accepted.1@mail.example.com>".into(), what: "the original's Message-ID" });
+        assert!(found.iter().any(|clue| clue.question == "queue:4F1C21A0B7"), "{found:?}");
+        let own = found.iter().position(|clue| clue.question.contains("report.1")).unwrap();
+        assert!(own > 1, "the report's own id comes last: {found:?}");
+    }
+
+    #[test]
+    fn header_fields_are_read_folded_and_quoted() {
+        check(
+            "> Received: from a.example (a.example [192.0.2.1])\n>  by smtp.example.net (Postfix) with ESMTP id 4F1C21A0B7\n>  for <bob@example.org>; Mon\n\
+             > Message-ID:\n>  <accepted.1@mail.example.com>\n> References: <old.1@x.example> <old.2@x.example>\n> To: Bob <bob@example.org>\n\
+             > From: \"Alice\" <alice@example.com>\n",
+            &[
+                "message-id:<accepted.1@mail.example.com>",
+                "queue:4F1C21A0B7",
+                "message-id:<old.2@x.example>",
+                "message-id:<old.1@x.example>",
+                "to:bob@example.org from:alice@example.com",
+                "to:bob@example.org",
+            ],
+        );
+    }
+
+    #[test]
+    fn replies_and_bare_ids_are_clues() {
+        check("451 4.4.1 relayscope: try again later (trace 01KAR3J1Q6W8Y0Z2A4B6C8D0E2)", &["01KAR3J1Q6W8Y0Z2A4B6C8D0E2"]);
+        check("250 2.0.0 Ok: queued as 4F1C21A0B7", &["queue:4F1C21A0B7"]);
+        check("please look for <accepted.1@mail.example.com>, thanks", &["message-id:<accepted.1@mail.example.com>"]);
+        check("nothing to see here", &[]);
+        check("", &[]);
+    }
+
+    #[test]
+    fn hostile_texts_are_bounded() {
+        let many: String = (0..5_000).map(|number| format!("Message-ID: <{number}@x.example>\n")).collect();
+        assert_eq!(clues(many.as_bytes()).len(), MOST_CLUES);
+        clues(&vec![b'<'; MOST_OCTETS + 10]);
+        clues("x:\n ".repeat(100_000).as_bytes());
+        clues(&[0xff; 4096]);
+    }
+}
