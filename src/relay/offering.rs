@@ -9,7 +9,8 @@ use crate::trace::{Flag, Flow, Hidden, Leg};
 
 /// A keyword that a firewall has painted over, so that nobody takes it up: XXXXXXXA for STARTTLS (Cisco's SMTP inspection).
 fn is_masked(keyword: &str) -> bool {
-    keyword.len() >= 6 && keyword.trim_end_matches(|end: char| end.is_ascii_uppercase() && end != 'X').bytes().all(|octet| octet == b'X')
+    let painted = keyword.trim_end_matches(|end: char| end.is_ascii_uppercase() && end != 'X');
+    painted.len() >= 5 && painted.bytes().all(|octet| octet == b'X')
 }
 
 impl Machine {
