@@ -134,6 +134,33 @@ fn a_report_proves_nothing_that_was_not_seen() {
 }
 
 #[test]
+fn what_the_sending_server_gives_up_is_given_up() {
+    let sent = || {
+        Tale::new(70, "10:20:00", "alice@example.com")
+            .to("bob@example.org", "250 2.1.5 Ok")
+            .to("full@example.org", "452 4.2.2 <full@example.org>: the mailbox is full")
+            .header("gave.up@mail.example.com", "Patience")
+            .end_of_data("250 2.0.0 Ok: queued as 8D5066E4F0", Some("8D5066E4F0"))
+    };
+    let mut gave_up = report(71, "18:00:00", |it| {
+        it.original_message_id = Some("gave.up@mail.example.com".into());
+        it.recipients.push(failed("full@example.org"));
+    })
+    .record();
+    let theirs = gave_up.clone();
+    if let (Record::Transaction(report), Record::Transaction(message)) = (&mut gave_up, sent().record()) {
+        (report.client, report.direction) = (message.client, message.direction);
+    }
+    let path = one(&shelf([sent().record(), gave_up]), "<gave.up@mail.example.com>");
+    assert_eq!(state_of(&path, "full@example.org"), PathState::Bounced, "{}", path.verdict);
+    assert_eq!(path.reports().next().unwrap().tie.confidence, Confidence::Strong);
+    // Anybody else can't know.
+    let path = one(&shelf([sent().record(), theirs]), "<gave.up@mail.example.com>");
+    assert_eq!(state_of(&path, "full@example.org"), PathState::Deferred);
+    assert_eq!(path.reports().next().unwrap().tie.confidence, Confidence::Unproven);
+}
+
+#[test]
 fn a_report_without_ids_is_probable_and_says_so() {
     let bare = report(46, "10:04:00", |it| {
         it.original_message_id = None;

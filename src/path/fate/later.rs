@@ -66,7 +66,8 @@ pub fn settle(group: &Group, names: &[&str], fate: &mut Fate) {
         };
         (on_it && counts).then_some(Said::Line(line, state))
     });
-    let reports = group.reports.iter().filter(|_| was_taken).flat_map(|told| {
+    let given_up = |told: &Told| fate.state.0 == PathState::Deferred && told.by_sender && told.transaction.at >= fate.at.0;
+    let reports = group.reports.iter().filter(|told| was_taken || given_up(told)).flat_map(|told| {
         let recipients = told.transaction.message.report.iter().flat_map(|report| &report.recipients);
         let on_it = recipients.filter(|it| is_named(&it.address) || it.original.as_deref().is_some_and(is_named));
         on_it.filter_map(|reported| reported_state(told, reported).map(|state| Said::Report(told, reported, state)))

@@ -16,6 +16,8 @@ pub struct Told {
     pub tie: Tie,
     /// Why its word doesn't count.
     pub why_not: Option<String>,
+    /// It comes from the server that sent the message here: what that gave up is given up.
+    pub by_sender: bool,
 }
 
 /// Ties reports to the messages; gives back those of none of them.
@@ -32,7 +34,8 @@ fn attach(groups: &mut [Group], transaction: Transaction) -> Option<Transaction>
     let best = ties.max_by_key(|(place, (tie, _))| (tie.confidence, groups.get(*place).map(Group::last_at)));
     match best.and_then(|(place, tie)| groups.get_mut(place).map(|group| (group, tie))) {
         Some((group, (tie, why_not))) => {
-            group.reports.push(Told { transaction, tie, why_not });
+            let by_sender = transaction.message.report.as_deref().is_some_and(|report| group.sent_by_reporter(report, &transaction));
+            group.reports.push(Told { transaction, tie, why_not, by_sender });
             None
         }
         None => Some(transaction),
@@ -62,9 +65,12 @@ impl Group {
         let queue_id = report.queue_id.as_deref();
         let message_id = report.original_message_id.as_deref().map(|id| id.trim_start_matches('<').trim_end_matches('>'));
         let other_message = message_id.is_some() && self.message_id().is_some() && message_id != self.message_id();
-        let at_upstream = self.transactions().any(|it| same(queue_id, it.outcome.upstream_queue_id.as_deref()))
+        let at_server = self
+            .transactions()
+            .flat_map(|it| [&it.outcome.upstream_queue_id, &it.message.client_queue_id])
+            .any(|it| same(queue_id, it.as_deref()))
             || self.logs.iter().any(|line| same(queue_id, line.log.queue_id.as_deref()));
-        if at_upstream && !other_message {
+        if at_server && !other_message {
             Some(JoinedBy::QueueId)
         } else if self.transactions().any(|it| same(report.envid.as_deref(), it.envelope.envid.as_deref())) && !other_message {
             Some(JoinedBy::Envid)
@@ -87,18 +93,32 @@ impl Group {
         if !known {
             return refuse("it names none of the recipients that the message had here");
         }
-        match self.first_taken(report) {
+        let refused = || self.first(report, |_| true).filter(|_| self.sent_by_reporter(report, brought));
+        match self.first_taken(report).or_else(refused) {
             None => refuse("nobody had accepted the message for the recipients it names"),
             Some(at) if brought.at.saturating_add(CLOCK_JUMPS_US) < at => refuse("it came before the message"),
             Some(_) => (by.with(sure), None),
         }
     }
 
+    /// Whether the server that had the message before writes the report: it knows its queue id there, or came from its address.
+    fn sent_by_reporter(&self, report: &Report, brought: &Transaction) -> bool {
+        self.transactions().any(|it| {
+            let its_entry = same(report.queue_id.as_deref(), it.message.client_queue_id.as_deref());
+            its_entry || (it.direction == brought.direction && it.client.ip == brought.client.ip)
+        })
+    }
+
     /// When the message was first taken for one of the report's recipients. What is in doubt may have been taken.
     fn first_taken(&self, report: &Report) -> Option<u64> {
+        self.first(report, |state| matches!(state, State::Accepted | State::Unknown))
+    }
+
+    /// When it first came for one of the report's recipients, with such an end.
+    fn first(&self, report: &Report, counts: impl Fn(State) -> bool) -> Option<u64> {
         let taken = |it: &&Transaction| {
             it.envelope.recipients.iter().any(|recipient| {
-                matches!(recipient.state, State::Accepted | State::Unknown)
+                counts(recipient.state)
                     && report.recipients.iter().any(|reported| is_on(reported, &recipient.address) || is_on_original(reported, recipient))
             })
         };
