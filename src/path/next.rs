@@ -56,16 +56,19 @@ fn decisive(path: &MessagePath) -> Option<Id> {
 
 /// "The recipient's side must act (mailbox full): …", once for each cause.
 fn advice(path: &MessagePath) -> Vec<String> {
+    let of_fates = path.recipients.iter().filter(|fate| !fate.state.0.is_well()).map(|fate| (fate.act, fate.cause, &fate.advice));
+    // Where it ended before any recipient was named, the attempt itself has it.
+    let attempt = path.relays().next_back().filter(|hop| path.recipients.is_empty() && !PathState::from(hop.state.0).is_well());
     let mut told: Vec<String> = Vec::new();
-    for fate in path.recipients.iter().filter(|fate| !fate.state.0.is_well()) {
-        let Some(act) = fate.act else { continue };
-        let cause = fate.cause.and_then(|cause| words::cause(cause.0)).map(|words| format!(" ({words})")).unwrap_or_default();
+    for (act, cause, advice) in of_fates.chain(attempt.map(|hop| (hop.act, hop.cause, &hop.advice))) {
+        let Some(act) = act else { continue };
+        let cause = cause.and_then(|cause| words::cause(cause.0)).map(|words| format!(" ({words})")).unwrap_or_default();
         // Nothing is known, so nothing is said.
-        if act.0 == Act::Nobody && cause.is_empty() && fate.advice.is_none() {
+        if act.0 == Act::Nobody && cause.is_empty() && advice.is_none() {
             continue;
         }
         let must = if act.0 == Act::Nobody { "need do anything" } else { "must act" };
-        let what = fate.advice.as_deref().map(|advice| format!(": {advice}")).unwrap_or_else(|| ".".to_owned());
+        let what = advice.as_deref().map(|advice| format!(": {advice}")).unwrap_or_else(|| ".".to_owned());
         let step = format!("{} {must}{cause}{what}", words::act(act.0));
         if !told.contains(&step) && told.len() < 3 {
             told.push(step);

@@ -67,7 +67,11 @@ fn reason(hop: &RelayHop) -> String {
     let cause = hop.cause.map(|cause| cause.0);
     match (&hop.detail, &hop.reply) {
         (Some(detail), _) if hop.by.0 != Actor::Upstream => format!("{stage}: {detail}"),
-        (_, Some(reply)) => format!("{stage}: {}", words::caused(cause, &words::reply(reply))),
+        // Of a message that went to some recipients only, the cause is not the last reply's.
+        (_, Some(reply)) => {
+            let cause = cause.filter(|_| reply.code >= 400);
+            format!("{stage}: {}", words::caused(cause, &words::reply(reply)))
+        }
         (Some(detail), None) => format!("{stage}: {}", words::caused(cause, detail)),
         (None, None) => stage.to_owned(),
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PathState;
 use crate::trace::json::{Id, Phases, Reply, Report, Time, Tried, Word};
-use crate::trace::{Actor, Cause, Direction, Flag, LogEvent, RecordId, Stage, State};
+use crate::trace::{Act, Actor, Cause, Direction, Flag, LogEvent, RecordId, Stage, State};
 
 /// One station of the message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +72,10 @@ pub struct RelayHop {
     pub detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Word<Cause>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Word<Act>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_queue_id: Option<String>,
     /// How many recipients it named.

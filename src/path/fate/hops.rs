@@ -37,6 +37,8 @@ fn relay(attempt: &Attempt) -> RelayHop {
         reply: outcome.reply.as_ref().map(Reply::from),
         detail: outcome.detail.clone(),
         cause: outcome.cause.map(Word),
+        act: outcome.act.map(Word),
+        advice: outcome.advice.clone(),
         upstream_queue_id: outcome.upstream_queue_id.clone(),
         recipients: u32::try_from(transaction.envelope.recipients.len()).unwrap_or(u32::MAX),
         size: transaction.message.size,
