@@ -116,7 +116,7 @@ impl RunFile {
     pub fn find(&self, term: &[u8]) -> io::Result<Option<Found>> {
         let at = self.pages.partition_point(|page| page.from.as_slice() <= term);
         let Some(page) = at.checked_sub(1).and_then(|at| self.pages.get(at)) else { return Ok(None) };
-        let mut page = self.recent_page(page)?.from_its_start();
+        let mut page = self.recent_page(page)?.rewound();
         while page.step()? {
             match page.term.as_slice().cmp(term) {
                 Ordering::Less => {}

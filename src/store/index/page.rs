@@ -156,7 +156,7 @@ impl Page {
     }
 
     /// The same page, before its first term.
-    pub fn from_its_start(&self) -> Self {
+    pub fn rewound(&self) -> Self {
         Self { heads: self.heads.clone(), lists: self.lists.clone(), text_at: self.texts, texts: self.texts, ..Self::default() }
     }
 
