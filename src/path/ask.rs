@@ -8,7 +8,7 @@ use super::explained::Explained;
 use super::find::{self, Manner, Traces};
 use super::reading::Reading;
 use super::what::What;
-use crate::store::{Cursor, Field, Health, Page, PageRequest, Query, Store, StoreError, Tally};
+use crate::store::{Cursor, Field, Health, Page, PageRequest, Query, Reader, Store, StoreError, Tally};
 use crate::trace::json::{Record, Time};
 use crate::trace::{RecordId, WallMicros};
 
@@ -106,7 +106,7 @@ impl StoreTraces {
     /// # Errors
     /// The store can't be read.
     pub fn locate(&self, what: &What, manner: Manner<'_>) -> Result<Answer, StoreError> {
-        find::find(self, what, manner)
+        find::find(&OneAnswer { traces: self, reader: self.store.reader() }, what, manner)
     }
 
     /// A page of the records that match.
@@ -226,6 +226,36 @@ impl Traces for StoreTraces {
                 Some(Hole { at: Time(since), until: Time(self.store.now()), records_lost, down: false, why })
             }
         }
+    }
+}
+
+/// A store while one answer is made of it.
+struct OneAnswer<'a> {
+    traces: &'a StoreTraces,
+    reader: Reader,
+}
+
+impl Traces for OneAnswer<'_> {
+    type Error = StoreError;
+
+    fn query(&self, query: &Query, page: &PageRequest) -> Result<Page, StoreError> {
+        self.reader.query(query, page)
+    }
+
+    fn tally(&self, query: &Query, by: &[Field]) -> Result<Tally, StoreError> {
+        self.traces.tally(query, by)
+    }
+
+    fn reach(&self) -> Result<Option<(WallMicros, WallMicros)>, StoreError> {
+        self.traces.reach()
+    }
+
+    fn is_running(&self) -> bool {
+        self.traces.is_running()
+    }
+
+    fn hole_now(&self) -> Option<Hole> {
+        self.traces.hole_now()
     }
 }
 

@@ -12,6 +12,8 @@ use super::plan::{Find, Plan};
 const FEW: u64 = 64;
 /// How much longer than what is left a list must be not to be read.
 const MUCH_LONGER: u64 = 256;
+/// Lists longer than this are read last.
+const LONG: u64 = 1_000;
 
 /// Places in a run.
 #[derive(Debug)]
@@ -73,20 +75,31 @@ impl Asking<'_> {
         }
         finds.sort_by_key(|&(count, ..)| count);
         let mut all = Set { places: None, exact: true };
-        for (count, find, answers) in finds {
-            let left = all.places.as_ref().map(Places::len);
-            if left.is_some_and(|left| left <= FEW && count > left.saturating_mul(MUCH_LONGER)) {
-                all.exact = false;
-                continue;
-            }
-            all.narrow(Set { places: Some(union(answers)?), exact: find.exact });
+        let long = finds.split_off(finds.partition_point(|&(count, ..)| count <= LONG));
+        for find in finds {
+            all.narrow_by(find)?;
             if all.is_nothing() {
                 return Ok(Set::nothing());
             }
         }
-        for plan in plans.iter().filter(|plan| !matches!(plan, Plan::Find(_))) {
+        // The others before the long lists: what they leave is often so little that those need not be read.
+        let (nots, others): (Vec<_>, Vec<_>) =
+            plans.iter().filter(|plan| !matches!(plan, Plan::Find(_))).partition(|plan| matches!(plan, Plan::Not(_)));
+        for plan in others {
+            all.narrow(self.answer(plan)?);
+            if all.is_nothing() {
+                return Ok(Set::nothing());
+            }
+        }
+        for find in long {
+            all.narrow_by(find)?;
+            if all.is_nothing() {
+                return Ok(Set::nothing());
+            }
+        }
+        for plan in nots {
             // Looking at each of a few records answers this as well.
-            if matches!(plan, Plan::Not(_)) && all.places.as_ref().is_some_and(|places| places.len() <= FEW) {
+            if all.places.as_ref().is_some_and(|places| places.len() <= FEW) {
                 all.exact = false;
                 continue;
             }
@@ -142,6 +155,17 @@ impl Asking<'_> {
 }
 
 impl Set {
+    /// By a find that is there, unless its list is not worth reading.
+    fn narrow_by(&mut self, (count, find, answers): (u64, &Find, Vec<Answer>)) -> io::Result<()> {
+        let left = self.places.as_ref().map(Places::len);
+        if left.is_some_and(|left| left <= FEW && count > left.saturating_mul(MUCH_LONGER)) {
+            self.exact = false;
+            return Ok(());
+        }
+        self.narrow(Self { places: Some(union(answers)?), exact: find.exact });
+        Ok(())
+    }
+
     fn narrow(&mut self, by: Self) {
         self.exact &= by.exact;
         self.places = match (self.places.take(), by.places) {

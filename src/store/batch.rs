@@ -58,6 +58,11 @@ impl Batch {
         self.numbers.clone()
     }
 
+    /// Octets it takes in memory, about.
+    pub fn weight(&self) -> usize {
+        self.octets.len() + self.slots.len() * size_of::<Slot>() + 256
+    }
+
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }

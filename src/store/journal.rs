@@ -197,12 +197,7 @@ impl DayJournal {
         }
     }
 
-    /// Reads the record of that number, if there is one.
-    pub fn read_one(&self, number: u32) -> io::Result<Batch> {
-        self.read_one_part(number, Part::Whole)
-    }
-
-    /// The same, so much of it.
+    /// Reads so much of the record of that number, if there is one.
     pub fn read_one_part(&self, number: u32, part: Part) -> io::Result<Batch> {
         let file = {
             let files = reading(&self.files);
@@ -215,12 +210,7 @@ impl DayJournal {
         }
     }
 
-    /// Reads backward: records that end with that number (or the last before it).
-    pub fn read_back(&self, number: u32) -> io::Result<Batch> {
-        self.read_back_part(number, Part::Whole)
-    }
-
-    /// The same, of each record so much.
+    /// Reads backward, of each record so much: records that end with that number (or the last before it).
     pub fn read_back_part(&self, number: u32, part: Part) -> io::Result<Batch> {
         let file = {
             let files = reading(&self.files);

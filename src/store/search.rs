@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::answering::{Asking, Met, Set};
-use super::batch::Batch;
+use super::batch::{self, Batch};
 use super::cursor::Cursor;
 use super::day::Day;
 use super::history::History;
@@ -14,6 +14,7 @@ use super::index::RunView;
 use super::index::lookup::Lookup;
 use super::index::places::Places;
 use super::index::terms::{self, TermKind};
+use super::kept::Kept;
 use super::live::Live;
 use super::plan::{Plan, Planner};
 use super::query::{Page, PageRequest, Query};
@@ -29,8 +30,12 @@ const PAGE_OCTETS: usize = 32 << 20;
 
 pub(super) struct Search<'a> {
     pub live: &'a Live,
-    /// The neighbourhood read last.
+    /// How much of each record is read.
+    part: batch::Part,
+    /// The neighbourhood gone through last.
     batch: Option<(Day, Batch)>,
+    /// Those that the index led to.
+    pub kept: Kept,
     pub explained: Explained,
     met: Vec<Met>,
     /// Records whose later words were met where no index reaches.
@@ -78,7 +83,21 @@ pub(super) struct Part {
 
 impl<'a> Search<'a> {
     pub fn new(live: &'a Live) -> Self {
-        Self { live, batch: None, explained: Explained::default(), met: Vec::new(), amended: HashSet::new(), only_indexed: false }
+        Self {
+            live,
+            part: batch::Part::Whole,
+            batch: None,
+            kept: Kept::default(),
+            explained: Explained::default(),
+            met: Vec::new(),
+            amended: HashSet::new(),
+            only_indexed: false,
+        }
+    }
+
+    /// For one of several questions: no dialogues, and what the others have read need not be read again.
+    pub fn of_several(live: &'a Live, kept: Kept) -> Self {
+        Self { part: batch::Part::Summary, kept, ..Self::new(live) }
     }
 
     /// For those who can't wait for the index: the one who makes it, to see what came before, and the keeper.
@@ -86,7 +105,7 @@ impl<'a> Search<'a> {
         Self { only_indexed: true, ..Self::new(live) }
     }
 
-    pub fn page(mut self, query: &Query, request: &PageRequest) -> io::Result<Page> {
+    pub fn page(&mut self, query: &Query, request: &PageRequest) -> io::Result<Page> {
         let mut page = Page::default();
         let begun = Instant::now();
         let deadline = begun + PATIENCE;
@@ -110,7 +129,7 @@ impl<'a> Search<'a> {
         })?;
         page.next = last.filter(|_| stopped);
         self.explained.took = begun.elapsed();
-        page.explained = self.explained;
+        page.explained = std::mem::take(&mut self.explained);
         Ok(page)
     }
 
@@ -316,9 +335,15 @@ impl<'a> Search<'a> {
             return Ok(batch.record(place.number));
         }
         let Some(day) = self.live.journal.day(place.day) else { return Ok(None) };
-        let batch = if scanning { day.read_back(place.number)? } else { day.read_one(place.number)? };
+        if let Some(batch) = self.kept.get(&day, place) {
+            return Ok(batch.record(place.number));
+        }
+        let batch = if scanning { day.read_back_part(place.number, self.part)? } else { day.read_one_part(place.number, self.part)? };
         let record = batch.record(place.number);
-        self.batch = Some((place.day, batch));
+        match scanning {
+            true => self.batch = Some((place.day, batch)),
+            false => self.kept.put(&day, batch),
+        }
         Ok(record)
     }
 }

@@ -1,16 +1,19 @@
 //! A run file open for reading: which page has a term is known in memory, the rest is read when asked for.
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use super::columns::{self, Chunk, Column};
 use super::page::{List, Page, There};
 use super::places::{self, Places};
 use super::writer::{FORMAT, Footer, HEADER, MAGIC, PageAt, RunMeta, TRAILER};
 use crate::store::day::Day;
+use crate::store::locks::locked;
 use crate::store::unpack::decompress;
 
 /// Why a file isn't a run file that this build reads.
@@ -33,6 +36,8 @@ pub struct RunFile {
     file: File,
     pub footer: Footer,
     pages: Vec<PageAt>,
+    /// Pages unpacked last, by their offsets: the questions of one answer come back to them.
+    recent: Mutex<VecDeque<(u64, Arc<Page>)>>,
 }
 
 /// A term that is there.
@@ -51,6 +56,10 @@ enum Stands {
 
 /// Is shown a term, the count of its records and their places; says whether to go on.
 pub type SeeList<'a> = dyn FnMut(&[u8], u32, List<'_>) -> io::Result<bool> + 'a;
+
+/// Pages kept unpacked of each file, and what one takes in memory, about.
+const RECENT: usize = 8;
+const PAGE_WEIGHT: usize = 16 << 10;
 
 /// No list or page is longer: anything else is damage.
 const MOST_OCTETS: usize = 16 << 20;
@@ -92,7 +101,7 @@ impl RunFile {
         let octets = read(&file, footer.directory_at, footer.directory_packed, footer.directory_checksum).map_err(|_| NoRun::Directory)?;
         let octets = decompress(&octets, footer.directory_raw as usize).map_err(|_| NoRun::Directory)?;
         let pages = postcard::from_bytes(&octets).map_err(|_| NoRun::Directory)?;
-        Ok(Self { file, footer, pages })
+        Ok(Self { file, footer, pages, recent: Mutex::default() })
     }
 
     pub fn meta(&self) -> &RunMeta {
@@ -101,13 +110,13 @@ impl RunFile {
 
     /// Octets it takes in memory, about.
     pub fn weight(&self) -> usize {
-        self.pages.len() * 96 + self.footer.meta.times.weight() + 4096
+        self.pages.len() * 96 + self.footer.meta.times.weight() + 4096 + RECENT * PAGE_WEIGHT
     }
 
     pub fn find(&self, term: &[u8]) -> io::Result<Option<Found>> {
         let at = self.pages.partition_point(|page| page.from.as_slice() <= term);
         let Some(page) = at.checked_sub(1).and_then(|at| self.pages.get(at)) else { return Ok(None) };
-        let mut page = self.page(page)?;
+        let mut page = self.recent_page(page)?.rewound();
         while page.step()? {
             match page.term.as_slice().cmp(term) {
                 Ordering::Less => {}
@@ -160,6 +169,25 @@ impl RunFile {
             return Err(damaged("a list"));
         }
         decompress(packed, raw)
+    }
+
+    fn recent_page(&self, at: &PageAt) -> io::Result<Arc<Page>> {
+        let mut recent = locked(&self.recent);
+        if let Some(place) = recent.iter().position(|(offset, _)| *offset == at.offset)
+            && let Some(known) = recent.remove(place)
+        {
+            let page = known.1.clone();
+            recent.push_back(known);
+            return Ok(page);
+        }
+        drop(recent);
+        let page = Arc::new(self.page(at)?);
+        let mut recent = locked(&self.recent);
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back((at.offset, page.clone()));
+        Ok(page)
     }
 
     fn page(&self, at: &PageAt) -> io::Result<Page> {

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::columns::{Columns, Numbers};
-use super::places::Places;
+use super::places::{self, Places};
 use super::terms::Terms;
 use super::times::Times;
 use crate::store::cursor::Cursor;
@@ -150,13 +150,19 @@ impl GrowingRun {
 
     /// The places of the records that have the term.
     pub fn places(&self, term: &[u8]) -> Places {
-        self.find(term).map_or_else(Places::new, |term| Places::from_iter(self.chain(term)))
+        let mut places: Vec<u32> = self.find(term).into_iter().flat_map(|term| self.chain(term)).collect();
+        places.reverse();
+        places::of_ascending(&places)
     }
 
     /// Shows every term in `from..until` with the count of its records and how to get at them; in no order.
     pub fn range(&self, from: &[u8], until: Option<&[u8]>, see: &mut See<'_>) {
         for term in &self.terms {
             let octets = term.octets(&self.octets);
+            // Most are of another kind, which their first octet tells.
+            if octets.first() < from.first() || until.is_some_and(|until| octets.first() > until.first()) {
+                continue;
+            }
             if octets >= from && until.is_none_or(|until| octets < until) {
                 see(octets, term.count, &|| self.chain(*term).collect());
             }

@@ -155,6 +155,11 @@ impl Page {
         Ok(Self { heads, lists: lists.to_vec(), text_at: texts, texts, ..Self::default() })
     }
 
+    /// The same page, before its first term.
+    pub fn rewound(&self) -> Self {
+        Self { heads: self.heads.clone(), lists: self.lists.clone(), text_at: self.texts, texts: self.texts, ..Self::default() }
+    }
+
     /// Steps to the next term; false at the end.
     pub fn step(&mut self) -> io::Result<bool> {
         if self.head_at >= self.texts {

@@ -64,6 +64,40 @@ fn every_kind_of_term_finds_its_record_in_memory_and_on_disk() {
 }
 
 #[test]
+fn the_questions_of_one_answer_see_what_others_see_without_dialogues() {
+    let room = Room::with_runs_of(16);
+    let store = room.store();
+    put(&store, &transactions(0..50));
+    let reader = store.reader();
+    let bare = |record: &Record| {
+        let mut record = record.clone();
+        if let Record::Transaction(it) = &mut record {
+            it.timeline = Timeline::default();
+        }
+        record
+    };
+    let check = |term: Term| {
+        let page = PageRequest::newest(100);
+        let whole = store.query(&Query::of(term.clone()), &page).unwrap().records;
+        let expected: Vec<_> = whole.iter().map(bare).collect();
+        assert!(!expected.is_empty());
+        assert_eq!(reader.query(&Query::of(term.clone()), &page).unwrap().records, expected, "{term:?}");
+    };
+    let every = Term::From("@sender.example".to_owned());
+    for _ in 0..2 {
+        [7, 8, 49].map(message_id).into_iter().for_each(&check);
+        check(every.clone());
+    }
+    // What is written meanwhile is seen, and so is what became known of records that were read before.
+    put(&store, &transactions(50..60));
+    put(&store, &[samples::amendment(7, 60, State::Accepted)]);
+    [7, 55].map(message_id).into_iter().for_each(&check);
+    check(every.clone());
+    sealed(&store);
+    check(every);
+}
+
+#[test]
 fn pages_follow_one_another_without_overlap_while_records_come_in() {
     let room = Room::with_runs_of(16);
     let store = room.store();
