@@ -127,6 +127,8 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
     // Before the first client: a signal that came earlier would end the process on the spot, and sessions with it.
     let signals = Signals::new()?;
     raise_descriptors(&loaded);
+    // They are compiled when they are first asked, which takes a moment: not on a thread that serves, and not while nobody serves.
+    tracing::debug!(version = loaded.diagnosing.rules().version(), "rules of diagnosis");
     let Inherited { mut passed, take_over } = inherited;
     let predecessor = if take_over { Predecessor::find(&loaded.store.dir)? } else { None };
     let (store, built, sockets) = match &predecessor {
@@ -165,7 +167,6 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
     }
     let diagnosing = watch::Sender::new(loaded.diagnosing.clone());
-    make_ready(&loaded.diagnosing);
     let sockets = sockets.all;
     Ok(Running { loaded, store, built, workers, sockets, counters, signals, api: None, diagnosing, requests, given_up: false, life })
 }
@@ -182,15 +183,6 @@ fn listen(loaded: &Loaded, built: &Built, mut passed: Vec<Passed>) -> Result<bui
         tracing::warn!(%address, name, "a listening socket was passed on that no listener has in `listen`: it is closed");
     }
     Ok(sockets)
-}
-
-/// Rules are compiled when they are first asked, which takes a moment: not on a thread that serves.
-fn make_ready(diagnosing: &Diagnosing) {
-    let diagnosing = diagnosing.clone();
-    let compile = move || tracing::debug!(version = diagnosing.rules().version(), "rules of diagnosis");
-    if let Err(error) = std::thread::Builder::new().name("rules".to_owned()).spawn(compile) {
-        tracing::warn!(%error, "the rules of diagnosis are made ready by the first failure");
-    }
 }
 
 /// A session takes two descriptors; the usual soft limit of 1,024 would end at 500 of them.
