@@ -127,8 +127,8 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
     // Before the first client: a signal that came earlier would end the process on the spot, and sessions with it.
     let signals = Signals::new()?;
     raise_descriptors(&loaded);
-    // They are compiled when they are first asked, which takes a moment: not on a thread that serves, and not while nobody serves.
-    tracing::debug!(version = loaded.diagnosing.rules().version(), "rules of diagnosis");
+    // Not on a thread that serves, and not while nobody serves.
+    loaded.diagnosing.make_ready();
     let Inherited { mut passed, take_over } = inherited;
     let predecessor = if take_over { Predecessor::find(&loaded.store.dir)? } else { None };
     let (store, built, sockets) = match &predecessor {
