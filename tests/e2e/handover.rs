@@ -24,7 +24,7 @@ use crate::support::records;
 use crate::support::relayscope::{Relayscope, command};
 use crate::support::sink::{Manner, Sink};
 
-const MESSAGES: usize = 3000;
+const MESSAGES: usize = 8_000;
 
 fn config(sink: &Sink, more: &str) -> String {
     format!("{more}\n[[listener]]\nlisten = [\"127.0.0.1:0\"]\n[[upstream]]\nhosts = [\"{}\"]\n", sink.address)
