@@ -119,20 +119,14 @@ fn log(it: &mut Log, rules: &Rules) {
 
 fn report(it: &mut Report, rules: &Rules) {
     let Report { recipients, reporting_mta, .. } = it;
-    for recipient in recipients.iter_mut().filter(|recipient| matches!(recipient.action, kinds::Action::Failed | kinds::Action::Delayed)) {
+    for recipient in recipients.iter_mut().filter(|recipient| recipient.action.is_failure()) {
         reported(recipient, reporting_mta.as_deref(), rules);
     }
 }
 
 fn reported(it: &mut Reported, reporting_mta: Option<&str>, rules: &Rules) {
-    let verdict = rules.classify(&Facts {
-        stage: Some(Stage::AfterAcceptance),
-        code: it.reply_code,
-        enhanced: it.status,
-        text: it.text.as_deref().unwrap_or_default(),
-        host: it.remote_mta.as_deref().or(reporting_mta),
-        banner: None,
-    });
+    let (text, remote) = (it.text.as_deref(), it.remote_mta.as_deref());
+    let verdict = rules.classify(&Facts::reported(it.reply_code, it.status, text, remote, reporting_mta));
     let provider = verdict.provider.map(str::to_owned);
     (it.cause, it.act, it.rule, it.provider) = (Some(verdict.cause), Some(verdict.act), Some(verdict.rule.to_owned()), provider);
 }

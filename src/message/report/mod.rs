@@ -59,6 +59,13 @@ vocabulary! {
     }
 }
 
+impl Action {
+    /// The recipient wasn't reached, or not yet. No complaint says so: what it is about was delivered.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Delayed)
+    }
+}
+
 /// What a report says. All texts are as their sender wrote them: hostile wherever they are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
