@@ -6,6 +6,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod diagnose;
+pub mod doctor;
 pub mod http;
 pub mod import;
 pub mod message;

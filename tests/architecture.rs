@@ -27,15 +27,22 @@ const MAP: &[(&str, &[&str])] = &[
     ("proxy", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     ("path", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     ("import", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
+    ("doctor", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     // 7
-    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path"]),
-    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path"]),
+    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "doctor"]),
+    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "doctor"]),
     // 8
-    ("app", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "config", "http"]),
+    (
+        "app",
+        &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "doctor", "config", "http"],
+    ),
     // 9
     (
         "cli",
-        &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "config", "http", "app"],
+        &[
+            "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "doctor", "config",
+            "http", "app",
+        ],
     ),
     ("main", &["cli"]),
     ("lib", &[]),

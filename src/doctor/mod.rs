@@ -1,0 +1,10 @@
+//! Checks actively what the traces can't know: names, addresses, servers, and the way through the proxy.
+//!
+//! [`check`] is what each check says of itself, [`report`] all of them on one target with a conclusion. Everything here asks; nothing is
+//! changed, and no message is sent unless somebody asks for that.
+
+pub mod check;
+pub mod report;
+
+pub use check::{Check, Verdict};
+pub use report::{Report, Section};
