@@ -11,6 +11,7 @@ mod life;
 mod policies;
 mod service;
 mod successor;
+mod watching;
 mod worker;
 
 use std::net::TcpListener;
@@ -35,6 +36,7 @@ pub use handover::HandOverError;
 use handover::{Predecessor, Request};
 use life::Life;
 use successor::Successor;
+use watching::Watching;
 use worker::Worker;
 
 /// Why the proxy can't start.
@@ -69,6 +71,8 @@ pub struct Running {
     counters: Arc<Counters>,
     signals: Signals,
     api: Option<api::Serving>,
+    /// While this process has the store.
+    watching: Option<Watching>,
     /// For the API; the sessions have theirs.
     diagnosing: watch::Sender<Diagnosing>,
     /// Of whoever wants to follow this process.
@@ -168,7 +172,21 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
     }
     let diagnosing = watch::Sender::new(loaded.diagnosing.clone());
     let sockets = sockets.all;
-    Ok(Running { loaded, store, built, workers, sockets, counters, signals, api: None, diagnosing, requests, given_up: false, life })
+    Ok(Running {
+        loaded,
+        store,
+        built,
+        workers,
+        sockets,
+        counters,
+        signals,
+        api: None,
+        watching: None,
+        diagnosing,
+        requests,
+        given_up: false,
+        life,
+    })
 }
 
 /// Has the listeners' sockets, passed ones first, and says what doesn't fit.
@@ -296,6 +314,7 @@ impl Running {
                     service::reloading();
                     if let Some(loaded) = reload() {
                         self.reload(loaded);
+                        self.watch_anew().await;
                     }
                     service::ready(self.loaded.sessions.len());
                 }
@@ -321,6 +340,21 @@ impl Running {
     fn serve_api(&mut self) {
         let (dns, diagnosing) = (self.built.dns(), self.diagnosing.subscribe());
         self.api = Some(api::Serving::start(&self.store, dns, diagnosing, self.loaded.store.dir.clone(), self.loaded.http.listen));
+        self.watch();
+    }
+
+    fn watch(&mut self) {
+        self.watching = Watching::start(&self.store, self.loaded.store.dir.clone(), &self.loaded.watching, build::origin(&self.loaded));
+    }
+
+    /// Lets go of what needs the store.
+    async fn end_api(&mut self) {
+        if let Some(api) = self.api.take() {
+            api.end().await;
+        }
+        if let Some(watching) = self.watching.take() {
+            watching.end().await;
+        }
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
@@ -341,6 +375,16 @@ impl Running {
                 tracing::info!(config = self.loaded.digest, "reloaded");
             }
             Err(error) => tracing::error!(%error, "reload refused, the old configuration goes on"),
+        }
+    }
+
+    /// Watches by the configuration that holds now.
+    async fn watch_anew(&mut self) {
+        if let Some(watching) = self.watching.take() {
+            watching.end().await;
+        }
+        if !self.given_up {
+            self.watch();
         }
     }
 
@@ -367,10 +411,8 @@ impl Running {
             }
         }
         self.built.keep_policies(&self.loaded.store.dir);
-        let Self { workers, store, api, life, given_up, .. } = self;
-        if let Some(api) = api {
-            api.end().await;
-        }
+        self.end_api().await;
+        let Self { workers, store, life, given_up, .. } = self;
         workers.into_iter().for_each(Worker::join);
         if !given_up {
             life.end(&store);

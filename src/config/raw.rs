@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::addresses::{HostPort, Listen, ListenOrOff, Network};
+pub use super::anomaly::Anomaly;
 pub use super::diagnosis::Diagnose;
 pub use super::raw_dns::Dns;
 pub use super::raw_route::Route;
@@ -89,6 +90,7 @@ pub struct Raw {
     pub route: Vec<Route>,
     pub dns: Dns,
     pub diagnose: Diagnose,
+    pub anomaly: Anomaly,
     pub limits: Limits,
     pub store: Store,
     pub http: Http,
@@ -107,6 +109,7 @@ impl Default for Raw {
             route: Vec::new(),
             dns: Dns::default(),
             diagnose: Diagnose::default(),
+            anomaly: Anomaly::default(),
             limits: Limits::default(),
             store: Store::default(),
             http: Http::default(),

@@ -8,6 +8,7 @@ pub mod api;
 mod error;
 mod export;
 mod guard;
+mod incidents;
 mod intake;
 mod live;
 mod local;
