@@ -4,6 +4,7 @@
 //! changed, and no message is sent unless somebody asks for that.
 
 pub mod check;
+pub mod dialogue;
 pub mod report;
 
 pub use check::{Check, Verdict};
