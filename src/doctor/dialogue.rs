@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::net::connect::{ConnectError, connect};
+use crate::net::intercept::{Manner, OwnTraffic, connect_as};
 use crate::net::tls::{ClientTls, TlsFacts};
 use crate::relay::recorder::reply_of;
 use crate::smtp::{Extensions, ReplyScanner, ReplyView, Stage};
@@ -62,12 +64,15 @@ pub fn in_words(reply: &Reply) -> String {
 }
 
 impl Dialogue {
-    /// Opens a connection. Nothing is read yet.
+    /// Opens a connection. Nothing is read yet. `mark`: set on each packet, so that the packet filter lets it pass.
     ///
     /// # Errors
     /// As [`connect`].
-    pub async fn open(peer: SocketAddr, patience: Duration) -> Result<Self, ConnectError> {
-        let stream = connect(peer, patience).await?;
+    pub async fn open(peer: SocketAddr, mark: Option<u32>, patience: Duration) -> Result<Self, ConnectError> {
+        let stream = match mark {
+            None => connect(peer, patience).await?,
+            Some(_) => connect_as(peer, Manner { source: None, mark }, &Arc::new(OwnTraffic::default()), patience).await?.0,
+        };
         Ok(Self { stream: Box::new(stream), scanner: ReplyScanner::default(), unread: Vec::new(), peer, patience, tls: None })
     }
 

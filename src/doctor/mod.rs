@@ -5,7 +5,9 @@
 
 pub mod check;
 pub mod dialogue;
+pub mod options;
 pub mod report;
+pub mod upstream;
 
 pub use check::{Check, Verdict};
 pub use report::{Report, Section};
