@@ -4,7 +4,14 @@
 //! changed, and no message is sent unless somebody asks for that.
 
 pub mod check;
+pub mod dialogue;
+pub mod dns;
+pub mod options;
 pub mod report;
+pub mod sender;
+pub mod upstream;
 
 pub use check::{Check, Verdict};
+pub use dns::{Canaries, DomainOptions, examine_domain};
 pub use report::{Report, Section};
+pub use sender::{SenderOptions, examine_sender};

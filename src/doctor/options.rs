@@ -1,0 +1,53 @@
+//! What the doctor is told of the proxy that it looks after.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::diagnose::Diagnosing;
+use crate::relay::options::SessionOptions;
+use crate::store;
+
+/// Made from the configuration; `sessions` is empty where there is none.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The name the doctor gives itself in EHLO.
+    pub host_name: String,
+    /// One for each listener.
+    pub sessions: Vec<Arc<SessionOptions>>,
+    pub diagnosing: Diagnosing,
+    pub store: store::Options,
+    /// Where self-signed certificates are.
+    pub certificate_dirs: Vec<PathBuf>,
+    /// Public addresses that mail leaves from.
+    pub sending_addresses: Vec<IpAddr>,
+    /// DKIM selectors in use, beside those that are tried anyway.
+    pub dkim_selectors: Vec<String>,
+    /// The effective configuration, secrets left out, and its digest.
+    pub configuration: String,
+    pub digest: String,
+    /// Each single wait for a server.
+    pub patience: Duration,
+}
+
+impl Options {
+    /// Without any configuration.
+    pub fn bare(host_name: &str, store: store::Options) -> Self {
+        Self {
+            host_name: host_name.to_owned(),
+            sessions: Vec::new(),
+            diagnosing: Diagnosing::default(),
+            store,
+            certificate_dirs: Vec::new(),
+            sending_addresses: Vec::new(),
+            dkim_selectors: Vec::new(),
+            configuration: String::new(),
+            digest: String::new(),
+            patience: PATIENCE,
+        }
+    }
+}
+
+/// Default of [`Options::patience`].
+pub const PATIENCE: Duration = Duration::from_secs(5);
