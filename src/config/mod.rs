@@ -5,6 +5,7 @@
 
 mod addresses;
 mod diagnosis;
+mod doctor;
 mod init;
 mod limits;
 mod listeners;
@@ -35,6 +36,7 @@ use crate::relay::options::SessionOptions;
 use crate::store;
 
 pub use diagnosis::rules_in;
+pub use doctor::doctor_options;
 pub use init::{InitError, TEMPLATE, init};
 pub use overrides::Overrides;
 pub use problem::{ConfigErrors, Location, Problem};
@@ -117,6 +119,11 @@ impl Loaded {
     pub fn show(&self) -> String {
         show::render(&self.effective, &self.places)
     }
+
+    /// The effective configuration as a file, without any secret: what the digest is of.
+    pub fn canonical(&self) -> String {
+        show::canonical(&self.effective)
+    }
 }
 
 /// Loads the named file, or else the first of [`DEFAULT_PATHS`] that exists, or else the defaults; flags count before either.
@@ -191,6 +198,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
     let routes = Arc::new(routes::table(&raw, &upstreams, &listeners, &mut findings));
     let upstreams = Arc::new(upstreams);
     limits::http(&raw, &mut findings);
+    doctor::check(&raw, &mut findings);
 
     let (places, warnings) = findings.into_result()?;
     let sessions = listeners.into_iter().map(|(listener, upstream)| {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::addresses::{HostPort, Listen, ListenOrOff, Network};
 pub use super::diagnosis::Diagnose;
+pub use super::doctor::Doctor;
 pub use super::raw_dns::Dns;
 pub use super::raw_route::Route;
 use super::staging::StagingPlace;
@@ -89,6 +90,7 @@ pub struct Raw {
     pub route: Vec<Route>,
     pub dns: Dns,
     pub diagnose: Diagnose,
+    pub doctor: Doctor,
     pub limits: Limits,
     pub store: Store,
     pub http: Http,
@@ -107,6 +109,7 @@ impl Default for Raw {
             route: Vec::new(),
             dns: Dns::default(),
             diagnose: Diagnose::default(),
+            doctor: Doctor::default(),
             limits: Limits::default(),
             store: Store::default(),
             http: Http::default(),

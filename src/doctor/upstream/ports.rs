@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::super::dialogue::{Dialogue, seconds};
 use super::super::Check;
+use super::super::dialogue::{Dialogue, seconds};
 use crate::net::connect::ConnectError;
 
 /// Where mail servers listen, beside the configured port.
