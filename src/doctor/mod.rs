@@ -3,10 +3,12 @@
 //! [`check`] is what each check says of itself, [`report`] all of them on one target with a conclusion. Everything here asks; nothing is
 //! changed, and no message is sent unless somebody asks for that.
 
+pub mod behind;
 pub mod check;
 pub mod dialogue;
 pub mod options;
 pub mod report;
+pub mod self_test;
 pub mod upstream;
 
 pub use check::{Check, Verdict};
