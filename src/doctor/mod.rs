@@ -5,8 +5,11 @@
 
 pub mod behind;
 pub mod check;
+pub mod clock;
 pub mod dialogue;
+pub mod drift;
 pub mod options;
+pub mod queue;
 pub mod report;
 pub mod self_test;
 pub mod upstream;
