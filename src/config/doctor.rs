@@ -76,6 +76,7 @@ impl Loaded {
             sessions: self.sessions.clone(),
             diagnosing: self.diagnosing.clone(),
             certificate_dirs: self.certificate_dirs.clone(),
+            source: self.source.clone(),
             configuration: self.canonical(),
             digest: self.digest.clone(),
             domains: self.own_domains(),

@@ -31,6 +31,8 @@ pub struct Options {
     /// Zones of blocklists beyond the known ones, and names or zones of those not to be asked.
     pub blocklists: Vec<String>,
     pub blocklists_off: Vec<String>,
+    /// The file that the configuration came from.
+    pub source: Option<PathBuf>,
     /// The effective configuration, secrets left out, and its digest.
     pub configuration: String,
     pub digest: String,
@@ -53,6 +55,7 @@ impl Options {
             dkim_selectors: Vec::new(),
             blocklists: Vec::new(),
             blocklists_off: Vec::new(),
+            source: None,
             configuration: String::new(),
             digest: String::new(),
             patience: PATIENCE,
