@@ -9,6 +9,7 @@ pub mod clock;
 pub mod dialogue;
 pub mod drift;
 pub mod kept;
+pub mod message;
 pub mod options;
 pub mod own;
 pub mod queue;
