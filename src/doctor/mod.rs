@@ -8,6 +8,7 @@ pub mod check;
 pub mod clock;
 pub mod dialogue;
 pub mod drift;
+pub mod examine;
 pub mod kept;
 pub mod message;
 pub mod options;
