@@ -2,6 +2,7 @@
 //!
 //! The modules stand in floors; each imports only from lower ones (held by `tests/architecture.rs`, told in ARCHITECTURE.md).
 
+pub mod anomaly;
 pub mod app;
 pub mod cli;
 pub mod config;

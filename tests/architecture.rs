@@ -27,21 +27,25 @@ const MAP: &[(&str, &[&str])] = &[
     ("proxy", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     ("path", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     ("import", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
+    ("anomaly", &["vocabulary", "smtp", "message", "diagnose", "trace"]),
     ("doctor", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     // 7
-    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "doctor"]),
-    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "doctor"]),
+    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor"]),
+    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor"]),
     // 8
     (
         "app",
-        &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "doctor", "config", "http"],
+        &[
+            "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly", "doctor",
+            "config", "http",
+        ],
     ),
     // 9
     (
         "cli",
         &[
-            "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "doctor", "config",
-            "http", "app",
+            "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly", "doctor",
+            "config", "http", "app",
         ],
     ),
     ("main", &["cli"]),
@@ -49,7 +53,7 @@ const MAP: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that decide without sockets, files, clocks, logs or tasks: octets and times are their arguments.
-const PURE: &[&str] = &["smtp", "message", "route", "diagnose", "trace", "relay"];
+const PURE: &[&str] = &["smtp", "message", "route", "diagnose", "trace", "relay", "anomaly"];
 
 /// What a pure module has no business with.
 const IMPURE: &[&str] = &[

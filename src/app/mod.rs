@@ -12,6 +12,7 @@ mod life;
 mod policies;
 mod service;
 mod successor;
+mod watching;
 mod worker;
 
 use std::net::TcpListener;
@@ -37,6 +38,7 @@ pub use handover::HandOverError;
 use handover::{Predecessor, Request};
 use life::Life;
 use successor::Successor;
+use watching::Watching;
 use worker::Worker;
 
 /// Why the proxy can't start.
@@ -71,6 +73,8 @@ pub struct Running {
     counters: Arc<Counters>,
     signals: Signals,
     api: Option<api::Serving>,
+    /// While this process has the store.
+    watching: Option<Watching>,
     /// For the API; the sessions have theirs.
     diagnosing: watch::Sender<Diagnosing>,
     /// Likewise.
@@ -183,6 +187,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         counters,
         signals,
         api: None,
+        watching: None,
         diagnosing,
         doctor,
         requests,
@@ -316,6 +321,7 @@ impl Running {
                     service::reloading();
                     if let Some(loaded) = reload() {
                         self.reload(loaded);
+                        self.watch_anew().await;
                     }
                     service::ready(self.loaded.sessions.len());
                 }
@@ -341,6 +347,21 @@ impl Running {
     fn serve_api(&mut self) {
         let asks = api::Asks { dns: self.built.dns(), diagnosing: self.diagnosing.subscribe(), doctor: self.doctor.subscribe() };
         self.api = Some(api::Serving::start(&self.store, asks, self.loaded.store.dir.clone(), self.loaded.http.listen));
+        self.watch();
+    }
+
+    fn watch(&mut self) {
+        self.watching = Watching::start(&self.store, self.loaded.store.dir.clone(), &self.loaded.watching, build::origin(&self.loaded));
+    }
+
+    /// Lets go of what needs the store.
+    async fn end_api(&mut self) {
+        if let Some(api) = self.api.take() {
+            api.end().await;
+        }
+        if let Some(watching) = self.watching.take() {
+            watching.end().await;
+        }
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
@@ -363,6 +384,16 @@ impl Running {
                 tracing::info!(config = self.loaded.digest, "reloaded");
             }
             Err(error) => tracing::error!(%error, "reload refused, the old configuration goes on"),
+        }
+    }
+
+    /// Watches by the configuration that holds now.
+    async fn watch_anew(&mut self) {
+        if let Some(watching) = self.watching.take() {
+            watching.end().await;
+        }
+        if !self.given_up {
+            self.watch();
         }
     }
 
@@ -389,10 +420,8 @@ impl Running {
             }
         }
         self.built.keep_policies(&self.loaded.store.dir);
-        let Self { workers, store, api, life, given_up, .. } = self;
-        if let Some(api) = api {
-            api.end().await;
-        }
+        self.end_api().await;
+        let Self { workers, store, life, given_up, .. } = self;
         workers.into_iter().for_each(Worker::join);
         if !given_up {
             life.end(&store);

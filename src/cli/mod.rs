@@ -2,6 +2,7 @@
 //!
 //! 0 done or found, 1 not found or a check found trouble, 2 usage, 3 store or network failure.
 
+mod anomalies;
 mod backend;
 mod backup;
 mod classify;
@@ -81,6 +82,8 @@ pub enum Command {
     /// Count messages by state, stage, upstream and domain
     #[command(after_help = crate::path::what::GRAMMAR)]
     Stats(stats::Stats),
+    /// Say what goes wrong at present: limits, logins, upstreams, reputation, volume, TLS, DNS
+    Anomalies(anomalies::Anomalies),
     /// Say which upstream a message would go to, and which rule decides, without sending it
     Route(route::Route),
     /// Examine DNS, an upstream, a sending address, a message or the proxy itself, and say what to do
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Show(command) => command.run(),
         Command::Tail(command) => command.run(),
         Command::Stats(command) => command.run(),
+        Command::Anomalies(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Completions(command) => command.run(),

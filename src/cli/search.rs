@@ -13,6 +13,7 @@ use super::screen::{Look, Screen, Style, show_json};
 use super::table::{Cell, Table};
 use crate::path::{Explained, ListRequest, Listing, What, field, words};
 use crate::store::Cursor;
+use crate::trace::IncidentStep;
 use crate::trace::json::{Record, Time};
 
 #[derive(Debug, Args)]
@@ -224,6 +225,11 @@ pub fn row(record: &Record, look: &Look) -> [Cell; 6] {
         Record::Audit(it) => {
             let why = it.detail.clone().unwrap_or_else(|| "Relayscope itself".to_owned());
             [time(it.at), Cell::styled(Style::Faint, it.event.to_string()), Cell::from(&it.node), Cell::from("-"), Cell::from(why), id]
+        }
+        Record::Incident(it) => {
+            let what = Cell::styled(if it.step.0 == IncidentStep::Resolved { Style::Faint } else { Style::Wait }, it.step.to_string());
+            let about = it.about.first().map_or("-", |about| about.value.as_str());
+            [time(it.at), what, Cell::from(it.anomaly.to_string()), Cell::from(about), Cell::from(&it.summary), id]
         }
         Record::Mark(it) => {
             [time(it.at), Cell::styled(Style::Wait, "open"), Cell::from(&it.envelope.reverse_path), Cell::from("-"), Cell::from(""), id]

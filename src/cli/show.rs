@@ -59,6 +59,7 @@ pub fn render(record: &Record, look: &Look) -> Screen {
         Record::Mark(_) => "Mark: end-of-data was about to be sent".to_owned(),
         Record::Log(it) => format!("Line of a log: {}, {}", it.format, it.event),
         Record::Audit(it) => format!("Relayscope itself: {}", it.event),
+        Record::Incident(it) => format!("Incident: {}, {}", it.anomaly, it.step),
     };
     sheet.screen.styled(Style::Bold, &format!("{} · {title}", record.id())).newline();
     let precise = format!("{} ({})", look.clock.precise(record.at()), look.zone(record.at()));
@@ -102,6 +103,7 @@ pub fn render(record: &Record, look: &Look) -> Screen {
             sheet.envelope(&it.envelope);
         }
         Record::Log(it) => sheet.log(it),
+        Record::Incident(it) => sheet.incident(it),
         Record::Audit(it) => {
             sheet.maybe("Because", it.detail.as_ref());
             sheet.maybe("By", it.who.as_ref());

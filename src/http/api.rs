@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::doctor::{self, Practice};
 use super::error::ApiError;
 use super::export;
+use super::incidents;
 use super::live;
 use super::outside::Dns;
 use crate::diagnose::Diagnosing;
@@ -90,6 +91,8 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/transactions", get(list))
         .route("/api/v1/transactions/{id}", get(record))
         .route("/api/v1/stats", get(count))
+        .route("/api/v1/anomalies", get(incidents::list))
+        .route("/api/v1/anomalies/{id}", get(incidents::course))
         .route("/api/v1/live", get(live::follow))
         .route("/api/v1/store/stats", get(store_stats))
         .route("/api/v1/store/export", get(export::export))
@@ -236,7 +239,7 @@ pub(super) fn cursor(text: Option<&str>) -> Result<Option<Cursor>, ApiError> {
     text.map(|text| text.parse::<Cursor>().map_err(|error| ApiError::BadRequest(error.to_string()))).transpose()
 }
 
-fn limited(name: &str, asked: Option<usize>, usual: usize, most: usize) -> Result<usize, ApiError> {
+pub(super) fn limited(name: &str, asked: Option<usize>, usual: usize, most: usize) -> Result<usize, ApiError> {
     match asked {
         None => Ok(usual),
         Some(limit) if (1..=most).contains(&limit) => Ok(limit),
@@ -244,7 +247,7 @@ fn limited(name: &str, asked: Option<usize>, usual: usize, most: usize) -> Resul
     }
 }
 
-fn micros(now: Timestamp) -> u64 {
+pub(super) fn micros(now: Timestamp) -> u64 {
     u64::try_from(now.as_microsecond()).unwrap_or_default()
 }
 

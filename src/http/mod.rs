@@ -9,6 +9,7 @@ mod doctor;
 mod error;
 mod export;
 mod guard;
+mod incidents;
 mod intake;
 mod live;
 mod local;

@@ -10,3 +10,4 @@ pub mod passed;
 pub mod proxy_header;
 pub mod resolve;
 pub mod tls;
+pub mod webhook;

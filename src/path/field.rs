@@ -12,7 +12,7 @@ use super::nearest::nearest_word;
 use super::what::NotUnderstood;
 use crate::store::{Term, TextField, TlsIs};
 use crate::trace::digest::NotADigest;
-use crate::trace::{Act, Actor, Cause, Flag, Leg, LogEvent, RecordId, RecordKind, Stage, State};
+use crate::trace::{Act, Actor, Anomaly, Cause, Flag, Leg, LogEvent, RecordId, RecordKind, Stage, State};
 
 /// What can be asked for by name.
 const FIELDS: &[&str] = &[
@@ -43,6 +43,8 @@ const FIELDS: &[&str] = &[
     "rule",
     "provider",
     "event",
+    "incident",
+    "anomaly",
     "enhanced",
     "reply",
     "tls",
@@ -121,6 +123,8 @@ pub fn term(column: usize, field: &str, word: &Word) -> Result<Term, NotUndersto
         // Reports are messages like others, and carry a flag.
         "kind" if value.eq_ignore_ascii_case("report") => Term::Flag(Flag::Report),
         "event" => Term::Event(one_of("event of a log", value, LogEvent::ALL, LogEvent::word).map_err(wrong)?),
+        "incident" => Term::Incident(id()?),
+        "anomaly" => Term::Anomaly(one_of("anomaly", value, Anomaly::ALL, Anomaly::word).map_err(wrong)?),
         "kind" => Term::Kind(one_of("kind", value, RecordKind::ALL, RecordKind::word).map_err(wrong)?),
         "by" => Term::By(one_of("party", value, Actor::ALL, Actor::word).map_err(wrong)?),
         "act" => Term::Act(one_of("party", value, Act::ALL, Act::word).map_err(wrong)?),

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::text;
 use crate::trace::{
-    Actor, Cause, Client, Digest, Flag, Leg, Log, LogEvent, Outcome, Record, RecordId, Reply, Report, Reported, Session, Stage, State, Tls,
-    Transaction, Upstream,
+    Actor, Cause, Client, Digest, Flag, Incident, Leg, Log, LogEvent, Outcome, Record, RecordId, Reply, Report, Reported, Session, Stage,
+    State, Tls, Transaction, Upstream,
 };
 
 /// What transactions and sessions have in common, and where to find the rest.
@@ -20,6 +20,7 @@ pub(super) struct Facts<'a> {
     transaction: Option<&'a Transaction>,
     ended: Option<&'a Session>,
     log: Option<&'a Log>,
+    incident: Option<&'a Incident>,
 }
 
 impl<'a> Facts<'a> {
@@ -46,12 +47,17 @@ impl<'a> Facts<'a> {
                 ..Self::default()
             },
             Record::Log(it) => Self { outcome: it.outcome.as_ref(), log: Some(it), ..Self::default() },
+            Record::Incident(it) => Self { incident: Some(it), ..Self::default() },
             Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) | Record::Audit(_) => Self::default(),
         }
     }
 
     pub fn message_id(&self) -> Option<&'a str> {
         self.transaction.and_then(|it| it.message.message_id.as_deref()).or(self.log.and_then(|it| it.message_id.as_deref()))
+    }
+
+    pub fn incident(&self) -> Option<&'a Incident> {
+        self.incident
     }
 
     pub fn subject(&self) -> Option<&'a str> {

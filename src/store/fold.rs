@@ -33,7 +33,7 @@ pub(super) fn amend(record: &mut Record, amendment: &Amendment) {
             add(&mut session.flags, &amendment.flags);
         }
         Record::Log(log) => log.outcome = Some(amendment.outcome.clone()),
-        Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) | Record::Audit(_) => {}
+        Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) | Record::Audit(_) | Record::Incident(_) => {}
     }
 }
 

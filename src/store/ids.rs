@@ -32,7 +32,7 @@ pub(super) fn ended_at(record: &Record) -> WallMicros {
     match record {
         Record::Transaction(it) => time.saturating_add(it.duration_us),
         Record::Session(it) => time.saturating_add(it.duration_us),
-        Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) | Record::Log(_) | Record::Audit(_) => time,
+        Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) | Record::Log(_) | Record::Audit(_) | Record::Incident(_) => time,
     }
 }
 

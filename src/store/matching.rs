@@ -41,6 +41,8 @@ impl Term {
             Self::Cause(cause) => facts.causes().any(|known| text::same(known.word(), cause)),
             Self::Rule(rule) => facts.rules().any(|known| text::same(known, rule)),
             Self::Provider(provider) => facts.providers().any(|known| text::same(known, provider)),
+            Self::Incident(id) => facts.incident().is_some_and(|it| it.incident == *id),
+            Self::Anomaly(anomaly) => facts.incident().is_some_and(|it| it.anomaly == *anomaly),
             Self::Event(event) => facts.log_event() == Some(*event),
             Self::ReportOf(id) => {
                 facts.report().and_then(|it| it.original_message_id.as_deref()).is_some_and(|known| text::same(known, text::bare(id)))

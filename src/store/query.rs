@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::cursor::Cursor;
 use super::search::Explained;
-use crate::trace::{Act, Actor, Digest, Flag, Leg, LogEvent, Record, RecordId, RecordKind, Stage, State, WallMicros};
+use crate::trace::{Act, Actor, Anomaly, Digest, Flag, Leg, LogEvent, Record, RecordId, RecordKind, Stage, State, WallMicros};
 
 /// One thing a record must have, or how several are tied. Texts are compared without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,9 @@ pub enum Term {
     /// Words of the subject, in any order, the last perhaps only begun.
     Subject(String),
     Session(RecordId),
+    /// Entries of this incident.
+    Incident(RecordId),
+    Anomaly(Anomaly),
     /// The record itself.
     Id(RecordId),
     AuthUser(String),
@@ -179,5 +182,6 @@ pub(super) fn time_of(record: &Record) -> WallMicros {
         Record::Mark(it) => it.at,
         Record::Log(it) => it.at,
         Record::Audit(it) => it.at,
+        Record::Incident(it) => it.at,
     }
 }

@@ -363,7 +363,7 @@ fn weight(record: &Record) -> usize {
             4096 + recipients + it.timeline.octets()
         }
         Record::Session(it) => 4096 + it.timeline.octets(),
-        Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) | Record::Log(_) | Record::Audit(_) => 4096,
+        Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) | Record::Log(_) | Record::Audit(_) | Record::Incident(_) => 4096,
     }
 }
 

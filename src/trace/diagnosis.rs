@@ -20,7 +20,7 @@ pub fn diagnose(record: &mut Record, rules: &Rules) {
         Record::Transaction(it) => transaction(it, rules),
         Record::Session(it) => session(it, rules),
         Record::Log(it) => log(it, rules),
-        Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) | Record::Audit(_) => {}
+        Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) | Record::Audit(_) | Record::Incident(_) => {}
     }
 }
 

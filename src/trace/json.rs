@@ -3,6 +3,7 @@
 //! Apart from the domain types on purpose: those may change with the stored form, this changes only with [`VERSION`].
 
 mod from;
+mod incident;
 mod into;
 mod later;
 mod mirrored;
@@ -15,6 +16,7 @@ mod values;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use incident::{About, Change, Incident, Mute};
 pub use into::NoRecord;
 pub use later::{AmendedRecipient, Amendment, Audit, Log, Report, Reported};
 pub use next_hop::{Answer, Lookup, Spliced, TlsPolicy, Via};
@@ -42,6 +44,7 @@ pub enum Record {
     Mark(Box<Mark>),
     Log(Box<Log>),
     Audit(Box<Audit>),
+    Incident(Box<Incident>),
 }
 
 impl Record {
@@ -54,6 +57,7 @@ impl Record {
             Self::Mark(it) => it.id,
             Self::Log(it) => it.id,
             Self::Audit(it) => it.id,
+            Self::Incident(it) => it.id,
         }
     }
 
@@ -66,6 +70,7 @@ impl Record {
             Self::Mark(it) => it.at,
             Self::Log(it) => it.at,
             Self::Audit(it) => it.at,
+            Self::Incident(it) => it.at,
         }
     }
 }
@@ -86,7 +91,7 @@ impl<'de> Deserialize<'de> for Record {
             Some(RecordKind::Mark) => read(value).map(Self::Mark),
             Some(RecordKind::Log) => read(value).map(Self::Log),
             Some(RecordKind::Audit) => read(value).map(Self::Audit),
-            Some(other) => Err(D::Error::custom(format!("records of kind {other} are not known to this relayscope"))),
+            Some(RecordKind::Incident) => read(value).map(Self::Incident),
             None => Err(D::Error::custom("the record has no known \"kind\"")),
         }
     }

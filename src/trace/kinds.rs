@@ -277,3 +277,132 @@ vocabulary! {
         HandedOver = "handed_over",
     }
 }
+
+vocabulary! {
+    /// What goes wrong, by the detector's name for it.
+    Anomaly {
+        /// At this rate the quota is used up before its period ends.
+        SendingLimitNear = "sending_limit_near",
+        /// The provider refuses: the quota is used up.
+        SendingLimitReached = "sending_limit_reached",
+        /// The provider refuses: too much in too short a time.
+        RateLimited = "rate_limited",
+        /// Every login with the smart host's credential fails.
+        AuthAllFail = "auth_all_fail",
+        /// One account's logins fail.
+        AuthAccountFails = "auth_account_fails",
+        /// One client tries passwords.
+        AuthGuessing = "auth_guessing",
+        AccountLocked = "account_locked",
+        AuthMechanismRefused = "auth_mechanism_refused",
+        AuthInClear = "auth_in_clear",
+        UpstreamDown = "upstream_down",
+        UpstreamFlapping = "upstream_flapping",
+        /// Slower than it usually is, by phase.
+        UpstreamSlow = "upstream_slow",
+        /// Many 421 in a short time.
+        UpstreamClosing = "upstream_closing",
+        ConnectionLimit = "connection_limit",
+        /// The port for mail is blocked on the way.
+        PortBlocked = "port_blocked",
+        /// DNS doesn't answer, or fails.
+        DnsFailing = "dns_failing",
+        Blocklisted = "blocklisted",
+        ReverseDnsRefused = "reverse_dns_refused",
+        /// Refusals because of SPF, DKIM or DMARC.
+        SenderAuthRefused = "sender_auth_refused",
+        /// A destination refuses far more than usual.
+        RejectRatio = "reject_ratio",
+        SpamVerdicts = "spam_verdicts",
+        /// Far more mail than usual at this hour.
+        VolumeSpike = "volume_spike",
+        /// No mail where there usually is some.
+        Silence = "silence",
+        MailLoop = "mail_loop",
+        /// One client tries addresses.
+        DirectoryHarvest = "directory_harvest",
+        /// Many bounces to one sender.
+        BounceWave = "bounce_wave",
+        /// A message went out again after an outcome in doubt.
+        Duplicates = "duplicates",
+        /// Mail to one address fails again and again: there is no such mailbox.
+        AddressUnknown = "address_unknown",
+        /// A mailbox stays full.
+        MailboxStaysFull = "mailbox_stays_full",
+        /// A peer that had TLS has none, or a weaker one.
+        TlsDowngrade = "tls_downgrade",
+        /// Somebody on the way takes STARTTLS out.
+        StarttlsStripped = "starttls_stripped",
+        CertificateExpiring = "certificate_expiring",
+        /// A peer's banner, software, keywords, size limit or certificate is another.
+        PeerChanged = "peer_changed",
+        DnsChanged = "dns_changed",
+        /// Bare newlines around a lone dot.
+        SmugglingAttempts = "smuggling_attempts",
+        /// Commands behind STARTTLS, in clear.
+        TlsInjection = "tls_injection",
+        OpenRelayProbes = "open_relay_probes",
+        /// Connections that are no mail: other protocols, probes, hasty visitors.
+        Scanner = "scanner",
+        /// The trace has holes.
+        TracingGap = "tracing_gap",
+    }
+}
+
+vocabulary! {
+    /// How much it matters.
+    Severity {
+        /// Worth knowing.
+        Notice = "notice",
+        /// Mail will suffer, or some does.
+        Warning = "warning",
+        /// Mail doesn't flow, or somebody abuses the server.
+        Critical = "critical",
+    }
+}
+
+vocabulary! {
+    /// What an entry of an incident says.
+    IncidentStep {
+        Opened = "opened",
+        /// It grew, or became worse.
+        Changed = "changed",
+        /// It was resolved a short while ago, and is back.
+        Reopened = "reopened",
+        Resolved = "resolved",
+        Muted = "muted",
+        Unmuted = "unmuted",
+    }
+}
+
+vocabulary! {
+    /// What an incident concerns.
+    AboutKind {
+        /// Name of an upstream in the configuration.
+        Upstream = "upstream",
+        /// A next hop's name.
+        Host = "host",
+        Listener = "listener",
+        /// IP address of a client.
+        Client = "client",
+        /// AUTH user.
+        User = "user",
+        /// Reverse-path.
+        Sender = "sender",
+        Recipient = "recipient",
+        /// Domain of recipients or senders.
+        Domain = "domain",
+        Provider = "provider",
+        /// A list of addresses: "zen.spamhaus.org".
+        Blocklist = "blocklist",
+        /// Phase of a session: "connect", "tls", "end_of_data", …
+        Phase = "phase",
+        /// Type of a DNS record: "MX", "SPF", …
+        Dns = "dns",
+        /// Period of a quota: "day", "hour".
+        Period = "period",
+        /// What of a peer: "banner", "certificate", …
+        Part = "part",
+        MessageId = "message_id",
+    }
+}

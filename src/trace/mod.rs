@@ -9,6 +9,7 @@ pub mod diagnosis;
 pub mod digest;
 pub mod gap;
 pub mod id;
+pub mod incident;
 pub mod json;
 pub mod kept;
 pub mod kinds;
@@ -25,10 +26,11 @@ pub mod timeline;
 
 pub use digest::Digest;
 pub use id::RecordId;
+pub use incident::{About, Change, Incident, Mute};
 pub use kept::Kept;
 pub use kinds::{
-    Act, Action, Actor, AuditEvent, Cause, Circuit, Direction, Dnssec, EndHow, Flag, Flow, Leg, LogEvent, LookupOutcome, RecordKind,
-    ReportKind, Stage, State, Told, UpstreamKind, ViaHow,
+    AboutKind, Act, Action, Actor, Anomaly, AuditEvent, Cause, Circuit, Direction, Dnssec, EndHow, Flag, Flow, IncidentStep, Leg, LogEvent,
+    LookupOutcome, RecordKind, ReportKind, Severity, Stage, State, Told, UpstreamKind, ViaHow,
 };
 pub use record::{
     AmendedRecipient, Amendment, Answer, Audit, Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Log, Lookup, Mark, MarkView, Message,

@@ -14,6 +14,7 @@ pub use super::audit::Audit;
 use super::digest::Digest;
 pub use super::gap::Gap;
 use super::id::RecordId;
+pub use super::incident::{About, Change, Incident, Mute};
 use super::kept::Kept;
 use super::kinds::{
     Act, Actor, Cause, Circuit, Direction, Dnssec, EndHow, Flag, LookupOutcome, RecordKind, Stage, State, Told, UpstreamKind, ViaHow,
@@ -36,6 +37,7 @@ pub enum Record {
     Mark(Box<Mark>),
     Log(Box<Log>),
     Audit(Box<Audit>),
+    Incident(Box<Incident>),
 }
 
 impl Record {
@@ -48,6 +50,7 @@ impl Record {
             Self::Mark(_) => RecordKind::Mark,
             Self::Log(_) => RecordKind::Log,
             Self::Audit(_) => RecordKind::Audit,
+            Self::Incident(_) => RecordKind::Incident,
         }
     }
 
@@ -60,6 +63,7 @@ impl Record {
             Self::Mark(mark) => mark.id,
             Self::Log(log) => log.id,
             Self::Audit(audit) => audit.id,
+            Self::Incident(incident) => incident.id,
         }
     }
 
@@ -69,7 +73,7 @@ impl Record {
             Self::Transaction(it) => Some(&it.outcome),
             Self::Session(it) => it.outcome.as_ref(),
             Self::Log(it) => it.outcome.as_ref(),
-            Self::Amendment(_) | Self::Gap(_) | Self::Mark(_) | Self::Audit(_) => None,
+            Self::Amendment(_) | Self::Gap(_) | Self::Mark(_) | Self::Audit(_) | Self::Incident(_) => None,
         }
     }
 
@@ -78,7 +82,7 @@ impl Record {
         match self {
             Self::Transaction(transaction) => transaction.timeline = Timeline::dropped(),
             Self::Session(session) => session.timeline = Timeline::dropped(),
-            Self::Amendment(_) | Self::Gap(_) | Self::Mark(_) | Self::Log(_) | Self::Audit(_) => {}
+            Self::Amendment(_) | Self::Gap(_) | Self::Mark(_) | Self::Log(_) | Self::Audit(_) | Self::Incident(_) => {}
         }
     }
 }

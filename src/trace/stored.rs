@@ -24,8 +24,6 @@ pub enum DecodeError {
          relayscope that wrote it"
     )]
     UnknownVersion { found: u16 },
-    #[error("record kind {kind} has no stored form yet")]
-    UnknownKind { kind: RecordKind },
     #[error("the record's octets do not end with the length of its timeline")]
     Length,
     #[error("the record's octets do not decode: {0}")]
@@ -45,6 +43,7 @@ pub fn encode(record: &Record, out: Vec<u8>) -> Result<Vec<u8>, postcard::Error>
         Record::Mark(it) => postcard::to_extend(it, out),
         Record::Log(it) => postcard::to_extend(it, out),
         Record::Audit(it) => postcard::to_extend(it, out),
+        Record::Incident(it) => postcard::to_extend(it, out),
     }
 }
 
@@ -137,7 +136,7 @@ fn decode_v5(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
         RecordKind::Mark => Record::Mark(postcard::from_bytes(octets)?),
         RecordKind::Log => Record::Log(postcard::from_bytes(octets)?),
         RecordKind::Audit => Record::Audit(postcard::from_bytes(octets)?),
-        RecordKind::Incident => return Err(DecodeError::UnknownKind { kind }),
+        RecordKind::Incident => Record::Incident(postcard::from_bytes(octets)?),
     })
 }
 

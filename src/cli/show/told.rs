@@ -4,7 +4,7 @@ use super::Sheet;
 use crate::cli::screen::Style;
 use crate::path::clock::span;
 use crate::path::words;
-use crate::trace::json::{Log, Report, Reported};
+use crate::trace::json::{Incident, Log, Report, Reported};
 
 impl Sheet<'_> {
     pub(super) fn report(&mut self, it: &Report) {
@@ -45,6 +45,36 @@ impl Sheet<'_> {
                 self.fact("", &format!("{name}: {time}"));
             }
         }
+    }
+
+    pub(super) fn incident(&mut self, it: &Incident) {
+        self.fact("Incident", &format!("{}, {}", it.incident, it.severity));
+        self.fact("What", &it.summary);
+        self.fact("Judged by", &it.arithmetic);
+        self.maybe("Usual", it.baseline.as_ref());
+        if let Some(change) = &it.change {
+            self.fact("Before", &change.before);
+            self.fact("Now", &change.after);
+            if let Some(last) = change.last_before {
+                self.fact("", &format!("last seen as before at {}", self.look.clock.precise(last)));
+            }
+        }
+        let cause = it.cause.map(|cause| format!("{cause}; ")).unwrap_or_default();
+        self.fact("Who must act", &format!("{cause}{}", words::act(it.act.0)));
+        self.fact("What to do", &it.advice);
+        it.about.iter().for_each(|about| self.fact("About", &format!("{} {}", about.kind, about.value)));
+        let (since, last) = (self.look.clock.precise(it.since), self.look.clock.precise(it.last));
+        self.fact("Events", &format!("{}, from {since} to {last}", it.count));
+        it.samples.iter().for_each(|id| self.fact("For example", &id.to_string()));
+        if let Some(wider) = it.part_of {
+            self.fact("Part of", &wider.to_string());
+        }
+        if let Some(mute) = &it.mute {
+            self.fact("Muted", &format!("by {} until {}", mute.who, self.look.clock.precise(mute.until)));
+        }
+        self.maybe("By", it.who.as_ref());
+        self.maybe("Note", it.note.as_ref());
+        self.fact("Recorded by", &format!("{}, relayscope {}, configuration {}", it.node, it.proxy_version, it.config_digest));
     }
 
     pub(super) fn log(&mut self, it: &Log) {

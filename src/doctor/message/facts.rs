@@ -47,7 +47,7 @@ impl Stopped {
                     ..Self::from_outcome(it.id.to_string(), it.at, outcome, words)
                 })
             }
-            Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) | Record::Audit(_) => None,
+            Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) | Record::Audit(_) | Record::Incident(_) => None,
         }
     }
 

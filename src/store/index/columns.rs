@@ -60,7 +60,7 @@ pub fn numbers_of(record: &Record) -> Numbers {
         Record::Session(it) => [None, Some(it.duration_us), None, None, None],
         Record::Gap(it) => [None, None, None, None, Some(it.records_lost)],
         Record::Log(it) => [it.size, None, None, None, None],
-        Record::Amendment(_) | Record::Mark(_) | Record::Audit(_) => [None; COLUMNS],
+        Record::Amendment(_) | Record::Mark(_) | Record::Audit(_) | Record::Incident(_) => [None; COLUMNS],
     }
 }
 

@@ -72,6 +72,9 @@ pub enum TermKind {
     ReportedQueueId = 44,
     ReportedLocal = 45,
     ReportedDomain = 46,
+    /// The id of the incident that an entry belongs to.
+    Incident = 47,
+    Anomaly = 48,
 }
 
 /// Octets of a term after its kind; what is longer is cut, and found by its beginning.
@@ -245,6 +248,11 @@ impl Terms {
                 it.flags.iter().for_each(|flag| self.text(TermKind::Flag, flag.word()));
             }
             Record::Log(it) => self.log(it),
+            // Found as what they are only, never by an address: they tell of mail, and are none.
+            Record::Incident(it) => {
+                self.id(TermKind::Incident, it.incident);
+                self.text(TermKind::Anomaly, it.anomaly.word());
+            }
             Record::Audit(_) | Record::Amendment(_) | Record::Gap(_) | Record::Mark(_) => {}
         }
     }

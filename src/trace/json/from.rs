@@ -16,6 +16,7 @@ impl From<&record::Record> for Record {
             record::Record::Mark(it) => Self::Mark(Box::new(it.as_ref().into())),
             record::Record::Log(it) => Self::Log(Box::new(it.as_ref().into())),
             record::Record::Audit(it) => Self::Audit(Box::new(it.as_ref().into())),
+            record::Record::Incident(it) => Self::Incident(Box::new(it.as_ref().into())),
         }
     }
 }

@@ -35,6 +35,7 @@ impl TryFrom<Record> for record::Record {
             Record::Mark(it) => Self::Mark(Box::new((*it).into())),
             Record::Log(it) => Self::Log(Box::new((*it).into())),
             Record::Audit(it) => Self::Audit(Box::new((*it).into())),
+            Record::Incident(it) => Self::Incident(Box::new((*it).into())),
         })
     }
 }

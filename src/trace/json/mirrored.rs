@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::values::{Enhanced, Id, Time, Word};
-use crate::trace::kinds::{Act, Action, AuditEvent, Cause, Dnssec, Flag, LogEvent, LookupOutcome, ReportKind, ViaHow};
+use crate::trace::kinds::{
+    AboutKind, Act, Action, Anomaly, AuditEvent, Cause, Dnssec, Flag, IncidentStep, LogEvent, LookupOutcome, ReportKind, Severity, ViaHow,
+};
 use crate::trace::{RecordId, WallMicros};
 
 pub(super) fn is_zero(value: &u32) -> bool {
@@ -53,7 +55,22 @@ macro_rules! shown_as_word {
     })+ };
 }
 
-shown_as_word!(Act, Action, AuditEvent, Cause, Dnssec, Flag, LogEvent, LookupOutcome, ReportKind, ViaHow);
+shown_as_word!(
+    AboutKind,
+    Act,
+    Action,
+    Anomaly,
+    AuditEvent,
+    Cause,
+    Dnssec,
+    Flag,
+    IncidentStep,
+    LogEvent,
+    LookupOutcome,
+    ReportKind,
+    Severity,
+    ViaHow
+);
 
 impl<T, S: Shown<T>> Shown<Option<T>> for Option<S> {
     fn shown(of: &Option<T>) -> Self {

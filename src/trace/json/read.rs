@@ -45,7 +45,8 @@ pub fn read(line: &[u8]) -> Result<Record, BadLine> {
         Some(RecordKind::Mark) => typed(line).map(Record::Mark),
         Some(RecordKind::Log) => typed(line).map(Record::Log),
         Some(RecordKind::Audit) => typed(line).map(Record::Audit),
-        _ => {
+        Some(RecordKind::Incident) => typed(line).map(Record::Incident),
+        None => {
             let kind: String = head.kind.chars().take(64).collect();
             Err(BadLine::whole(format!("records of kind {kind:?} are not known to this relayscope: was it written by a newer one?")))
         }
@@ -94,7 +95,7 @@ mod tests {
         refused(&GAP[..40], Some(40), "cut off");
         refused(GAP.replace("\"v\":1", "\"v\":2"), None, "newer relayscope");
         refused(GAP.replace("\"v\":1", "\"v\":0"), None, "never was");
-        refused(GAP.replace("\"gap\"", "\"incident\""), None, "\"incident\" are not known");
+        refused(GAP.replace("\"gap\"", "\"wish\""), None, "\"wish\" are not known");
         refused(GAP.replace("\"records_lost\":3,", ""), Some(GAP.len() - "\"records_lost\":3,".len()), "missing field `records_lost`");
         refused(GAP.replace("lost\":3", "lost\":-"), end_of("lost\":3,"), "invalid number");
         refused(GAP.replace("01M83", "ILOU!"), end_of("01M83XVF5G000DN9KD5HYXYX1X\""), "is not a trace id");

@@ -5,7 +5,7 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-use super::{Amendment, Audit, Gap, Log, Mark, Record, Session, Transaction};
+use super::{Amendment, Audit, Gap, Incident, Log, Mark, Record, Session, Transaction};
 
 /// The schema of any record.
 pub fn schema() -> Schema {
@@ -34,6 +34,7 @@ impl JsonSchema for Record {
                 generator.subschema_for::<Mark>(),
                 generator.subschema_for::<Log>(),
                 generator.subschema_for::<Audit>(),
+                generator.subschema_for::<Incident>(),
             ],
         })
     }

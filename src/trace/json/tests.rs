@@ -106,6 +106,11 @@ fn kept_once(mut record: trace::Record) -> trace::Record {
             year_9999(&mut it.at);
             it.since.iter_mut().for_each(year_9999);
         }
+        trace::Record::Incident(it) => {
+            [&mut it.at, &mut it.since, &mut it.last].into_iter().for_each(year_9999);
+            it.mute.iter_mut().for_each(|mute| year_9999(&mut mute.until));
+            it.change.iter_mut().filter_map(|change| change.last_before.as_mut()).for_each(year_9999);
+        }
         trace::Record::Gap(it) => [&mut it.from, &mut it.until].into_iter().for_each(year_9999),
         trace::Record::Mark(it) => {
             year_9999(&mut it.at);

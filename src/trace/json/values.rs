@@ -10,8 +10,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::trace::kinds::{
-    Act, Action, Actor, AuditEvent, Cause, Circuit, Direction, Dnssec, EndHow, Flag, Flow, Leg, LogEvent, LookupOutcome, RecordKind,
-    ReportKind, Stage, State, Told, UpstreamKind, ViaHow,
+    AboutKind, Act, Action, Actor, Anomaly, AuditEvent, Cause, Circuit, Direction, Dnssec, EndHow, Flag, Flow, IncidentStep, Leg, LogEvent,
+    LookupOutcome, RecordKind, ReportKind, Severity, Stage, State, Told, UpstreamKind, ViaHow,
 };
 use crate::trace::{RecordId, WallMicros};
 
@@ -31,9 +31,11 @@ macro_rules! vocabularies {
 }
 
 vocabularies!(
+    AboutKind,
     Act,
     Action,
     Actor,
+    Anomaly,
     AuditEvent,
     Cause,
     Circuit,
@@ -42,11 +44,13 @@ vocabularies!(
     EndHow,
     Flag,
     Flow,
+    IncidentStep,
     Leg,
     LogEvent,
     LookupOutcome,
     RecordKind,
     ReportKind,
+    Severity,
     Stage,
     State,
     Told,

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::trace::kinds::{
-    Act, Action, Actor, AuditEvent, Cause, Circuit, Direction, Dnssec, EndHow, Flag, Flow, Leg, LogEvent, LookupOutcome, ReportKind, Stage,
-    State, Told, UpstreamKind, ViaHow,
+    AboutKind, Act, Action, Actor, Anomaly, AuditEvent, Cause, Circuit, Direction, Dnssec, EndHow, Flag, Flow, IncidentStep, Leg, LogEvent,
+    LookupOutcome, ReportKind, Severity, Stage, State, Told, UpstreamKind, ViaHow,
 };
 use crate::trace::{self, RecordId, record};
 
@@ -313,8 +313,41 @@ impl Dice<'_> {
         Arc::new(record::Origin { node: self.text(), proxy_version: self.text(), config_digest: self.text() }.into())
     }
 
+    fn incident(&mut self) -> record::Incident {
+        record::Incident {
+            id: self.id(),
+            incident: self.id(),
+            step: self.of(IncidentStep::ALL),
+            at: self.number(),
+            origin: self.origin(),
+            anomaly: self.of(Anomaly::ALL),
+            severity: self.of(Severity::ALL),
+            about: self.some(|dice| record::About { kind: dice.of(AboutKind::ALL), value: dice.text() }),
+            summary: self.text(),
+            arithmetic: self.text(),
+            baseline: self.maybe(Self::text),
+            cause: self.maybe(|dice| dice.of(Cause::ALL)),
+            act: self.of(Act::ALL),
+            advice: self.text(),
+            since: self.number(),
+            last: self.number(),
+            count: self.number(),
+            samples: self.some(Self::id),
+            change: self.maybe(|dice| record::Change {
+                what: dice.text(),
+                before: dice.text(),
+                after: dice.text(),
+                last_before: dice.maybe(Self::number),
+            }),
+            part_of: self.maybe(Self::id),
+            mute: self.maybe(|dice| record::Mute { who: dice.text(), until: dice.number() }),
+            who: self.maybe(Self::text),
+            note: self.maybe(Self::text),
+        }
+    }
+
     pub fn record(&mut self) -> trace::Record {
-        match self.octet() % 7 {
+        match self.octet() % 8 {
             0 => trace::Record::Transaction(Box::new(record::Transaction {
                 id: self.id(),
                 session_id: self.id(),
@@ -383,6 +416,7 @@ impl Dice<'_> {
                 since: self.maybe(Self::number),
                 detail: self.maybe(Self::text),
             })),
+            6 => trace::Record::Incident(Box::new(self.incident())),
             _ => trace::Record::Mark(Box::new(record::Mark {
                 id: self.id(),
                 session_id: self.id(),

@@ -1,0 +1,318 @@
+//! Makes incidents of findings: one for each thing that is wrong, from its opening to its end.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use super::finding::{Cleared, Finding, Findings};
+use super::window::{HOUR, MINUTE, SAMPLES};
+use crate::trace::{About, AboutKind, Anomaly, Incident, IncidentStep, Kept, Origin, RecordId, WallMicros};
+
+/// How incidents live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Without a finding for so long, an incident is over. µs.
+    pub quiet_us: u64,
+    /// The same again within so long after its end is the same incident. µs.
+    pub reopen_us: u64,
+    /// A growing incident is written again after so long, then after twice as long, and so on. µs.
+    pub repeat_us: u64,
+    /// So many open incidents of one anomaly stand for themselves; what comes after is one incident together.
+    pub most_alike: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { quiet_us: 30 * MINUTE, reopen_us: HOUR, repeat_us: 15 * MINUTE, most_alike: 20 }
+    }
+}
+
+/// Incidents that ended lately and may come back: so many at most.
+const MOST_ENDED: usize = 1_000;
+
+type Key = (Anomaly, Vec<About>);
+
+/// An open incident, and when it was last written and said.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Open {
+    entry: Incident,
+    written: WallMicros,
+    pause_us: u64,
+    said: WallMicros,
+    quiet_us: Option<u64>,
+    /// Entries so far: makes the ids of its entries differ.
+    entries: u32,
+}
+
+/// What must outlive the process.
+#[derive(Serialize, Deserialize)]
+struct Kept1 {
+    open: Vec<Open>,
+    ended: Vec<Open>,
+}
+
+/// All incidents that are open, and those that ended lately.
+#[derive(Debug)]
+pub struct Book {
+    options: Options,
+    origin: Arc<Kept<Origin>>,
+    open: HashMap<Key, Open>,
+    ended: VecDeque<Open>,
+}
+
+impl Book {
+    pub fn new(options: Options, origin: Arc<Kept<Origin>>) -> Self {
+        Self { options, origin, open: HashMap::new(), ended: VecDeque::new() }
+    }
+
+    /// Open incidents as they stand, the oldest first.
+    pub fn open(&self) -> Vec<&Incident> {
+        let mut open: Vec<&Incident> = self.open.values().map(|it| &it.entry).collect();
+        open.sort_by_key(|entry| (entry.since, entry.incident));
+        open
+    }
+
+    /// An entry that somebody else put into the journal: a person who mutes, or an earlier process.
+    pub fn learn(&mut self, entry: &Incident) {
+        let key = (entry.anomaly, entry.about.clone());
+        match entry.step {
+            IncidentStep::Muted | IncidentStep::Unmuted => {
+                if let Some(open) = self.open.values_mut().find(|open| open.entry.incident == entry.incident) {
+                    open.entry.mute = entry.mute.clone();
+                    open.entries += 1;
+                }
+            }
+            // Its own words come back from the journal.
+            _ if self.open.contains_key(&key) || !entry.is_open() => {}
+            _ if self.ended.iter().any(|ended| ended.entry.incident == entry.incident) => {}
+            _ => {
+                let open = Open {
+                    written: entry.at,
+                    said: entry.at,
+                    pause_us: self.options.repeat_us,
+                    quiet_us: None,
+                    entries: 1,
+                    entry: entry.clone(),
+                };
+                self.open.insert(key, open);
+            }
+        }
+    }
+
+    /// Enters what was judged; entries to be written are appended. `findings` is empty afterwards.
+    pub(super) fn enter(&mut self, now: WallMicros, findings: &mut Findings, entries: &mut Vec<Incident>) {
+        for cleared in std::mem::take(&mut findings.cleared) {
+            self.clear(now, cleared, entries);
+        }
+        for finding in std::mem::take(&mut findings.raised) {
+            self.raise(now, finding, entries);
+        }
+        self.end_quiet(now, entries);
+    }
+
+    fn raise(&mut self, now: WallMicros, finding: Finding, entries: &mut Vec<Incident>) {
+        let mut key = (finding.anomaly, finding.about.clone());
+        if !self.open.contains_key(&key) {
+            let back = self.ended.iter().position(|ended| ended.entry.anomaly == key.0 && ended.entry.about == key.1);
+            if let Some(mut open) =
+                back.and_then(|at| self.ended.remove(at)).filter(|it| now < it.said.saturating_add(self.options.reopen_us))
+            {
+                open.update(now, finding);
+                entries.push(open.write(now, IncidentStep::Reopened));
+                open.pause_us = self.options.repeat_us;
+                self.open.insert(key, open);
+                return;
+            }
+            if self.open.keys().filter(|(anomaly, _)| *anomaly == key.0).count() >= self.options.most_alike {
+                key.1 = Vec::new();
+            }
+        }
+        let part_of = self.wider(&finding);
+        match self.open.get_mut(&key) {
+            Some(open) => {
+                let (worse, count) = (finding.severity > open.entry.severity, open.entry.count);
+                let changed = finding.change.is_some() && finding.change != open.entry.change;
+                open.update(now, finding);
+                let grew = open.entry.count > count && now >= open.written.saturating_add(open.pause_us);
+                if worse || changed || grew {
+                    open.pause_us = open.pause_us.saturating_mul(2);
+                    entries.push(open.write(now, IncidentStep::Changed));
+                }
+            }
+            None => {
+                let mut open = Open::first(now, key.1.clone(), finding, self.origin.clone(), self.options.repeat_us);
+                open.entry.part_of = part_of;
+                entries.push(open.write(now, IncidentStep::Opened));
+                self.open.insert(key, open);
+            }
+        }
+    }
+
+    /// The open incident that explains this one, if there is any.
+    fn wider(&self, finding: &Finding) -> Option<RecordId> {
+        let upstream = finding.about.iter().find(|about| about.kind == AboutKind::Upstream);
+        let explains = |open: &&Open| {
+            let of_upstream = upstream.is_some_and(|upstream| open.entry.about.contains(upstream));
+            let of_all = !open.entry.about.iter().any(|about| matches!(about.kind, AboutKind::Upstream | AboutKind::Domain));
+            wider_kinds(finding.anomaly).contains(&open.entry.anomaly) && (of_upstream || of_all)
+        };
+        self.open.values().find(explains).map(|open| open.entry.incident)
+    }
+
+    fn clear(&mut self, now: WallMicros, cleared: Cleared, entries: &mut Vec<Incident>) {
+        if let Some(open) = self.open.remove(&(cleared.anomaly, cleared.about)) {
+            self.end(now, open, cleared.why, entries);
+        }
+    }
+
+    fn end_quiet(&mut self, now: WallMicros, entries: &mut Vec<Incident>) {
+        let quiet_us = self.options.quiet_us;
+        let over = |open: &Open| now >= open.said.saturating_add(open.quiet_us.unwrap_or(quiet_us));
+        let mut keys: Vec<Key> = self.open.iter().filter(|(_, open)| over(open)).map(|(key, _)| key.clone()).collect();
+        keys.sort();
+        for key in keys {
+            if let Some(open) = self.open.remove(&key) {
+                let minutes = open.quiet_us.unwrap_or(quiet_us) / MINUTE;
+                self.end(now, open, format!("not seen again for {minutes} min"), entries);
+            }
+        }
+    }
+
+    fn end(&mut self, now: WallMicros, mut open: Open, why: String, entries: &mut Vec<Incident>) {
+        open.entry.note = Some(why);
+        entries.push(open.write(now, IncidentStep::Resolved));
+        open.entry.note = None;
+        self.ended.push_back(open);
+        if self.ended.len() > MOST_ENDED {
+            self.ended.pop_front();
+        }
+    }
+
+    /// What must outlive the process: postcard, the form's version in front.
+    pub fn keep(&self) -> Vec<u8> {
+        let kept = Kept1 { open: self.open.values().cloned().collect(), ended: self.ended.iter().cloned().collect() };
+        postcard::to_extend(&kept, vec![1]).unwrap_or_default()
+    }
+
+    /// Takes it back. Whether it could be read.
+    pub fn restore(&mut self, octets: &[u8]) -> bool {
+        let kept = match octets.split_first() {
+            Some((1, rest)) => postcard::from_bytes::<Kept1>(rest).ok(),
+            _ => None,
+        };
+        let Some(kept) = kept else { return false };
+        self.open = kept.open.into_iter().map(|open| ((open.entry.anomaly, open.entry.about.clone()), open)).collect();
+        self.ended = kept.ended.into();
+        true
+    }
+}
+
+/// Anomalies that explain this one where they concern the same upstream, or all.
+fn wider_kinds(anomaly: Anomaly) -> &'static [Anomaly] {
+    match anomaly {
+        Anomaly::UpstreamSlow | Anomaly::UpstreamFlapping | Anomaly::UpstreamClosing | Anomaly::ConnectionLimit => {
+            &[Anomaly::UpstreamDown, Anomaly::PortBlocked, Anomaly::DnsFailing]
+        }
+        Anomaly::UpstreamDown => &[Anomaly::PortBlocked, Anomaly::DnsFailing],
+        Anomaly::AuthAccountFails => &[Anomaly::AuthAllFail],
+        Anomaly::RejectRatio => &[
+            Anomaly::Blocklisted,
+            Anomaly::ReverseDnsRefused,
+            Anomaly::SenderAuthRefused,
+            Anomaly::SpamVerdicts,
+            Anomaly::SendingLimitReached,
+            Anomaly::AuthAllFail,
+        ],
+        Anomaly::RateLimited | Anomaly::SendingLimitNear => &[Anomaly::SendingLimitReached],
+        _ => &[],
+    }
+}
+
+impl Open {
+    fn first(now: WallMicros, about: Vec<About>, finding: Finding, origin: Arc<Kept<Origin>>, pause_us: u64) -> Self {
+        let together = about.is_empty() && !finding.about.is_empty();
+        let entry = Incident {
+            id: RecordId::from_parts(0, 0),
+            incident: RecordId::from_parts(0, 0),
+            step: IncidentStep::Opened,
+            at: now,
+            origin,
+            anomaly: finding.anomaly,
+            severity: finding.severity,
+            about,
+            summary: if together { format!("Several at once; the latest: {}", finding.summary) } else { finding.summary },
+            arithmetic: finding.arithmetic,
+            baseline: finding.baseline,
+            cause: finding.cause,
+            act: finding.act,
+            advice: finding.advice,
+            since: finding.since,
+            last: finding.last,
+            count: finding.fresh,
+            samples: finding.samples,
+            change: finding.change,
+            part_of: None,
+            mute: None,
+            who: None,
+            note: None,
+        };
+        let mut open = Self { entry, written: now, pause_us, said: now, quiet_us: finding.quiet_after_us, entries: 0 };
+        open.entry.incident = open.entry_id(now);
+        open
+    }
+
+    fn update(&mut self, now: WallMicros, finding: Finding) {
+        let entry = &mut self.entry;
+        self.said = now;
+        self.quiet_us = finding.quiet_after_us;
+        entry.severity = finding.severity;
+        entry.summary =
+            if entry.about == finding.about { finding.summary } else { format!("Several at once; the latest: {}", finding.summary) };
+        entry.arithmetic = finding.arithmetic;
+        entry.baseline = finding.baseline.or(entry.baseline.take());
+        entry.cause = finding.cause.or(entry.cause);
+        (entry.act, entry.advice) = (finding.act, finding.advice);
+        entry.last = entry.last.max(finding.last);
+        entry.count = entry.count.saturating_add(finding.fresh);
+        for id in finding.samples {
+            if !entry.samples.contains(&id) {
+                if entry.samples.len() >= SAMPLES {
+                    entry.samples.remove(SAMPLES / 2);
+                }
+                entry.samples.push(id);
+            }
+        }
+        entry.change = finding.change.or(entry.change.take());
+    }
+
+    fn write(&mut self, now: WallMicros, step: IncidentStep) -> Incident {
+        self.entry.id = if self.entries == 0 { self.entry.incident } else { self.entry_id(now) };
+        self.entry.step = step;
+        self.entry.at = now;
+        self.entries += 1;
+        self.written = now;
+        if self.entry.mute.as_ref().is_some_and(|mute| mute.until <= now) {
+            self.entry.mute = None;
+        }
+        self.entry.clone()
+    }
+
+    /// Follows from what it is an id of: an entry that is made again after a crash is the same.
+    fn entry_id(&self, now: WallMicros) -> RecordId {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.entry.anomaly.word().as_bytes());
+        for about in &self.entry.about {
+            hasher.update(about.kind.word().as_bytes()).update(&[0]).update(about.value.as_bytes()).update(&[0]);
+        }
+        hasher.update(&self.entries.to_le_bytes()).update(&now.to_le_bytes()).update(self.entry.origin.node.as_bytes());
+        let hash = *hasher.finalize().as_bytes();
+        let (first, _) = hash.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+        RecordId::from_parts(now / 1_000, u128::from_le_bytes(*first) >> 48)
+    }
+}
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;

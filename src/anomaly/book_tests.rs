@@ -1,0 +1,117 @@
+//! The life of incidents.
+
+use super::*;
+use crate::trace::{Mute, Severity};
+
+const NOW: WallMicros = 1_795_392_000_000_000;
+
+fn book() -> Book {
+    let origin = Origin { node: "relay1".to_owned(), proxy_version: "0".to_owned(), config_digest: "0".to_owned() };
+    Book::new(Options::default(), Arc::new(origin.into()))
+}
+
+fn down(upstream: &str, fresh: u64) -> Finding {
+    let finding = Finding::new(Anomaly::UpstreamDown, Severity::Critical, format!("{upstream} is down"), "3 of 3");
+    finding.about(AboutKind::Upstream, upstream).evidence(NOW, NOW, fresh, vec![RecordId::from_parts(fresh, 1)])
+}
+
+/// What is entered at that minute.
+#[track_caller]
+fn enter(book: &mut Book, minute: u64, raised: Vec<Finding>) -> Vec<Incident> {
+    let (mut entries, mut findings) = (Vec::new(), Findings { raised, cleared: Vec::new() });
+    book.enter(NOW + minute * MINUTE, &mut findings, &mut entries);
+    entries
+}
+
+fn steps(entries: &[Incident]) -> Vec<IncidentStep> {
+    entries.iter().map(|entry| entry.step).collect()
+}
+
+#[test]
+fn nine_hundred_findings_are_one_incident() {
+    let mut book = book();
+    let mut entries = Vec::new();
+    for second in 0..900 {
+        let mut findings = Findings { raised: vec![down("main", 1)], cleared: Vec::new() };
+        book.enter(NOW + second * 10_000_000, &mut findings, &mut entries);
+    }
+    // Two hours and a half: written at 0, 15, 45 and 105 minutes.
+    assert_eq!(steps(&entries), [IncidentStep::Opened, IncidentStep::Changed, IncidentStep::Changed, IncidentStep::Changed]);
+    assert!(entries.iter().all(|entry| entry.incident == entries[0].id), "{entries:?}");
+    let mut ids: Vec<RecordId> = entries.iter().map(|entry| entry.id).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 4);
+    assert_eq!(book.open()[0].count, 900);
+    assert!(entries.iter().all(|entry| entry.samples.len() <= SAMPLES));
+}
+
+#[test]
+fn an_incident_ends_when_it_is_quiet_and_comes_back_as_the_same() {
+    let mut book = book();
+    let opened = enter(&mut book, 0, vec![down("main", 1)]);
+    assert_eq!(enter(&mut book, 29, vec![]), []);
+    let ended = enter(&mut book, 30, vec![]);
+    assert_eq!(steps(&ended), [IncidentStep::Resolved]);
+    assert_eq!(ended[0].note.as_deref(), Some("not seen again for 30 min"));
+    let again = enter(&mut book, 45, vec![down("main", 1)]);
+    assert_eq!((steps(&again), again[0].incident, again[0].count), (vec![IncidentStep::Reopened], opened[0].id, 2));
+    enter(&mut book, 80, vec![]);
+    let later = enter(&mut book, 200, vec![down("main", 1)]);
+    assert_eq!(steps(&later), [IncidentStep::Opened]);
+    assert_ne!(later[0].incident, opened[0].id);
+}
+
+#[test]
+fn what_a_detector_clears_is_over_at_once() {
+    let mut book = book();
+    enter(&mut book, 0, vec![down("main", 1)]);
+    let mut findings = Findings::default();
+    findings.clear(Anomaly::UpstreamDown, vec![About { kind: AboutKind::Upstream, value: "main".to_owned() }], "it answers again");
+    findings.clear(Anomaly::UpstreamDown, vec![About { kind: AboutKind::Upstream, value: "other".to_owned() }], "it never was");
+    let mut entries = Vec::new();
+    book.enter(NOW + MINUTE, &mut findings, &mut entries);
+    assert_eq!((steps(&entries), entries[0].note.as_deref()), (vec![IncidentStep::Resolved], Some("it answers again")));
+    assert!(book.open().is_empty());
+}
+
+#[test]
+fn many_of_a_kind_are_one_together() {
+    let mut book = book();
+    let entries = enter(&mut book, 0, (0..100).map(|no| down(&format!("u{no}"), 1)).collect());
+    assert_eq!(entries.len(), 21);
+    assert_eq!(book.open().len(), 21);
+    let together = book.open().into_iter().find(|entry| entry.about.is_empty()).cloned().unwrap();
+    assert_eq!((together.count, together.summary.as_str()), (80, "Several at once; the latest: u99 is down"));
+}
+
+#[test]
+fn the_narrower_is_part_of_the_wider() {
+    let mut book = book();
+    let wide = enter(&mut book, 0, vec![down("main", 1)]);
+    let slow = |upstream: &str| Finding::new(Anomaly::UpstreamSlow, Severity::Warning, "slow", "").about(AboutKind::Upstream, upstream);
+    let narrow = enter(&mut book, 1, vec![slow("main"), slow("other")]);
+    assert_eq!(narrow.iter().map(|entry| entry.part_of).collect::<Vec<_>>(), [Some(wide[0].incident), None]);
+}
+
+#[test]
+fn a_mute_is_learned_from_the_journal_and_ends() {
+    let mut book = book();
+    let opened = enter(&mut book, 0, vec![down("main", 1)]);
+    let mute = Some(Mute { who: "alice".to_owned(), until: NOW + 20 * MINUTE });
+    book.learn(&Incident { step: IncidentStep::Muted, mute: mute.clone(), ..opened[0].clone() });
+    assert_eq!(enter(&mut book, 16, vec![down("main", 1)])[0].mute, mute);
+    assert_eq!(enter(&mut book, 50, vec![])[0].mute, None);
+}
+
+#[test]
+fn what_is_kept_comes_back() {
+    let mut book = book();
+    enter(&mut book, 0, vec![down("main", 3), down("other", 1)]);
+    enter(&mut book, 20, vec![down("main", 3)]);
+    enter(&mut book, 31, vec![down("main", 1)]);
+    let mut back = super::tests::book();
+    assert!(back.restore(&book.keep()));
+    assert_eq!(back.open(), book.open());
+    assert_eq!(steps(&enter(&mut back, 40, vec![down("other", 1)])), [IncidentStep::Reopened]);
+    assert!(!back.restore(&[9, 9]) && !back.restore(&[]));
+}

@@ -1,0 +1,27 @@
+//! What every detector can do.
+
+use super::finding::Findings;
+use super::seen::Seen;
+use crate::trace::WallMicros;
+
+/// Counts what passes, and judges it now and then. Time is the records' own: a week may pass in a second.
+pub trait Detector: Send {
+    /// Its name in what is kept over restarts; never changed.
+    fn name(&self) -> &'static str;
+
+    /// Takes notice of one record. Called for each record of the journal, in its order: microseconds count. Nothing is judged here.
+    fn observe(&mut self, seen: &Seen<'_>);
+
+    /// Judges, about every ten seconds of the records' time. `now` never goes back.
+    fn judge(&mut self, now: WallMicros, findings: &mut Findings);
+
+    /// What must outlive the process, in a form of its own (postcard, with a version in front). Empty: nothing.
+    fn keep(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes back what [`keep`](Self::keep) gave; what can't be read is forgotten, and `false` says so.
+    fn restore(&mut self, _kept: &[u8]) -> bool {
+        true
+    }
+}

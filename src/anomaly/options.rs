@@ -1,0 +1,7 @@
+//! Thresholds and bounds of all detectors, with sound defaults.
+
+/// How anomalies are found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Options {
+    pub book: super::book::Options,
+}

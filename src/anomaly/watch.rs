@@ -1,0 +1,112 @@
+//! All detectors and the book, driven by the records' own time.
+
+use super::book::Book;
+use super::detector::Detector;
+use super::finding::Findings;
+use super::options::Options;
+use super::seen::Seen;
+use super::window::{HOUR, SECOND};
+use crate::trace::{Incident, Record, WallMicros};
+
+/// Judgements are that far apart.
+const EVERY: WallMicros = 10 * SECOND;
+/// After a longer pause without records, judgements in between would find nothing that the next one doesn't: at most so many are made up for.
+const MOST_MADE_UP: u64 = 8_640;
+/// The book's name in what is kept.
+const BOOK: &str = "book";
+
+/// Follows the records and says which incidents open, change and end.
+pub struct Watch {
+    detectors: Vec<Box<dyn Detector>>,
+    pub book: Book,
+    findings: Findings,
+    /// The latest time seen.
+    now: WallMicros,
+    judged: WallMicros,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").field("detectors", &self.detectors.len()).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    pub fn new(options: &Options, book: Book) -> Self {
+        Self { detectors: detectors(options), book, findings: Findings::default(), now: 0, judged: 0 }
+    }
+
+    /// With these detectors only.
+    pub fn with(detectors: Vec<Box<dyn Detector>>, book: Book) -> Self {
+        Self { detectors, book, findings: Findings::default(), now: 0, judged: 0 }
+    }
+
+    /// Takes notice of a record; judges first what came before it, if it is time. What comes of that is appended to `entries`.
+    pub fn observe(&mut self, record: &Record, entries: &mut Vec<Incident>) {
+        if let Record::Incident(entry) = record {
+            return self.book.learn(entry);
+        }
+        let seen = Seen::of(record);
+        // Another server's log has another server's time, and an amendment may be of whenever.
+        if !matches!(record, Record::Log(_) | Record::Amendment(_)) {
+            self.tick(seen.at, entries);
+        }
+        for detector in &mut self.detectors {
+            detector.observe(&seen);
+        }
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, now: WallMicros, entries: &mut Vec<Incident>) {
+        if self.judged == 0 {
+            self.judged = now;
+        }
+        self.now = self.now.max(now);
+        self.judged = self.judged.max(self.now.saturating_sub(MOST_MADE_UP * EVERY));
+        while self.judged + EVERY <= self.now {
+            self.judged += EVERY;
+            self.judge(entries);
+        }
+    }
+
+    /// Lets time pass by a wall clock, which may have been set back.
+    pub fn tick_by_wall_clock(&mut self, now: WallMicros, entries: &mut Vec<Incident>) {
+        if self.now > now.saturating_add(HOUR) {
+            (self.now, self.judged) = (now, now);
+        }
+        self.tick(now, entries);
+    }
+
+    fn judge(&mut self, entries: &mut Vec<Incident>) {
+        for detector in &mut self.detectors {
+            detector.judge(self.judged, &mut self.findings);
+        }
+        self.book.enter(self.judged, &mut self.findings, entries);
+    }
+
+    /// What must outlive the process, by the detectors' names, and the book.
+    pub fn keep(&self) -> Vec<(String, Vec<u8>)> {
+        let kept = self.detectors.iter().map(|detector| (detector.name().to_owned(), detector.keep()));
+        kept.chain([(BOOK.to_owned(), self.book.keep())]).filter(|(_, octets)| !octets.is_empty()).collect()
+    }
+
+    /// Takes it back. Gives the names of those who couldn't read theirs.
+    pub fn restore(&mut self, kept: &[(String, Vec<u8>)]) -> Vec<&'static str> {
+        let mut failed = Vec::new();
+        for detector in &mut self.detectors {
+            let octets = kept.iter().find(|(name, _)| name == detector.name());
+            if octets.is_some_and(|(_, octets)| !detector.restore(octets)) {
+                failed.push(detector.name());
+            }
+        }
+        if kept.iter().any(|(name, octets)| name == BOOK && !self.book.restore(octets)) {
+            failed.push(BOOK);
+        }
+        failed
+    }
+}
+
+/// Every detector there is.
+fn detectors(_options: &Options) -> Vec<Box<dyn Detector>> {
+    Vec::new()
+}

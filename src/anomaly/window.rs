@@ -1,0 +1,183 @@
+//! Counts over the last minutes, for many keys at once, in bounded memory.
+
+use std::collections::VecDeque;
+use std::hash::Hash;
+
+use hashbrown::HashMap;
+
+use crate::trace::{RecordId, WallMicros};
+
+/// Records kept to show what was counted: the first ones, then the latest.
+pub const SAMPLES: usize = 6;
+
+pub const SECOND: WallMicros = 1_000_000;
+pub const MINUTE: WallMicros = 60 * SECOND;
+pub const HOUR: WallMicros = 60 * MINUTE;
+pub const DAY: WallMicros = 24 * HOUR;
+
+/// A count over a sliding span, in slots: exact to one slot.
+#[derive(Debug, Clone)]
+pub struct Sliding {
+    slot_us: u64,
+    slots: VecDeque<(u64, u64)>,
+    most: usize,
+    total: u64,
+}
+
+impl Sliding {
+    /// Over `slots` slots of `slot_us` each.
+    pub fn new(slots: usize, slot_us: u64) -> Self {
+        Self { slot_us: slot_us.max(1), slots: VecDeque::new(), most: slots.max(1), total: 0 }
+    }
+
+    pub fn add(&mut self, at: WallMicros, count: u64) {
+        let slot = at / self.slot_us;
+        self.forget(at);
+        match self.slots.back_mut() {
+            // A record that comes late counts in the newest slot: only the span as a whole matters.
+            Some((newest, sum)) if *newest >= slot => *sum += count,
+            _ => self.slots.push_back((slot, count)),
+        }
+        self.total += count;
+    }
+
+    /// The count within the span that ends now.
+    pub fn count(&mut self, now: WallMicros) -> u64 {
+        self.forget(now);
+        self.total
+    }
+
+    fn forget(&mut self, now: WallMicros) {
+        let oldest = (now / self.slot_us + 1).saturating_sub(self.most as u64);
+        while let Some(&(slot, count)) = self.slots.front()
+            && slot < oldest
+        {
+            self.total -= count;
+            self.slots.pop_front();
+        }
+    }
+}
+
+/// What was counted for one key, and some records that show it.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    pub window: Sliding,
+    pub since: WallMicros,
+    pub last: WallMicros,
+    /// Since [`take_fresh`](Self::take_fresh) was last called.
+    fresh: u64,
+    samples: Vec<RecordId>,
+}
+
+impl Evidence {
+    pub fn new(window: Sliding) -> Self {
+        Self { window, since: 0, last: 0, fresh: 0, samples: Vec::new() }
+    }
+
+    pub fn add(&mut self, at: WallMicros, id: RecordId, count: u64) {
+        if self.window.count(at) == 0 {
+            (self.since, self.fresh) = (at, 0);
+            self.samples.clear();
+        }
+        self.last = self.last.max(at);
+        self.fresh += count;
+        self.window.add(at, count);
+        if self.samples.len() == SAMPLES {
+            // The first half stays; the rest are the latest.
+            self.samples.remove(SAMPLES / 2);
+        }
+        self.samples.push(id);
+    }
+
+    pub fn take_fresh(&mut self) -> u64 {
+        std::mem::take(&mut self.fresh)
+    }
+
+    pub fn samples(&self) -> Vec<RecordId> {
+        self.samples.clone()
+    }
+}
+
+/// Evidence by key, bounded: when it is full, keys whose window is empty go, then those that were quiet longest.
+#[derive(Debug)]
+pub struct Tallies<K> {
+    window: Sliding,
+    most: usize,
+    by_key: HashMap<K, Evidence>,
+    /// Keys that had to go although they counted.
+    pub forgotten: u64,
+}
+
+impl<K: Hash + Eq + Clone> Tallies<K> {
+    /// Windows of that form, for so many keys at most.
+    pub fn new(window: Sliding, most: usize) -> Self {
+        Self { window, most: most.max(1), by_key: HashMap::new(), forgotten: 0 }
+    }
+
+    /// Counts. The key is only made where it is new.
+    pub fn add<Q>(&mut self, key: &Q, at: WallMicros, id: RecordId, count: u64)
+    where
+        Q: Hash + hashbrown::Equivalent<K> + ?Sized,
+        K: for<'q> From<&'q Q>,
+    {
+        if let Some(evidence) = self.by_key.get_mut(key) {
+            return evidence.add(at, id, count);
+        }
+        self.make_room(at);
+        let mut evidence = Evidence::new(self.window.clone());
+        evidence.add(at, id, count);
+        self.by_key.insert(K::from(key), evidence);
+    }
+
+    /// The same for keys that are no borrowed text.
+    pub fn add_key(&mut self, key: K, at: WallMicros, id: RecordId, count: u64) {
+        if !self.by_key.contains_key(&key) {
+            self.make_room(at);
+        }
+        let window = &self.window;
+        self.by_key.entry(key).or_insert_with(|| Evidence::new(window.clone())).add(at, id, count);
+    }
+
+    pub fn find<Q>(&mut self, key: &Q) -> Option<&mut Evidence>
+    where
+        Q: Hash + hashbrown::Equivalent<K> + ?Sized,
+    {
+        self.by_key.get_mut(key)
+    }
+
+    /// All keys with what was counted within the span; those with nothing left are dropped.
+    pub fn judge(&mut self, now: WallMicros, mut each: impl FnMut(&K, &mut Evidence, u64)) {
+        self.by_key.retain(|key, evidence| {
+            let count = evidence.window.count(now);
+            if count > 0 {
+                each(key, evidence, count);
+            }
+            count > 0
+        });
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    fn make_room(&mut self, now: WallMicros) {
+        if self.by_key.len() < self.most {
+            return;
+        }
+        self.by_key.retain(|_, evidence| evidence.window.count(now) > 0);
+        if self.by_key.len() < self.most {
+            return;
+        }
+        // A tenth goes at once, so that this is rare.
+        let mut last: Vec<WallMicros> = self.by_key.values().map(|evidence| evidence.last).collect();
+        let tenth = last.len() / 10;
+        let (_, &mut edge, _) = last.select_nth_unstable(tenth);
+        let before = self.by_key.len();
+        self.by_key.retain(|_, evidence| evidence.last > edge);
+        self.forgotten += (before - self.by_key.len()) as u64;
+    }
+}
