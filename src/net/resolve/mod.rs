@@ -6,6 +6,7 @@
 
 mod answer;
 mod cache;
+mod direct;
 mod exchangers;
 mod hosts;
 mod names;
@@ -17,6 +18,7 @@ mod servers;
 #[cfg(test)]
 mod tests;
 mod tlsa;
+mod typed;
 mod udp;
 
 use std::net::SocketAddr;
@@ -29,8 +31,9 @@ use hickory_resolver::proto::rr::Name;
 use hickory_resolver::system_conf::read_system_conf;
 
 pub use answer::{Answer, Dnssec, Failure, Kind, Lookup, MOST_RECORDS, MOST_TEXT, Record};
+pub use direct::{DirectAnswer, Manner, ask};
 pub use exchangers::{Exchanger, ExchangerOptions, MailExchangers, NoExchanger, Skipped};
-pub use hosts::{HostAddresses, ResolveError};
+pub use hosts::{HostAddresses, ResolveError, reverse_name};
 pub use names::{Destination, NotADomain, destination};
 pub use options::{Options, TrustAd};
 pub use reach::{is_own, not_global};
