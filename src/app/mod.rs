@@ -5,6 +5,7 @@
 
 mod api;
 mod build;
+mod doctor;
 mod handover;
 mod leave;
 mod life;
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::Loaded;
 use crate::diagnose::Diagnosing;
+use crate::doctor::examine::Doctor;
 use crate::net::connect::ConnectError;
 use crate::net::listen::BindError;
 use crate::net::passed::Passed;
@@ -75,6 +77,8 @@ pub struct Running {
     watching: Option<Watching>,
     /// For the API; the sessions have theirs.
     diagnosing: watch::Sender<Diagnosing>,
+    /// Likewise.
+    doctor: watch::Sender<Doctor>,
     /// Of whoever wants to follow this process.
     requests: mpsc::Receiver<Request>,
     /// A successor that does not serve yet has the store.
@@ -171,6 +175,8 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
     }
     let diagnosing = watch::Sender::new(loaded.diagnosing.clone());
+    let doctor = watch::Sender::new(built.doctor(&loaded));
+    doctor::keep_configuration(&loaded);
     let sockets = sockets.all;
     Ok(Running {
         loaded,
@@ -183,6 +189,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         api: None,
         watching: None,
         diagnosing,
+        doctor,
         requests,
         given_up: false,
         life,
@@ -338,8 +345,8 @@ impl Running {
     }
 
     fn serve_api(&mut self) {
-        let (dns, diagnosing) = (self.built.dns(), self.diagnosing.subscribe());
-        self.api = Some(api::Serving::start(&self.store, dns, diagnosing, self.loaded.store.dir.clone(), self.loaded.http.listen));
+        let asks = api::Asks { dns: self.built.dns(), diagnosing: self.diagnosing.subscribe(), doctor: self.doctor.subscribe() };
+        self.api = Some(api::Serving::start(&self.store, asks, self.loaded.store.dir.clone(), self.loaded.http.listen));
         self.watch();
     }
 
@@ -371,6 +378,8 @@ impl Running {
                     tracing::warn!("[store] and `workers` change only with a restart");
                 }
                 self.diagnosing.send_replace(loaded.diagnosing.clone());
+                self.doctor.send_replace(self.built.doctor(&loaded));
+                doctor::keep_configuration(&loaded);
                 self.loaded = loaded;
                 self.life.reloaded(&self.store, build::origin(&self.loaded));
                 tracing::info!(config = self.loaded.digest, "reloaded");

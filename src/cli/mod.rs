@@ -10,6 +10,7 @@ mod client;
 mod completions;
 pub mod config;
 pub mod demo;
+mod doctor;
 mod export;
 mod failure;
 mod import;
@@ -85,6 +86,8 @@ pub enum Command {
     Anomalies(anomalies::Anomalies),
     /// Say which upstream a message would go to, and which rule decides, without sending it
     Route(route::Route),
+    /// Examine DNS, an upstream, a sending address, a message or the proxy itself, and say what to do
+    Doctor(doctor::Doctor),
     /// Read bounces, delivery reports and complaints from files: who, why, and which message
     Ndr(ndr::Ndr),
     /// Say what a reply means: its cause, who must act, what to do, and the rule that says so
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Route(command) => return command.run(),
         Command::Ndr(command) => return command.run(),
         Command::Where(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Classify(command) => command.run(),
         Command::Search(command) => command.run(),
         Command::Show(command) => command.run(),

@@ -6,6 +6,7 @@
 mod addresses;
 mod anomaly;
 mod diagnosis;
+mod doctor;
 mod init;
 mod limits;
 mod listeners;
@@ -14,6 +15,7 @@ mod overrides;
 mod problem;
 mod raw;
 mod raw_dns;
+mod raw_http;
 mod raw_route;
 mod routes;
 mod secret;
@@ -37,6 +39,7 @@ use crate::store;
 
 pub use anomaly::{NotifyOptions, WatchOptions};
 pub use diagnosis::rules_in;
+pub use doctor::doctor_options;
 pub use init::{InitError, TEMPLATE, init};
 pub use overrides::Overrides;
 pub use problem::{ConfigErrors, Location, Problem};
@@ -120,6 +123,11 @@ impl Loaded {
     /// The effective configuration as a file, with the origin of each value.
     pub fn show(&self) -> String {
         show::render(&self.effective, &self.places)
+    }
+
+    /// The effective configuration as a file, without any secret: what the digest is of.
+    pub fn canonical(&self) -> String {
+        show::canonical(&self.effective)
     }
 }
 
@@ -211,6 +219,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
     let routes = Arc::new(routes::table(&raw, &upstreams, &listeners, &mut findings));
     let upstreams = Arc::new(upstreams);
     limits::http(&raw, &mut findings);
+    doctor::check(&raw, &mut findings);
 
     let (places, warnings) = findings.into_result()?;
     let sessions = listeners.into_iter().map(|(listener, upstream)| {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::doctor::{self, Practice};
 use super::error::ApiError;
 use super::export;
 use super::incidents;
@@ -45,11 +46,19 @@ pub struct Api {
     /// Turns true when the process ends: those who follow are let go.
     pub(super) ending: watch::Receiver<bool>,
     pub(super) ping: Duration,
+    pub(super) practice: Option<Practice>,
 }
 
 impl Api {
     pub fn new(traces: StoreTraces, ending: watch::Receiver<bool>) -> Self {
-        Self { traces, dns: None, diagnosing: watch::channel(Diagnosing::default()).1, ending, ping: Duration::from_secs(15) }
+        Self {
+            traces,
+            dns: None,
+            diagnosing: watch::channel(Diagnosing::default()).1,
+            ending,
+            ping: Duration::from_secs(15),
+            practice: None,
+        }
     }
 
     /// Lets answers about what was never seen ask DNS.
@@ -62,6 +71,12 @@ impl Api {
     #[must_use]
     pub fn with_diagnosing(self, diagnosing: watch::Receiver<Diagnosing>) -> Self {
         Self { diagnosing, ..self }
+    }
+
+    /// Lets examinations be asked for.
+    #[must_use]
+    pub fn with_doctor(self, practice: Practice) -> Self {
+        Self { practice: Some(practice), ..self }
     }
 }
 
@@ -81,6 +96,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/live", get(live::follow))
         .route("/api/v1/store/stats", get(store_stats))
         .route("/api/v1/store/export", get(export::export))
+        .route("/api/v1/doctor", get(doctor::examine))
         .route("/healthz", get(health))
 }
 
