@@ -148,6 +148,10 @@ impl Built {
         Dns::new((*self.resolver).clone(), self.bound().into_values().flatten().map(|address| address.ip()).collect())
     }
 
+    pub fn resolver(&self) -> Resolver {
+        (*self.resolver).clone()
+    }
+
     pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {
         self.bound().remove(listener).unwrap_or_default()
     }

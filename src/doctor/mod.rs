@@ -3,11 +3,20 @@
 //! [`check`] is what each check says of itself, [`report`] all of them on one target with a conclusion. Everything here asks; nothing is
 //! changed, and no message is sent unless somebody asks for that.
 
+pub mod behind;
 pub mod check;
+pub mod clock;
 pub mod dialogue;
 pub mod dns;
+pub mod drift;
+pub mod examine;
+pub mod kept;
+pub mod message;
 pub mod options;
+pub mod own;
+pub mod queue;
 pub mod report;
+pub mod self_test;
 pub mod sender;
 pub mod upstream;
 

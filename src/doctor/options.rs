@@ -20,10 +20,19 @@ pub struct Options {
     pub store: store::Options,
     /// Where self-signed certificates are.
     pub certificate_dirs: Vec<PathBuf>,
+    /// The name that the mail server gives itself in EHLO.
+    pub helo: String,
+    /// Own mail domains.
+    pub domains: Vec<String>,
     /// Public addresses that mail leaves from.
     pub sending_addresses: Vec<IpAddr>,
     /// DKIM selectors in use, beside those that are tried anyway.
     pub dkim_selectors: Vec<String>,
+    /// Zones of blocklists beyond the known ones, and names or zones of those not to be asked.
+    pub blocklists: Vec<String>,
+    pub blocklists_off: Vec<String>,
+    /// The file that the configuration came from.
+    pub source: Option<PathBuf>,
     /// The effective configuration, secrets left out, and its digest.
     pub configuration: String,
     pub digest: String,
@@ -40,8 +49,13 @@ impl Options {
             diagnosing: Diagnosing::default(),
             store,
             certificate_dirs: Vec::new(),
+            helo: host_name.to_owned(),
+            domains: Vec::new(),
             sending_addresses: Vec::new(),
             dkim_selectors: Vec::new(),
+            blocklists: Vec::new(),
+            blocklists_off: Vec::new(),
+            source: None,
             configuration: String::new(),
             digest: String::new(),
             patience: PATIENCE,

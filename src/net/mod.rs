@@ -11,3 +11,4 @@ pub mod proxy_header;
 pub mod resolve;
 pub mod spf;
 pub mod tls;
+pub mod webhook;

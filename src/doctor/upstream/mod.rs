@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::options::Options;
 use super::{Check, Report, Section};
-use crate::net::resolve::{Destination, ExchangerOptions, Resolver, destination};
+use crate::net::resolve::{Destination, ExchangerOptions, Resolver, destination, not_global};
 use crate::net::tls::ClientTls;
 use crate::relay::options::{Protocol, SmartHost, TellClient, UpstreamOptions, UpstreamTls};
 use crate::route::table::domain_of;
@@ -163,9 +163,25 @@ impl Bench<'_> {
             section.push(check.fail(error.to_string(), fix));
             return None;
         }
-        let shown: Vec<String> = found.addresses.iter().map(ToString::to_string).collect();
-        section.push(check.ok(shown.join(", ")));
-        Some(found.addresses)
+        let (usable, barred): (Vec<IpAddr>, Vec<IpAddr>) = found.addresses.into_iter().partition(|address| self.may_visit(*address));
+        let list = |addresses: &[IpAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if !barred.is_empty() {
+            let answer = format!("{}: not of the internet, and not connected to, as in sessions", list(&barred));
+            let fix =
+                "If the host is your own: name its network in `private_networks`. Otherwise whoever owns the domain must mend its records.";
+            section.push(check.clone().fail(answer, fix));
+        }
+        let is_name = host.host.parse::<IpAddr>().is_err();
+        if is_name && !usable.is_empty() {
+            section.push(check.ok(list(&usable)));
+        }
+        Some(usable).filter(|usable| !usable.is_empty())
+    }
+
+    /// Whoever owns a domain must not point the doctor at this machine's own network.
+    fn may_visit(&self, address: IpAddr) -> bool {
+        let named = self.upstream.private_networks.iter().any(|network| network.contains(&address));
+        self.upstream.kind != UpstreamKind::Mx || named || not_global(address).is_none()
     }
 
     fn visit<'b>(&'b self, host: &'b SmartHost, address: SocketAddr, whole: bool) -> Visit<'b> {

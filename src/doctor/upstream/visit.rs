@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::super::dialogue::{Dialogue, Offer, Trouble, in_words};
-use super::super::{Check, Section};
+use super::super::{Check, Section, clock};
 use super::probe::{self, Probe};
 use super::{certificate, login};
 use crate::diagnose::{Diagnosing, Facts};
@@ -31,7 +31,7 @@ pub struct Visit<'a> {
     pub proxy_header: bool,
     pub tls: UpstreamTls,
     pub client_tls: &'a ClientTls,
-    /// Say what the certificate is worth: not of our own listener, whose clients decide.
+    /// Say what the certificate is worth, and the clock: not of our own listener.
     pub certificate: bool,
     pub auth: Option<&'a UpstreamAuth>,
     pub allow_plaintext_auth: bool,
@@ -114,6 +114,9 @@ impl Visit<'_> {
             Ok(reply) => {
                 let banner = reply.lines.first().cloned().unwrap_or_default();
                 section.push(check.took(began.elapsed()).ok(in_words(&reply)));
+                if self.certificate {
+                    section.checks.extend(clock::against(&banner, &self.place, certificate::now_seconds()));
+                }
                 seen.banner = Some(banner);
                 Some(dialogue)
             }

@@ -39,6 +39,12 @@ pub struct ClientTls {
     accepting: Arc<ClientConfig>,
 }
 
+impl std::fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientTls").finish_non_exhaustive()
+    }
+}
+
 impl ClientTls {
     /// Trusts the system's roots, and those of `ca_file` (PEM) beside them.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, ClientTlsError> {
