@@ -42,7 +42,7 @@ pub async fn examine_domain(resolver: &Resolver, options: &DomainOptions, domain
     };
     let (servers, mail, authority, spf, dkim, dmarc) = tokio::join!(
         clock.section("Name servers that are asked", servers::examine(resolver, options, &name)),
-        tokio::time::timeout(clock.left(), mail),
+        tokio::time::timeout(clock.left(), Box::pin(mail)),
         clock.section("Authoritative servers", authority::examine(resolver, options, &name)),
         clock.section("SPF", spf::examine(resolver, options, &name)),
         clock.section("DKIM", dkim::examine(resolver, options, &name)),
@@ -64,7 +64,7 @@ async fn hosts_and_policies(resolver: &Resolver, options: &DomainOptions, domain
     let left = clock.left().saturating_sub(Duration::from_millis(500));
     let (visits, sts) = tokio::join!(
         tokio::time::timeout(left, hosts::visit(resolver, options, domain, mx)),
-        tokio::time::timeout(left, policies::mta_sts(resolver, options, domain)),
+        tokio::time::timeout(left, Box::pin(policies::mta_sts(resolver, options, domain))),
     );
     let mut seen = Section::new("Mail hosts");
     let visits = match visits {
@@ -119,7 +119,7 @@ impl Clock {
 
     /// What a part of the examination found; or that it wasn't done in time.
     async fn section(self, title: &str, part: impl Future<Output = Vec<Check>>) -> Section {
-        let checks = tokio::time::timeout(self.left(), part).await.unwrap_or_else(|_| vec![self.too_late(title)]);
+        let checks = tokio::time::timeout(self.left(), Box::pin(part)).await.unwrap_or_else(|_| vec![self.too_late(title)]);
         Section { title: title.to_owned(), checks }
     }
 
