@@ -13,7 +13,7 @@ use super::self_test::SelfTest;
 use super::upstream::probe::Probe;
 use super::upstream::through::Through;
 use super::upstream::{UpstreamAsked, examine_upstream, ports, sender_for};
-use super::{Report, Section};
+use super::{DomainOptions, Report, Section, SenderOptions, examine_domain, examine_sender};
 use crate::net::resolve::Resolver;
 use crate::net::tls::ClientTls;
 use crate::relay::options::{self, Protocol, SessionOptions, TellClient, UpstreamOptions};
@@ -187,14 +187,33 @@ impl Doctor {
         examine_own(&self.options, store, running)
     }
 
-    /// A domain in DNS, and its mail hosts.
-    pub async fn domain(&self, domain: &str) -> Report {
-        Report::of(format!("dns {domain}"), Vec::new())
+    /// A domain in DNS, and its mail hosts. `seen_selectors`: of DKIM signatures in traces. `own`: mail of it leaves from our addresses.
+    pub async fn domain(&self, domain: &str, seen_selectors: &[String], own: bool) -> Report {
+        let own = own || self.options.domains.iter().any(|it| it.eq_ignore_ascii_case(domain));
+        let Ok(tls) = ClientTls::new(None) else { return Report::of(format!("dns {domain}"), Vec::new()) };
+        let options = DomainOptions {
+            selectors: if own { self.options.dkim_selectors.clone() } else { Vec::new() },
+            seen_selectors: seen_selectors.to_vec(),
+            senders: if own { self.options.sending_addresses.clone() } else { Vec::new() },
+            networks: self.upstreams().into_iter().flat_map(|upstream| upstream.private_networks.clone()).collect(),
+            patience: self.options.patience,
+            ..DomainOptions::new(&self.options.host_name, tls)
+        };
+        examine_domain(&self.resolver, &options, domain).await
     }
 
-    /// An address that mail leaves from.
-    pub async fn sender(&self, address: IpAddr) -> Report {
-        Report::of(format!("sender {address}"), Vec::new())
+    /// An address that mail of these domains leaves from; none: of those that are configured.
+    pub async fn sender(&self, address: IpAddr, domains: &[String]) -> Report {
+        let domains = if domains.is_empty() { self.options.domains.clone() } else { domains.to_vec() };
+        let options = SenderOptions {
+            helo: self.options.helo.clone(),
+            domains,
+            more_lists: self.options.blocklists.clone(),
+            lists_off: self.options.blocklists_off.clone(),
+            patience: self.options.patience,
+            ..SenderOptions::default()
+        };
+        examine_sender(&self.resolver, &options, address).await
     }
 
     /// Only what can explain that message. `own` is the proxy's own health, where somebody can tell it.
@@ -208,8 +227,12 @@ impl Doctor {
                         reports.push(self.upstream(&upstream.clone(), &wishes).await);
                     }
                 }
-                Look::Domain(domain) => reports.push(self.domain(&domain).await),
-                Look::Sender(address) => reports.push(self.sender(address).await),
+                Look::Domain(domain) => {
+                    let own = stopped.sender_domains.contains(&domain);
+                    let seen = if own { stopped.selectors_of(&domain) } else { Vec::new() };
+                    reports.push(self.domain(&domain, &seen, own).await);
+                }
+                Look::Sender(address) => reports.push(self.sender(address, &stopped.sender_domains).await),
                 Look::Own => reports.extend(own.clone()),
             }
         }
@@ -229,14 +252,14 @@ impl Doctor {
         let domains = async {
             let mut reports = Vec::new();
             for domain in &self.options.domains {
-                reports.push(self.domain(domain).await);
+                reports.push(self.domain(domain, &[], true).await);
             }
             reports
         };
         let senders = async {
             let mut reports = Vec::new();
             for address in &self.options.sending_addresses {
-                reports.push(self.sender(*address).await);
+                reports.push(self.sender(*address, &[]).await);
             }
             reports
         };

@@ -1,7 +1,10 @@
 //! Checks actively what the traces can't know: names, addresses, servers, and the way through the proxy.
 //!
-//! [`check`] is what each check says of itself, [`report`] all of them on one target with a conclusion. Everything here asks; nothing is
-//! changed, and no message is sent unless somebody asks for that.
+//! Reading order: [`check`] (what each check says of itself), [`report`] (all of them on one target, with a conclusion), [`examine`] (each target's
+//! examination, put together), then the parts: [`dns`] (a domain), [`sender`] (an address), [`upstream`], [`behind`] and [`self_test`] (servers and our
+//! own listeners, over [`dialogue`]), [`own`], [`queue`], [`clock`] and [`drift`] (the proxy itself), [`message`] (what explains one message).
+//!
+//! Everything here asks; nothing is changed, and no message is sent unless somebody asks for that.
 
 pub mod behind;
 pub mod check;
@@ -16,6 +19,7 @@ pub mod options;
 pub mod own;
 pub mod queue;
 pub mod report;
+pub mod seen;
 pub mod self_test;
 pub mod sender;
 pub mod upstream;

@@ -13,10 +13,10 @@ use tokio::sync::{Semaphore, watch};
 
 use super::api::{Api, off_thread, parameters};
 use super::error::ApiError;
-use crate::doctor::Report;
 use crate::doctor::examine::{Doctor, Wishes};
 use crate::doctor::message::Stopped;
 use crate::doctor::upstream::probe;
+use crate::doctor::{Report, seen};
 use crate::trace::RecordId;
 
 /// An examination takes no longer.
@@ -70,11 +70,15 @@ async fn report(api: Api, doctor: Doctor, asked: Examine) -> Result<Report, ApiE
             Ok(doctor.all(Some(own)).await)
         }
         "self" => own(&api, &doctor).await,
-        "dns" => Ok(doctor.domain(&name()?).await),
+        "dns" => {
+            let name = name()?;
+            let seen = selectors(&api, &name).await?;
+            Ok(doctor.domain(&name, &seen, false).await)
+        }
         "sender" => {
             let name = name()?;
             let address: IpAddr = name.parse().map_err(|_| ApiError::BadRequest(format!("{name:?} is no IP address")))?;
-            Ok(doctor.sender(address).await)
+            Ok(doctor.sender(address, &[]).await)
         }
         "upstream" => {
             let rcpt = asked.rcpt.as_deref().map(probe::address).transpose().map_err(ApiError::BadRequest)?;
@@ -93,6 +97,12 @@ async fn report(api: Api, doctor: Doctor, asked: Examine) -> Result<Report, ApiE
         }
         other => Err(ApiError::BadRequest(format!("target={other:?} is none of all, dns, upstream, sender, message, self"))),
     }
+}
+
+/// Those that the traces have of a domain; none of what is no domain.
+async fn selectors(api: &Api, domain: &str) -> Result<Vec<String>, ApiError> {
+    let (store, domain) = (api.traces.store().clone(), domain.to_owned());
+    off_thread(move || seen::selectors(&store, &domain)).await
 }
 
 async fn own(api: &Api, doctor: &Doctor) -> Result<Report, ApiError> {

@@ -64,7 +64,7 @@ fn submission(place: &Place, postfix: SocketAddr, authority: &Certificates, list
     run(Command::new("chmod").arg("600").arg(place.path("password")));
     format!(
         "host_name = \"relay.example\"\n[[listener]]\nlisten = [\"127.0.0.1:{listen}\"]\ntls = \"off\"\n\
-         [[upstream]]\nname = \"main\"\nhosts = [\"localhost:{}\"]\ntls = \"required\"\nca_file = \"{}\"\n\
+         [[upstream]]\nname = \"main\"\nhosts = [\"127.0.0.1:{}\"]\ntls = \"required\"\nca_file = \"{}\"\n\
          [upstream.auth]\nuser = \"{USER}\"\npassword_file = \"{}\"\n",
         postfix.port(),
         authority.authority.display(),
@@ -76,13 +76,13 @@ fn submission(place: &Place, postfix: SocketAddr, authority: &Certificates, list
 fn a_smart_host_that_works_is_healthy_directly_and_through_the_proxy() {
     need!("postfix", "root", "saslpasswd2");
     let place = Place::new();
-    let certificates = certificates::make(&place, "tls", &["localhost"]);
+    let certificates = certificates::make(&place, "tls", &["127.0.0.1"]);
     let postfix = Postfix::submission(&place, &certificates, &[("ann", PASSWORD)]);
     let config = submission(&place, postfix.address, &certificates, ports::unused(), PASSWORD);
     let relayscope = Relayscope::configured(&place, &config);
     let (code, report) = doctor(&place, &["upstream", "main", "--rcpt", "bob@to.example", "--send", "bob@to.example"]);
     let open = format!("{} open in ", postfix.address.port());
-    report.expect("localhost:", "upstream.port.ipv4", "ok", &open);
+    report.expect("127.0.0.1:", "upstream.port.ipv4", "ok", &open);
     report.expect("directly", "upstream.banner", "ok", "ESMTP Postfix");
     report.expect("directly", "upstream.ehlo", "ok", "STARTTLS");
     report.expect("directly", "upstream.ehlo_in_tls", "ok", "AUTH");
@@ -109,14 +109,14 @@ fn a_smart_host_that_works_is_healthy_directly_and_through_the_proxy() {
 fn a_wrong_password_is_named_and_never_shown() {
     need!("postfix", "root", "saslpasswd2");
     let place = Place::new();
-    let certificates = certificates::make(&place, "tls", &["localhost"]);
+    let certificates = certificates::make(&place, "tls", &["127.0.0.1"]);
     let postfix = Postfix::submission(&place, &certificates, &[("ann", PASSWORD)]);
     place.file("relayscope.toml", submission(&place, postfix.address, &certificates, ports::unused(), "wrong-Zwerg0815"));
     let (code, report) = doctor(&place, &["upstream", "--directly"]);
     assert_eq!(code, 1);
     report.expect("directly", "upstream.login", "fail", "535 5.7.8 Error: authentication failed");
     report.expect("directly", "upstream.login", "fail", "Cause auth_failed (to act: local_admin)");
-    assert!(report.conclusion().starts_with("login as ann@submission.example at localhost:"), "{}", report.conclusion());
+    assert!(report.conclusion().starts_with("login as ann@submission.example at 127.0.0.1:"), "{}", report.conclusion());
     let (_, text) = run(&mut command(&place, &["doctor", "upstream", "--config", "relayscope.toml", "--directly"]));
     for shown in [report.0.to_string(), text] {
         assert!(!shown.contains("Zwerg"), "{shown}");
@@ -130,7 +130,7 @@ fn a_wrong_password_is_named_and_never_shown() {
 fn a_certificate_that_expired_keeps_the_password_at_home() {
     need!("postfix", "root", "saslpasswd2");
     let place = Place::new();
-    let certificates = certificates::expired(&place, "tls", &["localhost"]);
+    let certificates = certificates::expired(&place, "tls", &["127.0.0.1"]);
     let postfix = Postfix::submission(&place, &certificates, &[("ann", PASSWORD)]);
     place.file("relayscope.toml", submission(&place, postfix.address, &certificates, ports::unused(), PASSWORD));
     let (code, report) = doctor(&place, &["upstream", "main", "--directly"]);
@@ -245,7 +245,7 @@ fn a_listener_that_falls_for_it_is_found_out() {
 fn a_message_that_stopped_is_explained_by_what_still_fails() {
     need!("postfix", "root", "saslpasswd2");
     let place = Place::new();
-    let certificates = certificates::make(&place, "tls", &["localhost"]);
+    let certificates = certificates::make(&place, "tls", &["127.0.0.1"]);
     let postfix = Postfix::submission(&place, &certificates, &[("ann", PASSWORD)]);
     let config = submission(&place, postfix.address, &certificates, ports::unused(), "wrong-Zwerg0815");
     let relayscope = Relayscope::configured(&place, &config);

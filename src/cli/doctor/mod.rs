@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Traces;
 use super::backend::{self, Backend};
@@ -20,9 +21,11 @@ use crate::doctor::examine::{Doctor as Examiner, NotExamined, Wishes};
 use crate::doctor::message::Stopped;
 use crate::doctor::options::Options;
 use crate::doctor::upstream::probe;
-use crate::doctor::{Report, Verdict};
+use crate::doctor::{Report, Verdict, seen};
 use crate::net::resolve::{self, Resolver};
+use crate::path::{ListRequest, What};
 use crate::trace::RecordId;
+use crate::trace::json::Record;
 
 const EXIT: &str = "Exit status: 0 healthy, 1 trouble found, 2 usage or configuration, 3 it couldn't be examined.\n\
                     Only `upstream --send` sends a message; everything else only asks.";
@@ -134,8 +137,11 @@ impl Doctor {
                 let nowhere = || Failure::failed(anyhow::anyhow!("there is no store to look at")).advise("name it with --store DIR");
                 common.own(examiner).await?.ok_or_else(nowhere)
             }),
-            Target::Dns { domain, common } => common.examine(false, async |examiner, _| Ok(examiner.domain(&domain).await)),
-            Target::Sender { address, common } => common.examine(false, async |examiner, _| Ok(examiner.sender(address).await)),
+            Target::Dns { domain, common } => common.examine(false, async |examiner, common| {
+                let seen = common.selectors(examiner, &domain).await;
+                Ok(examiner.domain(&domain, &seen, false).await)
+            }),
+            Target::Sender { address, common } => common.examine(false, async |examiner, _| Ok(examiner.sender(address, &[]).await)),
             Target::Upstream(upstream) => upstream.run(),
             Target::Message { id, common } => common.examine(true, async |examiner, common| common.message(examiner, id).await),
         }
@@ -215,6 +221,23 @@ impl Common {
             },
         });
         asked.await.map_err(Failure::failed)?
+    }
+
+    /// DKIM selectors in the traces. Without traces that can be read there are none: DNS is examined all the same.
+    async fn selectors(&self, examiner: &Examiner, domain: &str) -> Vec<String> {
+        let domain = domain.trim_end_matches('.').to_lowercase();
+        let Some(traces) = self.traces_of(&examiner.options) else { return Vec::new() };
+        let Ok(what) = What::parse(&format!("kind:transaction domain:{domain}"), Timestamp::now(), &TimeZone::UTC) else {
+            return Vec::new();
+        };
+        let request = ListRequest { limit: seen::MOST, before: None, explain: false };
+        let listed = tokio::task::spawn_blocking(move || Backend::open(&traces)?.list(&what, request)).await;
+        let Ok(Ok(listing)) = listed else { return Vec::new() };
+        let signatures = listing.records.iter().flat_map(|record| match record {
+            Record::Transaction(it) => it.message.signatures.as_slice(),
+            _ => &[],
+        });
+        seen::selectors_of(signatures.map(|it| (it.domain.as_str(), it.selector.as_str())), &domain)
     }
 
     async fn message(&self, examiner: &Examiner, id: RecordId) -> Result<Report, Failure> {

@@ -26,6 +26,8 @@ pub struct Stopped {
     /// The reply that decided, or our own words.
     pub words: String,
     pub size: Option<u64>,
+    /// Domain and selector of each DKIM signature.
+    pub signatures: Vec<(String, String)>,
 }
 
 impl Stopped {
@@ -65,11 +67,17 @@ impl Stopped {
             sender_domains: Vec::new(),
             words,
             size: None,
+            signatures: Vec::new(),
         }
     }
 
     pub fn recipient_domain(&self) -> Option<String> {
         self.recipient.as_deref().map(domain_of).filter(|domain| !domain.is_empty())
+    }
+
+    /// Selectors that it was signed with for a domain.
+    pub fn selectors_of(&self, domain: &str) -> Vec<String> {
+        self.signatures.iter().filter(|(of, _)| of == domain).map(|(_, selector)| selector.clone()).collect()
     }
 
     /// Addresses of the internet that the reply names: as a rule the one that was found wanting.
@@ -101,6 +109,7 @@ fn transaction(it: &json::Transaction) -> Stopped {
         recipient: decisive.map(|recipient| recipient.address.clone()),
         sender_domains: domains([Some(&it.envelope.reverse_path), it.message.from.as_deref()]),
         size: Some(it.message.size).filter(|size| *size > 0),
+        signatures: it.message.signatures.iter().map(|it| (it.domain.clone(), it.selector.clone())).collect(),
         ..stopped
     }
 }

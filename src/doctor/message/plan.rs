@@ -107,6 +107,7 @@ mod tests {
             sender_domains: vec!["from.example".to_owned()],
             words: words.to_owned(),
             size: None,
+            signatures: Vec::new(),
         }
     }
 

@@ -3,9 +3,6 @@
 use super::super::Check;
 use super::super::options::Options;
 
-/// Descriptors beside those of sessions: store, sockets, log.
-const OTHERS: u64 = 256;
-
 /// Each session takes two descriptors. `None` where this process isn't the proxy: its limits say nothing.
 pub(super) fn check(options: &Options, running: bool) -> Option<Check> {
     if !running {
@@ -15,7 +12,7 @@ pub(super) fn check(options: &Options, running: bool) -> Option<Check> {
     let check = Check::asking("own.descriptors", "open files of this process and their limit", why);
     let (limit, _) = rlimit::getrlimit(rlimit::Resource::NOFILE).ok()?;
     let sessions = options.sessions.iter().map(|it| it.limits.sessions).max().unwrap_or_default();
-    let wanted = 2 * sessions as u64 + OTHERS;
+    let wanted = 2 * sessions as u64;
     let open = std::fs::read_dir("/proc/self/fd").map(Iterator::count).ok();
     let answer = match open {
         Some(open) => format!("{open} open of {limit}; {sessions} sessions may need {wanted}"),
