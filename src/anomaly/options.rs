@@ -4,4 +4,5 @@
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     pub book: super::book::Options,
+    pub dns: super::dns_watch::Options,
 }

@@ -2,6 +2,7 @@
 
 use super::book::Book;
 use super::detector::Detector;
+use super::dns_watch::DnsWatch;
 use super::finding::Findings;
 use super::options::Options;
 use super::seen::Seen;
@@ -14,11 +15,13 @@ const EVERY: WallMicros = 10 * SECOND;
 const MOST_MADE_UP: u64 = 8_640;
 /// The book's name in what is kept.
 const BOOK: &str = "book";
+const DNS: &str = "dns";
 
 /// Follows the records and says which incidents open, change and end.
 pub struct Watch {
     detectors: Vec<Box<dyn Detector>>,
     pub book: Book,
+    pub dns: DnsWatch,
     findings: Findings,
     /// The latest time seen.
     now: WallMicros,
@@ -33,12 +36,20 @@ impl std::fmt::Debug for Watch {
 
 impl Watch {
     pub fn new(options: &Options, book: Book) -> Self {
-        Self { detectors: detectors(options), book, findings: Findings::default(), now: 0, judged: 0 }
+        Self {
+            detectors: detectors(options),
+            book,
+            dns: DnsWatch::new(options.dns.clone()),
+            findings: Findings::default(),
+            now: 0,
+            judged: 0,
+        }
     }
 
     /// With these detectors only.
     pub fn with(detectors: Vec<Box<dyn Detector>>, book: Book) -> Self {
-        Self { detectors, book, findings: Findings::default(), now: 0, judged: 0 }
+        let dns = DnsWatch::new(super::dns_watch::Options { enabled: false, ..Default::default() });
+        Self { detectors, book, dns, findings: Findings::default(), now: 0, judged: 0 }
     }
 
     /// Takes notice of a record; judges first what came before it, if it is time. What comes of that is appended to `entries`.
@@ -54,6 +65,7 @@ impl Watch {
         for detector in &mut self.detectors {
             detector.observe(&seen);
         }
+        self.dns.observe(&seen);
     }
 
     /// Lets time pass.
@@ -81,13 +93,16 @@ impl Watch {
         for detector in &mut self.detectors {
             detector.judge(self.judged, &mut self.findings);
         }
+        self.dns.judge(self.judged, &mut self.findings);
         self.book.enter(self.judged, &mut self.findings, entries);
     }
 
     /// What must outlive the process, by the detectors' names, and the book.
     pub fn keep(&self) -> Vec<(String, Vec<u8>)> {
         let kept = self.detectors.iter().map(|detector| (detector.name().to_owned(), detector.keep()));
-        kept.chain([(BOOK.to_owned(), self.book.keep())]).filter(|(_, octets)| !octets.is_empty()).collect()
+        kept.chain([(BOOK.to_owned(), self.book.keep()), (DNS.to_owned(), self.dns.keep())])
+            .filter(|(_, octets)| !octets.is_empty())
+            .collect()
     }
 
     /// Takes it back. Gives the names of those who couldn't read theirs.
@@ -98,6 +113,9 @@ impl Watch {
             if octets.is_some_and(|(_, octets)| !detector.restore(octets)) {
                 failed.push(detector.name());
             }
+        }
+        if kept.iter().any(|(name, octets)| name == DNS && !self.dns.restore(octets)) {
+            failed.push(DNS);
         }
         if kept.iter().any(|(name, octets)| name == BOOK && !self.book.restore(octets)) {
             failed.push(BOOK);

@@ -351,7 +351,8 @@ impl Running {
     }
 
     fn watch(&mut self) {
-        self.watching = Watching::start(&self.store, self.loaded.store.dir.clone(), &self.loaded.watching, build::origin(&self.loaded));
+        let (dir, resolver) = (self.loaded.store.dir.clone(), self.built.resolver());
+        self.watching = Watching::start(&self.store, dir, &self.loaded.watching, resolver, build::origin(&self.loaded));
     }
 
     /// Lets go of what needs the store.

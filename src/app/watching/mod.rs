@@ -1,8 +1,9 @@
 //! Follows the journal for anomalies, on a thread that stands back for those that serve mail: it may lag, and catches up.
 //!
-//! `state` is what outlives the process, `notify` who is told. Entries of incidents go into the journal like all records, so that search,
+//! `state` is what outlives the process, `dns` asks what domains publish, `notify` tells people. Entries of incidents go into the journal like all records, so that search,
 //! exports and the next process see them.
 
+mod dns;
 mod notify;
 mod state;
 
@@ -14,8 +15,10 @@ use std::time::{Duration, Instant};
 
 use crate::anomaly::{Book, Watch};
 use crate::config::WatchOptions;
+use crate::net::resolve::Resolver;
 use crate::store::{Cursor, Day, Store, StoreError};
 use crate::trace::{Incident, IncidentStep, Kept, Origin, Record, WallMicros};
+use dns::Asker;
 use notify::Notifier;
 use state::State;
 
@@ -39,13 +42,15 @@ pub(super) struct Watching {
 
 impl Watching {
     /// Starts it; `None` if it is switched off or the thread can't be had, which is said.
-    pub fn start(store: &Store, dir: PathBuf, options: &WatchOptions, origin: Origin) -> Option<Self> {
+    pub fn start(store: &Store, dir: PathBuf, options: &WatchOptions, resolver: Resolver, origin: Origin) -> Option<Self> {
         if !options.enabled {
             return None;
         }
         let (stop, stopped) = sync_channel(1);
         let notifier = Notifier::start(&options.notify);
-        let follower = Follower { store: store.clone(), dir, options: options.clone(), origin: Arc::new(origin.into()), notifier, stopped };
+        let asker = options.anomaly.dns.enabled.then(|| Asker::start(resolver));
+        let follower =
+            Follower { store: store.clone(), asker, dir, options: options.clone(), origin: Arc::new(origin.into()), notifier, stopped };
         match std::thread::Builder::new().name("watch".to_owned()).spawn(move || follower.run()) {
             Ok(thread) => Some(Self { stop, thread }),
             Err(error) => {
@@ -70,6 +75,7 @@ struct Follower {
     dir: PathBuf,
     options: WatchOptions,
     origin: Arc<Kept<Origin>>,
+    asker: Option<Asker>,
     notifier: Notifier,
     stopped: Receiver<()>,
 }
@@ -140,6 +146,9 @@ impl Follower {
             course.at = next;
             let full = records.len() == BATCH;
             if !full {
+                if let Some(asker) = &self.asker {
+                    asker.exchange(&mut course.watch.dns, self.store.now());
+                }
                 course.watch.tick_by_wall_clock(self.store.now().saturating_sub(LAG), &mut entries);
             }
             if course.learning {
