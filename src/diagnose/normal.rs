@@ -278,7 +278,7 @@ fn write_parts(name: &str, out: &mut String) -> bool {
     if long < 2 && !(long == 1 && parts.len() > 2) || !parts.iter().all(|part| letters(part) || number(part)) {
         return false;
     }
-    for part in parts {
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
         push_lower(part, out);
         out.push(' ');
     }
@@ -347,7 +347,10 @@ mod tests {
         check("Client host [192.0.2.7] blocked using zen.spamhaus.org", "client host [<ip>] blocked using spamhaus.org");
         check("see https://www.spamhaus.org/query/ip/192.0.2.7", "see spamhaus.org/query/ip/<ip>");
         check("see https://block.example/why?spam", "see <url>");
-        check("https://support.google.com/mail/?p=MailLoop a1-20020a056402si1234.7 - gsmtp", "google.com/mail/?p=mailloop <id> - gsmtp");
+        check(
+            "https://support.google.com/mail/?p=MailLoop a1-20020a056402si1234.7 - gsmtp",
+            "google.com/mail/?p=mail loop mailloop <id> - gsmtp",
+        );
         check("to=user@x.example <b@x.example>...", "to=<addr> <addr>...");
         check("2001:db8::1 is listed", "<ip> is listed");
     }
@@ -370,7 +373,8 @@ mod tests {
 
     #[test]
     fn identifiers_are_read_as_words() {
-        check("522_mailbox_full", "522 mailbox full 522_mailbox_full");
+        check("reason=522_mailbox_full", "reason=522 mailbox full 522_mailbox_full");
+        check("522_mailbox_full", "mailbox full _mailbox_full");
         check("RecipientNotFound: gone", "recipient not found recipientnotfound: gone");
         check("TOO_MANY_CONNECTIONS", "too many connections too_many_connections");
         check("by hMailServer, iCloud, LPN007_510", "by hmailserver, icloud, lpn007_510");
