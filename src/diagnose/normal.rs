@@ -377,7 +377,7 @@ mod tests {
         check("522_mailbox_full", "mailbox full _mailbox_full");
         check("RecipientNotFound: gone", "recipient not found recipientnotfound: gone");
         check("TOO_MANY_CONNECTIONS", "too many connections too_many_connections");
-        check("by hMailServer, iCloud, LPN007_510", "by hmailserver, icloud, lpn007_510");
+        check("by hMailServer, iCloud, LPN007_510", "by hmailserver, icloud, <id>");
         check("id uFeSKbKbVzBAAAscTOFQ", "id ufeskbkbvzbaaasctofq");
     }
 
