@@ -143,6 +143,13 @@ impl Patterns {
         Sifted { possible }
     }
 
+    /// The source of an expression that nothing sifts: asked of a rule's text it's run on every reply.
+    #[cfg(test)]
+    pub(super) fn unsifted(&self, pattern: u32) -> Option<&str> {
+        let source = self.patterns.get(pattern as usize)?.source.as_str();
+        self.always.contains(&pattern).then_some(source)
+    }
+
     /// Where an expression matches.
     pub(super) fn find(&self, pattern: u32, text: &str) -> Option<std::ops::Range<usize>> {
         let pattern = self.patterns.get(pattern as usize)?;
