@@ -226,12 +226,7 @@ impl Doctor {
         let mut reports = Vec::new();
         for look in plan(stopped, &self.options.sending_addresses) {
             match look {
-                Look::Upstream { name, recipient } => {
-                    if let Ok(upstream) = self.upstream_named(Some(&name)) {
-                        let wishes = Wishes { rcpt: recipient, directly: true, ..Wishes::default() };
-                        reports.push(self.upstream(&upstream.clone(), &wishes).await);
-                    }
-                }
+                Look::Upstream { name, recipient } => reports.extend(self.upstream_of(stopped, &name, recipient).await),
                 Look::Domain(domain) => {
                     let own = stopped.sender_domains.contains(&domain);
                     let seen = if own { stopped.selectors_of(&domain) } else { Vec::new() };
@@ -242,6 +237,15 @@ impl Doctor {
             }
         }
         sum_up(stopped, reports)
+    }
+
+    /// The upstream that a message went to; where that is the mail exchangers of its recipient, these.
+    async fn upstream_of(&self, stopped: &Stopped, name: &str, recipient: Option<String>) -> Option<Report> {
+        let upstream = self.upstream_named(Some(name)).ok()?.clone();
+        match stopped.recipient_domain().filter(|_| upstream.kind == UpstreamKind::Mx && recipient.is_none()) {
+            Some(domain) => Some(self.domain(&domain, &[], false).await),
+            None => Some(self.upstream(&upstream, &Wishes { rcpt: recipient, directly: true, ..Wishes::default() }).await),
+        }
     }
 
     /// Every upstream, domain and sending address that is configured, and the proxy itself where somebody can tell of it.
