@@ -143,10 +143,6 @@ impl Built {
         self.own.get_or_init(|| Arc::new(OwnTraffic::new(self.bound().into_values().flatten().collect()))).clone()
     }
 
-    pub fn resolver(&self) -> Resolver {
-        (*self.resolver).clone()
-    }
-
     /// DNS as answers ask it.
     pub fn dns(&self) -> Dns {
         Dns::new((*self.resolver).clone(), self.bound().into_values().flatten().map(|address| address.ip()).collect())
