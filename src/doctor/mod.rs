@@ -14,6 +14,7 @@ pub mod dns;
 pub mod drift;
 pub mod examine;
 pub mod kept;
+mod limit;
 pub mod message;
 pub mod options;
 pub mod own;
