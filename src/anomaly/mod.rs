@@ -13,6 +13,8 @@ pub mod book;
 pub mod detector;
 pub mod finding;
 pub mod options;
+#[cfg(test)]
+pub mod samples;
 pub mod seen;
 mod watch;
 pub mod window;
