@@ -29,8 +29,8 @@ pub struct Options {
     pub spike_recipients: u32,
     /// The same for messages an hour of one client; for a listener ten times as many.
     pub spike_messages: u32,
-    /// Of somebody known for less than a day: from so many an hour on it is a spike.
-    pub newcomer_most: u32,
+    /// Of a user or sender known for less than a day: from so many recipients an hour on it is a spike. Of machines nothing is said before.
+    pub newcomer_recipients: u32,
     /// Silence shorter than that is none. µs.
     pub silence_us: u64,
     /// Silence is told if it is so improbable: 6 is one to a million.
@@ -47,7 +47,7 @@ impl Default for Options {
             spike_factor: 5.0,
             spike_recipients: 200,
             spike_messages: 300,
-            newcomer_most: 5_000,
+            newcomer_recipients: 5_000,
             silence_us: 15 * MINUTE,
             silence_improbable: 6.0,
             silence_messages: 6.0,

@@ -115,8 +115,9 @@ impl super::Options {
         let usual = habit.usual.around(now);
         let (factor, spread) = (self.spike_factor, habit.usual.spread());
         let (limit, words) = match (habit.usual.weeks(), habit.usual.days()) {
+            (0, 0) if matches!(whose, Whose::Client(_) | Whose::Listener(_)) => (f32::INFINITY, String::new()),
             (0, 0) => {
-                let most = self.newcomer_most.max(self.least(whose.as_ref())) as f32;
+                let most = self.newcomer_recipients.max(self.spike_recipients) as f32;
                 (most, format!("known for less than a day, so the limit is {}", count(most as u64)))
             }
             (0, _) => {
