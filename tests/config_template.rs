@@ -9,7 +9,7 @@ use relayscope::config::{self, Overrides, TEMPLATE};
 use serde_json::Value;
 
 /// Options without a default of their own, which the file shows with an example.
-const EXAMPLES: [&str; 21] = [
+const EXAMPLES: [&str; 22] = [
     "upstream.mark",
     "listener.ehlo",
     "route",
@@ -31,6 +31,7 @@ const EXAMPLES: [&str; 21] = [
     "upstream.auth",
     "upstream",
     "diagnose.rules_dir",
+    "doctor.helo",
 ];
 
 #[test]

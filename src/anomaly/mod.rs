@@ -11,6 +11,7 @@
 
 pub mod book;
 pub mod detector;
+pub mod dns_watch;
 pub mod finding;
 pub mod flow;
 pub mod options;
@@ -27,6 +28,7 @@ mod words;
 
 pub use book::Book;
 pub use detector::Detector;
+pub use dns_watch::DnsWatch;
 pub use finding::{Finding, Findings};
 pub use options::Options;
 pub use seen::Seen;

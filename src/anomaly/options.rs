@@ -12,4 +12,5 @@ pub struct Options {
     pub peers: super::peers::Options,
     /// Smuggling, probes and scans.
     pub protocol: super::protocol::Options,
+    pub dns: super::dns_watch::Options,
 }

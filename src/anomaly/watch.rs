@@ -2,21 +2,26 @@
 
 use super::book::Book;
 use super::detector::Detector;
+use super::dns_watch::DnsWatch;
 use super::finding::Findings;
 use super::options::Options;
 use super::seen::Seen;
-use super::window::SECOND;
+use super::window::{HOUR, SECOND};
 use crate::trace::{Incident, Record, WallMicros};
 
 /// Judgements are that far apart.
 const EVERY: WallMicros = 10 * SECOND;
 /// After a longer pause without records, judgements in between would find nothing that the next one doesn't: at most so many are made up for.
 const MOST_MADE_UP: u64 = 8_640;
+/// The book's name in what is kept.
+const BOOK: &str = "book";
+const DNS: &str = "dns";
 
 /// Follows the records and says which incidents open, change and end.
 pub struct Watch {
     detectors: Vec<Box<dyn Detector>>,
     pub book: Book,
+    pub dns: DnsWatch,
     findings: Findings,
     /// The latest time seen.
     now: WallMicros,
@@ -31,12 +36,20 @@ impl std::fmt::Debug for Watch {
 
 impl Watch {
     pub fn new(options: &Options, book: Book) -> Self {
-        Self { detectors: detectors(options), book, findings: Findings::default(), now: 0, judged: 0 }
+        Self {
+            detectors: detectors(options),
+            book,
+            dns: DnsWatch::new(options.dns.clone()),
+            findings: Findings::default(),
+            now: 0,
+            judged: 0,
+        }
     }
 
     /// With these detectors only.
     pub fn with(detectors: Vec<Box<dyn Detector>>, book: Book) -> Self {
-        Self { detectors, book, findings: Findings::default(), now: 0, judged: 0 }
+        let dns = DnsWatch::new(super::dns_watch::Options { enabled: false, ..Default::default() });
+        Self { detectors, book, dns, findings: Findings::default(), now: 0, judged: 0 }
     }
 
     /// Takes notice of a record; judges first what came before it, if it is time. What comes of that is appended to `entries`.
@@ -45,10 +58,14 @@ impl Watch {
             return self.book.learn(entry);
         }
         let seen = Seen::of(record);
-        self.tick(seen.at, entries);
+        // Another server's log has another server's time, and an amendment may be of whenever.
+        if !matches!(record, Record::Log(_) | Record::Amendment(_)) {
+            self.tick(seen.at, entries);
+        }
         for detector in &mut self.detectors {
             detector.observe(&seen);
         }
+        self.dns.observe(&seen);
     }
 
     /// Lets time pass.
@@ -64,17 +81,28 @@ impl Watch {
         }
     }
 
+    /// Lets time pass by a wall clock, which may have been set back.
+    pub fn tick_by_wall_clock(&mut self, now: WallMicros, entries: &mut Vec<Incident>) {
+        if self.now > now.saturating_add(HOUR) {
+            (self.now, self.judged) = (now, now);
+        }
+        self.tick(now, entries);
+    }
+
     fn judge(&mut self, entries: &mut Vec<Incident>) {
         for detector in &mut self.detectors {
             detector.judge(self.judged, &mut self.findings);
         }
+        self.dns.judge(self.judged, &mut self.findings);
         self.book.enter(self.judged, &mut self.findings, entries);
     }
 
-    /// What must outlive the process, by the detectors' names.
+    /// What must outlive the process, by the detectors' names, and the book.
     pub fn keep(&self) -> Vec<(String, Vec<u8>)> {
         let kept = self.detectors.iter().map(|detector| (detector.name().to_owned(), detector.keep()));
-        kept.filter(|(_, octets)| !octets.is_empty()).collect()
+        kept.chain([(BOOK.to_owned(), self.book.keep()), (DNS.to_owned(), self.dns.keep())])
+            .filter(|(_, octets)| !octets.is_empty())
+            .collect()
     }
 
     /// Takes it back. Gives the names of those who couldn't read theirs.
@@ -85,6 +113,12 @@ impl Watch {
             if octets.is_some_and(|(_, octets)| !detector.restore(octets)) {
                 failed.push(detector.name());
             }
+        }
+        if kept.iter().any(|(name, octets)| name == DNS && !self.dns.restore(octets)) {
+            failed.push(DNS);
+        }
+        if kept.iter().any(|(name, octets)| name == BOOK && !self.book.restore(octets)) {
+            failed.push(BOOK);
         }
         failed
     }

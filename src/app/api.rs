@@ -8,12 +8,20 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::diagnose::Diagnosing;
-use crate::http::{Api, Dns, Guard, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
+use crate::doctor::examine::Doctor;
+use crate::http::{Api, Dns, Guard, Practice, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
 use crate::path::StoreTraces;
 use crate::store::Store;
 
 /// How long to wait before a socket that can't be bound is tried again: a store's disk may come back.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// Whom answers ask beside the store.
+pub(super) struct Asks {
+    pub dns: Dns,
+    pub diagnosing: watch::Receiver<Diagnosing>,
+    pub doctor: watch::Receiver<Doctor>,
+}
 
 /// The sockets that are served.
 pub(super) struct Serving {
@@ -23,9 +31,11 @@ pub(super) struct Serving {
 
 impl Serving {
     /// Starts both; what can't be had is said and tried again, and never keeps mail waiting.
-    pub fn start(store: &Store, dns: Dns, diagnosing: watch::Receiver<Diagnosing>, dir: PathBuf, address: Option<SocketAddr>) -> Self {
+    pub fn start(store: &Store, asks: Asks, dir: PathBuf, address: Option<SocketAddr>) -> Self {
         let ending = watch::Sender::new(false);
-        let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe()).with_dns(dns).with_diagnosing(diagnosing);
+        let Asks { dns, diagnosing, doctor } = asks;
+        let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe());
+        let api = api.with_dns(dns).with_diagnosing(diagnosing).with_doctor(Practice::new(doctor));
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_local(api.clone(), dir.clone(), ending.subscribe()));
         if let Some(address) = address {

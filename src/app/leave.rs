@@ -32,9 +32,7 @@ impl Running {
         if self.given_up {
             return Ok(());
         }
-        if let Some(api) = self.api.take() {
-            api.end().await;
-        }
+        self.end_api().await;
         let store = self.store.clone();
         let given = tokio::task::spawn_blocking(move || store.give_up()).await;
         let given = given.map_err(|error| error.to_string()).and_then(|given| given.map_err(|error| error.to_string()));

@@ -5,12 +5,14 @@
 
 mod api;
 mod build;
+mod doctor;
 mod handover;
 mod leave;
 mod life;
 mod policies;
 mod service;
 mod successor;
+mod watching;
 mod worker;
 
 use std::net::TcpListener;
@@ -24,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::Loaded;
 use crate::diagnose::Diagnosing;
+use crate::doctor::examine::Doctor;
 use crate::net::connect::ConnectError;
 use crate::net::listen::BindError;
 use crate::net::passed::Passed;
@@ -35,6 +38,7 @@ pub use handover::HandOverError;
 use handover::{Predecessor, Request};
 use life::Life;
 use successor::Successor;
+use watching::Watching;
 use worker::Worker;
 
 /// Why the proxy can't start.
@@ -69,8 +73,12 @@ pub struct Running {
     counters: Arc<Counters>,
     signals: Signals,
     api: Option<api::Serving>,
+    /// While this process has the store.
+    watching: Option<Watching>,
     /// For the API; the sessions have theirs.
     diagnosing: watch::Sender<Diagnosing>,
+    /// Likewise.
+    doctor: watch::Sender<Doctor>,
     /// Of whoever wants to follow this process.
     requests: mpsc::Receiver<Request>,
     /// A successor that does not serve yet has the store.
@@ -167,8 +175,25 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
     }
     let diagnosing = watch::Sender::new(loaded.diagnosing.clone());
+    let doctor = watch::Sender::new(built.doctor(&loaded));
+    doctor::keep_configuration(&loaded);
     let sockets = sockets.all;
-    Ok(Running { loaded, store, built, workers, sockets, counters, signals, api: None, diagnosing, requests, given_up: false, life })
+    Ok(Running {
+        loaded,
+        store,
+        built,
+        workers,
+        sockets,
+        counters,
+        signals,
+        api: None,
+        watching: None,
+        diagnosing,
+        doctor,
+        requests,
+        given_up: false,
+        life,
+    })
 }
 
 /// Has the listeners' sockets, passed ones first, and says what doesn't fit.
@@ -296,6 +321,7 @@ impl Running {
                     service::reloading();
                     if let Some(loaded) = reload() {
                         self.reload(loaded);
+                        self.watch_anew().await;
                     }
                     service::ready(self.loaded.sessions.len());
                 }
@@ -319,8 +345,24 @@ impl Running {
     }
 
     fn serve_api(&mut self) {
-        let (dns, diagnosing) = (self.built.dns(), self.diagnosing.subscribe());
-        self.api = Some(api::Serving::start(&self.store, dns, diagnosing, self.loaded.store.dir.clone(), self.loaded.http.listen));
+        let asks = api::Asks { dns: self.built.dns(), diagnosing: self.diagnosing.subscribe(), doctor: self.doctor.subscribe() };
+        self.api = Some(api::Serving::start(&self.store, asks, self.loaded.store.dir.clone(), self.loaded.http.listen));
+        self.watch();
+    }
+
+    fn watch(&mut self) {
+        let (dir, resolver) = (self.loaded.store.dir.clone(), self.built.resolver());
+        self.watching = Watching::start(&self.store, dir, &self.loaded.watching, resolver, build::origin(&self.loaded));
+    }
+
+    /// Lets go of what needs the store.
+    async fn end_api(&mut self) {
+        if let Some(api) = self.api.take() {
+            api.end().await;
+        }
+        if let Some(watching) = self.watching.take() {
+            watching.end().await;
+        }
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
@@ -336,11 +378,23 @@ impl Running {
                     tracing::warn!("[store] and `workers` change only with a restart");
                 }
                 self.diagnosing.send_replace(loaded.diagnosing.clone());
+                self.doctor.send_replace(self.built.doctor(&loaded));
+                doctor::keep_configuration(&loaded);
                 self.loaded = loaded;
                 self.life.reloaded(&self.store, build::origin(&self.loaded));
                 tracing::info!(config = self.loaded.digest, "reloaded");
             }
             Err(error) => tracing::error!(%error, "reload refused, the old configuration goes on"),
+        }
+    }
+
+    /// Watches by the configuration that holds now.
+    async fn watch_anew(&mut self) {
+        if let Some(watching) = self.watching.take() {
+            watching.end().await;
+        }
+        if !self.given_up {
+            self.watch();
         }
     }
 
@@ -367,10 +421,8 @@ impl Running {
             }
         }
         self.built.keep_policies(&self.loaded.store.dir);
-        let Self { workers, store, api, life, given_up, .. } = self;
-        if let Some(api) = api {
-            api.end().await;
-        }
+        self.end_api().await;
+        let Self { workers, store, life, given_up, .. } = self;
         workers.into_iter().for_each(Worker::join);
         if !given_up {
             life.end(&store);

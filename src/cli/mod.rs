@@ -2,6 +2,7 @@
 //!
 //! 0 done or found, 1 not found or a check found trouble, 2 usage, 3 store or network failure.
 
+mod anomalies;
 mod backend;
 mod backup;
 mod classify;
@@ -9,6 +10,7 @@ mod client;
 mod completions;
 pub mod config;
 pub mod demo;
+mod doctor;
 mod export;
 mod failure;
 mod import;
@@ -80,8 +82,12 @@ pub enum Command {
     /// Count messages by state, stage, upstream and domain
     #[command(after_help = crate::path::what::GRAMMAR)]
     Stats(stats::Stats),
+    /// Say what goes wrong at present: limits, logins, upstreams, reputation, volume, TLS, DNS
+    Anomalies(anomalies::Anomalies),
     /// Say which upstream a message would go to, and which rule decides, without sending it
     Route(route::Route),
+    /// Examine DNS, an upstream, a sending address, a message or the proxy itself, and say what to do
+    Doctor(doctor::Doctor),
     /// Read bounces, delivery reports and complaints from files: who, why, and which message
     Ndr(ndr::Ndr),
     /// Say what a reply means: its cause, who must act, what to do, and the rule that says so
@@ -113,11 +119,13 @@ pub fn main() -> ExitCode {
         Command::Route(command) => return command.run(),
         Command::Ndr(command) => return command.run(),
         Command::Where(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Classify(command) => command.run(),
         Command::Search(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Tail(command) => command.run(),
         Command::Stats(command) => command.run(),
+        Command::Anomalies(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -214,6 +214,7 @@ impl Sheet<'_> {
             self.fact("Bare CR or LF", &it.bare_newlines.to_string());
         }
         self.maybe("Digest", it.body_digest.as_ref());
+        it.signatures.iter().for_each(|it| self.fact("DKIM key", &format!("{}._domainkey.{} (not verified)", it.selector, it.domain)));
         if let Some(report) = &it.report {
             self.report(report);
         }

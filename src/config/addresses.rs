@@ -65,6 +65,27 @@ impl fmt::Display for NameServer {
     }
 }
 
+/// `"192.0.2.7"`: an IP address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(pub IpAddr);
+written!(Address);
+
+impl Written for Address {
+    const FORMAT: &'static str = "ip-address";
+    const EXAMPLE: &'static str = "192.0.2.7";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let bare = text.trim_matches(['[', ']']).parse();
+        bare.map(Self).map_err(|_| "is not an IP address: write for example \"192.0.2.7\" or \"2001:db8::7\"".to_owned())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// An address to listen on, or `"off"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenOrOff(pub Option<SocketAddr>);

@@ -4,7 +4,9 @@
 //! into options and refuse what can't be meant. All of them report into one `Findings`, so that everything wrong is told at once.
 
 mod addresses;
+mod anomaly;
 mod diagnosis;
+mod doctor;
 mod init;
 mod limits;
 mod listeners;
@@ -13,6 +15,7 @@ mod overrides;
 mod problem;
 mod raw;
 mod raw_dns;
+mod raw_http;
 mod raw_route;
 mod routes;
 mod secret;
@@ -34,7 +37,9 @@ use crate::net::resolve;
 use crate::relay::options::SessionOptions;
 use crate::store;
 
+pub use anomaly::{NotifyOptions, WatchOptions};
 pub use diagnosis::rules_in;
+pub use doctor::doctor_options;
 pub use init::{InitError, TEMPLATE, init};
 pub use overrides::Overrides;
 pub use problem::{ConfigErrors, Location, Problem};
@@ -102,6 +107,8 @@ pub struct Loaded {
     pub sessions: Vec<Arc<SessionOptions>>,
     /// By which failures are diagnosed.
     pub diagnosing: Diagnosing,
+    /// How anomalies are watched for, and who is told.
+    pub watching: WatchOptions,
     pub store: store::Options,
     pub dns: resolve::Options,
     /// First 16 hex digits of the BLAKE3 of the effective configuration, secrets left out.
@@ -116,6 +123,11 @@ impl Loaded {
     /// The effective configuration as a file, with the origin of each value.
     pub fn show(&self) -> String {
         show::render(&self.effective, &self.places)
+    }
+
+    /// The effective configuration as a file, without any secret: what the digest is of.
+    pub fn canonical(&self) -> String {
+        show::canonical(&self.effective)
     }
 }
 
@@ -155,6 +167,21 @@ pub fn dns_options(path: Option<&Path>) -> resolve::Options {
     raw.unwrap_or_default().dns.options()
 }
 
+/// How anomalies are watched for, for commands that go through old records: whatever else is wrong with the file doesn't matter.
+///
+/// # Errors
+/// The file that was named can't be read, or `[anomaly]` in it is wrong.
+pub fn watch_options(path: Option<&Path>) -> Result<WatchOptions, ConfigErrors> {
+    let Some(file) = existing(path) else { return Ok(anomaly::watching(&Raw::default(), &mut Findings::default())) };
+    let mut findings = Findings::default();
+    let raw = shape::read(file, &read(file)?, &mut findings);
+    let options = anomaly::watching(&raw, &mut findings);
+    if findings.is_broken("anomaly") || findings.is_lost("anomaly") {
+        findings.into_result()?;
+    }
+    Ok(options)
+}
+
 /// The JSON Schema of the file.
 pub fn schema() -> serde_json::Value {
     shape::SCHEMA.clone()
@@ -188,9 +215,11 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
     let upstreams = upstreams::upstreams(&mut raw, &mut findings);
     let listeners = listeners::listeners(&mut raw, &upstreams, &mut findings);
     let diagnosing = diagnosis::diagnosing(source, &raw, &mut findings);
+    let watching = anomaly::watching(&raw, &mut findings);
     let routes = Arc::new(routes::table(&raw, &upstreams, &listeners, &mut findings));
     let upstreams = Arc::new(upstreams);
     limits::http(&raw, &mut findings);
+    doctor::check(&raw, &mut findings);
 
     let (places, warnings) = findings.into_result()?;
     let sessions = listeners.into_iter().map(|(listener, upstream)| {
@@ -215,6 +244,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
         certificate_dirs: vec![raw.certificate_dir.clone(), raw.store.dir.clone()],
         sessions: sessions.collect(),
         diagnosing,
+        watching,
         store,
         dns: raw.dns.options(),
         digest: show::digest(&raw),

@@ -6,9 +6,12 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::addresses::{HostPort, Listen, ListenOrOff, Network};
+use super::addresses::{HostPort, Listen, Network};
+pub use super::anomaly::Anomaly;
 pub use super::diagnosis::Diagnose;
+pub use super::doctor::Doctor;
 pub use super::raw_dns::Dns;
+pub use super::raw_http::Http;
 pub use super::raw_route::Route;
 use super::staging::StagingPlace;
 use super::units::{Interval, Octets};
@@ -89,6 +92,8 @@ pub struct Raw {
     pub route: Vec<Route>,
     pub dns: Dns,
     pub diagnose: Diagnose,
+    pub doctor: Doctor,
+    pub anomaly: Anomaly,
     pub limits: Limits,
     pub store: Store,
     pub http: Http,
@@ -107,6 +112,8 @@ impl Default for Raw {
             route: Vec::new(),
             dns: Dns::default(),
             diagnose: Diagnose::default(),
+            doctor: Doctor::default(),
+            anomaly: Anomaly::default(),
             limits: Limits::default(),
             store: Store::default(),
             http: Http::default(),
@@ -478,20 +485,5 @@ impl Default for Store {
             keep_size: Octets(options.keep_octets),
             keep_free_size: Octets(options.keep_free_octets),
         }
-    }
-}
-
-/// The HTTP interface.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-#[schemars(inline)]
-pub struct Http {
-    /// A loopback address and port, or "off".
-    pub listen: ListenOrOff,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: ListenOrOff(Some((std::net::Ipv4Addr::LOCALHOST, 8025).into())) }
     }
 }

@@ -10,7 +10,7 @@ use super::raw::Raw;
 const ORIGIN_COLUMN: usize = 44;
 
 /// The effective configuration in TOML, one line an option, in the order of the template.
-fn canonical(effective: &Raw) -> String {
+pub(super) fn canonical(effective: &Raw) -> String {
     toml::to_string(effective).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
 }
 

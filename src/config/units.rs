@@ -47,6 +47,17 @@ impl Written for Interval {
     }
 }
 
+impl Interval {
+    /// Of so many microseconds, which are whole milliseconds.
+    pub fn of_us(us: u64) -> Self {
+        Self(Duration::from_micros(us))
+    }
+
+    pub fn us(self) -> u64 {
+        u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);

@@ -1,6 +1,6 @@
 //! What the values have in common that have a syntax of their own: parsed from text, shown as text, named in the schema.
 
-use super::addresses::{HostPort, Listen, ListenOrOff, Network};
+use super::addresses::{Address, HostPort, Listen, ListenOrOff, NameServer, Network};
 use super::staging::StagingPlace;
 use super::units::{Interval, Octets};
 
@@ -55,6 +55,8 @@ pub(super) fn check(format: &str, text: &str) -> Option<Result<(), String>> {
     let outcome = match format {
         Interval::FORMAT => parsed::<Interval>(text),
         Octets::FORMAT => parsed::<Octets>(text),
+        Address::FORMAT => parsed::<Address>(text),
+        NameServer::FORMAT => parsed::<NameServer>(text),
         Listen::FORMAT => parsed::<Listen>(text),
         ListenOrOff::FORMAT => parsed::<ListenOrOff>(text),
         Network::FORMAT => parsed::<Network>(text),

@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::doctor::{self, Practice};
 use super::error::ApiError;
 use super::export;
+use super::incidents;
 use super::live;
 use super::outside::Dns;
 use crate::diagnose::Diagnosing;
@@ -44,11 +46,19 @@ pub struct Api {
     /// Turns true when the process ends: those who follow are let go.
     pub(super) ending: watch::Receiver<bool>,
     pub(super) ping: Duration,
+    pub(super) practice: Option<Practice>,
 }
 
 impl Api {
     pub fn new(traces: StoreTraces, ending: watch::Receiver<bool>) -> Self {
-        Self { traces, dns: None, diagnosing: watch::channel(Diagnosing::default()).1, ending, ping: Duration::from_secs(15) }
+        Self {
+            traces,
+            dns: None,
+            diagnosing: watch::channel(Diagnosing::default()).1,
+            ending,
+            ping: Duration::from_secs(15),
+            practice: None,
+        }
     }
 
     /// Lets answers about what was never seen ask DNS.
@@ -61,6 +71,12 @@ impl Api {
     #[must_use]
     pub fn with_diagnosing(self, diagnosing: watch::Receiver<Diagnosing>) -> Self {
         Self { diagnosing, ..self }
+    }
+
+    /// Lets examinations be asked for.
+    #[must_use]
+    pub fn with_doctor(self, practice: Practice) -> Self {
+        Self { practice: Some(practice), ..self }
     }
 }
 
@@ -75,9 +91,12 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/transactions", get(list))
         .route("/api/v1/transactions/{id}", get(record))
         .route("/api/v1/stats", get(count))
+        .route("/api/v1/anomalies", get(incidents::list))
+        .route("/api/v1/anomalies/{id}", get(incidents::course))
         .route("/api/v1/live", get(live::follow))
         .route("/api/v1/store/stats", get(store_stats))
         .route("/api/v1/store/export", get(export::export))
+        .route("/api/v1/doctor", get(doctor::examine))
         .route("/healthz", get(health))
 }
 
@@ -220,7 +239,7 @@ pub(super) fn cursor(text: Option<&str>) -> Result<Option<Cursor>, ApiError> {
     text.map(|text| text.parse::<Cursor>().map_err(|error| ApiError::BadRequest(error.to_string()))).transpose()
 }
 
-fn limited(name: &str, asked: Option<usize>, usual: usize, most: usize) -> Result<usize, ApiError> {
+pub(super) fn limited(name: &str, asked: Option<usize>, usual: usize, most: usize) -> Result<usize, ApiError> {
     match asked {
         None => Ok(usual),
         Some(limit) if (1..=most).contains(&limit) => Ok(limit),
@@ -228,7 +247,7 @@ fn limited(name: &str, asked: Option<usize>, usual: usize, most: usize) -> Resul
     }
 }
 
-fn micros(now: Timestamp) -> u64 {
+pub(super) fn micros(now: Timestamp) -> u64 {
     u64::try_from(now.as_microsecond()).unwrap_or_default()
 }
 

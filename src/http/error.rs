@@ -34,6 +34,8 @@ pub enum ApiError {
     TakeIn(#[from] TakeInError),
     #[error("{0}")]
     Reclassify(#[from] ReclassifyError),
+    #[error("another examination is under way: ask again when it is done")]
+    Busy,
     #[error("the request did not come to its end in time")]
     Slow,
     #[error("the answer could not be made")]
@@ -52,6 +54,7 @@ impl ApiError {
             Self::Backup(error) if error.is_refusal() => StatusCode::CONFLICT,
             Self::Backup(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TakeIn(TakeInError::Unframeable(_)) => StatusCode::BAD_REQUEST,
+            Self::Busy => StatusCode::CONFLICT,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Store(_) | Self::TakeIn(_) | Self::Reclassify(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,

@@ -13,12 +13,16 @@ use serde::Deserialize;
 
 use super::api::{Api, cursor, limited_router, off_thread, parameters, question, routes};
 use super::error::ApiError;
+use super::incidents;
 use super::intake;
 use crate::path::reclassify;
 
 /// Every route of [`super::router`], and those for whoever may open the socket.
 pub fn local_router(api: Api) -> Router {
-    let more = routes().route("/api/v1/store/backup", post(backup)).route("/api/v1/store/reclassify", post(reclassify_page));
+    let more = routes()
+        .route("/api/v1/store/backup", post(backup))
+        .route("/api/v1/store/reclassify", post(reclassify_page))
+        .route("/api/v1/anomalies/{id}/mute", post(incidents::mute));
     limited_router(more, api.clone()).merge(intake::router(api))
 }
 

@@ -1,13 +1,15 @@
 //! The HTTP API: the same answers as the command line's, on `api.sock` and, if asked for, on a loopback address.
 //!
 //! Reading order: [`api`] (what can be asked), [`live`] (following), [`local`] and [`intake`] (what is for `api.sock` only), [`outside`] (DNS for what
-//! was never seen), [`guard`] (who may ask over TCP), [`serve`] (sockets and
+//! was never seen), [`doctor`] (examinations), [`guard`] (who may ask over TCP), [`serve`] (sockets and
 //! limits). Nothing here decides anything about mail.
 
 pub mod api;
+mod doctor;
 mod error;
 mod export;
 mod guard;
+mod incidents;
 mod intake;
 mod live;
 mod local;
@@ -16,6 +18,7 @@ mod serve;
 mod token;
 
 pub use api::{Api, router};
+pub use doctor::Practice;
 pub use guard::Guard;
 pub use intake::{INTAKE_OCTETS, INTAKE_PATH, INTAKE_RECORDS};
 pub use local::local_router;

@@ -2,6 +2,7 @@
 
 use memchr::{memchr, memchr_iter};
 
+use super::dkim::{MOST_SIGNATURES, Signature};
 use super::{encoded_word, received};
 
 /// Octets kept of a field's value: what RFC 5322 §2.1.1 allows for a line.
@@ -29,6 +30,8 @@ pub struct Headers {
     pub is_report: bool,
     /// The queue id that the client gave the message, from the topmost `Received`.
     pub client_queue_id: Option<String>,
+    /// At most [`MOST_SIGNATURES`].
+    pub signatures: Vec<Signature>,
     /// The limit came before the end of the header section.
     pub cut: bool,
     /// BLAKE3 of the header section as captured: dot-stuffing removed, without the empty line.
@@ -71,6 +74,9 @@ impl Headers {
             12 if name.eq_ignore_ascii_case(b"Content-Type") => {
                 let value = value.trim_ascii_start();
                 self.is_report = value.get(..REPORT.len()).is_some_and(|start| start.eq_ignore_ascii_case(REPORT));
+            }
+            14 if name.eq_ignore_ascii_case(b"DKIM-Signature") && self.signatures.len() < MOST_SIGNATURES => {
+                self.signatures.extend(Signature::read(&value[..value.len().min(LOOKED_AT)]));
             }
             14 if name.eq_ignore_ascii_case(b"Auto-Submitted") => keep_first(&mut self.auto_submitted, value, text),
             _ => {}
@@ -213,6 +219,7 @@ mod tests {
              In-Reply-To: <1@y.example> <2@y.example>\r\n\
              Auto-Submitted: auto-replied\r\n\
              Content-Type: Multipart/Report; report-type=delivery-status\r\n\
+             DKIM-Signature: v=1; d=x.example;\r\n s=key1; b=\r\n\
              X-Other: no\r\n";
         let expected = Headers {
             message_id: Some("20261123.1@x.example".into()),
@@ -225,6 +232,7 @@ mod tests {
             received_count: 2,
             is_report: true,
             client_queue_id: Some("4F1A2B".into()),
+            signatures: vec![Signature { domain: "x.example".into(), selector: "key1".into() }],
             cut: false,
             digest: blake3::hash(section.as_bytes()).into(),
         };

@@ -9,4 +9,6 @@ pub mod mta_sts;
 pub mod passed;
 pub mod proxy_header;
 pub mod resolve;
+pub mod spf;
 pub mod tls;
+pub mod webhook;

@@ -16,6 +16,7 @@ pub mod fate;
 pub mod field;
 pub mod find;
 pub mod gaps;
+pub mod incidents;
 pub mod join;
 pub mod lex;
 pub mod nearest;

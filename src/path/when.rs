@@ -23,6 +23,20 @@ pub fn parse(text: &str, edge: Edge, now: Timestamp, zone: &TimeZone) -> Result<
     u64::try_from(at.as_microsecond()).map_err(|_| refuse())
 }
 
+/// Reads a time to come: `30m`, `2h`, `3d` from now, or a date or moment as for [`parse`].
+///
+/// # Errors
+/// In words for the one who typed it.
+pub fn ahead(text: &str, now: Timestamp, zone: &TimeZone) -> Result<WallMicros, String> {
+    let refuse = || format!("{text:?} is not a time to come: 30m, 2h, 3d, 2026-11-23 or 2026-11-23T10:02 are");
+    let at = match ago(text) {
+        Some(span) => now.checked_add(span).ok(),
+        None => read(text, Edge::Until, now, zone),
+    };
+    let at = at.filter(|at| *at > now).ok_or_else(refuse)?;
+    u64::try_from(at.as_microsecond()).map_err(|_| refuse())
+}
+
 fn read(text: &str, edge: Edge, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     let today = now.to_zoned_datetime(zone.clone()).date();
     let on = |moment: DateTime| moment.to_zoned_datetime(zone.clone()).ok().map(|zoned| zoned.timestamp());

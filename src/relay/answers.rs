@@ -5,7 +5,7 @@ use super::body::Sealed;
 use super::machine::{Expect, Hold, Machine, MarkState, Mode};
 use super::recorder::{Verdict, reply_of, state_of};
 use crate::smtp::ReplyView;
-use crate::trace::{Actor, Auth, EndHow, Envelope, Flag, Leg, Reply, Stage, State};
+use crate::trace::{Actor, Auth, EndHow, Envelope, Flag, Leg, Stage, State};
 
 impl Machine {
     /// Takes the whole replies out of the upstream's octets; returns how many octets are used.
@@ -179,7 +179,7 @@ impl Machine {
 
     /// The same where the reply could repeat a secret.
     fn relay_reply_redacted(&mut self, now: u64, view: &ReplyView<'_>, secrets: &[&[u8]], wire: &mut dyn Wire) {
-        let kept = without_secrets(reply_of(view), secrets);
+        let kept = super::login::without_secrets(reply_of(view), secrets);
         let shown = format!("{} {}", kept.code, kept.lines.join("\n"));
         self.recorder.relayed(now, Leg::Upstream, shown.as_bytes());
         self.send_client(view.octets(), wire);
@@ -195,7 +195,7 @@ impl Machine {
         }
         let sent = std::mem::take(&mut self.auth_secrets);
         let secrets: Vec<&[u8]> = sent.iter().map(Vec::as_slice).collect();
-        let kept = without_secrets(reply_of(view), &secrets);
+        let kept = super::login::without_secrets(reply_of(view), &secrets);
         self.recorder.phases_mut().auth_us = Some(now.saturating_sub(self.auth_began));
         let outcome = match view.code() {
             235 => "succeeded",
@@ -354,25 +354,4 @@ impl Machine {
         let detail = format!("the {} ended the session: {} {}", self.peer(), reply.code, reply.lines.join(" "));
         self.end_with(now, Actor::Upstream, stage, EndHow::Close, Some(detail), Some(reply), wire);
     }
-}
-
-/// Takes a reply's text away where it repeats (part of) a secret.
-pub(super) fn without_secrets(mut reply: Reply, secrets: &[&[u8]]) -> Reply {
-    let mut words: Vec<String> = Vec::new();
-    for secret in secrets {
-        for word in secret.split(|octet| matches!(octet, b' ' | b'\t' | b'=')).filter(|word| word.len() >= 3) {
-            words.push(String::from_utf8_lossy(word).to_ascii_lowercase());
-            let decoded = crate::smtp::auth::decode(word).unwrap_or_default();
-            for word in decoded.split(|octet| matches!(octet, 0 | 1 | b' ')).filter(|word| word.len() >= 3) {
-                words.push(String::from_utf8_lossy(word).to_ascii_lowercase());
-            }
-        }
-    }
-    for line in &mut reply.lines {
-        let lower = line.to_ascii_lowercase();
-        if words.iter().any(|word| lower.contains(word)) {
-            *line = "[redacted: repeats what the client sent]".to_owned();
-        }
-    }
-    reply
 }

@@ -269,6 +269,7 @@ impl Machine {
             message.in_reply_to = headers.in_reply_to;
             message.auto_submitted = headers.auto_submitted;
             message.received_count = headers.received_count;
+            message.signatures = headers.signatures;
             message.client_queue_id = headers.client_queue_id;
             message.header_digest = Some(Digest(headers.digest));
         }

@@ -6,7 +6,7 @@ use super::opening::LeftHost;
 use super::options::{AuthMechanism, Protocol, TellClient, UpstreamAuth, UpstreamTls};
 use super::recorder::{bounded, reply_of};
 use super::replies::OwnReply;
-use crate::smtp::{Extensions, ReplyView, auth};
+use crate::smtp::{Extensions, ReplyView};
 use crate::trace::{Actor, Auth, EndHow, Flag, Flow, Leg, Stage, Tls};
 
 /// A client's EHLO or HELO that waits until the upstream leg is ready for it.
@@ -277,29 +277,20 @@ impl Machine {
         if !self.upstream_verified {
             self.recorder.flag(Flag::PlaintextAuth);
         }
-        let Some(mechanism) = choose(&login, &self.extensions.auth) else {
+        let Some(mechanism) = login.choose(&self.extensions.auth) else {
             let offered = if self.extensions.auth.is_empty() { "no AUTH at all".to_owned() } else { self.extensions.auth.join(", ") };
             let error = format!("no usable login mechanism: it offers {offered}");
             return self.fail_negotiation(now, Stage::Auth, Actor::Upstream, &error, wire);
         };
-        let line = match mechanism {
-            AuthMechanism::Plain => format!("AUTH PLAIN {}\r\n", auth::plain(&login.user, login.secret.reveal())),
-            AuthMechanism::XOAuth2 => format!("AUTH XOAUTH2 {}\r\n", auth::xoauth2(&login.user, login.secret.reveal())),
-            AuthMechanism::Login => "AUTH LOGIN\r\n".to_owned(),
-            AuthMechanism::CramMd5 => "AUTH CRAM-MD5\r\n".to_owned(),
-        };
+        let line = login.begin(mechanism);
         self.auth_began = now;
         self.auth_secrets = Vec::new();
         self.step(Step::Auth { mechanism, responses: 0 });
-        self.send_secret(now, &line, &format!("AUTH {} [redacted]", name(mechanism)), wire);
+        self.send_secret(now, &line, &format!("AUTH {} [redacted]", mechanism.name()), wire);
     }
 
     fn send_secret(&mut self, now: u64, line: &str, shown: &str, wire: &mut dyn Wire) {
-        // Of `AUTH PLAIN …` the response alone: a reply may well say "AUTH".
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        if let ["AUTH", _, response] | [response] = words.as_slice() {
-            self.auth_secrets.push(response.as_bytes().to_vec());
-        }
+        self.auth_secrets.extend(super::login::secret_of(line).map(<[u8]>::to_vec));
         wire.send(Leg::Upstream, line.as_bytes());
         self.recorder.line(now, Leg::Upstream, Flow::Out, shown.as_bytes());
         self.expect(now, Expect::Negotiation);
@@ -309,21 +300,13 @@ impl Machine {
         let Some(login) = self.upstream.auth.clone() else { return };
         let mut secrets = vec![login.secret.reveal().as_bytes()];
         secrets.extend(self.auth_secrets.iter().map(Vec::as_slice));
-        let reply = super::answers::without_secrets(reply_of(view), &secrets);
+        let reply = super::login::without_secrets(reply_of(view), &secrets);
         let shown = if view.code() == 334 { "334 [redacted]".to_owned() } else { format!("{} {}", reply.code, reply.lines.join(" ")) };
         self.recorder.line(now, Leg::Upstream, Flow::In, shown.as_bytes());
         match view.code() {
             334 => {
                 let challenge = view.lines().next().unwrap_or_default();
-                let answer = match (mechanism, responses) {
-                    (AuthMechanism::Login, 0) => Some(auth::encode(&login.user)),
-                    (AuthMechanism::Login, 1) => Some(auth::encode(login.secret.reveal())),
-                    (AuthMechanism::CramMd5, 0) => auth::cram_md5(challenge, &login.user, login.secret.reveal()),
-                    (AuthMechanism::Plain, 0) => Some(auth::plain(&login.user, login.secret.reveal())),
-                    // A 334 here carries the reason of a failure; an empty answer brings the final reply.
-                    (AuthMechanism::XOAuth2, 0) => Some(String::new()),
-                    _ => None,
-                };
+                let answer = login.answer(mechanism, responses, challenge);
                 self.step(Step::Auth { mechanism, responses: responses.saturating_add(1) });
                 match answer {
                     Some(answer) => self.send_secret(now, &format!("{answer}\r\n"), "[redacted]", wire),
@@ -346,7 +329,7 @@ impl Machine {
     }
 
     fn record_login(&mut self, mechanism: AuthMechanism, login: &UpstreamAuth, outcome: &str, reply: crate::trace::Reply) {
-        let made = Auth { mechanism: name(mechanism).into(), user: Some(login.user.clone()), outcome: outcome.into(), reply: Some(reply) };
+        let made = Auth { mechanism: mechanism.name().into(), user: Some(login.user.clone()), outcome: outcome.into(), reply: Some(reply) };
         self.recorder.set_auth(Leg::Upstream, made);
     }
 
@@ -440,22 +423,4 @@ fn refusal_of(stage: Stage) -> Option<Refusal> {
 
 pub(super) fn first_line(view: &ReplyView<'_>) -> String {
     bounded(view.lines().next().unwrap_or_default(), 256)
-}
-
-fn name(mechanism: AuthMechanism) -> &'static str {
-    match mechanism {
-        AuthMechanism::Plain => "PLAIN",
-        AuthMechanism::Login => "LOGIN",
-        AuthMechanism::CramMd5 => "CRAM-MD5",
-        AuthMechanism::XOAuth2 => "XOAUTH2",
-    }
-}
-
-/// The configured mechanism if it is offered, else the strongest offered.
-fn choose(login: &UpstreamAuth, offered: &[String]) -> Option<AuthMechanism> {
-    let is_offered = |mechanism: &AuthMechanism| offered.iter().any(|it| it == name(*mechanism));
-    match login.mechanism {
-        Some(mechanism) => Some(mechanism).filter(is_offered),
-        None => [AuthMechanism::CramMd5, AuthMechanism::Plain, AuthMechanism::Login].into_iter().find(is_offered),
-    }
 }

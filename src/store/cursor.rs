@@ -19,6 +19,11 @@ pub struct Cursor {
 pub struct NotACursor(String);
 
 impl Cursor {
+    /// Where that day begins.
+    pub fn at_start_of(day: Day) -> Self {
+        Self { day, number: 0 }
+    }
+
     pub fn day(self) -> Day {
         self.day
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::batch::Part;
 use super::clock::{self, Clock};
 use super::cursor::Cursor;
 use super::day::Day;
@@ -161,11 +162,23 @@ impl Store {
     /// # Errors
     /// The store isn't open, or its files can't be read.
     pub fn follow(&self, cursor: Option<Cursor>, limit: usize) -> Result<(Vec<Record>, Cursor), StoreError> {
+        self.follow_part(cursor, limit, Part::Whole)
+    }
+
+    /// As [`Store::follow`], without dialogues: for those that read everything.
+    ///
+    /// # Errors
+    /// The store isn't open, or its files can't be read.
+    pub fn follow_summaries(&self, cursor: Option<Cursor>, limit: usize) -> Result<(Vec<Record>, Cursor), StoreError> {
+        self.follow_part(cursor, limit, Part::Summary)
+    }
+
+    fn follow_part(&self, cursor: Option<Cursor>, limit: usize, part: Part) -> Result<(Vec<Record>, Cursor), StoreError> {
         let live = self.live()?;
         let mut records = Vec::new();
         let mut at = cursor;
         while records.len() < limit
-            && let Some((day, batch)) = live.journal.read_from(at)?
+            && let Some((day, batch)) = live.journal.read_from(at, part)?
         {
             let from = at.filter(|at| at.day == day).map_or(0, |at| at.number);
             let numbers = batch.numbers();

@@ -114,13 +114,13 @@ impl Journal {
         Some(Cursor { day: day.day, number: day.end() })
     }
 
-    /// Reads forward from `at`: some of the records that follow, of one day, and whether there were any.
-    pub fn read_from(&self, at: Option<Cursor>) -> io::Result<Option<(Day, Batch)>> {
+    /// Reads so much of each record forward from `at`: some of the records that follow, of one day, and whether there were any.
+    pub fn read_from(&self, at: Option<Cursor>, part: Part) -> io::Result<Option<(Day, Batch)>> {
         let first = at.map_or(Day::of(0), |at| at.day);
         let days: Vec<_> = reading(&self.days).range(first..).map(|(_, day)| day.clone()).collect();
         for day in days {
             let number = at.filter(|at| at.day == day.day).map_or(0, |at| at.number);
-            let batch = day.read(number)?;
+            let batch = day.read_part(number, part)?;
             if !batch.numbers().is_empty() {
                 return Ok(Some((day.day, batch)));
             }
@@ -180,11 +180,6 @@ impl DayJournal {
     }
 
     /// Reads the record of that number or, if there is none, the next; with neighbours after it and perhaps before it.
-    pub fn read(&self, number: u32) -> io::Result<Batch> {
-        self.read_part(number, Part::Whole)
-    }
-
-    /// The same, of each record so much.
     pub fn read_part(&self, number: u32, part: Part) -> io::Result<Batch> {
         let file = {
             let files = reading(&self.files);

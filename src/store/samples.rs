@@ -348,3 +348,36 @@ pub fn audit(no: u64) -> Record {
         detail: Some("started by hand".to_owned()),
     }))
 }
+
+pub fn incident(no: u64) -> Record {
+    Record::Incident(Box::new(Incident {
+        id: id(no),
+        incident: id(no),
+        step: IncidentStep::Opened,
+        at: NOON + no * 1000,
+        origin: plain(no).origin,
+        anomaly: Anomaly::UpstreamDown,
+        severity: Severity::Critical,
+        about: vec![About { kind: AboutKind::Upstream, value: "main".to_owned() }],
+        summary: "main takes no connections".to_owned(),
+        arithmetic: "5 of 5 attempts failed in 10 min".to_owned(),
+        baseline: None,
+        cause: Some(Cause::ConnectionFailed),
+        act: Act::Network,
+        advice: "See whether it runs.".to_owned(),
+        since: NOON,
+        last: NOON + no * 1000,
+        count: 5,
+        samples: vec![id(1), id(2)],
+        change: Some(Change {
+            what: "MX".to_owned(),
+            before: "10 mx1.example".to_owned(),
+            after: "10 mx2.example".to_owned(),
+            last_before: Some(NOON),
+        }),
+        part_of: None,
+        mute: Some(Mute { who: "alice".to_owned(), until: NOON + 1 }),
+        who: None,
+        note: None,
+    }))
+}

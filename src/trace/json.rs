@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use incident::{About, Change, Incident, Mute};
 pub use into::NoRecord;
-pub use later::{AmendedRecipient, Amendment, Audit, Log, Report, Reported};
+pub use later::{AmendedRecipient, Amendment, Audit, Log, Report, Reported, Signature};
 pub use next_hop::{Answer, Lookup, Spliced, TlsPolicy, Via};
 pub use read::{BadLine, read};
 pub use schema::{schema, schema_of};

@@ -22,6 +22,7 @@ pub mod report;
 pub mod stored;
 mod stored_v3;
 mod stored_v4;
+mod stored_v5;
 pub mod timeline;
 
 pub use digest::Digest;

@@ -23,6 +23,7 @@ pub use super::log::Log;
 pub use super::mark::{Mark, MarkView};
 pub use super::report::{Report, Reported};
 use super::timeline::Timeline;
+pub use crate::message::dkim::Signature;
 
 /// Unix time in µs.
 pub type WallMicros = u64;
@@ -376,6 +377,8 @@ pub struct Message {
     pub bare_newlines: u32,
     /// What the message tells of another one, if it is a delivery report or a complaint.
     pub report: Option<Box<Report>>,
+    /// DKIM signatures as they stand in the header, unverified: whose keys a receiver looks up.
+    pub signatures: Vec<Signature>,
 }
 
 /// Durations of the phases in µs; absent if the phase did not happen.

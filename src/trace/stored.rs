@@ -8,10 +8,10 @@ use thiserror::Error;
 use super::kinds::RecordKind;
 use super::record::{MarkView, Record};
 use super::timeline::Timeline;
-use super::{stored_v3, stored_v4};
+use super::{stored_v3, stored_v4, stored_v5};
 
 /// Version of the stored form written by this build; it stands in every file's header.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 /// Octets behind a timeline that say how long it is.
 const LENGTH: usize = 4;
 
@@ -100,9 +100,10 @@ pub fn decode_parts(version: u16, kind: RecordKind, summary: &[u8], timeline: &[
         timeline => [summary, timeline].concat(),
     };
     match version {
-        stored_v3::VERSION => decode_v5(kind, &stored_v4::upgrade(kind, &stored_v3::upgrade(kind, &octets)?)?),
-        stored_v4::VERSION => decode_v5(kind, &stored_v4::upgrade(kind, &octets)?),
-        _ => decode_v5(kind, &octets),
+        stored_v3::VERSION => decode_v6(kind, &stored_v4::upgrade(kind, &stored_v3::upgrade(kind, &octets)?)?),
+        stored_v4::VERSION => decode_v6(kind, &stored_v4::upgrade(kind, &octets)?),
+        stored_v5::VERSION => decode_v6(kind, &stored_v5::upgrade(kind, &octets)?),
+        _ => decode_v6(kind, &octets),
     }
 }
 
@@ -127,7 +128,7 @@ pub fn readable(version: u16) -> Result<(), DecodeError> {
     }
 }
 
-fn decode_v5(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
+fn decode_v6(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
     Ok(match kind {
         RecordKind::Transaction => Record::Transaction(postcard::from_bytes(octets)?),
         RecordKind::Session => Record::Session(postcard::from_bytes(octets)?),

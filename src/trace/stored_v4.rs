@@ -1,4 +1,4 @@
-//! Stored form 4 made form 5, which adds the diagnosis of recipients, the provider, and what a report tells.
+//! Stored form 4 made form 6: form 5 added the diagnosis of recipients, the provider, and what a report tells, form 6 the DKIM signatures.
 
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,7 @@ impl From<Message4> for Message {
             body_digest: it.body_digest,
             bare_newlines: it.bare_newlines,
             report: None,
+            signatures: Vec::new(),
         }
     }
 }
@@ -125,14 +126,29 @@ impl From<Outcome4> for Outcome {
 }
 
 /// A record on its way: what is still to be read, and what is made.
-struct Upgrade<'a> {
+pub(super) struct Upgrade<'a> {
     rest: &'a [u8],
     made: Vec<u8>,
 }
 
 impl<'a> Upgrade<'a> {
+    pub(super) fn of(octets: &'a [u8]) -> Self {
+        Self { rest: octets, made: Vec::with_capacity(octets.len() + 64) }
+    }
+
+    /// What the newer form has and the older had not.
+    pub(super) fn add(&mut self, octets: &[u8]) {
+        self.made.extend_from_slice(octets);
+    }
+
+    /// The record, with what is the same from here on.
+    pub(super) fn end(mut self) -> Vec<u8> {
+        self.made.extend_from_slice(self.rest);
+        self.made
+    }
+
     /// Fields that are the same in both forms.
-    fn same<T: Deserialize<'a>>(&mut self) -> Result<(), postcard::Error> {
+    pub(super) fn same<T: Deserialize<'a>>(&mut self) -> Result<(), postcard::Error> {
         let (_, behind) = postcard::take_from_bytes::<T>(self.rest)?;
         self.made.extend_from_slice(self.rest.get(..self.rest.len() - behind.len()).unwrap_or_default());
         self.rest = behind;
@@ -157,9 +173,9 @@ impl<'a> Upgrade<'a> {
     }
 }
 
-/// The octets of a record of form 4 as form 5 has them.
+/// The octets of a record of form 4 as form 6 has them.
 pub(super) fn upgrade(kind: RecordKind, octets: &[u8]) -> Result<Vec<u8>, postcard::Error> {
-    let mut it = Upgrade { rest: octets, made: Vec::with_capacity(octets.len() + 64) };
+    let mut it = Upgrade::of(octets);
     match kind {
         RecordKind::Transaction => {
             it.same::<(RecordId, RecordId, u32, Kept<Origin>, Option<String>, WallMicros, u64, String, Direction, &[u8])>()?;
@@ -190,6 +206,5 @@ pub(super) fn upgrade(kind: RecordKind, octets: &[u8]) -> Result<Vec<u8>, postca
         }
         _ => {}
     }
-    it.made.extend_from_slice(it.rest);
-    Ok(it.made)
+    Ok(it.end())
 }

@@ -12,6 +12,7 @@ mod bad_input;
 mod broken_host;
 mod broken_store;
 mod crash;
+mod doctor;
 mod exact;
 mod failing_disk;
 mod handover;

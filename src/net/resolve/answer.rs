@@ -15,7 +15,9 @@ pub enum Kind {
     Aaaa,
     Cname,
     Mx,
+    Ns,
     Ptr,
+    Soa,
     Tlsa,
     Txt,
 }
@@ -27,7 +29,9 @@ impl Kind {
             Self::Aaaa => "AAAA",
             Self::Cname => "CNAME",
             Self::Mx => "MX",
+            Self::Ns => "NS",
             Self::Ptr => "PTR",
+            Self::Soa => "SOA",
             Self::Tlsa => "TLSA",
             Self::Txt => "TXT",
         }
@@ -39,7 +43,9 @@ impl Kind {
             Self::Aaaa => RecordType::AAAA,
             Self::Cname => RecordType::CNAME,
             Self::Mx => RecordType::MX,
+            Self::Ns => RecordType::NS,
             Self::Ptr => RecordType::PTR,
+            Self::Soa => RecordType::SOA,
             Self::Tlsa => RecordType::TLSA,
             Self::Txt => RecordType::TXT,
         }

@@ -74,8 +74,7 @@ impl Resolver {
 
     /// The name of an address (PTR), in lower case without final dot; the first if there are several. Nobody vouches for it.
     pub async fn name_of(&self, address: IpAddr, timeout: Duration) -> Option<String> {
-        let name = Name::from(address.to_canonical());
-        let lookup = self.look_up(&bare(&name), Kind::Ptr, timeout).await;
+        let lookup = self.look_up(&reverse_name(address), Kind::Ptr, timeout).await;
         lookup.data().iter().find_map(|data| match data {
             RData::PTR(target) => Some(bare(&target.0)),
             _ => None,
@@ -175,13 +174,18 @@ impl Resolver {
     }
 }
 
+/// The name under which an address has its own in DNS (RFC 1035 3.5, RFC 3596 2.5), without final dot.
+pub fn reverse_name(address: IpAddr) -> String {
+    bare(&Name::from(address.to_canonical()))
+}
+
 /// `192.0.2.1`, `2001:db8::1` or either in brackets.
 fn literal(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     bare.parse().ok()
 }
 
-fn address_of(data: &RData) -> Option<IpAddr> {
+pub(super) fn address_of(data: &RData) -> Option<IpAddr> {
     match data {
         RData::A(address) => Some(address.0.into()),
         RData::AAAA(address) => Some(address.0.into()),

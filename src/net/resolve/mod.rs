@@ -6,6 +6,7 @@
 
 mod answer;
 mod cache;
+mod direct;
 mod exchangers;
 mod hosts;
 mod names;
@@ -17,6 +18,7 @@ mod servers;
 #[cfg(test)]
 mod tests;
 mod tlsa;
+mod typed;
 mod udp;
 
 use std::net::SocketAddr;
@@ -29,8 +31,9 @@ use hickory_resolver::proto::rr::Name;
 use hickory_resolver::system_conf::read_system_conf;
 
 pub use answer::{Answer, Dnssec, Failure, Kind, Lookup, MOST_RECORDS, MOST_TEXT, Record};
+pub use direct::{DirectAnswer, Manner, ask};
 pub use exchangers::{Exchanger, ExchangerOptions, MailExchangers, NoExchanger, Skipped};
-pub use hosts::{HostAddresses, ResolveError};
+pub use hosts::{HostAddresses, ResolveError, reverse_name};
 pub use names::{Destination, NotADomain, destination};
 pub use options::{Options, TrustAd};
 pub use reach::{is_own, not_global};
@@ -142,7 +145,8 @@ impl Resolver {
         if let Some(kept) = self.shared.cache.find(&key, start) {
             return Lookup { answer: kept.answer, cached_for: Some(start.saturating_duration_since(kept.since)), took: start.elapsed() };
         }
-        let work = self.shared.flights.join(&key, self.shared.fetch(&key));
+        // Boxed: who asks for many names at once would hold as many of these on its stack.
+        let work = self.shared.flights.join(&key, Box::pin(self.shared.fetch(&key)));
         let answer = match tokio::time::timeout(timeout, work).await {
             Ok(answer) => answer,
             Err(_) => self.shared.given_up(key, timeout, start),

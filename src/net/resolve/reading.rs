@@ -167,6 +167,8 @@ fn presentation(data: &RData) -> Option<(&'static str, String)> {
         RData::AAAA(address) => ("AAAA", address.0.to_string()),
         RData::CNAME(target) => ("CNAME", target.0.to_ascii()),
         RData::PTR(target) => ("PTR", target.0.to_ascii()),
+        RData::NS(target) => ("NS", target.0.to_ascii()),
+        RData::SOA(soa) => ("SOA", format!("{} {} {}", soa.mname.to_ascii(), soa.rname.to_ascii(), soa.serial)),
         RData::MX(mx) => ("MX", format!("{} {}", mx.preference, mx.exchange.to_ascii())),
         RData::TXT(txt) => {
             let strings = txt.txt_data.iter().map(|it| format!("\"{}\"", it.escape_ascii()));

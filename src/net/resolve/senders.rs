@@ -3,13 +3,12 @@
 //! Networks only: nothing is evaluated, no mail is judged. The bounds are those of RFC 7208 4.6.4.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use hickory_resolver::proto::rr::RData;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use super::{ExchangerOptions, Failure, Kind, Resolver};
+use crate::net::spf::{self, Lengths, MacroString, Mechanism, Qualifier, Term};
 
 /// Terms of SPF that ask DNS, in one record and all that it includes (RFC 7208 4.6.4).
 const MOST_TERMS: usize = 10;
@@ -143,10 +142,7 @@ impl Walk<'_> {
     async fn record(&mut self, name: &str) -> Vec<SpfTerm> {
         let lookup = self.resolver.look_up(name, Kind::Txt, self.left()).await;
         lookup.failure().cloned().iter().for_each(|why| self.failed(&format!("SPF of {name}"), why));
-        let texts = lookup.data().iter().filter_map(|data| match data {
-            RData::TXT(txt) => Some(txt.txt_data.concat()),
-            _ => None,
-        });
+        let texts = lookup.texts().into_iter();
         texts.filter_map(|text| String::from_utf8(text).ok()).find_map(|text| terms(&text)).unwrap_or_default()
     }
 }
@@ -162,73 +158,22 @@ enum SpfTerm {
     Record(String),
 }
 
-/// Prefix lengths behind `a` and `mx`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Lengths {
-    v4: u8,
-    v6: u8,
-}
-
-impl Default for Lengths {
-    fn default() -> Self {
-        Self { v4: 32, v6: 128 }
-    }
-}
-
-impl Lengths {
-    fn network(self, address: IpAddr) -> Option<IpNet> {
-        match address {
-            IpAddr::V4(it) => Ipv4Net::new(it, self.v4).ok().map(IpNet::V4),
-            IpAddr::V6(it) => Ipv6Net::new(it, self.v6).ok().map(IpNet::V6),
-        }
-    }
-
-    /// `/24`, `/24//64`, `//64`.
-    fn read(text: &str) -> Option<Self> {
-        let (v4, v6) = text.split_once("//").map_or((text, None), |(v4, v6)| (v4, Some(v6)));
-        let all = Self::default();
-        let v4 = match v4.strip_prefix('/') {
-            Some(length) => length.parse().ok()?,
-            None if v4.is_empty() => all.v4,
-            None => return None,
-        };
-        let v6 = v6.map_or(Some(all.v6), |length| length.parse().ok())?;
-        Some(Self { v4, v6 })
-    }
-}
-
 /// Reads a record (RFC 7208 12); `None` if the text is none. Terms that refuse (`-`), that depend on the message (macros,
 /// `exists`, `ptr`), and what can't be read name no network.
 fn terms(text: &str) -> Option<Vec<SpfTerm>> {
-    let mut words = text.split(' ').filter(|word| !word.is_empty());
-    if !words.next()?.eq_ignore_ascii_case("v=spf1") {
-        return None;
-    }
-    Some(words.filter_map(term).collect())
+    spf::is_record(text.as_bytes()).then(|| spf::terms(text).into_iter().filter_map(|placed| term(placed.term.ok()?)).collect())
 }
 
-fn term(word: &str) -> Option<SpfTerm> {
-    if word.starts_with('-') || word.contains('%') {
-        return None;
-    }
-    let word = word.trim_start_matches(['+', '~', '?']);
-    let name_end = word.find([':', '=', '/']).unwrap_or(word.len());
-    let (name, rest) = word.split_at_checked(name_end)?;
-    let value = rest.strip_prefix([':', '=']);
-    let host = |value: Option<&str>| value.filter(|it| !it.is_empty()).map(|it| it.trim_end_matches('.').to_owned());
-    let of_hosts = || {
-        let (before, lengths) = rest.find('/').and_then(|slash| rest.split_at_checked(slash)).unwrap_or((rest, ""));
-        Some((host(before.strip_prefix(':')), Lengths::read(lengths)?))
-    };
-    match name.to_ascii_lowercase().as_str() {
-        "ip4" | "ip6" => {
-            let value = value?;
-            let network = value.parse::<IpNet>().or_else(|_| value.parse::<IpAddr>().map(IpNet::from)).ok()?;
-            Some(SpfTerm::Network(network))
-        }
-        "a" => of_hosts().map(|(host, lengths)| SpfTerm::Addresses(host, lengths)),
-        "mx" => of_hosts().map(|(host, lengths)| SpfTerm::Exchangers(host, lengths)),
-        "include" | "redirect" => host(value).map(SpfTerm::Record),
+fn term(term: Term) -> Option<SpfTerm> {
+    let literal = |name: &MacroString| name.literal().map(str::to_owned);
+    // Absent: the domain itself. With macros: nobody knows.
+    let host = |name: &Option<MacroString>| name.as_ref().map_or(Some(None), |name| literal(name).map(Some));
+    match term {
+        Term::Directive(Qualifier::Fail, _) => None,
+        Term::Directive(_, Mechanism::Ip(network)) => Some(SpfTerm::Network(network)),
+        Term::Directive(_, Mechanism::A(name, lengths)) => host(&name).map(|host| SpfTerm::Addresses(host, lengths)),
+        Term::Directive(_, Mechanism::Mx(name, lengths)) => host(&name).map(|host| SpfTerm::Exchangers(host, lengths)),
+        Term::Directive(_, Mechanism::Include(name)) | Term::Redirect(name) => literal(&name).map(SpfTerm::Record),
         _ => None,
     }
 }
@@ -259,7 +204,7 @@ mod tests {
         assert_eq!(terms("v=spf10 ip4:192.0.2.1"), None);
         assert_eq!(terms("google-site-verification=x"), None);
         assert_eq!(terms(""), None);
-        assert_eq!(terms("v=spf1 ip4:not-an-address a/999 mx: :x =y"), Some(vec![SpfTerm::Exchangers(None, Lengths::default())]));
+        assert_eq!(terms("v=spf1 ip4:not-an-address a/999 mx: :x =y"), Some(vec![]));
     }
 
     proptest::proptest! {

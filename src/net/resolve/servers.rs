@@ -86,9 +86,25 @@ fn settles(message: &Message) -> bool {
     matches!(message.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
 }
 
+/// One question to one server; with `recursion` off, what it knows itself. `tcp`: over nothing else.
+pub(super) async fn ask_directly(server: SocketAddr, name: &Name, kind: RecordType, recursion: bool, tcp: bool) -> Result<Reply, Silence> {
+    let question = |edns| {
+        let mut request = question(name, kind, false, edns);
+        request.metadata.recursion_desired = recursion;
+        request
+    };
+    if tcp {
+        return by_tcp(server, question(true)).await;
+    }
+    asked(server, question).await
+}
+
 async fn ask_one(server: SocketAddr, name: &Name, kind: RecordType, checking_disabled: bool) -> Result<Reply, Silence> {
+    asked(server, |edns| question(name, kind, checking_disabled, edns)).await
+}
+
+async fn asked(server: SocketAddr, question: impl Fn(bool) -> DnsRequest) -> Result<Reply, Silence> {
     let limited = |answer| async { tokio::time::timeout(ATTEMPT, answer).await.unwrap_or(Err(NetError::Timeout)) };
-    let question = |edns| question(name, kind, checking_disabled, edns);
     let mut message = limited(Box::pin(over_udp(server, question(true)))).await.map_err(|error| silence(server, error))?;
     if message.metadata.response_code == ResponseCode::FormErr {
         // RFC 6891 7: a server that has never heard of EDNS.
@@ -97,7 +113,11 @@ async fn ask_one(server: SocketAddr, name: &Name, kind: RecordType, checking_dis
     if !message.metadata.truncation {
         return Ok(Reply { message, server, tcp: false });
     }
-    let answer = tokio::time::timeout(ATTEMPT, over_tcp(server, question(true))).await.unwrap_or(Err(NetError::Timeout));
+    by_tcp(server, question(true)).await
+}
+
+async fn by_tcp(server: SocketAddr, question: DnsRequest) -> Result<Reply, Silence> {
+    let answer = tokio::time::timeout(ATTEMPT, over_tcp(server, question)).await.unwrap_or(Err(NetError::Timeout));
     Ok(Reply { message: answer.map_err(|error| silence(server, error))?, server, tcp: true })
 }
 

@@ -77,3 +77,13 @@ fn bounded(mut text: String) -> String {
 pub(super) fn day(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| "an impossible date".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
 }
+
+/// Whose certificate is first in a PEM file, and when it expires (Unix µs). Its key isn't looked at.
+///
+/// # Errors
+/// There is none that can be read.
+pub fn of_file(path: &std::path::Path) -> Result<(Option<String>, Option<u64>), super::PemError> {
+    let chain = super::pem::certificates(path)?;
+    let particulars = chain.first().map(Particulars::read).unwrap_or_default();
+    Ok((particulars.subject.clone(), particulars.expires_at_unix_us()))
+}

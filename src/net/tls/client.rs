@@ -6,7 +6,8 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{ClientConfig, Error as TlsError, HandshakeKind, RootCertStore};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ALL_VERSIONS, ClientConfig, Error as TlsError, HandshakeKind, RootCertStore, SupportedProtocolVersion};
 use tokio_rustls::{TlsConnector, client};
 
 use super::certificate::Particulars;
@@ -38,6 +39,12 @@ pub struct ClientTls {
     accepting: Arc<ClientConfig>,
 }
 
+impl std::fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientTls").finish_non_exhaustive()
+    }
+}
+
 impl ClientTls {
     /// Trusts the system's roots, and those of `ca_file` (PEM) beside them.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, ClientTlsError> {
@@ -62,7 +69,20 @@ impl ClientTls {
             }
         }
         let judge = Arc::new(Judge { roots, pinned, provider: provider() });
-        Ok(Self { verifying: configuration(&judge, false)?, accepting: configuration(&judge, true)?, judge })
+        Self::speaking(judge, ALL_VERSIONS)
+    }
+
+    fn speaking(judge: Arc<Judge>, versions: &[&'static SupportedProtocolVersion]) -> Result<Self, ClientTlsError> {
+        Ok(Self { verifying: configuration(&judge, false, versions)?, accepting: configuration(&judge, true, versions)?, judge })
+    }
+
+    /// One that offers TLS 1.2 alone, and one that offers TLS 1.3 alone: to find out which of them a server speaks.
+    ///
+    /// # Errors
+    /// The cryptography provider lacks one of them.
+    pub fn by_version(&self) -> Result<[Self; 2], ClientTlsError> {
+        let one = |version| Self::speaking(Arc::clone(&self.judge), &[version]);
+        Ok([one(&TLS12)?, one(&TLS13)?])
     }
 
     /// A connector for use without [`ClientTls::handshake`]; with `accept_unverified` nobody has looked at the certificate.
@@ -170,10 +190,14 @@ impl ClientTls {
 
 const NO_CERTIFICATE: &str = "the server sent no certificate";
 
-fn configuration(judge: &Arc<Judge>, accept_unverified: bool) -> Result<Arc<ClientConfig>, ClientTlsError> {
+fn configuration(
+    judge: &Arc<Judge>,
+    accept_unverified: bool,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<Arc<ClientConfig>, ClientTlsError> {
     let verifier = Verifier { judge: Arc::clone(judge), accept_unverified };
     let config = ClientConfig::builder_with_provider(Arc::clone(&judge.provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(ClientTlsError::Setup)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))

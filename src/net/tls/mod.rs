@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use tokio_rustls::rustls::{CommonState, crypto::CryptoProvider};
 
+pub use certificate::of_file as certificate_of_file;
 pub use client::{ClientTls, ClientTlsError};
 pub use handshake::HandshakeError;
 pub use pem::PemError;

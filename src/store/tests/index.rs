@@ -231,7 +231,7 @@ fn a_day_that_is_over_needs_no_replay() {
 fn reports_and_lines_of_logs_are_found() {
     let room = Room::new();
     let store = room.store();
-    let records = [samples::transaction(9), samples::report(9, 503), samples::log(11, 504), samples::audit(505)];
+    let records = [samples::transaction(9), samples::report(9, 503), samples::log(11, 504), samples::audit(505), samples::incident(506)];
     put(&store, &records);
     let original = samples::plain(9);
     let recipient = original.envelope.recipients[0].address.clone();
@@ -244,6 +244,9 @@ fn reports_and_lines_of_logs_are_found() {
         (Term::ClientIp("192.0.2.77".parse().unwrap()), 504),
         (Term::Upstream("mx.example.org".to_owned()), 504),
         (Term::Kind(RecordKind::Audit), 505),
+        (Term::Kind(RecordKind::Incident), 506),
+        (Term::Incident(samples::id(506)), 506),
+        (Term::Anomaly(crate::trace::Anomaly::UpstreamDown), 506),
     ] {
         let found: Vec<_> = find(&store, term.clone()).iter().map(Record::id).collect();
         assert_eq!(found, [samples::id(expected)], "{term:?}");

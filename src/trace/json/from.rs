@@ -1,5 +1,6 @@
 //! From the domain record to its public shape: references resolved, numbers named, empty things left out.
 
+use super::mirrored::Shown;
 use super::{
     Auth, Client, Dns, Ended, Enhanced, Envelope, Gap, Hidden, Id, Line, Mark, Message, Outcome, Phases, Recipient, Record, Reply, Session,
     Time, Tls, Transaction, Tried, Upstream, Version, Word,
@@ -237,6 +238,7 @@ impl From<&record::Message> for Message {
             body_digest: it.body_digest.map(|digest| digest.to_string()),
             bare_newlines: it.bare_newlines,
             report: it.report.as_deref().map(Into::into),
+            signatures: Shown::shown(&it.signatures),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::mirrored::Shown;
 use super::{
     Auth, Client, Dns, Ended, Envelope, Gap, Hidden, Line, Mark, Message, Outcome, Phases, Recipient, Record, Reply, Session, Tls,
     Transaction, Tried, Upstream, Word,
@@ -231,6 +232,7 @@ impl TryFrom<Message> for record::Message {
             body_digest: digest("message.body_digest", it.body_digest)?,
             bare_newlines: it.bare_newlines,
             report: it.report.map(|report| Box::new(report.into())),
+            signatures: it.signatures.kept(),
         })
     }
 }

@@ -16,6 +16,14 @@ fn is_false(value: &bool) -> bool {
 }
 
 mirrored! {
+    /// A DKIM signature: its key is at `selector._domainkey.domain`.
+    Signature {
+        domain: String,
+        selector: String,
+    }
+}
+
+mirrored! {
     /// What a message that passed tells of another one. What it says was written by whoever sent it.
     Report {
         kind: Word<ReportKind>,
@@ -98,7 +106,7 @@ mirrored! {
     }
 }
 
-nested!(Report, Reported, AmendedRecipient, Outcome, Reply);
+nested!(Signature, Report, Reported, AmendedRecipient, Outcome, Reply);
 
 /// Declares a kind of record: its version, its id, its kind and the fields that it has of the record's.
 macro_rules! record_kind {

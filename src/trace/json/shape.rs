@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::{Enhanced, Id, Time, Version, Word};
-use super::{Lookup, Report, Spliced, TlsPolicy, Via};
+use super::{Lookup, Report, Signature, Spliced, TlsPolicy, Via};
 use crate::trace::kinds::{Act, Actor, Cause, Circuit, Direction, EndHow, Flag, Flow, Leg, RecordKind, Stage, State, Told, UpstreamKind};
 
 fn is_zero(value: &u32) -> bool {
@@ -341,6 +341,9 @@ pub struct Message {
     /// Present if the message is a delivery report or a complaint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
+    /// DKIM signatures as they stand in the header, unverified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signature>,
 }
 
 /// Durations of the phases in µs; absent if the phase did not happen.

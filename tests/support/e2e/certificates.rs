@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 
 use super::place::Place;
 use super::process::run;
@@ -19,15 +19,28 @@ pub fn make(place: &Place, dir: &str, names: &[&str]) -> Certificates {
     make_for(place, dir, names, &KeyPair::generate().unwrap())
 }
 
+/// As [`make`], expired on the first day of 2021.
+pub fn expired(place: &Place, dir: &str, names: &[&str]) -> Certificates {
+    made(place, dir, names, &KeyPair::generate().unwrap(), |params| {
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+    })
+}
+
 /// As [`make`], for a key of the test's own.
 pub fn make_for(place: &Place, dir: &str, names: &[&str], key: &KeyPair) -> Certificates {
+    made(place, dir, names, key, |_| {})
+}
+
+fn made(place: &Place, dir: &str, names: &[&str], key: &KeyPair, change: impl Fn(&mut CertificateParams)) -> Certificates {
     let authority_key = KeyPair::generate().unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.distinguished_name.push(rcgen::DnType::CommonName, "relayscope test authority");
     let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
     let issuer = Issuer::new(authority, authority_key);
-    let params = CertificateParams::new(names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()).unwrap();
+    let mut params = CertificateParams::new(names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()).unwrap();
+    change(&mut params);
     let certificate = params.signed_by(key, &issuer).unwrap().pem();
     Certificates {
         authority: place.file(&format!("{dir}/authority.pem"), authority_pem),

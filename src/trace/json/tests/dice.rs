@@ -206,6 +206,7 @@ impl Dice<'_> {
             body_digest: self.maybe(Self::digest),
             bare_newlines: self.number() as u32,
             report: self.maybe(|dice| Box::new(dice.report())),
+            signatures: self.some(|dice| record::Signature { domain: dice.text(), selector: dice.text() }),
         }
     }
 

@@ -1,0 +1,404 @@
+//! Watches what domains publish for mail: MX, NS, SPF, DKIM keys, DMARC, and the names of the own addresses. A change is told with before and
+//! after, and beside the failures that it explains.
+//!
+//! No I/O: [`DnsWatch::questions`] says what to ask, [`DnsWatch::answered`] takes what came back; `known` holds what was published so far,
+//! `words` the sentences. Answers that sessions got anyway count as well, so that an MX that mail goes to is watched at every message.
+
+mod known;
+mod words;
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use super::finding::Findings;
+use super::seen::Seen;
+use super::window::{DAY, HOUR, MINUTE, SAMPLES};
+use crate::trace::{Direction, LookupOutcome, RecordId, State, Transaction, Upstream, WallMicros};
+use known::{Known, Turn};
+
+/// How DNS is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    pub enabled: bool,
+    /// Between two looks at the same name. µs.
+    pub every_us: u64,
+    /// Domains that are watched at the same time; those that mail passed for longest ago go first.
+    pub domains: usize,
+    /// Addresses that this site sends from: their names are watched.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { enabled: true, every_us: HOUR, domains: 2_000, addresses: Vec::new() }
+    }
+}
+
+/// A domain without mail for so long is watched no more.
+const INTEREST: u64 = 7 * DAY;
+/// A change is told of for so long, and explains failures that begin within that time.
+const FRESH: u64 = DAY;
+/// A domain that begins to fail is looked at again, if the last look was that long ago.
+const AGAIN: u64 = 2 * MINUTE;
+/// A server that doesn't answer is asked again after so long.
+const RETRY: u64 = 10 * MINUTE;
+/// Selectors watched of one domain.
+const MOST_SELECTORS: usize = 8;
+
+/// What is published, by the name that people have for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Sort {
+    Mx,
+    Ns,
+    Spf,
+    Dkim,
+    Dmarc,
+    Ptr,
+}
+
+/// The type of record that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DnsType {
+    Mx,
+    Ns,
+    Txt,
+    Ptr,
+}
+
+/// One thing to ask DNS.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Question {
+    pub sort: Sort,
+    /// The domain, or the address for a PTR, that it is asked for.
+    pub of: String,
+    /// For a DKIM key.
+    pub selector: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// Each record in presentation form; an MX as "10 mx.example.org".
+    Records(Vec<String>),
+    /// No such name, or no record of that type.
+    Nothing,
+    /// Nobody can say at present.
+    Unknown,
+}
+
+impl Question {
+    /// The name to ask for.
+    pub fn name(&self) -> String {
+        match self.sort {
+            Sort::Mx | Sort::Ns | Sort::Spf => self.of.clone(),
+            Sort::Dmarc => format!("_dmarc.{}", self.of),
+            Sort::Dkim => format!("{}._domainkey.{}", self.selector.as_deref().unwrap_or_default(), self.of),
+            Sort::Ptr => self.of.parse().map(reverse_name).unwrap_or_default(),
+        }
+    }
+
+    pub fn dns_type(&self) -> DnsType {
+        match self.sort {
+            Sort::Mx => DnsType::Mx,
+            Sort::Ns => DnsType::Ns,
+            Sort::Spf | Sort::Dkim | Sort::Dmarc => DnsType::Txt,
+            Sort::Ptr => DnsType::Ptr,
+        }
+    }
+}
+
+/// RFC 1035 §3.5, RFC 3596 §2.5.
+fn reverse_name(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(ip) => {
+            let nibbles = ip.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
+            nibbles.fold(String::new(), |name, nibble| name + &format!("{nibble:x}.")) + "ip6.arpa"
+        }
+    }
+}
+
+/// A domain that mail passes for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Domain {
+    /// When mail last passed.
+    interest: WallMicros,
+    /// Mail of ours comes from it: what vouches for senders is watched too.
+    sends: bool,
+    selectors: Vec<String>,
+    published: Vec<(Question, Known)>,
+    failing: Option<Failing>,
+}
+
+/// Mail of a domain fails, since the last that passed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Failing {
+    since: WallMicros,
+    last: WallMicros,
+    count: u64,
+    fresh: u64,
+    samples: Vec<RecordId>,
+}
+
+/// All that is watched.
+#[derive(Debug)]
+pub struct DnsWatch {
+    options: Options,
+    domains: HashMap<String, Domain>,
+    addresses: Vec<(Question, Known)>,
+    now: WallMicros,
+}
+
+impl DnsWatch {
+    pub fn new(options: Options) -> Self {
+        let question = |ip: &IpAddr| Question { sort: Sort::Ptr, of: ip.to_string(), selector: None };
+        let addresses = options.addresses.iter().map(|ip| (question(ip), Known::default())).collect();
+        Self { options, domains: HashMap::new(), addresses, now: 0 }
+    }
+
+    /// Takes notice of whom mail passes for, of how it fares, and of what DNS said on the way.
+    pub fn observe(&mut self, seen: &Seen<'_>) {
+        if !self.options.enabled || seen.is_synthetic() {
+            return;
+        }
+        self.now = self.now.max(seen.at);
+        if let Some(it) = seen.transaction
+            && it.direction == Direction::Outbound
+        {
+            self.transaction(seen, it);
+        }
+        if let Some(upstream) = seen.upstream {
+            self.look_ups(upstream, seen.at);
+        }
+    }
+
+    fn transaction(&mut self, seen: &Seen<'_>, it: &Transaction) {
+        if let Some(domain) = domain_of(&it.envelope.reverse_path) {
+            self.passes(domain, seen.at, true, |_| {});
+        }
+        for signature in &it.message.signatures {
+            let selector = &signature.selector;
+            self.passes(&signature.domain, seen.at, true, |domain| {
+                if !domain.selectors.contains(selector) && domain.selectors.len() < MOST_SELECTORS {
+                    domain.selectors.push(selector.clone());
+                }
+            });
+        }
+        for recipient in &it.envelope.recipients {
+            let Some(domain) = domain_of(&recipient.address) else { continue };
+            let failed = match recipient.state {
+                State::Accepted => Some(false),
+                State::Deferred | State::Rejected => Some(true),
+                _ => None,
+            };
+            self.passes(domain, seen.at, false, |domain| match failed {
+                Some(true) => domain.fails(seen.at, seen.id),
+                Some(false) => domain.failing = None,
+                None => {}
+            });
+        }
+    }
+
+    fn passes(&mut self, domain: &str, at: WallMicros, sends: bool, note: impl FnOnce(&mut Domain)) {
+        let mut lower = String::new();
+        let domain = if domain.bytes().any(|octet| octet.is_ascii_uppercase()) {
+            lower.push_str(&domain.to_ascii_lowercase());
+            lower.as_str()
+        } else {
+            domain
+        };
+        if !self.domains.contains_key(domain) {
+            if !is_name(domain) {
+                return;
+            }
+            self.make_room();
+            self.domains.insert(domain.to_owned(), Domain::default());
+        }
+        if let Some(entry) = self.domains.get_mut(domain) {
+            entry.interest = entry.interest.max(at);
+            entry.sends |= sends;
+            note(entry);
+        }
+    }
+
+    /// The domain that was of interest longest ago goes.
+    fn make_room(&mut self) {
+        if self.domains.len() < self.options.domains.max(1) {
+            return;
+        }
+        let mut times: Vec<WallMicros> = self.domains.values().map(|domain| domain.interest).collect();
+        let tenth = times.len() / 10;
+        let (_, &mut edge, _) = times.select_nth_unstable(tenth);
+        self.domains.retain(|_, domain| domain.interest > edge);
+    }
+
+    /// What a session was told about MX records on its way.
+    fn look_ups(&mut self, upstream: &Upstream, at: WallMicros) {
+        for look_up in upstream.lookups.iter().filter(|it| it.query == "MX") {
+            let published = match look_up.outcome {
+                LookupOutcome::Found if look_up.answers_cut == 0 => {
+                    Published::Records(look_up.answers.iter().filter(|it| it.kind == "MX").map(|it| it.data.clone()).collect())
+                }
+                LookupOutcome::NoSuchName | LookupOutcome::NoData => Published::Nothing,
+                _ => continue,
+            };
+            let question = Question { sort: Sort::Mx, of: look_up.name.trim_end_matches('.').to_ascii_lowercase(), selector: None };
+            self.answered(&question, published, at);
+        }
+    }
+
+    /// What is to be asked now, so many at most.
+    pub fn questions(&mut self, now: WallMicros, most: usize) -> Vec<Question> {
+        if !self.options.enabled {
+            return Vec::new();
+        }
+        self.domains.retain(|_, domain| domain.interest.saturating_add(INTEREST) > now);
+        let every_us = self.options.every_us;
+        let mut due = Vec::new();
+        for (of, domain) in &mut self.domains {
+            domain.complete(of);
+            due.extend(domain.published.iter_mut().filter(|(_, known)| known.is_due(now, every_us)));
+            if due.len() >= most {
+                break;
+            }
+        }
+        due.extend(self.addresses.iter_mut().filter(|(_, known)| known.is_due(now, every_us)));
+        due.truncate(most);
+        due.into_iter()
+            .map(|(question, known)| {
+                known.asked(now);
+                question.clone()
+            })
+            .collect()
+    }
+
+    /// What DNS said.
+    pub fn answered(&mut self, question: &Question, published: Published, now: WallMicros) {
+        let slot = match question.sort {
+            Sort::Ptr => self.addresses.iter_mut().find(|(it, _)| it == question).map(|(_, known)| known),
+            _ => self.domains.get_mut(&question.of).map(|domain| domain.slot(question)),
+        };
+        let Some(known) = slot else { return };
+        match published {
+            Published::Unknown => known.later(now.saturating_add(RETRY)),
+            Published::Nothing => known.learn(String::new(), now, self.options.every_us),
+            Published::Records(records) => known.learn(canonical(question.sort, records), now, self.options.every_us),
+        }
+    }
+
+    /// Tells of what changed.
+    pub fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
+        for (question, known) in &mut self.addresses {
+            if let Some(turn) = known.turn(now, FRESH) {
+                findings.raise(words::changed(question, turn, None, now));
+            }
+        }
+        for domain in self.domains.values_mut() {
+            for (question, known) in &mut domain.published {
+                let Some(turn) = known.turn(now, FRESH) else { continue };
+                let failing = domain.failing.as_mut().filter(|failing| explains(turn, failing));
+                findings.raise(words::changed(question, turn, failing, now));
+            }
+        }
+    }
+
+    /// What must outlive the process.
+    pub fn keep(&self) -> Vec<u8> {
+        postcard::to_extend(&(&self.domains.iter().collect::<Vec<_>>(), &self.addresses), vec![1]).unwrap_or_default()
+    }
+
+    /// Takes it back.
+    pub fn restore(&mut self, octets: &[u8]) -> bool {
+        let Some((1, rest)) = octets.split_first() else { return false };
+        let Ok((domains, addresses)) = postcard::from_bytes::<(Vec<(String, Domain)>, Vec<(Question, Known)>)>(rest) else { return false };
+        self.domains = domains.into_iter().take(self.options.domains).collect();
+        for (question, known) in addresses {
+            if let Some(slot) = self.addresses.iter_mut().find(|(it, _)| *it == question) {
+                slot.1 = known;
+            }
+        }
+        true
+    }
+}
+
+/// Failures that began when the change may have been there already explain themselves by it.
+fn explains(turn: &Turn, failing: &Failing) -> bool {
+    failing.since >= turn.last_before && failing.since <= turn.seen.saturating_add(FRESH)
+}
+
+impl Domain {
+    fn fails(&mut self, at: WallMicros, id: RecordId) {
+        let failing = self.failing.get_or_insert_with(|| {
+            self.published.iter_mut().for_each(|(_, known)| known.sooner(at, AGAIN));
+            Failing { since: at, last: at, count: 0, fresh: 0, samples: Vec::new() }
+        });
+        failing.last = failing.last.max(at);
+        failing.count += 1;
+        failing.fresh += 1;
+        if failing.samples.len() == SAMPLES {
+            failing.samples.remove(SAMPLES / 2);
+        }
+        failing.samples.push(id);
+    }
+
+    /// Has a place for each thing that is to be watched.
+    fn complete(&mut self, of: &str) {
+        let mut wanted = vec![(Sort::Mx, None), (Sort::Ns, None)];
+        if self.sends {
+            wanted.extend([(Sort::Spf, None), (Sort::Dmarc, None)]);
+            wanted.extend(self.selectors.iter().map(|selector| (Sort::Dkim, Some(selector.clone()))));
+        }
+        for (sort, selector) in wanted {
+            self.slot(&Question { sort, of: of.to_owned(), selector });
+        }
+    }
+
+    fn slot(&mut self, question: &Question) -> &mut Known {
+        let at = match self.published.iter().position(|(it, _)| it == question) {
+            Some(at) => at,
+            None => {
+                self.published.push((question.clone(), Known::default()));
+                self.published.len() - 1
+            }
+        };
+        &mut self.published[at].1
+    }
+}
+
+/// The records of an answer as one text that differs only if what is published does.
+fn canonical(sort: Sort, records: Vec<String>) -> String {
+    let is_wanted = |record: &String| match sort {
+        Sort::Spf => starts(record, "v=spf1"),
+        Sort::Dmarc => starts(record, "v=dmarc1"),
+        _ => true,
+    };
+    let mut records: Vec<String> = records.into_iter().filter(is_wanted).collect();
+    if matches!(sort, Sort::Mx | Sort::Ns | Sort::Ptr) {
+        records.iter_mut().for_each(|record| *record = record.trim_end_matches('.').to_ascii_lowercase());
+    }
+    records.sort();
+    records.dedup();
+    records.join(", ")
+}
+
+fn starts(record: &str, with: &str) -> bool {
+    record.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
+}
+
+fn domain_of(address: &str) -> Option<&str> {
+    address.rsplit_once('@').map(|(_, domain)| domain).filter(|domain| !domain.is_empty())
+}
+
+/// Whether DNS can be asked for it: no address literal, no single label, nothing odd.
+fn is_name(domain: &str) -> bool {
+    let is_usual = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
+    domain.len() <= 253 && domain.contains('.') && domain.bytes().all(is_usual) && domain.parse::<IpAddr>().is_err()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Changes, alternations, and the failures that a change explains.
+
+use super::*;
+use crate::anomaly::finding::Finding;
+use crate::trace::Severity;
+
+const NOW: WallMicros = 1_795_392_000_000_000;
+
+fn watch() -> DnsWatch {
+    let mut watch = DnsWatch::new(Options { addresses: vec!["192.0.2.25".parse().unwrap()], ..Options::default() });
+    watch.passes("Example.org", NOW, false, |_| {});
+    watch.passes("sender.example", NOW, true, |domain| domain.selectors.push("mail".to_owned()));
+    watch
+}
+
+fn mx(domain: &str) -> Question {
+    Question { sort: Sort::Mx, of: domain.to_owned(), selector: None }
+}
+
+fn records(list: &[&str]) -> Published {
+    Published::Records(list.iter().map(|&it| it.to_owned()).collect())
+}
+
+fn raised(watch: &mut DnsWatch, minute: u64) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    watch.judge(NOW + minute * MINUTE, &mut findings);
+    findings.raised
+}
+
+#[test]
+fn what_is_asked_depends_on_who_the_domain_is() {
+    let mut watch = watch();
+    let mut names: Vec<(String, DnsType)> = watch.questions(NOW, 100).iter().map(|it| (it.name(), it.dns_type())).collect();
+    names.sort_by(|a, b| a.0.cmp(&b.0));
+    let of = |kind| names.iter().filter(|it| it.1 == kind).map(|it| it.0.as_str()).collect::<Vec<_>>();
+    assert_eq!(of(DnsType::Mx), ["example.org", "sender.example"]);
+    assert_eq!(of(DnsType::Ns), ["example.org", "sender.example"]);
+    assert_eq!(of(DnsType::Txt), ["_dmarc.sender.example", "mail._domainkey.sender.example", "sender.example"]);
+    assert_eq!(of(DnsType::Ptr), ["25.2.0.192.in-addr.arpa"]);
+    assert_eq!(watch.questions(NOW, 100), [], "not twice");
+    assert!(reverse_name("2001:db8::1".parse().unwrap()).starts_with("1.0.0.0.0.0.0.0."));
+}
+
+#[test]
+fn a_change_is_told_once_with_before_and_after() {
+    let mut watch = watch();
+    watch.answered(&mx("example.org"), records(&["20 mx2.example.org.", "10 MX1.example.org."]), NOW);
+    watch.answered(&mx("example.org"), records(&["10 mx1.example.org", "20 mx2.example.org"]), NOW + HOUR);
+    assert_eq!(raised(&mut watch, 61), []);
+    watch.answered(&mx("example.org"), records(&["10 mx.elsewhere.example"]), NOW + 2 * HOUR);
+    let told = raised(&mut watch, 121);
+    let [finding] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((finding.severity, finding.fresh), (Severity::Notice, 1));
+    let change = finding.change.as_ref().unwrap();
+    assert_eq!((change.before.as_str(), change.after.as_str()), ("10 mx1.example.org, 20 mx2.example.org", "10 mx.elsewhere.example"));
+    assert!(finding.summary.starts_with("MX of example.org changed between "), "{}", finding.summary);
+    assert_eq!(raised(&mut watch, 122)[0].fresh, 0);
+    assert_eq!(raised(&mut watch, 121 + 24 * 60), []);
+}
+
+#[test]
+fn servers_that_fail_or_alternate_are_no_change() {
+    let mut watch = watch();
+    watch.answered(&mx("example.org"), records(&["10 a.example"]), NOW);
+    watch.answered(&mx("example.org"), Published::Unknown, NOW + HOUR);
+    assert_eq!(raised(&mut watch, 61), []);
+    watch.answered(&mx("example.org"), records(&["10 b.example"]), NOW + 2 * HOUR);
+    assert_eq!(raised(&mut watch, 121).len(), 1);
+    for hour in 3..50 {
+        let answer = if hour % 2 == 0 { "10 b.example" } else { "10 a.example" };
+        watch.answered(&mx("example.org"), records(&[answer]), NOW + hour * HOUR);
+        assert_eq!(raised(&mut watch, hour * 60 + 1), [], "hour {hour}");
+    }
+}
+
+#[test]
+fn a_change_explains_the_failures_that_follow() {
+    let mut watch = watch();
+    watch.answered(&mx("example.org"), records(&["10 a.example"]), NOW);
+    watch.answered(&mx("example.org"), Published::Nothing, NOW + 30_000_000);
+    let id = RecordId::from_parts(1, 1);
+    watch.passes("example.org", NOW + 13 * MINUTE, false, |domain| domain.fails(NOW + 13 * MINUTE, id));
+    let told = raised(&mut watch, 14);
+    assert_eq!((told[0].severity, told[0].samples.as_slice()), (Severity::Warning, &[id][..]));
+    assert!(told[0].summary.contains("; 12 min before the first failure (2026-11-23 00:13 UTC"), "{}", told[0].summary);
+    assert!(told[0].summary.contains("10 a.example is now nothing"), "{}", told[0].summary);
+}
+
+#[test]
+fn a_domain_that_begins_to_fail_is_looked_at_again() {
+    let mut watch = watch();
+    for question in watch.questions(NOW, 100) {
+        watch.answered(&question, records(&["10 a.example"]), NOW);
+    }
+    assert_eq!(watch.questions(NOW + 10 * MINUTE, 100), []);
+    watch.passes("example.org", NOW + 10 * MINUTE, false, |domain| domain.fails(NOW + 10 * MINUTE, RecordId::from_parts(1, 1)));
+    assert_eq!(watch.questions(NOW + 10 * MINUTE, 100).len(), 2);
+    assert_eq!(watch.questions(NOW + HOUR, 100).len(), 8);
+}
+
+#[test]
+fn what_is_watched_is_bounded_and_kept() {
+    let mut watch = DnsWatch::new(Options { domains: 100, ..Options::default() });
+    for no in 0..1_000 {
+        watch.passes(&format!("d{no}.example"), NOW + no, false, |_| {});
+    }
+    assert!(watch.domains.len() <= 100 && watch.domains.contains_key("d999.example"));
+    for odd in ["[192.0.2.1]", "192.0.2.1", "localhost", "a b.example", "ü.example", ""] {
+        watch.passes(odd, NOW, false, |_| {});
+        assert!(!watch.domains.contains_key(odd), "{odd}");
+    }
+    watch.answered(&mx("d999.example"), records(&["10 a.example"]), NOW);
+    let mut back = DnsWatch::new(Options { domains: 100, ..Options::default() });
+    assert!(back.restore(&watch.keep()));
+    back.answered(&mx("d999.example"), records(&["10 b.example"]), NOW + HOUR);
+    assert_eq!(raised(&mut back, 61).len(), 1);
+    assert!(!back.restore(&[2]) && !back.restore(&[]));
+}

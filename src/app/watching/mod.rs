@@ -1,0 +1,199 @@
+//! Follows the journal for anomalies, on a thread that stands back for those that serve mail: it may lag, and catches up.
+//!
+//! `state` is what outlives the process, `dns` asks what domains publish, `notify` tells people. Entries of incidents go into the journal like all records, so that search,
+//! exports and the next process see them.
+
+mod dns;
+mod notify;
+mod state;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::anomaly::{Book, Watch};
+use crate::config::WatchOptions;
+use crate::net::resolve::Resolver;
+use crate::store::{Cursor, Day, Store, StoreError};
+use crate::trace::{Incident, IncidentStep, Kept, Origin, Record, WallMicros};
+use dns::Asker;
+use notify::Notifier;
+use state::State;
+
+/// Between two looks at the journal: judgements are ten seconds apart, so a second more is nothing.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Records read at once.
+const BATCH: usize = 1_000;
+/// How often the state is written; what came after is read again from the journal.
+const KEEP_EVERY: Duration = Duration::from_secs(600);
+/// A store that is watched for the first time teaches what is usual: so many days of it.
+const LEARN_DAYS: u32 = 28;
+/// Records reach the journal so long after their time, at most, in µs.
+const LAG: WallMicros = 2_000_000;
+
+/// The thread that watches, for as long as this process has the store.
+pub(super) struct Watching {
+    /// Dropped to end it.
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Watching {
+    /// Starts it; `None` if it is switched off or the thread can't be had, which is said.
+    pub fn start(store: &Store, dir: PathBuf, options: &WatchOptions, resolver: Resolver, origin: Origin) -> Option<Self> {
+        if !options.enabled {
+            return None;
+        }
+        let (stop, stopped) = sync_channel(1);
+        let notifier = Notifier::start(&options.notify);
+        let asker = options.anomaly.dns.enabled.then(|| Asker::start(resolver));
+        let follower =
+            Follower { store: store.clone(), asker, dir, options: options.clone(), origin: Arc::new(origin.into()), notifier, stopped };
+        match std::thread::Builder::new().name("watch".to_owned()).spawn(move || follower.run()) {
+            Ok(thread) => Some(Self { stop, thread }),
+            Err(error) => {
+                tracing::error!(%error, "anomalies are not watched for: the thread could not be started");
+                None
+            }
+        }
+    }
+
+    /// Ends it; its state is written.
+    pub async fn end(self) {
+        drop(self.stop);
+        let ended = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        if !matches!(ended, Ok(Ok(()))) {
+            tracing::error!("the thread that watches for anomalies panicked");
+        }
+    }
+}
+
+struct Follower {
+    store: Store,
+    dir: PathBuf,
+    options: WatchOptions,
+    origin: Arc<Kept<Origin>>,
+    asker: Option<Asker>,
+    notifier: Notifier,
+    stopped: Receiver<()>,
+}
+
+/// Where the follower stands.
+struct Course {
+    watch: Watch,
+    at: Cursor,
+    /// Nothing is written before the old records are read: they only teach what is usual.
+    learning: bool,
+    /// Entries older than this may be in the journal already.
+    started: WallMicros,
+    kept: Instant,
+}
+
+impl Follower {
+    fn run(self) {
+        if let Err(error) = rustix::process::nice(10) {
+            tracing::debug!(%error, "the thread that watches for anomalies can't stand back");
+        }
+        let mut course = self.begin();
+        let mut said = false;
+        loop {
+            match self.look(&mut course) {
+                Ok(()) => said = false,
+                Err(error) => {
+                    if !said {
+                        tracing::warn!(%error, "anomalies can't be watched for at present");
+                    }
+                    said = true;
+                }
+            }
+            if course.kept.elapsed() >= KEEP_EVERY {
+                self.keep(&mut course);
+            }
+            if self.stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
+                return self.keep(&mut course);
+            }
+        }
+    }
+
+    fn begin(&self) -> Course {
+        let now = self.store.now();
+        let mut watch = Watch::new(&self.options.anomaly, Book::new(self.options.anomaly.book.clone(), self.origin.clone()));
+        let state = State::read(&self.dir);
+        let learning = state.is_none();
+        let at = match state {
+            Some(state) => {
+                let failed = watch.restore(&state.parts);
+                if !failed.is_empty() {
+                    tracing::warn!(?failed, "what some detectors knew can't be read: they learn anew what is usual");
+                }
+                state.at
+            }
+            None => Cursor::at_start_of(Day::of(now).earlier(LEARN_DAYS)),
+        };
+        Course { watch, at, learning, started: now, kept: Instant::now() }
+    }
+
+    /// Reads what is new and judges.
+    fn look(&self, course: &mut Course) -> Result<(), StoreError> {
+        let mut entries = Vec::new();
+        loop {
+            let (records, next) = self.store.follow_summaries(Some(course.at), BATCH)?;
+            for record in &records {
+                course.watch.observe(record, &mut entries);
+            }
+            course.at = next;
+            let full = records.len() == BATCH;
+            if !full {
+                if let Some(asker) = &self.asker {
+                    asker.exchange(&mut course.watch.dns, self.store.now());
+                }
+                course.watch.tick_by_wall_clock(self.store.now().saturating_sub(LAG), &mut entries);
+            }
+            if course.learning {
+                entries.clear();
+            } else {
+                self.publish(course, std::mem::take(&mut entries));
+            }
+            if !full {
+                break;
+            }
+            if self.stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Empty) {
+                return Ok(());
+            }
+        }
+        if course.learning {
+            course.learning = false;
+            let open = course.watch.book.open().into_iter();
+            let entries = open.map(|entry| Incident { step: IncidentStep::Opened, id: entry.incident, ..entry.clone() }).collect();
+            self.publish(course, entries);
+        }
+        Ok(())
+    }
+
+    fn publish(&self, course: &Course, entries: Vec<Incident>) {
+        for entry in entries {
+            // After a crash some are made again: their ids say so.
+            if entry.at < course.started && matches!(self.store.fetch(entry.id), Ok(Some(_))) {
+                continue;
+            }
+            notify::log(&entry);
+            if let Err(error) = self.store.appender().append(&Record::Incident(Box::new(entry.clone()))) {
+                tracing::warn!(%error, "an incident can't be recorded");
+            }
+            self.notifier.tell(entry);
+        }
+    }
+
+    fn keep(&self, course: &mut Course) {
+        course.kept = Instant::now();
+        if course.learning {
+            return;
+        }
+        let state = State { at: course.at, parts: course.watch.keep() };
+        if let Err(error) = state.write(&self.dir) {
+            tracing::warn!(%error, dir = %self.dir.display(), "what is usual can't be written down: a restart learns it from the journal");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The doctor with all it needs: each target's examination, put together from its parts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::behind::{Behind, Way};
+use super::door::Door;
+use super::message::{Look, Stopped, plan, sum_up};
+use super::options::Options;
+use super::own::examine_own;
+use super::self_test::SelfTest;
+use super::upstream::probe::Probe;
+use super::upstream::through::Through;
+use super::upstream::{UpstreamAsked, examine_upstream, ports, sender_for};
+use super::{DomainOptions, Report, Section, SenderOptions, examine_domain, examine_sender};
+use crate::net::resolve::Resolver;
+use crate::net::tls::ClientTls;
+use crate::relay::options::{self, Protocol, SessionOptions, TellClient, UpstreamOptions};
+use crate::store::{Store, StoreError};
+use crate::trace::{Direction, UpstreamKind};
+
+/// Examines. Clones share everything.
+#[derive(Clone)]
+pub struct Doctor {
+    pub options: Arc<Options>,
+    pub resolver: Resolver,
+}
+
+/// What is asked of an upstream beyond its name.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// Asked for at RCPT TO.
+    pub rcpt: Option<String>,
+    /// Gets a test message, each way one.
+    pub send: Option<String>,
+    pub from: Option<String>,
+    /// The proxy is reached there, instead of at the addresses of its listeners.
+    pub through: Option<SocketAddr>,
+    /// Leave the proxy out.
+    pub directly: bool,
+    /// Attack our own listeners.
+    pub self_test: bool,
+}
+
+/// Why there is nothing to examine.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NotExamined {
+    #[error("there is no upstream {name:?}: there is {known}")]
+    NoSuchUpstream { name: String, known: String },
+    #[error("no upstream is configured: name the file with --config, or a host with --smart-host HOST:PORT")]
+    NoUpstream,
+    #[error("there are several upstreams, name one: {known}")]
+    WhichUpstream { known: String },
+}
+
+impl Doctor {
+    /// Each upstream once, whoever leads there.
+    pub fn upstreams(&self) -> Vec<&Arc<UpstreamOptions>> {
+        let mut found: Vec<&Arc<UpstreamOptions>> = Vec::new();
+        for upstream in self.options.sessions.iter().flat_map(|session| session.upstreams.iter()) {
+            if !found.iter().any(|it| it.name == upstream.name) {
+                found.push(upstream);
+            }
+        }
+        found
+    }
+
+    /// By its name, or the only one.
+    ///
+    /// # Errors
+    /// There is none of that name, or more than one without a name.
+    pub fn upstream_named(&self, name: Option<&str>) -> Result<&Arc<UpstreamOptions>, NotExamined> {
+        let all = self.upstreams();
+        let known = || all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
+        match (name, all.as_slice()) {
+            (_, []) => Err(NotExamined::NoUpstream),
+            (None, [only]) => Ok(only),
+            (None, _) => Err(NotExamined::WhichUpstream { known: known() }),
+            (Some(name), all) => {
+                let found = all.iter().copied().find(|it| it.name == name);
+                found.ok_or_else(|| NotExamined::NoSuchUpstream { name: name.to_owned(), known: known() })
+            }
+        }
+    }
+
+    /// One upstream, and where it is a server behind, that too.
+    pub async fn upstream(&self, upstream: &UpstreamOptions, wishes: &Wishes) -> Report {
+        let leading = self.leading_to(upstream);
+        let through = match (wishes.directly, wishes.through) {
+            (true, _) => Vec::new(),
+            (false, Some(address)) => vec![self.given(address, &leading)],
+            (false, None) => leading.iter().filter_map(|session| Through::of(&session.listener)).collect(),
+        };
+        let from = wishes.from.clone().unwrap_or_else(|| sender_for(upstream, &self.options.host_name));
+        let probe = Probe { rcpt: wishes.rcpt.clone(), send: wishes.send.clone(), from: from.clone() };
+        let asked = UpstreamAsked { probe, through: through.clone(), ports: ports::USUAL.to_vec() };
+        let report = examine_upstream(&self.resolver, &self.options, upstream, &asked).await;
+        let (target, mut sections) = (report.target, report.sections);
+        if upstream.kind == UpstreamKind::Fixed {
+            sections.extend(self.behind(upstream, &leading, &through).await);
+        }
+        if wishes.self_test {
+            for way in &through {
+                sections.extend(self.self_test(way, wishes, &from).await);
+            }
+        }
+        Report::of(target, sections)
+    }
+
+    fn leading_to(&self, upstream: &UpstreamOptions) -> Vec<&Arc<SessionOptions>> {
+        self.options.sessions.iter().filter(|session| session.upstream.name == upstream.name).collect()
+    }
+
+    /// An address that was named: of the listener that has this port, or of one that isn't known.
+    fn given(&self, address: SocketAddr, leading: &[&Arc<SessionOptions>]) -> Through {
+        let listens = |session: &&&Arc<SessionOptions>| session.listener.listen.iter().any(|it| it.port() == address.port());
+        let known = leading.iter().find(listens).or(leading.first()).and_then(|session| Through::of(&session.listener));
+        let unknown =
+            Through { listener: "given".to_owned(), address, tls: options::ClientTls::Offered, proxy_header: false, answers_itself: false };
+        Through { address, ..known.unwrap_or(unknown) }
+    }
+
+    async fn behind(&self, upstream: &UpstreamOptions, leading: &[&Arc<SessionOptions>], through: &[Through]) -> Vec<Section> {
+        let inbound: Vec<_> = leading.iter().filter(|session| session.listener.direction == Direction::Inbound).collect();
+        let guarded = !inbound.is_empty() && inbound.iter().all(|session| !session.listener.accept_domains.is_empty());
+        let named = leading.iter().flat_map(|session| &session.listener.accept_domains).find(|domain| !domain.starts_with('.'));
+        let local_domain = named.or(self.options.domains.first()).map(String::as_str);
+        let mut sections = Vec::new();
+        for host in &upstream.hosts {
+            // A name that leads nowhere was told before.
+            let addresses = self.resolver.named_host(&host.host, self.options.patience).await.addresses;
+            let Some(ip) = addresses.first() else { continue };
+            let Some(client_tls) = self.client_tls() else { break };
+            let door = Door {
+                address: SocketAddr::new(*ip, host.port),
+                host: host.host.clone(),
+                host_name: self.options.host_name.clone(),
+                lmtp: upstream.protocol == Protocol::Lmtp,
+                mark: upstream.mark,
+                proxy_header: upstream.tell_client == TellClient::ProxyV2,
+                tls: host.tls,
+                client_tls,
+                patience: self.options.patience,
+            };
+            let behind = Behind { way: Way::Direct, door, place: format!("{}:{}", host.host, host.port), local_domain, guarded };
+            sections.push(behind.examine().await);
+        }
+        for way in through {
+            let session = leading.iter().find(|session| session.listener.name == way.listener);
+            let guarded = session.is_some_and(|session| !session.listener.accept_domains.is_empty());
+            let Some(door) = self.door_of(way) else { break };
+            let place = format!("listener {} ({})", way.listener, way.address);
+            let behind = Behind { way: Way::Listener { name: way.listener.clone(), guarded }, door, place, local_domain, guarded };
+            sections.push(behind.examine().await);
+        }
+        sections
+    }
+
+    async fn self_test(&self, way: &Through, wishes: &Wishes, from: &str) -> Option<Section> {
+        let door = self.door_of(way)?;
+        let test = SelfTest { listener: way.listener.clone(), door, recipient: wishes.rcpt.clone(), sender: from.to_owned() };
+        Some(test.run().await)
+    }
+
+    /// The way into one of our own listeners.
+    fn door_of(&self, way: &Through) -> Option<Door> {
+        Some(Door {
+            address: way.address,
+            host: way.address.ip().to_string(),
+            host_name: self.options.host_name.clone(),
+            lmtp: false,
+            mark: None,
+            proxy_header: way.proxy_header,
+            tls: way.upstream_tls(),
+            client_tls: self.client_tls()?,
+            patience: self.options.patience,
+        })
+    }
+
+    /// Trusts the system's authorities; whoever uses it looks at no certificate.
+    fn client_tls(&self) -> Option<ClientTls> {
+        ClientTls::new(None).inspect_err(|error| tracing::warn!(%error, "no TLS for this examination")).ok()
+    }
+
+    /// The proxy itself. It reads files and the store: not for threads that serve sockets.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn own(&self, store: &Store, running: bool) -> Result<Report, StoreError> {
+        examine_own(&self.options, store, running)
+    }
+
+    /// A domain in DNS, and its mail hosts. `seen_selectors`: of DKIM signatures in traces. `own`: mail of it leaves from our addresses.
+    pub async fn domain(&self, domain: &str, seen_selectors: &[String], own: bool) -> Report {
+        let own = own || self.options.domains.iter().any(|it| it.eq_ignore_ascii_case(domain));
+        let Some(tls) = self.client_tls() else { return Report::of(format!("dns {domain}"), Vec::new()) };
+        let options = DomainOptions {
+            selectors: if own { self.options.dkim_selectors.clone() } else { Vec::new() },
+            seen_selectors: seen_selectors.to_vec(),
+            senders: if own { self.options.sending_addresses.clone() } else { Vec::new() },
+            networks: self.upstreams().into_iter().flat_map(|upstream| upstream.private_networks.clone()).collect(),
+            patience: self.options.patience,
+            ..DomainOptions::new(&self.options.host_name, tls)
+        };
+        examine_domain(&self.resolver, &options, domain).await
+    }
+
+    /// An address that mail of these domains leaves from; none: of those that are configured.
+    pub async fn sender(&self, address: IpAddr, domains: &[String]) -> Report {
+        let domains = if domains.is_empty() { self.options.domains.clone() } else { domains.to_vec() };
+        let options = SenderOptions {
+            helo: self.options.helo.clone(),
+            domains,
+            more_lists: self.options.blocklists.clone(),
+            lists_off: self.options.blocklists_off.clone(),
+            patience: self.options.patience,
+            ..SenderOptions::default()
+        };
+        examine_sender(&self.resolver, &options, address).await
+    }
+
+    /// Only what can explain that message. `own` is the proxy's own health, where somebody can tell it.
+    pub async fn message(&self, stopped: &Stopped, own: Option<Report>) -> Report {
+        let mut reports = Vec::new();
+        for look in plan(stopped, &self.options.sending_addresses) {
+            match look {
+                Look::Upstream { name, recipient } => {
+                    if let Ok(upstream) = self.upstream_named(Some(&name)) {
+                        let wishes = Wishes { rcpt: recipient, directly: true, ..Wishes::default() };
+                        reports.push(self.upstream(&upstream.clone(), &wishes).await);
+                    }
+                }
+                Look::Domain(domain) => {
+                    let own = stopped.sender_domains.contains(&domain);
+                    let seen = if own { stopped.selectors_of(&domain) } else { Vec::new() };
+                    reports.push(self.domain(&domain, &seen, own).await);
+                }
+                Look::Sender(address) => reports.push(self.sender(address, &stopped.sender_domains).await),
+                Look::Own => reports.extend(own.clone()),
+            }
+        }
+        sum_up(stopped, reports)
+    }
+
+    /// Every upstream, domain and sending address that is configured, and the proxy itself where somebody can tell of it.
+    pub async fn all(&self, own: Option<Report>) -> Report {
+        let wishes = Wishes::default();
+        let upstreams = async {
+            let mut reports = Vec::new();
+            for upstream in self.upstreams() {
+                reports.push(self.upstream(upstream, &wishes).await);
+            }
+            reports
+        };
+        let domains = async {
+            let mut reports = Vec::new();
+            for domain in &self.options.domains {
+                reports.push(self.domain(domain, &[], true).await);
+            }
+            reports
+        };
+        let senders = async {
+            let mut reports = Vec::new();
+            for address in &self.options.sending_addresses {
+                reports.push(self.sender(*address, &[]).await);
+            }
+            reports
+        };
+        let (upstreams, domains, senders) = tokio::join!(upstreams, domains, senders);
+        let reports = own.into_iter().chain(upstreams).chain(domains).chain(senders);
+        let sections = reports.flat_map(|report| {
+            let target = report.target;
+            report.sections.into_iter().map(move |section| Section { title: format!("{target}: {}", section.title), ..section })
+        });
+        Report::of("all", sections.collect())
+    }
+}
+
+impl std::fmt::Debug for Doctor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Doctor").field("options", &self.options).finish_non_exhaustive()
+    }
+}

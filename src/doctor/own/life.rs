@@ -1,0 +1,62 @@
+//! Holes in the traces: records that were lost, and times at which the proxy wasn't there.
+
+use super::super::Check;
+use crate::store::{Health, PageRequest, Query, Store, StoreError, Term};
+use crate::trace::json::Time;
+use crate::trace::{AuditEvent, Record, RecordKind, WallMicros};
+
+const WEEK_US: u64 = 7 * 86_400_000_000;
+/// Records that are looked at.
+const MOST: usize = 1_000;
+
+pub(super) fn checks(store: &Store, now: WallMicros) -> Result<Vec<Check>, StoreError> {
+    let why = "what isn't recorded can't be found: an answer from a time with a hole in it may be wrong";
+    let mut checks = vec![writing(store)];
+    let check = Check::asking("own.gaps", "records lost within the last 7 days", why);
+    let gaps = since(store, RecordKind::Gap, now)?;
+    let lost: u64 = gaps.iter().map(|record| if let Record::Gap(gap) = record { gap.records_lost } else { 0 }).sum();
+    checks.push(match gaps.first() {
+        Some(Record::Gap(newest)) => check.warn(
+            format!("{lost} records in {} gaps; the last until {}: {}", gaps.len(), Time(newest.until), newest.why),
+            "Mail flowed meanwhile, untraced. Look at the disk's room and errors at that time (`journalctl -k`).",
+        ),
+        _ => check.ok("none"),
+    });
+    let check = Check::asking("own.crashes", "ends without a word within the last 7 days", why);
+    let lives = since(store, RecordKind::Audit, now)?;
+    let crashes: Vec<_> = lives
+        .iter()
+        .filter_map(|record| match record {
+            Record::Audit(audit) if audit.event == AuditEvent::Crashed => Some(audit),
+            _ => None,
+        })
+        .collect();
+    checks.push(match crashes.first() {
+        Some(newest) => {
+            let last = newest.since.map_or_else(|| "at a time unknown".to_owned(), |since| format!("after {}", Time(since)));
+            check.warn(
+                format!("{}; the last {last}, found at the start at {}", crashes.len(), Time(newest.at)),
+                "`journalctl -u relayscope` around that time says why: out of memory (`journalctl -k | grep -i oom`), kill -9, a power cut, or \
+                 a fault of the program, which is worth a report.",
+            )
+        }
+        None => check.ok("none"),
+    });
+    Ok(checks)
+}
+
+fn writing(store: &Store) -> Check {
+    let check = Check::asking("own.store", "whether the store can be written", "a trace that isn't written is lost");
+    match store.health() {
+        Health::Ok => check.ok("it can"),
+        Health::Failed { since, why, records_lost } => check.fail(
+            format!("not since {}: {why}; {records_lost} records are lost", Time(since)),
+            "Make room or mend the disk: writing is tried again every second, no restart is needed.",
+        ),
+    }
+}
+
+fn since(store: &Store, kind: RecordKind, now: WallMicros) -> Result<Vec<Record>, StoreError> {
+    let query = Query { since: Some(now.saturating_sub(WEEK_US)), ..Query::of(Term::Kind(kind)) };
+    Ok(store.query(&query, &PageRequest::newest(MOST))?.records)
+}

@@ -1,0 +1,142 @@
+//! Incidents as they stand: the newest entry of each, and who asked not to hear of one.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::store::{PageRequest, Query, Store, StoreError, TakeInError, Term};
+use crate::trace::json;
+use crate::trace::{Anomaly, Incident, IncidentStep, Mute, Record, RecordId, RecordKind, WallMicros};
+
+/// Entries that are looked at, newest first, before the older ones are left out, and said to be.
+const MOST_ENTRIES: usize = 20_000;
+const PAGE: usize = 500;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked {
+    /// Those that are over as well, if they were so at or after this time.
+    pub ended_since: Option<WallMicros>,
+    pub anomaly: Option<Anomaly>,
+    pub limit: usize,
+}
+
+/// Incidents, open ones first, the gravest before the others, then the newest.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Incidents {
+    pub incidents: Vec<json::Incident>,
+    /// Incidents beyond the limit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: usize,
+    /// So many entries were looked at that the oldest were left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_short: bool,
+}
+
+fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
+/// One incident from its opening on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Course {
+    /// Oldest first.
+    pub entries: Vec<json::Incident>,
+}
+
+/// Why an incident could not be muted.
+#[derive(Debug, Error)]
+pub enum MuteError {
+    #[error("there is no incident {0}")]
+    Unknown(RecordId),
+    #[error("incident {0} is over")]
+    Over(RecordId),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Append(#[from] TakeInError),
+}
+
+/// The incidents that are open, and those that ended lately if asked for.
+///
+/// # Errors
+/// The store can't be read.
+pub fn list(store: &Store, asked: &Asked) -> Result<Incidents, StoreError> {
+    let term = asked.anomaly.map_or(Term::Kind(RecordKind::Incident), Term::Anomaly);
+    let (mut known, mut found, mut looked_at, mut cut_short) = (BTreeSet::new(), Vec::new(), 0, false);
+    each_entry(store, term, |entry| {
+        looked_at += 1;
+        cut_short = looked_at > MOST_ENTRIES;
+        if known.insert(entry.incident) && (entry.is_open() || asked.ended_since.is_some_and(|since| entry.at >= since)) {
+            found.push(entry);
+        }
+        !cut_short
+    })?;
+    found.sort_by_key(|it| (!it.is_open(), std::cmp::Reverse(it.severity), std::cmp::Reverse(it.last)));
+    let more = found.len().saturating_sub(asked.limit);
+    found.truncate(asked.limit);
+    Ok(Incidents { incidents: found.iter().map(json::Incident::from).collect(), more, cut_short })
+}
+
+/// All entries of the incident that has this id, or that an entry of this id belongs to.
+///
+/// # Errors
+/// The store can't be read.
+pub fn course(store: &Store, id: RecordId) -> Result<Option<Course>, StoreError> {
+    let entries = entries(store, id)?;
+    Ok((!entries.is_empty()).then(|| Course { entries: entries.iter().map(json::Incident::from).collect() }))
+}
+
+/// Has nobody notified of an incident until then; `until` in the past ends that. Gives the entry that says so.
+///
+/// # Errors
+/// There is no such incident, it is over, or the store can't be written.
+pub fn mute(store: &Store, id: RecordId, until: WallMicros, who: &str, note: Option<String>) -> Result<json::Incident, MuteError> {
+    let last = entries(store, id)?.pop().ok_or(MuteError::Unknown(id))?;
+    if !last.is_open() {
+        return Err(MuteError::Over(id));
+    }
+    let now = store.now();
+    let mute = (until > now).then(|| Mute { who: who.to_owned(), until });
+    let step = if mute.is_some() { IncidentStep::Muted } else { IncidentStep::Unmuted };
+    let entry = Incident { id: store.record_id(), step, at: now, mute, who: Some(who.to_owned()), note, ..last };
+    store.take_in(&[Record::Incident(Box::new(entry.clone()))])?;
+    Ok(json::Incident::from(&entry))
+}
+
+/// Oldest first.
+fn entries(store: &Store, id: RecordId) -> Result<Vec<Incident>, StoreError> {
+    let id = match store.fetch(id)? {
+        Some(Record::Incident(entry)) => entry.incident,
+        _ => id,
+    };
+    let mut entries = Vec::new();
+    each_entry(store, Term::Incident(id), |entry| {
+        entries.push(entry);
+        entries.len() < MOST_ENTRIES
+    })?;
+    entries.reverse();
+    Ok(entries)
+}
+
+/// Newest first, until `each` has enough.
+fn each_entry(store: &Store, term: Term, mut each: impl FnMut(Incident) -> bool) -> Result<(), StoreError> {
+    let query = Query::of(term);
+    let mut page = PageRequest::newest(PAGE);
+    loop {
+        let found = store.query(&query, &page)?;
+        for record in found.records {
+            if let Record::Incident(entry) = record
+                && !each(*entry)
+            {
+                return Ok(());
+            }
+        }
+        match found.next {
+            Some(next) => page.before = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
