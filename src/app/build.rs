@@ -153,10 +153,6 @@ impl Built {
         self.exhausted.clone()
     }
 
-    pub fn resolver(&self) -> Resolver {
-        (*self.resolver).clone()
-    }
-
     /// DNS as answers ask it.
     pub fn dns(&self) -> Dns {
         Dns::new((*self.resolver).clone(), self.bound().into_values().flatten().map(|address| address.ip()).collect())
