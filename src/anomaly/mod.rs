@@ -13,10 +13,18 @@ pub mod book;
 pub mod detector;
 pub mod dns_watch;
 pub mod finding;
+pub mod flow;
 pub mod options;
+pub mod peers;
+pub mod protocol;
+mod recent;
+#[cfg(test)]
+pub mod samples;
 pub mod seen;
+pub mod volume;
 mod watch;
 pub mod window;
+mod words;
 
 pub use book::Book;
 pub use detector::Detector;

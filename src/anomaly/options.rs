@@ -4,5 +4,13 @@
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     pub book: super::book::Options,
+    /// Spikes and silence.
+    pub volume: super::volume::Options,
+    /// Circles, harvests, bounces, duplicates, unknown addresses and full mailboxes.
+    pub flow: super::flow::Options,
+    /// TLS, certificates and what servers show of themselves.
+    pub peers: super::peers::Options,
+    /// Smuggling, probes and scans.
+    pub protocol: super::protocol::Options,
     pub dns: super::dns_watch::Options,
 }

@@ -125,6 +125,10 @@ impl Watch {
 }
 
 /// Every detector there is.
-fn detectors(_options: &Options) -> Vec<Box<dyn Detector>> {
-    Vec::new()
+fn detectors(options: &Options) -> Vec<Box<dyn Detector>> {
+    let mut detectors: Vec<Box<dyn Detector>> = vec![Box::new(super::volume::Volume::new(options.volume.clone()))];
+    detectors.extend(super::flow::detectors(&options.flow));
+    detectors.extend(super::peers::detectors(&options.peers));
+    detectors.extend(super::protocol::detectors(&options.protocol));
+    detectors
 }
