@@ -12,12 +12,16 @@
 pub mod book;
 pub mod detector;
 pub mod finding;
+pub mod limits;
 pub mod options;
+pub mod pair;
 #[cfg(test)]
 pub mod samples;
 pub mod seen;
+pub mod upstream;
 mod watch;
 pub mod window;
+pub mod wording;
 
 pub use book::Book;
 pub use detector::Detector;

@@ -4,4 +4,6 @@
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     pub book: super::book::Options,
+    pub limits: super::limits::Options,
+    pub upstream: super::upstream::Options,
 }

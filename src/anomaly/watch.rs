@@ -3,8 +3,10 @@
 use super::book::Book;
 use super::detector::Detector;
 use super::finding::Findings;
+use super::limits::{Exhausted, Limits, Use};
 use super::options::Options;
 use super::seen::Seen;
+use super::upstream::{Closing, Dns, Health, Slow};
 use super::window::SECOND;
 use crate::trace::{Incident, Record, WallMicros};
 
@@ -71,6 +73,16 @@ impl Watch {
         self.book.enter(self.judged, &mut self.findings, entries);
     }
 
+    /// Quotas of upstreams and accounts that are used up: what is sent now will be refused.
+    pub fn exhausted(&self, now: WallMicros) -> Vec<Exhausted> {
+        self.detectors.iter().flat_map(|detector| detector.exhausted(now)).collect()
+    }
+
+    /// What is used of each quota that is known.
+    pub fn uses(&self, now: WallMicros) -> Vec<Use> {
+        self.detectors.iter().flat_map(|detector| detector.uses(now)).collect()
+    }
+
     /// What must outlive the process, by the detectors' names.
     pub fn keep(&self) -> Vec<(String, Vec<u8>)> {
         let kept = self.detectors.iter().map(|detector| (detector.name().to_owned(), detector.keep()));
@@ -91,6 +103,12 @@ impl Watch {
 }
 
 /// Every detector there is.
-fn detectors(_options: &Options) -> Vec<Box<dyn Detector>> {
-    Vec::new()
+fn detectors(options: &Options) -> Vec<Box<dyn Detector>> {
+    vec![
+        Box::new(Limits::new(&options.limits)),
+        Box::new(Health::new(&options.upstream)),
+        Box::new(Dns::new(&options.upstream)),
+        Box::new(Slow::new(&options.upstream)),
+        Box::new(Closing::new(&options.upstream)),
+    ]
 }
