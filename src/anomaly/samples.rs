@@ -74,11 +74,7 @@ pub fn mail(at: WallMicros, no: u64) -> Sample {
         direction: Direction::Outbound,
         client: client("10.0.0.12"),
         upstream: upstream("main"),
-        envelope: Envelope {
-            reverse_path: "a@our.example".to_owned(),
-            recipients: vec![recipient("b@x.example")],
-            ..Envelope::default()
-        },
+        envelope: Envelope { reverse_path: "a@our.example".to_owned(), recipients: vec![recipient("b@x.example")], ..Envelope::default() },
         message: Message { message_id: Some(format!("{no}@our.example")), received_count: 1, size: 4_000, ..Message::default() },
         phases: Phases::default(),
         outcome: Outcome::of(State::Accepted, Stage::EndOfData, Actor::Upstream, Some(reply(250, "2.0.0 Ok: queued")), None),
@@ -118,7 +114,10 @@ impl Sample {
 
     #[must_use]
     pub fn upstream(self, change: impl FnOnce(&mut Upstream)) -> Self {
-        self.with(|it| change(Arc::make_mut(&mut it.upstream)))
+        self.with(|it| {
+            let kept: &mut Kept<Upstream> = Arc::make_mut(&mut it.upstream);
+            change(kept);
+        })
     }
 
     #[must_use]

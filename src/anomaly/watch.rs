@@ -6,7 +6,6 @@ use super::finding::Findings;
 use super::limits::{Exhausted, Limits, Use};
 use super::options::Options;
 use super::seen::Seen;
-use super::upstream::{Closing, Dns, Health, Slow};
 use super::window::SECOND;
 use crate::trace::{Incident, Record, WallMicros};
 
@@ -104,11 +103,11 @@ impl Watch {
 
 /// Every detector there is.
 fn detectors(options: &Options) -> Vec<Box<dyn Detector>> {
-    vec![
-        Box::new(Limits::new(&options.limits)),
-        Box::new(Health::new(&options.upstream)),
-        Box::new(Dns::new(&options.upstream)),
-        Box::new(Slow::new(&options.upstream)),
-        Box::new(Closing::new(&options.upstream)),
-    ]
+    let mut detectors: Vec<Box<dyn Detector>> = vec![Box::new(super::volume::Volume::new(options.volume.clone()))];
+    detectors.extend(super::flow::detectors(&options.flow));
+    detectors.extend(super::peers::detectors(&options.peers));
+    detectors.extend(super::protocol::detectors(&options.protocol));
+    detectors.push(Box::new(Limits::new(&options.limits)));
+    detectors.extend(super::upstream::detectors(&options.upstream));
+    detectors
 }

@@ -140,7 +140,8 @@ impl Account {
         let counted_long_enough = refusal.at >= self.counted.began.saturating_add(span);
         let known = if per == Period::Day { &mut self.day } else { &mut self.hour };
         let stated = refusal.said.limit.map(|limit| Learned { limit, counts, at: refusal.at, stated: true });
-        let learned = (counted_long_enough && used >= LEAST_LEARNED).then_some(Learned { limit: used, counts, at: refusal.at, stated: false });
+        let learned =
+            (counted_long_enough && used >= LEAST_LEARNED).then_some(Learned { limit: used, counts, at: refusal.at, stated: false });
         // A number that was said stays better than one that was counted.
         let keeps = known.is_some_and(|it| it.stated && stated.is_none());
         if !keeps {

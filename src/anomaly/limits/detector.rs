@@ -240,7 +240,8 @@ impl Account {
         refused.or_else(|| {
             let full = limits.iter().filter(|limit| limit.learned.is_none_or(|it| it.stated));
             let mut full = full.filter(|limit| self.counted.used(now, limit.per, day, limit.counts) >= limit.limit);
-            full.next().map(|limit| (room_again(&self.counted, limit, day, now), format!("{} is used up by the proxy's count", quota(limit))))
+            full.next()
+                .map(|limit| (room_again(&self.counted, limit, day, now), format!("{} is used up by the proxy's count", quota(limit))))
         })
     }
 }
@@ -257,7 +258,10 @@ impl Refused {
             self.words
         );
         let used = format!("the proxy had counted {} in the {} before, {}", number(self.used), self.per, boundary(self.per, day));
-        let arithmetic = format!("{} of that kind, none passed since; one is enough; {used}", several(evidence.window.count(now), "refusal", "refusals"));
+        let arithmetic = format!(
+            "{} of that kind, none passed since; one is enough; {used}",
+            several(evidence.window.count(now), "refusal", "refusals")
+        );
         let advice = Rules::builtin().advice(Cause::SendingLimitReached, self.provider.as_deref()).to_owned();
         let advice = match again.filter(|&at| at > now) {
             Some(at) => format!("{advice} By the proxy's count there is room again from {} on.", clock(at, now)),
@@ -273,8 +277,12 @@ impl Refused {
     }
 
     fn too_fast(&mut self, key: &Pair, count: u64, threshold: u64) -> Finding {
-        let summary =
-            format!("{} sends too fast for the provider: {} within 10 min; it says: {}", whose(key), several(count, "refusal", "refusals"), self.words);
+        let summary = format!(
+            "{} sends too fast for the provider: {} within 10 min; it says: {}",
+            whose(key),
+            several(count, "refusal", "refusals"),
+            self.words
+        );
         let arithmetic = format!(
             "{} for the rate within 10 min, threshold {threshold}; {} passed since the last one",
             several(count, "refusal", "refusals"),
@@ -325,9 +333,12 @@ fn judge_use(
         options.warn_ahead_us / HOUR
     );
     let severity = if forecast.used_up.is_some() { Severity::Warning } else { Severity::Notice };
-    let mut finding = Finding::new(Anomaly::SendingLimitNear, severity, summary, arithmetic)
-        .caused(Cause::SendingLimitReached)
-        .evidence(last, last, fresh, Vec::new());
+    let mut finding = Finding::new(Anomaly::SendingLimitNear, severity, summary, arithmetic).caused(Cause::SendingLimitReached).evidence(
+        last,
+        last,
+        fresh,
+        Vec::new(),
+    );
     finding.about = about(key, per);
     finding.baseline = Some(source(limit));
     finding.advice = "See who sends so much (`relayscope stats`), put off what can wait (newsletters), or raise the plan; \

@@ -26,7 +26,7 @@ pub fn forecast(counted: &Counted, limit: &Limit, day: DayBoundary, now: WallMic
     let used = counted.used(now, limit.per, day, limit.counts);
     let rate = lately(counted, limit, now);
     let before = counted.between(now.saturating_sub(DAY + HOUR), now.saturating_sub(DAY), limit.counts);
-    let as_yesterday = limit.per == Period::Day && now >= counted.began + DAY + HOUR && before > 0.0 && rate <= before * LIKE_YESTERDAY;
+    let as_yesterday = limit.per == Period::Day && now >= counted.began + DAY && before > 0.0 && rate <= before * LIKE_YESTERDAY;
     let factor = if before > 0.0 { (rate / before).clamp(0.5, LIKE_YESTERDAY) } else { 1.0 };
     let (mut sum, mut at) = (used as f64, now);
     let horizon = now + if limit.per == Period::Day { DAY } else { HOUR };

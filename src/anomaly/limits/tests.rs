@@ -3,7 +3,7 @@
 use super::*;
 use crate::anomaly::samples::{MONDAY, Sample, mail};
 use crate::anomaly::window::{DAY, HOUR, MINUTE, SECOND};
-use crate::anomaly::{Detector, Findings, Finding, Seen};
+use crate::anomaly::{Detector, Finding, Findings, Seen};
 use crate::trace::{Anomaly, Cause, Severity, Stage, UpstreamKind, WallMicros};
 
 fn feed(limits: &mut Limits, sample: Sample) {

@@ -66,7 +66,8 @@ fn ends(seen: &Seen<'_>) -> Option<Ends> {
         (Some(found), _) => Some(found),
         (None, Some(outcome)) if seen.transaction.is_some() || seen.session.is_some_and(|it| it.transactions == 0) => {
             let code = outcome.reply.as_ref().map_or(0, |it| it.code);
-            let refused = code >= 400 && matches!(outcome.cause, Some(Cause::RateLimited | Cause::RemoteSystemError | Cause::Unclassified) | None);
+            let refused =
+                code >= 400 && matches!(outcome.cause, Some(Cause::RateLimited | Cause::RemoteSystemError | Cause::Unclassified) | None);
             let under_way = matches!(outcome.stage, Stage::MailFrom | Stage::RcptTo | Stage::Data | Stage::Body | Stage::EndOfData);
             if refused && seen.reply_lines().any(names_connections) {
                 Some(Ends::Connections)
@@ -131,7 +132,8 @@ impl Detector for Closing {
 
 impl Closed {
     fn ended(&mut self, key: &Pair, count: u64, tries: u64, options: &Options) -> Finding {
-        let summary = format!("{} ends sessions in the middle: {} within 15 min; the last words: {}", who(key), share(count, tries), self.words);
+        let summary =
+            format!("{} ends sessions in the middle: {} within 15 min; the last words: {}", who(key), share(count, tries), self.words);
         let arithmetic = format!(
             "{} transactions and sessions ended by 421 or a dropped connection within 15 min; threshold {} and {LEAST_PERCENT} %, or {FEW} and 80 %",
             share(count, tries),
@@ -152,9 +154,12 @@ impl Closed {
     fn too_many(&mut self, key: &Pair, count: u64, tries: u64, options: &Options) -> Finding {
         let refusals = several(count, "refusal", "refusals");
         let summary = format!("{} takes no more connections: {refusals} within 15 min; it says: {}", who(key), self.words);
-        let arithmetic = format!("{} refused for too many connections within 15 min; threshold {}", share(count, tries), options.connection_limits);
+        let arithmetic =
+            format!("{} refused for too many connections within 15 min; threshold {}", share(count, tries), options.connection_limits);
         let rules = Rules::builtin().advice(Cause::RateLimited, None);
-        let advice = format!("Let fewer sessions run at once: the concurrency of the sending server (Postfix: `default_destination_concurrency_limit`), or `[limits] sessions` here. {rules}");
+        let advice = format!(
+            "Let fewer sessions run at once: the concurrency of the sending server (Postfix: `default_destination_concurrency_limit`), or `[limits] sessions` here. {rules}"
+        );
         let finding = Finding::new(Anomaly::ConnectionLimit, Severity::Warning, summary, arithmetic).caused(Cause::RateLimited);
         about(finding, key).advising(Act::LocalAdmin, advice.trim_end()).evidence(
             self.connections.since,

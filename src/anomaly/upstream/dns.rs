@@ -63,7 +63,8 @@ impl Dns {
 
     fn resolver(&mut self, now: WallMicros) -> Option<Finding> {
         let (answered, failed) = (self.answered.count(now), self.failed.count(now));
-        let lately: Vec<(&String, &Failing)> = self.failing.iter().filter(|(_, it)| now < it.evidence.last.saturating_add(LATELY)).collect();
+        let lately: Vec<(&String, &Failing)> =
+            self.failing.iter().filter(|(_, it)| now < it.evidence.last.saturating_add(LATELY)).collect();
         if lately.len() < self.options.dns_names || answered * 100 > (answered + failed) * MOST_ANSWERED {
             return None;
         }
@@ -75,7 +76,11 @@ impl Dns {
         let last = lately.iter().map(|(_, it)| it.evidence.last).max().unwrap_or(now);
         let samples = lately.iter().filter_map(|(_, it)| it.evidence.samples().pop()).take(crate::anomaly::window::SAMPLES).collect();
         let summary = format!("DNS fails: {} can't be looked up since {}", several(count as u64, "name", "names"), clock(since, now));
-        let good = if self.last_answer == 0 { "never an answer".to_owned() } else { format!("the last answer was at {}", clock(self.last_answer, now)) };
+        let good = if self.last_answer == 0 {
+            "never an answer".to_owned()
+        } else {
+            format!("the last answer was at {}", clock(self.last_answer, now))
+        };
         let arithmetic = format!(
             "{failed} of {} look-ups failed within 5 min, for {count} names ({}), threshold {} names and at most {MOST_ANSWERED} % answered; {good}",
             answered + failed,

@@ -70,7 +70,8 @@ impl Health {
 
     /// Upstreams whose mail goes to hosts that the admin has named, each with its hosts that were used lately.
     fn judge_named(&mut self, now: WallMicros, findings: &mut Findings) {
-        let mut names: Vec<&str> = self.hosts.iter().filter(|(_, it)| is_named(it.kind) && it.failing.is_some()).map(|(key, _)| key.0.as_str()).collect();
+        let mut names: Vec<&str> =
+            self.hosts.iter().filter(|(_, it)| is_named(it.kind) && it.failing.is_some()).map(|(key, _)| key.0.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
@@ -115,7 +116,8 @@ impl Health {
             let reached = self.reached.get(upstream).copied().unwrap_or_default();
             // Those that failed after anybody was last reached; a host that never answered proves nothing once others have.
             hosts.retain(|(_, host)| {
-                host.failing.as_ref().is_some_and(|it| it.evidence.last > reached && !it.last_why.reached()) && (host.successes > 0 || reached == 0)
+                host.failing.as_ref().is_some_and(|it| it.evidence.last > reached && !it.last_why.reached())
+                    && (host.successes > 0 || reached == 0)
             });
             hosts.sort_by(|one, other| one.0.cmp(other.0));
             let span = |host: &Host| host.failing.as_ref().map_or((u64::MAX, 0), |it| (it.since.max(reached), it.evidence.last));

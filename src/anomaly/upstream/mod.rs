@@ -15,11 +15,18 @@ mod telling;
 #[cfg(test)]
 mod tests;
 
+use super::detector::Detector;
+
 pub use closing::Closing;
 pub use dns::Dns;
 pub use health::Health;
 pub use options::Options;
 pub use slow::Slow;
+
+/// Those of this group.
+pub fn detectors(options: &Options) -> Vec<Box<dyn Detector>> {
+    vec![Box::new(Health::new(options)), Box::new(Dns::new(options)), Box::new(Slow::new(options)), Box::new(Closing::new(options))]
+}
 
 /// Whether a reply speaks of too many connections, not of too much mail.
 pub fn names_connections(words: &str) -> bool {

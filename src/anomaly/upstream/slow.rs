@@ -200,7 +200,14 @@ impl Phase {
         let mut slow = self.lately.iter().filter(|(_, took, _)| *took >= limit);
         let (since, last) = (slow.next().map_or(now, |it| it.0), self.lately.back().map_or(now, |it| it.0));
         let samples = self.lately.iter().filter(|(_, took, _)| *took >= limit).map(|(.., id)| *id).take(SAMPLES).collect();
-        let summary = format!("{} is slow since {}: {} takes {} (nine of ten), usually {}", key.1, clock(since, now), words(phase), took(p90), took(usual));
+        let summary = format!(
+            "{} is slow since {}: {} takes {} (nine of ten), usually {}",
+            key.1,
+            clock(since, now),
+            words(phase),
+            took(p90),
+            took(usual)
+        );
         let arithmetic = format!(
             "p90 of the last 10 min {} ({} samples, {above} at or above the limit); usual p90 {} ({} samples); limit {} = the larger of {} × usual and {}",
             took(p90),
@@ -213,7 +220,9 @@ impl Phase {
         );
         let advice = match phase {
             0 => "Look at the way there: packet loss, a full link, a firewall that is overloaded (`mtr HOST`).",
-            1 => "The server makes callers wait: it is overloaded, or looks something up about this machine (its PTR record, a block list) that doesn't answer.",
+            1 => {
+                "The server makes callers wait: it is overloaded, or looks something up about this machine (its PTR record, a block list) that doesn't answer."
+            }
             2 => "The TLS handshake waits: an overloaded server, or lost packets of a size that doesn't pass (MTU).",
             3 => "The server's user directory answers slowly.",
             _ => "The server takes long to accept messages: a content filter, a full disk, or a queue that is too long.",
@@ -260,4 +269,3 @@ impl Usual {
         (FIRST_US * 2f64.powf((bucket.unwrap_or(BUCKETS - 1) as f64 + 1.0) / 4.0)) as u64
     }
 }
-

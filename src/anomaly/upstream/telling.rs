@@ -19,10 +19,7 @@ pub(super) fn tries(count: u64) -> String {
 
 /// The name that can't be looked up, and whose it is.
 pub(super) fn about_name(key: &Pair) -> Vec<About> {
-    vec![
-        About { kind: AboutKind::Upstream, value: key.0.clone() },
-        About { kind: AboutKind::Domain, value: key.1.clone() },
-    ]
+    vec![About { kind: AboutKind::Upstream, value: key.0.clone() }, About { kind: AboutKind::Domain, value: key.1.clone() }]
 }
 
 /// Some hosts of the upstream still answer.
@@ -106,11 +103,10 @@ pub(super) fn nobody_reached(upstream: &str, hosts: &[(&Pair, &Host)], reached: 
     let names: Vec<&str> = hosts.iter().take(5).map(|(key, _)| key.1.as_str()).collect();
     let gone = if reached == 0 { "none ever did".to_owned() } else { format!("the last success was at {}", clock(reached, now)) };
     let count = hosts.len();
-    let arithmetic = format!(
-        "{count} of {count} exchangers tried since then can't be reached, threshold {many}: {}; {gone}",
-        names.join(", ")
-    );
-    let samples = failing.iter().flat_map(|it| it.evidence.samples().into_iter().next_back()).take(crate::anomaly::window::SAMPLES).collect();
+    let arithmetic =
+        format!("{count} of {count} exchangers tried since then can't be reached, threshold {many}: {}; {gone}", names.join(", "));
+    let samples =
+        failing.iter().flat_map(|it| it.evidence.samples().into_iter().next_back()).take(crate::anomaly::window::SAMPLES).collect();
     let (anomaly, summary, cause, act, advice) = if blocked {
         let summary = format!("Port 25 seems to be blocked: since {} no mail exchanger answers on it, all time out", clock(since, now));
         (Anomaly::PortBlocked, summary, Cause::PortBlocked, Act::LocalAdmin, BLOCKED_ADVICE)
@@ -140,8 +136,14 @@ pub(super) fn exchanger_down(key: &Pair, host: &mut Host, now: WallMicros, after
 }
 
 pub(super) fn flapping(key: &Pair, host: &mut Host, returns: u64, now: WallMicros, threshold: u64) -> Finding {
-    let summary = format!("Host {} of upstream {} comes and goes: {} within an hour it was down and came back", key.1, key.0, several(returns, "time", "times"));
-    let arithmetic = format!("{returns} returns after an outage within 60 min, threshold {threshold}; last success {}", clock(host.reached, now));
+    let summary = format!(
+        "Host {} of upstream {} comes and goes: {} within an hour it was down and came back",
+        key.1,
+        key.0,
+        several(returns, "time", "times")
+    );
+    let arithmetic =
+        format!("{returns} returns after an outage within 60 min, threshold {threshold}; last success {}", clock(host.reached, now));
     let finding = Finding::new(Anomaly::UpstreamFlapping, Severity::Warning, summary, arithmetic)
         .caused(Cause::ConnectionFailed)
         .advising(
@@ -149,11 +151,15 @@ pub(super) fn flapping(key: &Pair, host: &mut Host, returns: u64, now: WallMicro
             "Look for restarts, overload or a health check that takes it out of a pool; on the way, for a link or a route that is lost now and then.",
         );
     let (since, samples) = host.failing.as_ref().map_or((host.reached, Vec::new()), |it| (it.since, it.evidence.samples()));
-    Finding { about: about(key, true), ..finding.evidence(since, host.touched, u64::from(host.touched > now.saturating_sub(10_000_000)), samples) }
+    Finding {
+        about: about(key, true),
+        ..finding.evidence(since, host.touched, u64::from(host.touched > now.saturating_sub(10_000_000)), samples)
+    }
 }
 
 fn arithmetic(failing: &Failing, reached: WallMicros, now: WallMicros, apart_us: u64) -> String {
-    let mut whys: Vec<(u32, Why)> = WHYS.iter().filter_map(|&why| Some((*failing.whys.get(why as usize)?, why))).filter(|it| it.0 > 0).collect();
+    let mut whys: Vec<(u32, Why)> =
+        WHYS.iter().filter_map(|&why| Some((*failing.whys.get(why as usize)?, why))).filter(|it| it.0 > 0).collect();
     whys.sort_unstable_by(|one, other| other.cmp(one));
     let parts: Vec<String> = whys.iter().map(|(count, why)| format!("{count} × {}", why.words())).collect();
     let last = if reached == 0 { "never a success".to_owned() } else { format!("last success {}", clock(reached, now)) };
@@ -183,7 +189,8 @@ const WHYS: &[Why] = &[
 
 /// Cause, advice and evidence out of the failures.
 fn explained(finding: Finding, failing: &mut Failing) -> Finding {
-    let facts = crate::diagnose::Facts { stage: Some(crate::trace::Stage::Connect), text: &failing.words, ..crate::diagnose::Facts::default() };
+    let facts =
+        crate::diagnose::Facts { stage: Some(crate::trace::Stage::Connect), text: &failing.words, ..crate::diagnose::Facts::default() };
     let verdict = Rules::builtin().classify(&facts);
     let cause = failing.last_why.cause();
     let fits = verdict.cause == cause && !verdict.advice.is_empty();

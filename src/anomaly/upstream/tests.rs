@@ -143,7 +143,8 @@ fn a_smart_host_whose_name_cannot_be_looked_up_is_dns() {
 fn exchangers_of_others_may_be_down_but_not_all_at_once() {
     let mut health = Health::new(&Options::default());
     let host = |no: u64| format!("mx{}.x.example", no % 5);
-    let reach = |at, no: u64| mail(at, no).upstream(|it| (it.kind, it.host, it.port) = (UpstreamKind::Mx, Some(host(no)), Some(25))).record();
+    let reach =
+        |at, no: u64| mail(at, no).upstream(|it| (it.kind, it.host, it.port) = (UpstreamKind::Mx, Some(host(no)), Some(25))).record();
     let fail = |at, no: u64, host: &str| {
         let Record::Session(mut it) = failed(at, no, &[(host, 25, Stage::Connect, TIMED_OUT)]) else { unreachable!() };
         Arc::make_mut(&mut it.upstream).kind = UpstreamKind::Mx;
