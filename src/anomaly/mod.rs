@@ -9,6 +9,7 @@
 //!   clock ─► Watch::tick ─► each Detector judges ─► Finding ─► Book ─► Incident ─► journal, log, webhook, command
 //! ```
 
+pub mod auth;
 pub mod book;
 pub mod detector;
 pub mod finding;

@@ -108,6 +108,7 @@ fn detectors(options: &Options) -> Vec<Box<dyn Detector>> {
     detectors.extend(super::peers::detectors(&options.peers));
     detectors.extend(super::protocol::detectors(&options.protocol));
     detectors.push(Box::new(Limits::new(&options.limits)));
+    detectors.extend(super::auth::detectors(&options.auth));
     detectors.extend(super::upstream::detectors(&options.upstream));
     detectors
 }
