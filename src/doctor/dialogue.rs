@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::net::connect::{ConnectError, connect};
 use crate::net::intercept::{Manner, OwnTraffic, connect_as};
+use crate::net::resolve::Tlsa;
 use crate::net::tls::{ClientTls, TlsFacts};
 use crate::relay::recorder::reply_of;
 use crate::smtp::{Extensions, ReplyScanner, ReplyView, Stage};
@@ -48,6 +49,12 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.words)
     }
+}
+
+/// What makes a certificate good enough to go on.
+enum By<'a> {
+    Anything { host: &'a str },
+    Dane { base_domain: &'a str, names: &'a [&'a str], records: &'a [Tlsa] },
 }
 
 /// What a server said to EHLO.
@@ -141,19 +148,37 @@ impl Dialogue {
     /// # Errors
     /// There is no TLS with this server.
     pub async fn secure(self, tls: &ClientTls, host: &str) -> Result<Self, Trouble> {
+        self.handshake(tls, &By::Anything { host }).await
+    }
+
+    /// Shakes hands as [`ClientTls::handshake_dane`] does.
+    ///
+    /// # Errors
+    /// There is no TLS with this server, or no record vouches for its certificate.
+    pub async fn secure_by_dane(self, tls: &ClientTls, base_domain: &str, names: &[&str], records: &[Tlsa]) -> Result<Self, Trouble> {
+        self.handshake(tls, &By::Dane { base_domain, names, records }).await
+    }
+
+    async fn handshake(self, tls: &ClientTls, by: &By<'_>) -> Result<Self, Trouble> {
         let trouble = |words| Trouble { stage: Stage::StartTls, words, reply: None };
         if !self.unread.is_empty() {
             // RFC 3207 §4.2, CVE-2021-22947.
             return Err(trouble("sent octets in clear behind its consent to TLS: somebody on the way may have put them there".to_owned()));
         }
-        match tokio::time::timeout(self.patience, tls.handshake(self.stream, host, true)).await {
+        let Self { stream, peer, patience, .. } = self;
+        let handshake = async {
+            match by {
+                By::Anything { host } => tls.handshake(stream, host, true).await,
+                By::Dane { base_domain, names, records } => tls.handshake_dane(stream, base_domain, names, records).await,
+            }
+        };
+        match tokio::time::timeout(patience, handshake).await {
             Ok(Ok((stream, facts))) => {
                 let (scanner, unread) = (ReplyScanner::default(), Vec::new());
-                let Self { peer, patience, .. } = self;
                 Ok(Self { stream: Box::new(stream), scanner, unread, tls: Some(facts), peer, patience })
             }
             Ok(Err(error)) => Err(trouble(error.to_string())),
-            Err(_) => Err(trouble(format!("made no TLS handshake within {}", seconds(self.patience)))),
+            Err(_) => Err(trouble(format!("made no TLS handshake within {}", seconds(patience)))),
         }
     }
 

@@ -8,6 +8,7 @@
 mod support;
 
 mod dane;
+mod doctor;
 mod exchangers;
 mod failures;
 mod mta_sts;

@@ -27,8 +27,6 @@ pub(super) struct Mx {
     pub hosts: Vec<Host>,
     /// What DNSSEC says of the MX answer.
     pub dnssec: Dnssec,
-    /// The domain says that it takes no mail, or has nowhere to take it.
-    pub none: bool,
 }
 
 pub(super) async fn examine(resolver: &Resolver, options: &DomainOptions, domain: &str) -> (Vec<Check>, Mx) {
@@ -40,7 +38,7 @@ pub(super) async fn examine(resolver: &Resolver, options: &DomainOptions, domain
     let hosts = addresses(resolver, options, exchangers).await;
     checks.extend(hosts.iter().map(|host| can_be_found(domain, host, options, found.implicit)));
     checks.extend(spread(domain, &hosts));
-    (checks, Mx { hosts, dnssec: found.dnssec, none: exchangers.is_empty() })
+    (checks, Mx { hosts, dnssec: found.dnssec })
 }
 
 async fn addresses(resolver: &Resolver, options: &DomainOptions, exchangers: &[Exchanger]) -> Vec<Host> {

@@ -2,18 +2,26 @@
 //!
 //! Everything is asked at the same time where that is harmless, and nothing for longer than [`DomainOptions::limit`].
 
+mod authority;
+mod dkim;
+mod dmarc;
 mod exchangers;
+mod hosts;
 mod options;
-mod servers;
+mod policies;
+pub(super) mod servers;
+pub(super) mod spf;
+mod tags;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 pub use options::{Canaries, DomainOptions};
 
+use self::exchangers::Mx;
 use super::check::Check;
 use super::report::{Report, Section};
-use crate::net::resolve::{Destination, Resolver, destination};
+use crate::net::resolve::{Dane, Destination, Resolver, destination};
 
 /// Examines `domain`. Never takes longer than [`DomainOptions::limit`]: what isn't done by then is said to be so.
 pub async fn examine_domain(resolver: &Resolver, options: &DomainOptions, domain: &str) -> Report {
@@ -27,11 +35,68 @@ pub async fn examine_domain(resolver: &Resolver, options: &DomainOptions, domain
         Err(error) => return refused(target, domain, error.to_string(), "Give the part behind the @ of a mail address."),
     };
     let clock = Clock { began: Instant::now(), limit: options.limit };
-    let (servers, mx) = tokio::join!(
+    let mail = async {
+        let (checks, mx) = exchangers::examine(resolver, options, &name).await;
+        let mx_section = Section { title: "Where mail goes (MX)".to_owned(), checks };
+        (mx_section, hosts_and_policies(resolver, options, &name, &mx, clock).await)
+    };
+    let (servers, mail, authority, spf, dkim, dmarc) = tokio::join!(
         clock.section("Name servers that are asked", servers::examine(resolver, options, &name)),
-        clock.section("Where mail goes (MX)", async { exchangers::examine(resolver, options, &name).await.0 }),
+        tokio::time::timeout(clock.left(), Box::pin(mail)),
+        clock.section("Authoritative servers", authority::examine(resolver, options, &name)),
+        clock.section("SPF", spf::examine(resolver, options, &name)),
+        clock.section("DKIM", dkim::examine(resolver, options, &name)),
+        clock.section("DMARC", dmarc::examine(resolver, options, &name)),
     );
-    Report::of(target, vec![servers, mx])
+    let (mx, visits) = mail.unwrap_or_else(|_| {
+        let title = "Where mail goes (MX)";
+        (Section { title: title.to_owned(), checks: vec![clock.too_late(title)] }, Vec::new())
+    });
+    let mut sections = vec![servers, authority, mx];
+    sections.extend(visits);
+    sections.extend([spf, dkim, dmarc]);
+    Report::of(target, sections)
+}
+
+/// What depends on where the mail goes.
+async fn hosts_and_policies(resolver: &Resolver, options: &DomainOptions, domain: &str, mx: &Mx, clock: Clock) -> Vec<Section> {
+    // A little earlier than everything, so that what was seen until then is shown.
+    let left = clock.left().saturating_sub(Duration::from_millis(500));
+    let (visits, sts) = tokio::join!(
+        tokio::time::timeout(left, hosts::visit(resolver, options, domain, mx)),
+        tokio::time::timeout(left, Box::pin(policies::mta_sts(resolver, options, domain))),
+    );
+    let mut seen = Section::new("Mail hosts");
+    let visits = match visits {
+        Ok(visits) => {
+            seen.checks.extend(visits.iter().flat_map(|visit| visit.checks.clone()));
+            seen.checks.extend(hosts::port_25(&visits, options.smtp_port));
+            visits
+        }
+        Err(_) => {
+            seen.push(clock.too_late("Mail hosts"));
+            Vec::new()
+        }
+    };
+    let mut asked = Section::new("What the domain asks of TLS");
+    let mut wanted = visits.iter().any(|visit| matches!(visit.dane, Dane::Usable { .. }));
+    match sts {
+        Ok(found) => {
+            wanted |= found.answer.policy().is_some();
+            asked.checks.extend(policies::judge_mta_sts(domain, &found, mx, &visits));
+        }
+        Err(_) => asked.push(clock.too_late("MTA-STS")),
+    }
+    let rest = async {
+        let (reports, dane) =
+            tokio::join!(policies::tls_reports(resolver, options, domain, wanted), policies::dane(resolver, options, mx, &visits));
+        std::iter::once(reports).chain(dane).collect::<Vec<_>>()
+    };
+    match tokio::time::timeout(clock.left().saturating_sub(Duration::from_millis(100)), rest).await {
+        Ok(checks) => asked.checks.extend(checks),
+        Err(_) => asked.push(clock.too_late("DANE and TLS-RPT")),
+    }
+    [seen, asked].into_iter().filter(|section| !section.checks.is_empty()).collect()
 }
 
 fn refused(target: String, domain: &str, answer: String, fix: &str) -> Report {
@@ -54,7 +119,7 @@ impl Clock {
 
     /// What a part of the examination found; or that it wasn't done in time.
     async fn section(self, title: &str, part: impl Future<Output = Vec<Check>>) -> Section {
-        let checks = tokio::time::timeout(self.left(), part).await.unwrap_or_else(|_| vec![self.too_late(title)]);
+        let checks = tokio::time::timeout(self.left(), Box::pin(part)).await.unwrap_or_else(|_| vec![self.too_late(title)]);
         Section { title: title.to_owned(), checks }
     }
 

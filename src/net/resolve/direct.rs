@@ -55,7 +55,7 @@ pub async fn ask(server: SocketAddr, name: &str, kind: Kind, manner: Manner, tim
         }
         Err(error) => return DirectAnswer::failed(Failure::NotAName { why: error.to_string() }, start.elapsed()),
     };
-    let asking = ask_directly(server, &name, kind.of_hickory(), manner.recursion, manner.tcp);
+    let asking = Box::pin(ask_directly(server, &name, kind.of_hickory(), manner.recursion, manner.tcp));
     let reply = match tokio::time::timeout(timeout, asking).await {
         Ok(Ok(reply)) => reply,
         Ok(Err(Silence::Unreachable { why })) => return DirectAnswer::failed(Failure::Unreachable { why }, start.elapsed()),

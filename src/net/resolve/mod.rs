@@ -145,7 +145,8 @@ impl Resolver {
         if let Some(kept) = self.shared.cache.find(&key, start) {
             return Lookup { answer: kept.answer, cached_for: Some(start.saturating_duration_since(kept.since)), took: start.elapsed() };
         }
-        let work = self.shared.flights.join(&key, self.shared.fetch(&key));
+        // Boxed: who asks for many names at once would hold as many of these on its stack.
+        let work = self.shared.flights.join(&key, Box::pin(self.shared.fetch(&key)));
         let answer = match tokio::time::timeout(timeout, work).await {
             Ok(answer) => answer,
             Err(_) => self.shared.given_up(key, timeout, start),

@@ -1,0 +1,232 @@
+//! The DMARC policy that holds for a domain (RFC 7489, and the walk up the tree of its successor): one, readable, and its reports can arrive.
+
+use super::super::check::Check;
+use super::DomainOptions;
+use super::tags::{Tags, described};
+use crate::net::resolve::{ExchangerOptions, Kind, Lookup, Resolver};
+
+/// Labels of the first parent that is asked where a name has many (DMARCbis 4.10).
+const MOST_LABELS: usize = 8;
+/// Destinations of reports that are looked at.
+const MOST_DESTINATIONS: usize = 5;
+
+pub(super) async fn examine(resolver: &Resolver, options: &DomainOptions, domain: &str) -> Vec<Check> {
+    let why = "it says what receivers do with mail that fails SPF and DKIM; large providers refuse bulk mail of domains without it";
+    let own = look_up(resolver, options, domain).await;
+    let check = Check::asking("dmarc.record", format!("TXT of _dmarc.{domain}"), why).took(own.took);
+    let publish = format!(
+        "Publish `_dmarc.{domain}. IN TXT \"v=DMARC1; p=none; rua=mailto:dmarc@{domain}\"` and read the reports before you make it stricter."
+    );
+    let records = policies(&own);
+    let mut checks = Vec::new();
+    match (own.failure(), records.as_slice()) {
+        (Some(failure), _) if !failure.is_denial() => {
+            return vec![
+                check.fail(failure.to_string(), "The domain's name servers must be put right: receivers can't look it up either."),
+            ];
+        }
+        (_, [text]) => {
+            checks.push(judged(check, text));
+            checks.extend(destinations(resolver, options, domain, text).await);
+        }
+        (_, []) => match inherited(resolver, options, domain).await {
+            Some((parent, text)) => {
+                let tags = Tags::read(&text);
+                let policy = tags.value("sp").or(tags.value("p")).unwrap_or("none").to_owned();
+                let answer = format!("none of its own; that of {parent} holds, with {policy} for subdomains");
+                checks.push(check.ok(format!("{answer}: {}", described(&text))));
+            }
+            None => {
+                let near = own
+                    .texts()
+                    .iter()
+                    .map(|text| String::from_utf8_lossy(text).into_owned())
+                    .find(|text| text.to_ascii_lowercase().contains("dmarc"));
+                let answer = match near {
+                    Some(text) => format!("there is none; this looks like one and doesn't begin with v=DMARC1: {}", described(&text)),
+                    None => "there is none, nor one of a parent domain".to_owned(),
+                };
+                checks.push(check.warn(answer, publish));
+            }
+        },
+        (_, several) => {
+            checks.push(check.fail(format!("there are {} records: receivers take none of them", several.len()), "Delete all but one."))
+        }
+    }
+    checks
+}
+
+async fn look_up(resolver: &Resolver, options: &DomainOptions, domain: &str) -> Lookup {
+    resolver.look_up(&format!("_dmarc.{domain}"), Kind::Txt, options.patience).await
+}
+
+fn policies(lookup: &Lookup) -> Vec<String> {
+    let texts = lookup.texts().into_iter().map(|text| String::from_utf8_lossy(&text).into_owned());
+    texts.filter(|text| Tags::read(text).first().is_some_and(|tag| tag.name == "v" && tag.value == "DMARC1")).collect()
+}
+
+/// The closest record above, and whose it is. Top-level domains are asked too: some have one (psd=y).
+async fn inherited(resolver: &Resolver, options: &DomainOptions, domain: &str) -> Option<(String, String)> {
+    for parent in parents(domain) {
+        if let Some(text) = policies(&look_up(resolver, options, &parent).await).into_iter().next() {
+            return Some((parent, text));
+        }
+    }
+    None
+}
+
+fn parents(domain: &str) -> Vec<String> {
+    let labels: Vec<&str> = domain.split('.').collect();
+    let first = if labels.len() > MOST_LABELS { labels.len() - (MOST_LABELS - 1) } else { 1 };
+    (first..labels.len()).filter_map(|at| labels.get(at..)).map(|rest| rest.join(".")).collect()
+}
+
+fn judged(check: Check, text: &str) -> Check {
+    let shown = described(text);
+    match flaw(text) {
+        Some(flaw) => check.fail(format!("{flaw}: {shown}"), "Correct the record; until then receivers act as if there were none."),
+        None => {
+            let tags = Tags::read(text);
+            let policy = tags.value("p").unwrap_or("none").to_ascii_lowercase();
+            let reports = tags.value("rua").is_some();
+            match (policy.as_str(), reports) {
+                ("none", false) => check.warn(
+                    format!("p=none without rua=: it asks for nothing, and nobody tells you of anything: {shown}"),
+                    "Add `rua=mailto:ADDRESS` for reports, and make it `p=quarantine` once they show that all your mail passes.",
+                ),
+                ("none", true) => check.ok(format!("p=none, failures are only reported: {shown}")),
+                _ => check.ok(shown),
+            }
+        }
+    }
+}
+
+/// What makes receivers pass over the record, if anything.
+fn flaw(text: &str) -> Option<String> {
+    let tags = Tags::read(text);
+    if let Some(flaw) = tags.flaw {
+        return Some(flaw);
+    }
+    let policy = |name: &str| {
+        let value = tags.value(name)?;
+        let known = matches!(value.to_ascii_lowercase().as_str(), "none" | "quarantine" | "reject");
+        (!known).then(|| format!("{name}={} is none of none, quarantine, reject", described(value)))
+    };
+    let mode = |name: &str| {
+        let value = tags.value(name)?;
+        (!matches!(value.to_ascii_lowercase().as_str(), "r" | "s")).then(|| format!("{name}={} is neither r nor s", described(value)))
+    };
+    if tags.value("p").is_none() {
+        return Some("the tag p= is missing".to_owned());
+    }
+    let percent = tags.value("pct").filter(|value| !value.parse::<u8>().is_ok_and(|percent| percent <= 100));
+    let percent = percent.map(|value| format!("pct={} is no number from 0 to 100", described(value)));
+    let reports = ["rua", "ruf"].into_iter().find_map(|name| {
+        let bad = tags
+            .value(name)?
+            .split(',')
+            .map(str::trim)
+            .find(|uri| address(uri).is_none() && !uri.to_ascii_lowercase().starts_with("https:"))?;
+        Some(format!("{name}={} is no address: it begins with mailto:", described(bad)))
+    });
+    policy("p").or(policy("sp")).or(policy("np")).or(mode("adkim")).or(mode("aspf")).or(percent).or(reports)
+}
+
+/// The address of a `mailto:` URI; a size limit behind `!` is passed over (RFC 7489 6.2).
+fn address(uri: &str) -> Option<&str> {
+    let (scheme, rest) = uri.split_once(':')?;
+    let address = rest.split(['!', '?']).next()?;
+    let (local, domain) = address.rsplit_once('@')?;
+    let bare = !address.contains(|it: char| it.is_whitespace());
+    (scheme.eq_ignore_ascii_case("mailto") && bare && !local.is_empty() && domain.contains('.')).then_some(address)
+}
+
+/// Whether reports arrive: the domains that they go to must agree (RFC 7489 7.1), and take mail.
+async fn destinations(resolver: &Resolver, options: &DomainOptions, domain: &str, text: &str) -> Vec<Check> {
+    let tags = Tags::read(text);
+    let both = [tags.value("rua"), tags.value("ruf")];
+    let mut domains: Vec<String> = Vec::new();
+    for uri in both.into_iter().flatten().flat_map(|list| list.split(',')) {
+        let found = address(uri.trim()).and_then(|address| address.rsplit_once('@')).map(|(_, domain)| domain.to_ascii_lowercase());
+        domains.extend(found.filter(|found| !domains.contains(found)));
+    }
+    let mut checks = Vec::new();
+    for destination in domains.iter().take(MOST_DESTINATIONS) {
+        checks.extend(authorised(resolver, options, domain, destination).await);
+        checks.extend(takes_mail(resolver, options, destination).await);
+    }
+    checks
+}
+
+fn related(one: &str, other: &str) -> bool {
+    let below = |one: &str, other: &str| one.strip_suffix(other).is_some_and(|rest| rest.ends_with('.'));
+    one == other || below(one, other) || below(other, one)
+}
+
+async fn authorised(resolver: &Resolver, options: &DomainOptions, domain: &str, destination: &str) -> Option<Check> {
+    if related(domain, destination) {
+        return None;
+    }
+    let name = format!("{domain}._report._dmarc.{destination}");
+    let lookup = resolver.look_up(&name, Kind::Txt, options.patience).await;
+    let why = "reports go to another domain only if that says that it wants them (RFC 7489 7.1)";
+    let check = Check::asking("dmarc.reports", format!("TXT of {name}"), why).took(lookup.took);
+    let agreed = !policies(&lookup).is_empty();
+    Some(match lookup.failure() {
+        _ if agreed => check.ok(format!("{destination} takes reports about {domain}")),
+        Some(failure) if !failure.is_denial() => check.warn(failure.to_string(), format!("The name servers of {destination} must be put right.")),
+        _ => check.warn(
+            format!("{destination} doesn't say that it takes reports about {domain}: most receivers send none"),
+            format!("Have `{name}. IN TXT \"v=DMARC1\"` published in the zone of {destination} (report services tell how), or use an address of {domain}."),
+        ),
+    })
+}
+
+async fn takes_mail(resolver: &Resolver, options: &DomainOptions, destination: &str) -> Option<Check> {
+    let asking = ExchangerOptions { timeout: options.patience, ..ExchangerOptions::default() };
+    let error = resolver.mail_exchangers(destination, &asking).await.outcome.err().filter(|error| !error.is_temporary())?;
+    let check = Check::asking(
+        "dmarc.reports",
+        format!("MX of {destination}, where reports go"),
+        "reports that can't be delivered tell nobody anything",
+    );
+    Some(check.warn(error.to_string(), "Correct the address in rua= or ruf=."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_judged() {
+        for text in [
+            "v=DMARC1; p=none",
+            "v=DMARC1;p=reject;sp=quarantine;adkim=s;aspf=r;pct=100;rua=mailto:a@b.example,mailto:c@d.example!10m;ruf=mailto:e@f.example",
+            "v=DMARC1; p=QUARANTINE; fo=1; ri=86400; np=reject; t=y",
+        ] {
+            assert_eq!(flaw(text), None, "{text}");
+        }
+        for (text, words) in [
+            ("v=DMARC1; sp=none", "the tag p= is missing"),
+            ("v=DMARC1; p=deny", "p=deny is none of"),
+            ("v=DMARC1; p=none; sp=off", "sp=off is none of"),
+            ("v=DMARC1; p=none; adkim=strict", "adkim=strict is neither"),
+            ("v=DMARC1; p=none; pct=150", "pct=150 is no number"),
+            ("v=DMARC1; p=none; rua=a@b.example", "rua=a@b.example is no address"),
+            ("v=DMARC1; p=none; rua=mailto:a@b.example mailto:c@d", "rua=mailto:a@b.example mailto:c@d is no address"),
+            ("v=DMARC1; p=none, rua", "p=none, rua is none of"),
+        ] {
+            let found = flaw(text).unwrap_or_default();
+            assert!(found.starts_with(words), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn the_tree_is_walked_upwards() {
+        assert_eq!(parents("a.b.example"), ["b.example", "example"]);
+        assert_eq!(parents("example"), Vec::<String>::new());
+        let long = "a.b.c.d.e.f.g.h.i.example";
+        assert_eq!(parents(long).first().map(String::as_str), Some("d.e.f.g.h.i.example"));
+        assert!(related("a.example", "mail.a.example") && related("a.example", "a.example") && !related("a.example", "ba.example"));
+    }
+}
