@@ -15,6 +15,7 @@ pub mod door;
 pub mod drift;
 pub mod examine;
 pub mod kept;
+mod limit;
 pub mod message;
 pub mod options;
 pub mod own;

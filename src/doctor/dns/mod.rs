@@ -13,13 +13,13 @@ pub(super) mod servers;
 pub(super) mod spf;
 mod tags;
 
-use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use options::{Canaries, DomainOptions};
 
 use self::exchangers::Mx;
 use super::check::Check;
+use super::limit::Limit;
 use super::report::{Report, Section};
 use crate::net::resolve::{Dane, Destination, Resolver, destination};
 
@@ -34,23 +34,23 @@ pub async fn examine_domain(resolver: &Resolver, options: &DomainOptions, domain
         }
         Err(error) => return refused(target, domain, error.to_string(), "Give the part behind the @ of a mail address."),
     };
-    let clock = Clock { began: Instant::now(), limit: options.limit };
+    let limit = Limit::of(options.limit);
     let mail = async {
         let (checks, mx) = exchangers::examine(resolver, options, &name).await;
         let mx_section = Section { title: "Where mail goes (MX)".to_owned(), checks };
-        (mx_section, hosts_and_policies(resolver, options, &name, &mx, clock).await)
+        (mx_section, hosts_and_policies(resolver, options, &name, &mx, limit).await)
     };
     let (servers, mail, authority, spf, dkim, dmarc) = tokio::join!(
-        clock.section("Name servers that are asked", servers::examine(resolver, options, &name)),
-        tokio::time::timeout(clock.left(), Box::pin(mail)),
-        clock.section("Authoritative servers", authority::examine(resolver, options, &name)),
-        clock.section("SPF", spf::examine(resolver, options, &name)),
-        clock.section("DKIM", dkim::examine(resolver, options, &name)),
-        clock.section("DMARC", dmarc::examine(resolver, options, &name)),
+        limit.section("Name servers that are asked", servers::examine(resolver, options, &name)),
+        tokio::time::timeout(limit.left(), Box::pin(mail)),
+        limit.section("Authoritative servers", authority::examine(resolver, options, &name)),
+        limit.section("SPF", spf::examine(resolver, options, &name)),
+        limit.section("DKIM", dkim::examine(resolver, options, &name)),
+        limit.section("DMARC", dmarc::examine(resolver, options, &name)),
     );
     let (mx, visits) = mail.unwrap_or_else(|_| {
         let title = "Where mail goes (MX)";
-        (Section { title: title.to_owned(), checks: vec![clock.too_late(title)] }, Vec::new())
+        (Section { title: title.to_owned(), checks: vec![limit.too_late(title)] }, Vec::new())
     });
     let mut sections = vec![servers, authority, mx];
     sections.extend(visits);
@@ -59,9 +59,9 @@ pub async fn examine_domain(resolver: &Resolver, options: &DomainOptions, domain
 }
 
 /// What depends on where the mail goes.
-async fn hosts_and_policies(resolver: &Resolver, options: &DomainOptions, domain: &str, mx: &Mx, clock: Clock) -> Vec<Section> {
+async fn hosts_and_policies(resolver: &Resolver, options: &DomainOptions, domain: &str, mx: &Mx, limit: Limit) -> Vec<Section> {
     // A little earlier than everything, so that what was seen until then is shown.
-    let left = clock.left().saturating_sub(Duration::from_millis(500));
+    let left = limit.left().saturating_sub(Duration::from_millis(500));
     let (visits, sts) = tokio::join!(
         tokio::time::timeout(left, hosts::visit(resolver, options, domain, mx)),
         tokio::time::timeout(left, Box::pin(policies::mta_sts(resolver, options, domain))),
@@ -74,7 +74,7 @@ async fn hosts_and_policies(resolver: &Resolver, options: &DomainOptions, domain
             visits
         }
         Err(_) => {
-            seen.push(clock.too_late("Mail hosts"));
+            seen.push(limit.too_late("Mail hosts"));
             Vec::new()
         }
     };
@@ -85,16 +85,16 @@ async fn hosts_and_policies(resolver: &Resolver, options: &DomainOptions, domain
             wanted |= found.answer.policy().is_some();
             asked.checks.extend(policies::judge_mta_sts(domain, &found, mx, &visits));
         }
-        Err(_) => asked.push(clock.too_late("MTA-STS")),
+        Err(_) => asked.push(limit.too_late("MTA-STS")),
     }
     let rest = async {
         let (reports, dane) =
             tokio::join!(policies::tls_reports(resolver, options, domain, wanted), policies::dane(resolver, options, mx, &visits));
         std::iter::once(reports).chain(dane).collect::<Vec<_>>()
     };
-    match tokio::time::timeout(clock.left().saturating_sub(Duration::from_millis(100)), rest).await {
+    match tokio::time::timeout(limit.left().saturating_sub(Duration::from_millis(100)), rest).await {
         Ok(checks) => asked.checks.extend(checks),
-        Err(_) => asked.push(clock.too_late("DANE and TLS-RPT")),
+        Err(_) => asked.push(limit.too_late("DANE and TLS-RPT")),
     }
     [seen, asked].into_iter().filter(|section| !section.checks.is_empty()).collect()
 }
@@ -103,34 +103,6 @@ fn refused(target: String, domain: &str, answer: String, fix: &str) -> Report {
     let mut section = Section::new("Domain");
     section.push(Check::asking("dns.domain", format!("{domain:?} as a domain"), "mail is sent to domains").fail(answer, fix));
     Report::of(target, vec![section])
-}
-
-/// How much time there is.
-#[derive(Clone, Copy)]
-struct Clock {
-    began: Instant,
-    limit: Duration,
-}
-
-impl Clock {
-    fn left(self) -> Duration {
-        self.limit.saturating_sub(self.began.elapsed())
-    }
-
-    /// What a part of the examination found; or that it wasn't done in time.
-    async fn section(self, title: &str, part: impl Future<Output = Vec<Check>>) -> Section {
-        let checks = tokio::time::timeout(self.left(), Box::pin(part)).await.unwrap_or_else(|_| vec![self.too_late(title)]);
-        Section { title: title.to_owned(), checks }
-    }
-
-    fn too_late(self, title: &str) -> Check {
-        let asked = title.to_owned();
-        let why = "an answer that takes this long is too late for mail as well";
-        Check::asking("dns.unfinished", asked, why).took(self.limit).warn(
-            format!("not done within {} s: servers that were asked don't answer", self.limit.as_secs_f64()),
-            "See the checks of the name servers first; ask again with more time (`--timeout`).",
-        )
-    }
 }
 
 /// "3 hosts", "1 host".
