@@ -1,6 +1,5 @@
 //! The doctor's view of domains and senders: real zones, a real resolver, real mail hosts.
 
-
 use relayscope::doctor::{Canaries, Check, DomainOptions, Report, Verdict, examine_domain};
 use relayscope::net::tls::ClientTls;
 

@@ -217,7 +217,13 @@ impl Common {
             None => Ok(None),
             Some(traces) => match Backend::open(&traces)? {
                 Backend::Api(client) => Ok(client.get("/api/v1/doctor", &[("target", "self")])?),
-                Backend::Store(store) => Ok(Some(examiner.own(store.store(), false).map_err(Failure::failed)?)),
+                Backend::Store(store) => {
+                    let mut options = (*examiner.options).clone();
+                    // The one that was opened, which a flag may have named.
+                    options.store.dir = traces.store.unwrap_or(options.store.dir);
+                    let examiner = Examiner { options: Arc::new(options), ..examiner };
+                    Ok(Some(examiner.own(store.store(), false).map_err(Failure::failed)?))
+                }
             },
         });
         asked.await.map_err(Failure::failed)?
