@@ -21,6 +21,7 @@ pub mod pair;
 pub mod peers;
 pub mod protocol;
 mod recent;
+pub mod reputation;
 #[cfg(test)]
 pub mod samples;
 pub mod seen;

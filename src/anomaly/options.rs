@@ -10,6 +10,8 @@ pub struct Options {
     pub upstream: super::upstream::Options,
     /// Logins that fail.
     pub auth: super::auth::Options,
+    /// Block lists, reverse DNS, sender authentication, spam verdicts and how much is refused.
+    pub reputation: super::reputation::Options,
     /// Spikes and silence.
     pub volume: super::volume::Options,
     /// Circles, harvests, bounces, duplicates, unknown addresses and full mailboxes.

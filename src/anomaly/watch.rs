@@ -143,6 +143,7 @@ fn detectors(options: &Options) -> Vec<Box<dyn Detector>> {
     detectors.extend(super::protocol::detectors(&options.protocol));
     detectors.push(Box::new(Limits::new(&options.limits)));
     detectors.extend(super::auth::detectors(&options.auth));
+    detectors.extend(super::reputation::detectors(&options.reputation));
     detectors.extend(super::upstream::detectors(&options.upstream));
     detectors
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::Findings;
 use super::raw::{Raw, choice};
 use super::secret;
-pub use super::thresholds::{Auth, Flow, Health, Peers, Protocol, Volume};
+pub use super::thresholds::{Auth, Flow, Health, Peers, Protocol, Reputation, Volume};
 use super::units::Interval;
 use crate::anomaly::{self, limits};
 use crate::net::tls::ClientTls;
@@ -51,6 +51,7 @@ pub struct Anomaly {
     pub limits: Limits,
     pub auth: Auth,
     pub upstream: Health,
+    pub reputation: Reputation,
     pub volume: Volume,
     pub flow: Flow,
     pub peers: Peers,
@@ -155,6 +156,7 @@ impl Default for Anomaly {
             limits: Limits::default(),
             auth: Auth::default(),
             upstream: Health::default(),
+            reputation: Reputation::default(),
             volume: Volume::default(),
             flow: Flow::default(),
             peers: Peers::default(),
@@ -220,6 +222,7 @@ pub(super) fn watching(raw: &Raw, findings: &mut Findings) -> WatchOptions {
 fn with_thresholds(raw: &Raw, mut options: anomaly::Options) -> anomaly::Options {
     raw.anomaly.auth.put_into(&mut options.auth);
     raw.anomaly.upstream.put_into(&mut options.upstream);
+    raw.anomaly.reputation.put_into(&mut options.reputation);
     raw.anomaly.volume.put_into(&mut options.volume);
     raw.anomaly.flow.put_into(&mut options.flow);
     raw.anomaly.peers.put_into(&mut options.peers);

@@ -211,3 +211,31 @@ thresholds! {
         }
     }
 }
+
+thresholds! {
+    /// Refusals that are a matter of reputation.
+    Reputation => anomaly::reputation::Options {
+        numbers {
+            /// Refusals within a day that name no block list known; of one that is known, the first is told.
+            unnamed_blocklist: u64,
+            /// Refusals within a day because of reverse DNS.
+            reverse_dns: u64,
+            /// Refusals within a day because of SPF, DKIM or DMARC, of one sender's domain by one receiver.
+            sender_auth: u64,
+            /// The same as a share of what was tried there. Percent.
+            sender_auth_percent: u64,
+            /// Recipients that one destination refused within ten minutes.
+            ratio_refused: u64,
+            /// The same as a share of all. Percent.
+            ratio_percent: u64,
+            /// Verdicts of spam within an hour.
+            spam_verdicts: u64,
+            /// The same as a share of the mail. Percent.
+            spam_percent: u64,
+        }
+        factors {
+            /// So many times what a destination usually refuses.
+            ratio_factor = ratio_factor: f64, 1.0,
+        }
+    }
+}
