@@ -166,10 +166,10 @@ impl Detector for Tls {
                 }
                 return;
             }
-        } else if level > 0 || upstream.offered.iter().any(|line| line.eq_ignore_ascii_case("STARTTLS")) {
-            if history.offered == 0 || seen.transaction.is_none_or(|it| it.transaction_no == 1) {
-                history.offered = (history.offered + 1).min(MOST_COUNT);
-            }
+        } else if (level > 0 || upstream.offered.iter().any(|line| line.eq_ignore_ascii_case("STARTTLS")))
+            && (history.offered == 0 || seen.transaction.is_none_or(|it| it.transaction_no == 1))
+        {
+            history.offered = (history.offered + 1).min(MOST_COUNT);
         }
         if seen.transaction.is_none() {
             return;
