@@ -100,7 +100,7 @@ fn hash(term: &[u8]) -> u64 {
 
 /// By the upper half of the hash.
 fn block(hash: u64, blocks: u32) -> u32 {
-    ((hash >> 32) * u64::from(blocks) >> 32) as u32
+    (((hash >> 32) * u64::from(blocks)) >> 32) as u32
 }
 
 /// The bits of a term, as octet and bit: nine bits of the mixed hash for each, least first.
@@ -108,7 +108,7 @@ fn marks(hash: u64) -> impl Iterator<Item = (usize, u8)> {
     let mixed = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mixed = mixed ^ (mixed >> 29);
     (0..MARKS).map(move |nth| {
-        let bit = ((mixed >> (9 * nth)) & 511) * BITS >> 9;
+        let bit = (((mixed >> (9 * nth)) & 511) * BITS) >> 9;
         ((bit >> 3) as usize, 1 << (bit & 7))
     })
 }
