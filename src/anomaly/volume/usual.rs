@@ -161,12 +161,15 @@ impl Usual {
         self.recent.iter().fold(0, |sum, slot| sum.saturating_add(*slot))
     }
 
-    /// How much would usually have come from then until now.
+    /// How much would usually have come from then until now, at least: an hour counts as the quietest of itself and its neighbours,
+    /// since a batch that fills half an hour says nothing of the other half.
     pub fn expected(&self, from: WallMicros, until: WallMicros) -> f32 {
         let (mut sum, mut at) = (0.0, from.max(until.saturating_sub(8 * DAY)));
         while at < until {
             let end = ((at / HOUR + 1) * HOUR).min(until);
-            sum += self.at_hour((at / HOUR) as u32) * (end - at) as f32 / HOUR as f32;
+            let hour = (at / HOUR) as u32;
+            let least = (hour.saturating_sub(1)..=hour + 1).map(|hour| self.at_hour(hour)).fold(f32::INFINITY, f32::min);
+            sum += least * (end - at) as f32 / HOUR as f32;
             at = end;
         }
         sum
@@ -221,7 +224,7 @@ mod tests {
     fn an_hour_of_the_week_has_its_own_mean() {
         let usual = office(3);
         let monday = MONDAY + 3 * WEEK_HOURS * HOUR;
-        assert!((usual.expected(monday + 9 * HOUR, monday + 10 * HOUR + HOUR / 2) - 60.0).abs() < 0.01);
+        assert!((usual.expected(monday + 10 * HOUR, monday + 11 * HOUR + HOUR / 2) - 60.0).abs() < 0.01);
         assert_eq!(usual.expected(monday + 20 * HOUR, monday + 30 * HOUR), 0.0);
         assert_eq!((usual.around(monday + 7 * HOUR), usual.around(monday + 5 * HOUR)), (40.0, 0.0));
         assert_eq!(usual.expected(monday + 5 * DAY, monday + 7 * DAY), 0.0);
