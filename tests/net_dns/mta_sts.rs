@@ -19,15 +19,15 @@ const GOOD: &str = r"version: STSv1\r\nmode: enforce\r\nmx: mx.good.example\r\nm
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// An HTTPS server of the test's own; it goes when this is dropped, and can come back with other answers.
-struct Web {
+pub struct Web {
     process: Option<Process>,
-    address: SocketAddr,
-    certificates: Certificates,
+    pub address: SocketAddr,
+    pub certificates: Certificates,
 }
 
 impl Web {
     /// `rules` are HAProxy's, for the requests.
-    fn start(place: &Place, rules: &str) -> Self {
+    pub fn start(place: &Place, rules: &str) -> Self {
         let names = ["good", "missing", "moved", "html", "broken", "long", "private"].map(|it| format!("mta-sts.{it}.example"));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let certificates = certificates::make(place, "web", &names);
@@ -93,7 +93,7 @@ fn clone(certificates: &Certificates) -> Certificates {
 }
 
 /// Every path but the right one is not found.
-fn rules(answers: &[(&str, &str)]) -> String {
+pub fn rules(answers: &[(&str, &str)]) -> String {
     let mut text =
         "    http-request capture hdr(host) len 64\n    http-request return status 404 unless { path /.well-known/mta-sts.txt }\n"
             .to_owned();
@@ -103,7 +103,7 @@ fn rules(answers: &[(&str, &str)]) -> String {
     text + "    http-request return status 404\n"
 }
 
-fn returns(text: &str) -> String {
+pub fn returns(text: &str) -> String {
     format!("return status 200 content-type \"text/plain; charset=utf-8\" string \"{text}\"")
 }
 

@@ -112,12 +112,7 @@ async fn one(resolver: &Resolver, patience: std::time::Duration, list: &List, su
     if let Some(why) = refused {
         return check.skipped(format!("no answer, but {why}. That is no listing"));
     }
-    if !must_not.addresses().is_empty() {
-        return check.skipped(
-            "the list is broken: it lists what no list may list (its test point, RFC 5782), so it isn't believed. No server should ask it",
-        );
-    }
-    let strange = [&answer, &must].into_iter().find_map(|it| match list.meaning(&it.addresses()) {
+    let strange = [&answer, &must, &must_not].into_iter().find_map(|it| match list.meaning(&it.addresses()) {
         Meaning::Strange(address) => Some(address),
         _ => None,
     });
@@ -125,6 +120,11 @@ async fn one(resolver: &Resolver, patience: std::time::Duration, list: &List, su
         return check.skipped(format!(
             "it answers {address}, as no blocklist does: the zone belongs to somebody else by now. No server should ask it"
         ));
+    }
+    if !must_not.addresses().is_empty() {
+        return check.skipped(
+            "the list is broken: it lists what no list may list (its test point, RFC 5782), so it isn't believed. No server should ask it",
+        );
     }
     if must.addresses().is_empty() {
         return check.skipped("the list is broken, closed, or doesn't answer this resolver: its own test point isn't listed (RFC 5782)");
