@@ -9,7 +9,7 @@ use relayscope::config::{self, Overrides, TEMPLATE};
 use serde_json::Value;
 
 /// Options without a default of their own, which the file shows with an example.
-const EXAMPLES: [&str; 22] = [
+const EXAMPLES: [&str; 28] = [
     "upstream.mark",
     "listener.ehlo",
     "route",
@@ -32,6 +32,12 @@ const EXAMPLES: [&str; 22] = [
     "upstream",
     "diagnose.rules_dir",
     "doctor.helo",
+    "anomaly.quota",
+    "anomaly.quota.upstream",
+    "anomaly.quota.user",
+    "anomaly.notify.webhook",
+    "anomaly.notify.webhook_secret_file",
+    "anomaly.notify.webhook_ca_file",
 ];
 
 #[test]
@@ -76,6 +82,8 @@ fn with_every_option_in_use_only_the_files_it_names_are_missing() {
             "listener \"smtp\": /nonexistent/relayscope/server.crt: no such file",
             "upstream \"main\" auth: password_file and password_env are both set: remove one",
             "upstream \"main\": ca_file: /nonexistent/relayscope/smart-host-ca.pem: no such file",
+            "webhook_ca_file: ca_file: /nonexistent/relayscope/ca.pem: no such file",
+            "webhook_secret_file: /nonexistent/relayscope/webhook.secret does not exist",
         ]
     );
 }

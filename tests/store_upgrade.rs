@@ -16,7 +16,7 @@ use relayscope::trace::{self, State, json};
 mod samples;
 
 /// One folder for each form that was ever released, oldest first: that of the records, of sealed files, of the index.
-const FORMS: &[&str] = &["store-3-2-2", "store-4-2-2", "store-5-2-2", "store-6-2-2"];
+const FORMS: &[&str] = &["store-3-2-2", "store-4-2-2", "store-5-2-2", "store-5-2-3", "store-6-2-2", "store-6-2-3"];
 /// Records of the first day; the second has one.
 const RECORDS: u64 = 120;
 const NEXT_DAY: u64 = 86_400_000;

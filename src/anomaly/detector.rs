@@ -1,6 +1,7 @@
 //! What every detector can do.
 
 use super::finding::Findings;
+use super::limits::{Exhausted, Use};
 use super::seen::Seen;
 use crate::trace::WallMicros;
 
@@ -23,5 +24,15 @@ pub trait Detector: Send {
     /// Takes back what [`keep`](Self::keep) gave; what can't be read is forgotten, and `false` says so.
     fn restore(&mut self, _kept: &[u8]) -> bool {
         true
+    }
+
+    /// Quotas that are used up, for whoever wants to spare the provider what it will refuse.
+    fn exhausted(&self, _now: WallMicros) -> Vec<Exhausted> {
+        Vec::new()
+    }
+
+    /// What is used of quotas.
+    fn uses(&self, _now: WallMicros) -> Vec<Use> {
+        Vec::new()
     }
 }

@@ -74,6 +74,12 @@ impl Finding {
     pub fn evidence(self, since: WallMicros, last: WallMicros, fresh: u64, samples: Vec<RecordId>) -> Self {
         Self { since, last, fresh, samples, ..self }
     }
+
+    /// It is over by itself when it wasn't said again for so long, in µs.
+    #[must_use]
+    pub fn lasting(self, quiet_after_us: u64) -> Self {
+        Self { quiet_after_us: Some(quiet_after_us), ..self }
+    }
 }
 
 /// What all detectors say in one judgement.

@@ -9,14 +9,28 @@
 //!   clock ─► Watch::tick ─► each Detector judges ─► Finding ─► Book ─► Incident ─► journal, log, webhook, command
 //! ```
 
+pub mod auth;
 pub mod book;
 pub mod detector;
 pub mod dns_watch;
 pub mod finding;
+pub mod flow;
+pub mod limits;
 pub mod options;
+pub mod pair;
+pub mod peers;
+pub mod protocol;
+mod recent;
+pub mod reputation;
+#[cfg(test)]
+pub mod samples;
 pub mod seen;
+pub mod upstream;
+pub mod volume;
 mod watch;
 pub mod window;
+pub mod wording;
+mod words;
 
 pub use book::Book;
 pub use detector::Detector;

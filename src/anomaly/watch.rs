@@ -4,6 +4,7 @@ use super::book::Book;
 use super::detector::Detector;
 use super::dns_watch::DnsWatch;
 use super::finding::Findings;
+use super::limits::{Exhausted, Limits, Use};
 use super::options::Options;
 use super::seen::Seen;
 use super::window::{HOUR, SECOND};
@@ -97,6 +98,16 @@ impl Watch {
         self.book.enter(self.judged, &mut self.findings, entries);
     }
 
+    /// Quotas of upstreams and accounts that are used up: what is sent now will be refused.
+    pub fn exhausted(&self, now: WallMicros) -> Vec<Exhausted> {
+        self.detectors.iter().flat_map(|detector| detector.exhausted(now)).collect()
+    }
+
+    /// What is used of each quota that is known.
+    pub fn uses(&self, now: WallMicros) -> Vec<Use> {
+        self.detectors.iter().flat_map(|detector| detector.uses(now)).collect()
+    }
+
     /// What must outlive the process, by the detectors' names, and the book.
     pub fn keep(&self) -> Vec<(String, Vec<u8>)> {
         let kept = self.detectors.iter().map(|detector| (detector.name().to_owned(), detector.keep()));
@@ -125,6 +136,14 @@ impl Watch {
 }
 
 /// Every detector there is.
-fn detectors(_options: &Options) -> Vec<Box<dyn Detector>> {
-    Vec::new()
+fn detectors(options: &Options) -> Vec<Box<dyn Detector>> {
+    let mut detectors: Vec<Box<dyn Detector>> = vec![Box::new(super::volume::Volume::new(options.volume.clone()))];
+    detectors.extend(super::flow::detectors(&options.flow));
+    detectors.extend(super::peers::detectors(&options.peers));
+    detectors.extend(super::protocol::detectors(&options.protocol));
+    detectors.push(Box::new(Limits::new(&options.limits)));
+    detectors.extend(super::auth::detectors(&options.auth));
+    detectors.extend(super::reputation::detectors(&options.reputation));
+    detectors.extend(super::upstream::detectors(&options.upstream));
+    detectors
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
+
 use super::StartError;
 use super::policies::{self, Policies};
 use super::worker::Worker;
@@ -16,6 +18,7 @@ use crate::net::passed::{self, Passed};
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls, self_signed};
 use crate::proxy::{Context, Counters, Desk, HostHealth, Reach, Roster};
+use crate::relay::Exhausted;
 use crate::relay::options::{self, SessionOptions, UpstreamTls};
 use crate::trace::{Kept, Origin};
 
@@ -39,6 +42,7 @@ pub(super) struct Built {
     policies: Policies,
     bound: std::sync::Mutex<HashMap<String, Vec<SocketAddr>>>,
     own: OnceLock<Arc<OwnTraffic>>,
+    exhausted: Arc<ArcSwap<Vec<Exhausted>>>,
 }
 
 impl Built {
@@ -84,12 +88,13 @@ impl Built {
             policies,
             bound: Default::default(),
             own: OnceLock::new(),
+            exhausted: Arc::default(),
         })
     }
 
     /// The same for a changed configuration; addresses stay as they are.
     pub fn rebuild(&self, loaded: &Loaded) -> Result<Self, StartError> {
-        let built = Self::new(loaded)?;
+        let built = Self { exhausted: self.exhausted.clone(), ..Self::new(loaded)? };
         *built.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.bound();
         let _ = built.own.set(self.own());
         Ok(built)
@@ -143,6 +148,11 @@ impl Built {
         self.own.get_or_init(|| Arc::new(OwnTraffic::new(self.bound().into_values().flatten().collect()))).clone()
     }
 
+    /// Quotas that are used up, as sessions see them.
+    pub fn exhausted(&self) -> Arc<ArcSwap<Vec<Exhausted>>> {
+        self.exhausted.clone()
+    }
+
     /// DNS as answers ask it.
     pub fn dns(&self) -> Dns {
         Dns::new((*self.resolver).clone(), self.bound().into_values().flatten().map(|address| address.ip()).collect())
@@ -184,6 +194,7 @@ impl Built {
             reaches: session.upstreams.iter().filter_map(reach).collect(),
             resolver: self.resolver.clone(),
             own: self.own(),
+            exhausted: self.exhausted.clone(),
             desk: desk.clone(),
             counters: counters.clone(),
             roster: roster.clone(),

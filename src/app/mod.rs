@@ -352,7 +352,8 @@ impl Running {
 
     fn watch(&mut self) {
         let (dir, resolver) = (self.loaded.store.dir.clone(), self.built.resolver());
-        self.watching = Watching::start(&self.store, dir, &self.loaded.watching, resolver, build::origin(&self.loaded));
+        self.watching =
+            Watching::start(&self.store, dir, &self.loaded.watching, resolver, build::origin(&self.loaded), self.built.exhausted());
     }
 
     /// Lets go of what needs the store.

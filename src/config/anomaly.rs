@@ -7,10 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Findings;
-use super::raw::Raw;
+use super::raw::{Raw, choice};
 use super::secret;
+pub use super::thresholds::{Auth, Flow, Health, Peers, Protocol, Reputation, Volume};
 use super::units::Interval;
-use crate::anomaly;
+use crate::anomaly::{self, limits};
 use crate::net::tls::ClientTls;
 use crate::net::webhook::{WebhookOptions, WebhookUrl};
 use crate::trace;
@@ -19,6 +20,8 @@ use crate::trace;
 #[derive(Debug, Clone)]
 pub struct WatchOptions {
     pub enabled: bool,
+    /// Whether messages are put off once a quota is used up.
+    pub enforce_limits: bool,
     pub anomaly: anomaly::Options,
     pub notify: NotifyOptions,
 }
@@ -43,13 +46,124 @@ pub struct Anomaly {
     pub quiet: Interval,
     /// The same within so long after its end is the same incident again.
     pub reopen: Interval,
+    /// Sending limits that you know of; others are learned when a provider refuses.
+    pub quota: Vec<Quota>,
+    pub limits: Limits,
+    pub auth: Auth,
+    pub upstream: Health,
+    pub reputation: Reputation,
+    pub volume: Volume,
+    pub flow: Flow,
+    pub peers: Peers,
+    pub protocol: Protocol,
+    pub dns: DnsWatch,
     pub notify: Notify,
+}
+
+/// A sending limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Quota {
+    /// Name of the upstream.
+    pub upstream: String,
+    /// The account that has it. Default: all that goes through the upstream together.
+    pub user: Option<String>,
+    pub per: Per,
+    /// What is counted.
+    pub count: Count,
+    /// So many.
+    #[schemars(range(min = 1))]
+    pub limit: u64,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { upstream: String::new(), user: None, per: Per::Day, count: Count::Recipients, limit: 10_000 }
+    }
+}
+
+choice!(Per => limits::Period { Hour = "hour", Day = "day" });
+choice!(Count => limits::Counts { Messages = "messages", Recipients = "recipients" });
+choice!(Day => limits::DayBoundary { Rolling = "rolling", Utc = "utc" });
+
+/// Quotas of upstreams and accounts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Limits {
+    /// Whether the next message is put off (451 4.7.1) once a quota is used up, rather than refused by the provider.
+    pub enforce: bool,
+    /// When a day's quota begins anew.
+    pub day: Day,
+    /// A warning when so much of a quota is used. Percent.
+    #[schemars(range(min = 1, max = 100))]
+    pub warn_percent: u8,
+    /// A forecast is made only when so much is used. Percent.
+    #[schemars(range(min = 1, max = 100))]
+    pub forecast_percent: u8,
+    /// A warning when a quota will be used up within so long at the present rate.
+    pub warn_ahead: Interval,
+    /// Refusals for too high a rate within ten minutes.
+    pub rate_refusals: u64,
+    /// The same where mail goes straight to the exchangers of a domain.
+    pub rate_refusals_mx: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let it = limits::Options::default();
+        Self {
+            enforce: false,
+            day: it.day.into(),
+            warn_percent: it.warn_percent,
+            forecast_percent: it.forecast_percent,
+            warn_ahead: Interval::of_us(it.warn_ahead_us),
+            rate_refusals: it.rate_refusals,
+            rate_refusals_mx: it.rate_refusals_mx,
+        }
+    }
+}
+
+/// What domains publish for mail, looked at again and again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(inline)]
+pub struct DnsWatch {
+    /// Whether MX, NS, SPF, DKIM keys, DMARC and the names of `sending_addresses` are watched.
+    pub enabled: bool,
+    /// Between two looks at the same name.
+    pub every: Interval,
+    /// Domains that are watched at the same time.
+    pub domains: usize,
+}
+
+impl Default for DnsWatch {
+    fn default() -> Self {
+        let it = anomaly::dns_watch::Options::default();
+        Self { enabled: it.enabled, every: Interval::of_us(it.every_us), domains: it.domains }
+    }
 }
 
 impl Default for Anomaly {
     fn default() -> Self {
         let book = anomaly::book::Options::default();
-        Self { enabled: true, quiet: Interval::of_us(book.quiet_us), reopen: Interval::of_us(book.reopen_us), notify: Notify::default() }
+        Self {
+            enabled: true,
+            quiet: Interval::of_us(book.quiet_us),
+            reopen: Interval::of_us(book.reopen_us),
+            quota: Vec::new(),
+            limits: Limits::default(),
+            auth: Auth::default(),
+            upstream: Health::default(),
+            reputation: Reputation::default(),
+            volume: Volume::default(),
+            flow: Flow::default(),
+            peers: Peers::default(),
+            protocol: Protocol::default(),
+            dns: DnsWatch::default(),
+            notify: Notify::default(),
+        }
     }
 }
 
@@ -87,7 +201,7 @@ impl Default for Notify {
 }
 
 pub(super) fn watching(raw: &Raw, findings: &mut Findings) -> WatchOptions {
-    let Anomaly { enabled, quiet, reopen, notify } = &raw.anomaly;
+    let Anomaly { enabled, quiet, reopen, notify, .. } = &raw.anomaly;
     let book = anomaly::book::Options { quiet_us: quiet.us(), reopen_us: reopen.us(), ..anomaly::book::Options::default() };
     if quiet.us() < 60_000_000 {
         findings.refuse("anomaly.quiet", format!("quiet = \"{quiet}\" is too short to tell an end from a pause: at least \"1m\""));
@@ -101,7 +215,54 @@ pub(super) fn watching(raw: &Raw, findings: &mut Findings) -> WatchOptions {
         findings.refuse("anomaly.notify.command", "command: name the program by its full path, and each argument by itself".to_owned());
     }
     let notify = NotifyOptions { severity, webhook: webhook(notify, findings), command: notify.command.clone() };
-    WatchOptions { enabled: *enabled, anomaly: anomaly::Options { book, ..anomaly::Options::default() }, notify }
+    let anomaly = anomaly::Options { book, dns: dns(raw), limits: quotas(raw, findings), ..anomaly::Options::default() };
+    WatchOptions { enabled: *enabled, enforce_limits: raw.anomaly.limits.enforce, anomaly: with_thresholds(raw, anomaly), notify }
+}
+
+fn with_thresholds(raw: &Raw, mut options: anomaly::Options) -> anomaly::Options {
+    raw.anomaly.auth.put_into(&mut options.auth);
+    raw.anomaly.upstream.put_into(&mut options.upstream);
+    raw.anomaly.reputation.put_into(&mut options.reputation);
+    raw.anomaly.volume.put_into(&mut options.volume);
+    raw.anomaly.flow.put_into(&mut options.flow);
+    raw.anomaly.peers.put_into(&mut options.peers);
+    raw.anomaly.protocol.put_into(&mut options.protocol);
+    options
+}
+
+fn dns(raw: &Raw) -> anomaly::dns_watch::Options {
+    let DnsWatch { enabled, every, domains } = raw.anomaly.dns;
+    let addresses = raw.doctor.sending_addresses.iter().map(|address| address.0).collect();
+    anomaly::dns_watch::Options { enabled, every_us: every.us().max(60_000_000), domains, addresses }
+}
+
+fn quotas(raw: &Raw, findings: &mut Findings) -> limits::Options {
+    let mut quotas = Vec::new();
+    for (number, quota) in raw.anomaly.quota.iter().enumerate() {
+        if raw.upstream.iter().any(|upstream| upstream.name == quota.upstream) {
+            quotas.push(limits::Configured {
+                upstream: quota.upstream.clone(),
+                user: quota.user.clone(),
+                per: quota.per.into(),
+                count: quota.count.into(),
+                limit: quota.limit,
+            });
+        } else {
+            let names: Vec<&str> = raw.upstream.iter().map(|upstream| upstream.name.as_str()).collect();
+            let text = format!("upstream = {:?} is none of the upstreams: {}", quota.upstream, names.join(", "));
+            findings.refuse(&format!("anomaly.quota.{number}.upstream"), text);
+        }
+    }
+    let it = &raw.anomaly.limits;
+    limits::Options {
+        limits: quotas,
+        day: it.day.into(),
+        warn_percent: it.warn_percent,
+        warn_ahead_us: it.warn_ahead.us(),
+        forecast_percent: it.forecast_percent,
+        rate_refusals: it.rate_refusals,
+        rate_refusals_mx: it.rate_refusals_mx,
+    }
 }
 
 fn webhook(notify: &Notify, findings: &mut Findings) -> Option<WebhookOptions> {

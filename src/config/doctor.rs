@@ -53,14 +53,15 @@ impl Default for Doctor {
 /// Refuses what can't be asked about.
 pub(super) fn check(raw: &Raw, findings: &mut Findings) {
     let doctor = &raw.doctor;
-    let domain = |name: &str| destination(name).is_ok();
-    let options: [(&str, &[String], &dyn Fn(&str) -> bool); 3] = [
-        ("domains", &doctor.domains, &domain),
-        ("blocklists", &doctor.blocklists, &is_host),
-        ("dkim_selectors", &doctor.dkim_selectors, &is_host),
-    ];
-    for (option, names, is_good) in options {
-        for (number, name) in names.iter().enumerate().filter(|(_, name)| !is_good(name)) {
+    let wrong = |names: &[String], is_good: fn(&str) -> bool| -> Vec<(usize, String)> {
+        names.iter().cloned().enumerate().filter(|(_, name)| !is_good(name)).collect()
+    };
+    for (option, wrong) in [
+        ("domains", wrong(&doctor.domains, |name| destination(name).is_ok())),
+        ("blocklists", wrong(&doctor.blocklists, is_host)),
+        ("dkim_selectors", wrong(&doctor.dkim_selectors, is_host)),
+    ] {
+        for (number, name) in wrong {
             findings.refuse(
                 &format!("doctor.{option}.{number}"),
                 format!("[doctor]: {option}: {name:?} is not a name in DNS: write it alone, for example \"example.org\""),

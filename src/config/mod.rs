@@ -22,6 +22,7 @@ mod secret;
 mod shape;
 mod show;
 mod staging;
+mod thresholds;
 mod units;
 mod upstreams;
 mod written;

@@ -70,6 +70,8 @@ choice!(Durability => store::Durability { Written = "written", Synced = "synced"
 choice!(LogFormat => super::LogFormat { Text = "text", Json = "json" });
 choice!(LogLevel => super::LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" });
 
+pub(super) use choice;
+
 /// Relayscope's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -87,8 +87,14 @@ pub(super) fn enhanced(word: &str) -> Option<Status> {
 
 /// Without accents, typographic marks and invisible characters. Other scripts stay as they are.
 fn folded(text: &str) -> String {
+    let mut before = ' ';
     text.nfkd()
-        .filter(|&letter| !is_combining_mark(letter) || letter >= '\u{3000}')
+        .filter(|&letter| {
+            let mark = is_combining_mark(letter) && letter < '\u{3000}';
+            let keep = !mark || matches!(before, '\u{400}'..='\u{52f}'); // of Cyrillic letters the marks are a part
+            before = letter;
+            keep
+        })
         .filter_map(|letter| match letter {
             '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{2032}' => Some('\''),
             '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{ab}' | '\u{bb}' => Some('"'),
@@ -152,6 +158,7 @@ fn write_token(token: &str, known: &Known, out: &mut String) {
     let plain = |word: &str| word.bytes().all(|octet| octet.is_ascii_alphabetic() || matches!(octet, b'.' | b':' | b'-' | b'!' | b'?'));
     let tail = token.trim_end_matches(['.', ':', '!', '?']);
     if plain(token) && !tail.contains(['.', ':']) {
+        write_parts(tail, out);
         return push_lower(token, out); // an ordinary word
     }
     if let Some(at) = token.find("://").filter(|&at| at <= 5) {
@@ -235,12 +242,47 @@ fn write_piece(piece: &str, known: &Known, out: &mut String) {
         push_lower(suffix, out);
     } else if is_host(name) {
         push_name("<host>", out);
+    } else if write_parts(name, out) {
+        return push_lower(piece, out);
     } else if is_id(name) {
         push_name("<id>", out);
     } else {
         return push_lower(piece, out);
     }
     out.push_str(dots);
+}
+
+/// Writes the words that a program's identifier is made of, a space behind each: `mailboxFull` and `mailbox_full` say `mailbox full`.
+fn write_parts(name: &str, out: &mut String) -> bool {
+    let mut before = ' ';
+    let seam = |letter: char| {
+        let seam = letter == '_' || (before.is_ascii_lowercase() && letter.is_ascii_uppercase());
+        before = letter;
+        seam
+    };
+    if name.len() < 8 || !name.chars().any(seam) {
+        return false;
+    }
+    let mut parts = Vec::new();
+    for word in name.split('_') {
+        let ends = word.as_bytes().windows(2).zip(1..).filter(|(pair, _)| matches!(pair, [b'a'..=b'z', b'A'..=b'Z'])).map(|(_, end)| end);
+        let mut start = 0;
+        for end in ends.chain([word.len()]) {
+            parts.push(word.get(start..end).unwrap_or_default());
+            start = end;
+        }
+    }
+    let letters = |part: &str| part.len() > 1 && part.bytes().all(|octet| octet.is_ascii_alphabetic());
+    let number = |part: &str| part.len() <= 3 && part.bytes().all(|octet| octet.is_ascii_digit());
+    let long = parts.iter().filter(|part| part.len() > 3 && letters(part)).count();
+    if long < 2 && !(long == 1 && parts.len() > 2) || !parts.iter().all(|part| letters(part) || number(part)) {
+        return false;
+    }
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        push_lower(part, out);
+        out.push(' ');
+    }
+    true
 }
 
 /// Labels with dots between, the last of letters. `recipient.Please` is the seam of two sentences.
@@ -305,7 +347,10 @@ mod tests {
         check("Client host [192.0.2.7] blocked using zen.spamhaus.org", "client host [<ip>] blocked using spamhaus.org");
         check("see https://www.spamhaus.org/query/ip/192.0.2.7", "see spamhaus.org/query/ip/<ip>");
         check("see https://block.example/why?spam", "see <url>");
-        check("https://support.google.com/mail/?p=MailLoop a1-20020a056402si1234.7 - gsmtp", "google.com/mail/?p=mailloop <id> - gsmtp");
+        check(
+            "https://support.google.com/mail/?p=MailLoop a1-20020a056402si1234.7 - gsmtp",
+            "google.com/mail/?p=mail loop mailloop <id> - gsmtp",
+        );
         check("to=user@x.example <b@x.example>...", "to=<addr> <addr>...");
         check("2001:db8::1 is listed", "<ip> is listed");
     }
@@ -323,6 +368,17 @@ mod tests {
         check("Bo\u{ee}te pleine, l\u{2019}utilisateur", "boite pleine, l'utilisateur");
         check("Postfach \u{fc}berf\u{fc}llt", "postfach uberfullt");
         check("\u{5b9b}\u{5148}\u{4e0d}\u{660e}", "\u{5b9b}\u{5148}\u{4e0d}\u{660e}");
+        check("\u{41d}\u{435} \u{43d}\u{430}\u{439}\u{434}\u{435}\u{43d}", "\u{43d}\u{435} \u{43d}\u{430}\u{439}\u{434}\u{435}\u{43d}");
+    }
+
+    #[test]
+    fn identifiers_are_read_as_words() {
+        check("reason=522_mailbox_full", "reason=522 mailbox full 522_mailbox_full");
+        check("522_mailbox_full", "mailbox full _mailbox_full");
+        check("RecipientNotFound: gone", "recipient not found recipientnotfound: gone");
+        check("TOO_MANY_CONNECTIONS", "too many connections too_many_connections");
+        check("by hMailServer, iCloud, LPN007_510", "by hmailserver, icloud, <id>");
+        check("id uFeSKbKbVzBAAAscTOFQ", "id ufeskbkbvzbaaasctofq");
     }
 
     #[test]

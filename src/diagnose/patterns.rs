@@ -19,6 +19,9 @@ const SHORTEST_WORD: usize = 3;
 /// An expression grows at most to this, in octets, when compiled.
 const MOST_COMPILED: usize = 4 << 20;
 
+/// What an expression can't match without. Octets, for alternatives may part within a character.
+type Word = Vec<u8>;
+
 /// Expressions with what sifts them. An expression is known by its place.
 #[derive(Debug)]
 pub(super) struct Patterns {
@@ -67,12 +70,12 @@ fn compile(source: &str) -> Result<Regex, regex::Error> {
 impl Patterns {
     /// Takes expressions that [`check`] has passed.
     pub(super) fn new(sources: Vec<String>) -> Self {
-        let mut words: HashMap<String, usize> = HashMap::new();
-        let mut groups: HashMap<BTreeSet<String>, u32> = HashMap::new();
+        let mut words: HashMap<Word, usize> = HashMap::new();
+        let mut groups: HashMap<BTreeSet<Word>, u32> = HashMap::new();
         let (mut meets, mut needed_by, mut always) = (Vec::<Vec<u32>>::new(), Vec::<Vec<u32>>::new(), Vec::new());
         let mut patterns = Vec::with_capacity(sources.len());
         for (place, source) in (0_u32..).zip(sources) {
-            let needs: BTreeSet<BTreeSet<String>> = parse(&source).map(|hir| needed_words(&hir).into_iter().collect()).unwrap_or_default();
+            let needs: BTreeSet<BTreeSet<Word>> = parse(&source).map(|hir| needed_words(&hir).into_iter().collect()).unwrap_or_default();
             if needs.is_empty() {
                 always.push(place);
             }
@@ -95,7 +98,7 @@ impl Patterns {
             }
             patterns.push(Pattern { source, regex: OnceLock::new(), groups: needs.len() as u16 });
         }
-        let mut in_order: Vec<(usize, String)> = words.into_iter().map(|(word, place)| (place, word)).collect();
+        let mut in_order: Vec<(usize, Word)> = words.into_iter().map(|(word, place)| (place, word)).collect();
         in_order.sort_unstable();
         let words = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(in_order.into_iter().map(|(_, word)| word)).ok();
         Self { patterns, words, meets, needed_by, always }
@@ -140,6 +143,13 @@ impl Patterns {
         Sifted { possible }
     }
 
+    /// The source of an expression that nothing sifts: asked of a rule's text it's run on every reply.
+    #[cfg(test)]
+    pub(super) fn unsifted(&self, pattern: u32) -> Option<&str> {
+        let source = self.patterns.get(pattern as usize)?.source.as_str();
+        self.always.contains(&pattern).then_some(source)
+    }
+
     /// Where an expression matches.
     pub(super) fn find(&self, pattern: u32, text: &str) -> Option<std::ops::Range<usize>> {
         let pattern = self.patterns.get(pattern as usize)?;
@@ -166,7 +176,7 @@ fn parse(source: &str) -> Option<Hir> {
 }
 
 /// Groups of words: whatever matches has at least one word of each group.
-fn needed_words(hir: &Hir) -> Vec<BTreeSet<String>> {
+fn needed_words(hir: &Hir) -> Vec<BTreeSet<Word>> {
     let Words { exact, mut groups } = words_of(hir);
     groups.extend(exact.and_then(group_of));
     groups
@@ -175,22 +185,19 @@ fn needed_words(hir: &Hir) -> Vec<BTreeSet<String>> {
 #[derive(Default)]
 struct Words {
     /// All that can match here, where that's few.
-    exact: Option<BTreeSet<String>>,
-    groups: Vec<BTreeSet<String>>,
+    exact: Option<BTreeSet<Word>>,
+    groups: Vec<BTreeSet<Word>>,
 }
 
-fn group_of(exact: BTreeSet<String>) -> Option<BTreeSet<String>> {
+fn group_of(exact: BTreeSet<Word>) -> Option<BTreeSet<Word>> {
     exact.iter().all(|word| word.len() >= SHORTEST_WORD).then_some(exact)
 }
 
 fn words_of(hir: &Hir) -> Words {
-    let exactly = |words: BTreeSet<String>| Words { exact: Some(words), groups: Vec::new() };
+    let exactly = |words: BTreeSet<Word>| Words { exact: Some(words), groups: Vec::new() };
     match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => exactly(BTreeSet::from([String::new()])),
-        HirKind::Literal(literal) => match std::str::from_utf8(&literal.0) {
-            Ok(word) => exactly(BTreeSet::from([word.to_owned()])),
-            Err(_) => Words::default(),
-        },
+        HirKind::Empty | HirKind::Look(_) => exactly(BTreeSet::from([Word::new()])),
+        HirKind::Literal(literal) => exactly(BTreeSet::from([literal.0.to_vec()])),
         HirKind::Class(class) => few_characters(class).map(exactly).unwrap_or_default(),
         HirKind::Capture(capture) => words_of(&capture.sub),
         HirKind::Repetition(repetition) => {
@@ -198,7 +205,7 @@ fn words_of(hir: &Hir) -> Words {
             match (repetition.min, repetition.max) {
                 (0, Some(1)) => Words {
                     exact: inner.exact.map(|mut words| {
-                        words.insert(String::new());
+                        words.insert(Word::new());
                         words
                     }),
                     groups: Vec::new(),
@@ -209,19 +216,19 @@ fn words_of(hir: &Hir) -> Words {
             }
         }
         HirKind::Concat(parts) => {
-            let (mut groups, mut run) = (Vec::new(), BTreeSet::from([String::new()]));
+            let (mut groups, mut run) = (Vec::new(), BTreeSet::from([Word::new()]));
             let mut whole = true;
             for part in parts {
                 let inner = words_of(part);
                 groups.extend(inner.groups);
                 match inner.exact {
                     Some(words) if run.len() * words.len() <= MOST_ALTERNATIVES => {
-                        run = run.iter().flat_map(|before| words.iter().map(move |word| format!("{before}{word}"))).collect();
+                        run = run.iter().flat_map(|before| words.iter().map(move |word| [before.as_slice(), word].concat())).collect();
                     }
                     next => {
                         whole = false;
                         groups.extend(group_of(std::mem::take(&mut run)));
-                        run = next.unwrap_or_else(|| BTreeSet::from([String::new()]));
+                        run = next.unwrap_or_else(|| BTreeSet::from([Word::new()]));
                     }
                 }
             }
@@ -243,7 +250,7 @@ fn alternation(branches: impl Iterator<Item = Words>) -> Words {
             (Some(all), Some(words)) => all.extend(words.iter().cloned()),
             _ => exact = None,
         }
-        let best = branch.groups.into_iter().chain(branch.exact.and_then(group_of)).max_by_key(|words| words.iter().map(String::len).min());
+        let best = branch.groups.into_iter().chain(branch.exact.and_then(group_of)).max_by_key(|words| words.iter().map(Vec::len).min());
         match (&mut group, best) {
             (Some(all), Some(words)) => all.extend(words),
             _ => group = None,
@@ -255,10 +262,10 @@ fn alternation(branches: impl Iterator<Item = Words>) -> Words {
     }
 }
 
-fn few_characters(class: &Class) -> Option<BTreeSet<String>> {
+fn few_characters(class: &Class) -> Option<BTreeSet<Word>> {
     let Class::Bytes(class) = class else { return None };
     let octets: Vec<u8> = class.iter().flat_map(|range| range.start()..=range.end()).take(5).collect();
-    (octets.len() <= 4 && octets.is_ascii()).then(|| octets.into_iter().map(|octet| char::from(octet).to_string()).collect())
+    (octets.len() <= 4).then(|| octets.into_iter().map(|octet| vec![octet]).collect())
 }
 
 #[cfg(test)]
@@ -267,7 +274,9 @@ mod tests {
 
     #[track_caller]
     fn needs(source: &str, expected: &[&[&str]]) {
-        let found: Vec<Vec<String>> = needed_words(&parse(source).unwrap()).into_iter().map(|group| group.into_iter().collect()).collect();
+        let text = |word: Word| String::from_utf8_lossy(&word).into_owned();
+        let found = needed_words(&parse(source).unwrap()).into_iter().map(|group| group.into_iter().map(text).collect());
+        let found: Vec<Vec<String>> = found.collect();
         assert_eq!(found, expected, "{source}");
     }
 
@@ -281,6 +290,7 @@ mod tests {
         needs(".*", &[]);
         needs("full|.*", &[]);
         needs("(?:mail )+loop", &[&["mail "], &["loop"]]);
+        needs("(?:\u{7528}\u{6237}|\u{7528}\u{7bb1}).*", &[&["\u{7528}\u{6237}", "\u{7528}\u{7bb1}"]]);
     }
 
     #[test]

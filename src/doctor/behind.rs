@@ -2,12 +2,11 @@
 //!
 //! Each attempt ends at RCPT TO with RSET: nothing is ever sent.
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::dialogue::{Dialogue, Trouble, in_words};
+use super::door::Door;
 use super::{Check, Section};
-use crate::net::proxy_header::encode_local;
 use crate::smtp::Stage;
 use crate::trace::Reply;
 
@@ -29,20 +28,15 @@ pub enum Way {
 }
 
 /// Where to try.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Behind<'a> {
     pub way: Way,
-    pub address: SocketAddr,
+    pub door: Door,
     pub place: String,
-    pub host_name: &'a str,
-    pub lmtp: bool,
-    pub proxy_header: bool,
-    pub mark: Option<u32>,
     /// A domain that the server takes mail for; without it, half of the attempts can't be made.
     pub local_domain: Option<&'a str>,
     /// Something stands before the server that takes mail for certain domains alone: a server that relays is not open then.
     pub guarded: bool,
-    pub patience: Duration,
 }
 
 /// One attempt to have mail relayed.
@@ -86,13 +80,10 @@ impl Behind<'_> {
         };
         let mut section = Section::new(title);
         let began = Instant::now();
-        let mut dialogue = match self.open().await {
-            Ok(dialogue) => dialogue,
-            Err(words) => {
-                let check =
-                    self.asking("open", format!("greeting and EHLO of {}", self.place), "a service that doesn't answer takes no mail");
-                let fix = "Start the mail service behind, or look at its log for why it refuses this machine.";
-                section.push(check.took(began.elapsed()).fail(words, fix));
+        let mut dialogue = match self.door.enter().await {
+            Ok((dialogue, _)) => dialogue,
+            Err(trouble) => {
+                section.push(self.closed(&trouble, began));
                 return section;
             }
         };
@@ -101,15 +92,15 @@ impl Behind<'_> {
             section.push(self.postmaster(local, reply, began));
         }
         let mut taken = Vec::new();
-        let (mut made, mut broken) = (0, None);
+        let (mut made, mut refusals, mut broken) = (0, Vec::new(), None);
         let all = attempts(self.local_domain);
         for attempt in &all {
             match self.attempt(&mut dialogue, &attempt.reverse_path, &attempt.forward_path).await {
                 Ok(reply) if reply.code / 100 == 2 => taken.push((attempt, reply)),
-                Ok(_) => {}
+                Ok(reply) => refusals.push(reply),
                 // Some servers end the session after a few of these; that is a refusal too. The rest gets a connection of its own.
-                Err(trouble) => match self.open().await {
-                    Ok(again) => dialogue = again,
+                Err(trouble) => match self.door.enter().await {
+                    Ok((again, _)) => dialogue = again,
                     Err(_) => {
                         broken = Some(trouble);
                         break;
@@ -119,19 +110,34 @@ impl Behind<'_> {
             made += 1;
         }
         dialogue.quit().await;
-        section.push(self.verdict(&taken, made, all.len(), broken, began));
+        section.push(self.verdict(&taken, &refusals, made, all.len(), broken, began));
         section
     }
 
-    async fn open(&self) -> Result<Dialogue, String> {
-        let mut dialogue = Dialogue::open(self.address, self.mark, self.patience).await.map_err(|error| error.to_string())?;
-        let words = |trouble: Trouble| format!("it {trouble}");
-        if self.proxy_header {
-            dialogue.send(Stage::Connect, &encode_local()).await.map_err(words)?;
+    /// It can't be entered: for a listener that may be as it should.
+    fn closed(&self, trouble: &Trouble, began: Instant) -> Check {
+        let why = "a service that doesn't answer takes no mail";
+        let check = self.asking("open", format!("greeting and EHLO of {}", self.place), why).took(began.elapsed());
+        match &self.way {
+            Way::Listener { .. } if trouble.words.contains("not allowed") => {
+                check.skipped("this machine isn't in `allow` of the listener: strangers are refused at the door")
+            }
+            Way::Listener { .. } => check.fail(format!("it {trouble}"), "Is relayscope running, with this configuration?"),
+            Way::Direct => {
+                let fix = "Start the mail service behind, or look at its log for why it refuses this machine.";
+                check.fail(format!("it {trouble}"), fix)
+            }
         }
-        dialogue.expect(Stage::Banner, 220).await.map_err(words)?;
-        dialogue.greet(if self.lmtp { "LHLO" } else { "EHLO" }, self.host_name).await.map_err(words)?;
-        Ok(dialogue)
+    }
+
+    /// All was refused: unless for a reason that has nothing to do with relaying.
+    fn refused(&self, check: Check, refusals: &[Reply], words: &str) -> Check {
+        let first = refusals.first().map(in_words).unwrap_or_default();
+        let answer = format!("{words}: {first}").trim_end_matches(": ").to_owned();
+        if !refusals.is_empty() && refusals.iter().all(|reply| reply.code == 530) {
+            return check.skipped(format!("{answer}. It wants TLS or a login first: what it does behind that isn't known"));
+        }
+        check.ok(answer)
     }
 
     /// The answer to RCPT TO, or to MAIL FROM where that is refused.
@@ -164,7 +170,15 @@ impl Behind<'_> {
         }
     }
 
-    fn verdict(&self, taken: &[(&Attempt, Reply)], made: usize, all: usize, broken: Option<Trouble>, began: Instant) -> Check {
+    fn verdict(
+        &self,
+        taken: &[(&Attempt, Reply)],
+        refusals: &[Reply],
+        made: usize,
+        all: usize,
+        broken: Option<Trouble>,
+        began: Instant,
+    ) -> Check {
         let why = "an open relay is found within hours, sends spam within days, and is on every blocklist after that";
         let asked = format!("{made} ways to have {} relay to a foreign domain, each ended at RCPT TO", self.place);
         let check = self.asking("open_relay", asked, why).took(began.elapsed());
@@ -173,7 +187,7 @@ impl Behind<'_> {
                 if self.local_domain.is_none() { "; those that need a domain of its own were left out (`accept_domains`)" } else { "" };
             return match broken {
                 Some(trouble) if made == 0 => check.skipped(format!("the connection broke at the first: it {trouble}")),
-                _ => check.ok(format!("all refused ({made} of {all}){without}")),
+                _ => self.refused(check, refusals, &format!("all refused ({made} of {all}){without}")),
             };
         }
         let shown: Vec<String> = taken

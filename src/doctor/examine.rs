@@ -6,6 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::behind::{Behind, Way};
+use super::door::Door;
 use super::message::{Look, Stopped, plan, sum_up};
 use super::options::Options;
 use super::own::examine_own;
@@ -131,52 +132,56 @@ impl Doctor {
             // A name that leads nowhere was told before.
             let addresses = self.resolver.named_host(&host.host, self.options.patience).await.addresses;
             let Some(ip) = addresses.first() else { continue };
-            let behind = Behind {
-                way: Way::Direct,
+            let Some(client_tls) = self.client_tls() else { break };
+            let door = Door {
                 address: SocketAddr::new(*ip, host.port),
-                place: format!("{}:{}", host.host, host.port),
-                host_name: &self.options.host_name,
+                host: host.host.clone(),
+                host_name: self.options.host_name.clone(),
                 lmtp: upstream.protocol == Protocol::Lmtp,
-                proxy_header: upstream.tell_client == TellClient::ProxyV2,
                 mark: upstream.mark,
-                local_domain,
-                guarded,
+                proxy_header: upstream.tell_client == TellClient::ProxyV2,
+                tls: host.tls,
+                client_tls,
                 patience: self.options.patience,
             };
+            let behind = Behind { way: Way::Direct, door, place: format!("{}:{}", host.host, host.port), local_domain, guarded };
             sections.push(behind.examine().await);
         }
         for way in through {
             let session = leading.iter().find(|session| session.listener.name == way.listener);
             let guarded = session.is_some_and(|session| !session.listener.accept_domains.is_empty());
-            let behind = Behind {
-                way: Way::Listener { name: way.listener.clone(), guarded },
-                address: way.address,
-                place: format!("listener {} ({})", way.listener, way.address),
-                host_name: &self.options.host_name,
-                lmtp: false,
-                proxy_header: way.proxy_header,
-                mark: None,
-                local_domain,
-                guarded,
-                patience: self.options.patience,
-            };
+            let Some(door) = self.door_of(way) else { break };
+            let place = format!("listener {} ({})", way.listener, way.address);
+            let behind = Behind { way: Way::Listener { name: way.listener.clone(), guarded }, door, place, local_domain, guarded };
             sections.push(behind.examine().await);
         }
         sections
     }
 
     async fn self_test(&self, way: &Through, wishes: &Wishes, from: &str) -> Option<Section> {
-        let test = SelfTest {
-            listener: way.listener.clone(),
-            address: way.address,
-            host_name: self.options.host_name.clone(),
-            proxy_header: way.proxy_header,
-            recipient: wishes.rcpt.clone(),
-            sender: from.to_owned(),
-            client_tls: ClientTls::new(None).ok()?,
-            patience: self.options.patience,
-        };
+        let door = self.door_of(way)?;
+        let test = SelfTest { listener: way.listener.clone(), door, recipient: wishes.rcpt.clone(), sender: from.to_owned() };
         Some(test.run().await)
+    }
+
+    /// The way into one of our own listeners.
+    fn door_of(&self, way: &Through) -> Option<Door> {
+        Some(Door {
+            address: way.address,
+            host: way.address.ip().to_string(),
+            host_name: self.options.host_name.clone(),
+            lmtp: false,
+            mark: None,
+            proxy_header: way.proxy_header,
+            tls: way.upstream_tls(),
+            client_tls: self.client_tls()?,
+            patience: self.options.patience,
+        })
+    }
+
+    /// Trusts the system's authorities; whoever uses it looks at no certificate.
+    fn client_tls(&self) -> Option<ClientTls> {
+        ClientTls::new(None).inspect_err(|error| tracing::warn!(%error, "no TLS for this examination")).ok()
     }
 
     /// The proxy itself. It reads files and the store: not for threads that serve sockets.
@@ -190,7 +195,7 @@ impl Doctor {
     /// A domain in DNS, and its mail hosts. `seen_selectors`: of DKIM signatures in traces. `own`: mail of it leaves from our addresses.
     pub async fn domain(&self, domain: &str, seen_selectors: &[String], own: bool) -> Report {
         let own = own || self.options.domains.iter().any(|it| it.eq_ignore_ascii_case(domain));
-        let Ok(tls) = ClientTls::new(None) else { return Report::of(format!("dns {domain}"), Vec::new()) };
+        let Some(tls) = self.client_tls() else { return Report::of(format!("dns {domain}"), Vec::new()) };
         let options = DomainOptions {
             selectors: if own { self.options.dkim_selectors.clone() } else { Vec::new() },
             seen_selectors: seen_selectors.to_vec(),
@@ -221,12 +226,7 @@ impl Doctor {
         let mut reports = Vec::new();
         for look in plan(stopped, &self.options.sending_addresses) {
             match look {
-                Look::Upstream { name, recipient } => {
-                    if let Ok(upstream) = self.upstream_named(Some(&name)) {
-                        let wishes = Wishes { rcpt: recipient, directly: true, ..Wishes::default() };
-                        reports.push(self.upstream(&upstream.clone(), &wishes).await);
-                    }
-                }
+                Look::Upstream { name, recipient } => reports.extend(self.upstream_of(stopped, &name, recipient).await),
                 Look::Domain(domain) => {
                     let own = stopped.sender_domains.contains(&domain);
                     let seen = if own { stopped.selectors_of(&domain) } else { Vec::new() };
@@ -237,6 +237,15 @@ impl Doctor {
             }
         }
         sum_up(stopped, reports)
+    }
+
+    /// The upstream that a message went to; where that is the mail exchangers of its recipient, these.
+    async fn upstream_of(&self, stopped: &Stopped, name: &str, recipient: Option<String>) -> Option<Report> {
+        let upstream = self.upstream_named(Some(name)).ok()?.clone();
+        match stopped.recipient_domain().filter(|_| upstream.kind == UpstreamKind::Mx && recipient.is_none()) {
+            Some(domain) => Some(self.domain(&domain, &[], false).await),
+            None => Some(self.upstream(&upstream, &Wishes { rcpt: recipient, directly: true, ..Wishes::default() }).await),
+        }
     }
 
     /// Every upstream, domain and sending address that is configured, and the proxy itself where somebody can tell of it.

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`check`] (what each check says of itself), [`report`] (all of them on one target, with a conclusion), [`examine`] (each target's
 //! examination, put together), then the parts: [`dns`] (a domain), [`sender`] (an address), [`upstream`], [`behind`] and [`self_test`] (servers and our
-//! own listeners, over [`dialogue`]), [`own`], [`queue`], [`clock`] and [`drift`] (the proxy itself), [`message`] (what explains one message).
+//! own listeners, over [`door`] and [`dialogue`]), [`own`], [`queue`], [`clock`] and [`drift`] (the proxy itself), [`message`] (what explains one message).
 //!
 //! Everything here asks; nothing is changed, and no message is sent unless somebody asks for that.
 
@@ -11,6 +11,7 @@ pub mod check;
 pub mod clock;
 pub mod dialogue;
 pub mod dns;
+pub mod door;
 pub mod drift;
 pub mod examine;
 pub mod kept;

@@ -2,15 +2,13 @@
 //!
 //! No message is ever ended: each attempt breaks off before a true end-of-data, so nothing is delivered.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::dialogue::{Dialogue, Offer, Trouble, in_words};
+use super::dialogue::{Trouble, in_words};
+use super::door::Door;
 use super::{Check, Section};
-use crate::net::proxy_header::encode_local;
-use crate::net::tls::ClientTls;
 use crate::smtp::Stage;
 
 /// How long a listener may take to fall for it.
@@ -33,14 +31,10 @@ const ENDS: [(&str, &[u8]); 9] = [
 #[derive(Clone)]
 pub struct SelfTest {
     pub listener: String,
-    pub address: SocketAddr,
-    pub host_name: String,
-    pub proxy_header: bool,
+    pub door: Door,
     /// An address that the listener takes mail for: without it there is no way to DATA.
     pub recipient: Option<String>,
     pub sender: String,
-    pub client_tls: ClientTls,
-    pub patience: Duration,
 }
 
 impl SelfTest {
@@ -54,7 +48,7 @@ impl SelfTest {
     /// SMTP smuggling: whoever takes one of these for the end reads the rest as commands.
     async fn smuggling(&self) -> Check {
         let why = "a proxy and a server that disagree on where a message ends let an attacker send in any name (CVE-2023-51764 and kin)";
-        let asked = format!("{} false ends of data at {}, a command behind each", ENDS.len(), self.address);
+        let asked = format!("{} false ends of data at {}, a command behind each", ENDS.len(), self.door.address);
         let check = Check::asking("self_test.smuggling", asked, why);
         let Some(recipient) = &self.recipient else {
             return check.skipped("needs a recipient that the listener takes: `--rcpt ADDRESS` (nothing is sent to it)");
@@ -93,7 +87,7 @@ impl SelfTest {
 
     /// What came back, if anything did. The connection is dropped with the message unfinished.
     async fn smuggle(&self, recipient: &str, end: &[u8]) -> Result<Option<String>, Trouble> {
-        let (mut dialogue, _) = self.open().await?;
+        let (mut dialogue, _) = self.door.enter().await?;
         for (stage, command) in
             [(Stage::MailFrom, format!("MAIL FROM:<{}>", self.sender)), (Stage::RcptTo, format!("RCPT TO:<{recipient}>"))]
         {
@@ -116,7 +110,7 @@ impl SelfTest {
     /// RFC 3207 §4.2: what stands behind STARTTLS in clear must not be answered within TLS.
     async fn injection(&self) -> Check {
         let why = "a command that somebody on the way puts behind STARTTLS must not be taken for the client's own (CVE-2011-0411)";
-        let check = Check::asking("self_test.starttls_injection", format!("STARTTLS with NOOP behind it at {}", self.address), why);
+        let check = Check::asking("self_test.starttls_injection", format!("STARTTLS with NOOP behind it at {}", self.door.address), why);
         let began = Instant::now();
         let outcome = self.inject().await;
         let check = check.took(began.elapsed());
@@ -133,7 +127,7 @@ impl SelfTest {
     }
 
     async fn inject(&self) -> Result<Injected, Trouble> {
-        let (mut dialogue, offer) = self.open().await?;
+        let (mut dialogue, offer) = self.door.enter_in_clear().await?;
         if !offer.extensions.starttls {
             return Ok(Injected::NoTls);
         }
@@ -142,7 +136,7 @@ impl SelfTest {
         if reply.code != 220 {
             return Ok(Injected::Refused(in_words(&reply)));
         }
-        let mut dialogue = match dialogue.secure(&self.client_tls, &self.address.ip().to_string()).await {
+        let mut dialogue = match dialogue.secure(&self.door.client_tls, &self.door.host).await {
             Ok(dialogue) => dialogue,
             Err(trouble) => return Ok(Injected::Refused(format!("the handshake was not made: it {trouble}"))),
         };
@@ -151,22 +145,6 @@ impl SelfTest {
             true => Ok(Injected::Dropped),
             false => Ok(Injected::Answered(String::from_utf8_lossy(&heard).trim().to_owned())),
         }
-    }
-
-    /// Greeted, EHLO said.
-    async fn open(&self) -> Result<(Dialogue, Offer), Trouble> {
-        let trouble = |error: crate::net::connect::ConnectError| Trouble {
-            stage: Stage::Connect,
-            words: format!("can't be reached: {error}"),
-            reply: None,
-        };
-        let mut dialogue = Dialogue::open(self.address, None, self.patience).await.map_err(trouble)?;
-        if self.proxy_header {
-            dialogue.send(Stage::Connect, &encode_local()).await?;
-        }
-        dialogue.expect(Stage::Banner, 220).await?;
-        let offer = dialogue.greet("EHLO", &self.host_name).await?;
-        Ok((dialogue, offer))
     }
 }
 

@@ -5,8 +5,11 @@ const LONGEST: usize = 128;
 
 /// Single-letter changes between two words: added, left out, replaced, or two neighbours swapped. Case doesn't count.
 pub fn distance(one: &str, other: &str) -> usize {
-    let letters = |word: &str| word.chars().flat_map(char::to_lowercase).take(LONGEST).collect::<String>();
-    strsim::osa_distance(&letters(one), &letters(other))
+    strsim::osa_distance(&letters(one).collect::<String>(), &letters(other).collect::<String>())
+}
+
+fn letters(word: &str) -> impl Iterator<Item = char> {
+    word.chars().flat_map(char::to_lowercase).take(LONGEST)
 }
 
 /// How many changes a slip of the fingers in a word of this length can explain.
@@ -27,9 +30,16 @@ pub fn nearest_word<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 pub fn address_distance(one: &str, other: &str) -> Option<usize> {
     let (one_local, one_domain) = one.rsplit_once('@')?;
     let (other_local, other_domain) = other.rsplit_once('@')?;
-    let local = distance(one_local, other_local);
-    let domain = distance(one_domain, other_domain);
-    (local <= tolerance(one_local) && domain <= tolerance(one_domain)).then_some(local + domain)
+    Some(distance_within(one_local, other_local)? + distance_within(one_domain, other_domain)?)
+}
+
+fn distance_within(one: &str, other: &str) -> Option<usize> {
+    let most = tolerance(one);
+    // Mostly the lengths tell already.
+    if letters(one).count().abs_diff(letters(other).count()) > most {
+        return None;
+    }
+    Some(distance(one, other)).filter(|far| *far <= most)
 }
 
 #[cfg(test)]

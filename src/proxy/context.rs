@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
+use arc_swap::ArcSwap;
+
 use super::desk::Desk;
 use super::health::HostHealth;
 use crate::net::intercept::OwnTraffic;
 use crate::net::mta_sts::MtaSts;
 use crate::net::resolve::Resolver;
 use crate::net::tls::{ClientTls, ServerTls};
+use crate::relay::Exhausted;
 use crate::relay::options::SessionOptions;
 use crate::trace::{Kept, Origin};
 
@@ -26,6 +29,8 @@ pub struct Context {
     pub resolver: Arc<Resolver>,
     /// What is the proxy's own, so that no intercepted connection goes round in a circle.
     pub own: Arc<OwnTraffic>,
+    /// Quotas that are used up, where they are to be kept: the next message is put off.
+    pub exhausted: Arc<ArcSwap<Vec<Exhausted>>>,
     pub desk: Arc<Desk>,
     pub counters: Arc<Counters>,
     pub roster: Arc<Roster>,

@@ -337,6 +337,7 @@ impl Machine {
         self.recorder.line(now, Leg::Client, Flow::In, text);
         if behind {
             // RFC 3207 §4.2, CVE-2011-0411: commands sent in clear behind STARTTLS must never be taken for sent in TLS.
+            self.recorder.flag(Flag::TlsInjection);
             let reply = OwnReply::new(421, (4, 7, 0), "octets behind STARTTLS before the handshake", trace);
             self.end_saying(
                 now,

@@ -13,7 +13,7 @@ impl Machine {
         // What can't be read is the upstream's to judge; it leaves a record like any other.
         let path = PathCommand::parse(command.argument, b"FROM:")
             .unwrap_or_else(|| PathCommand { address: command.argument, parameters: Vec::new() });
-        let (envelope, own) = self.read_mail(&path);
+        let (envelope, own) = self.read_mail(now, &path);
         let text = line.trim_ascii_end();
         if let Some(own) = own {
             self.record_refused_mail(now, envelope, &own);
@@ -27,7 +27,7 @@ impl Machine {
     }
 
     /// The envelope that MAIL FROM begins, and why the proxy itself refuses it, if it does.
-    pub(super) fn read_mail(&self, path: &PathCommand<'_>) -> (Envelope, Option<OwnReply>) {
+    pub(super) fn read_mail(&self, now: u64, path: &PathCommand<'_>) -> (Envelope, Option<OwnReply>) {
         let declared = path.value("SIZE").and_then(|value| std::str::from_utf8(value).ok()?.parse::<u64>().ok());
         let limit = self.options.limits.message_size;
         let envelope = Envelope {
@@ -48,6 +48,8 @@ impl Machine {
                 format!("message is larger than this proxy's limit of {limit} octets"),
                 self.recorder.trace_id(),
             ))
+        } else if let Some(own) = self.over_quota(now) {
+            Some(own)
         } else if path.has("SMTPUTF8") && !self.offered_smtputf8 && self.late.is_none() {
             let words = format!("the {} doesn't take internationalized mail (SMTPUTF8)", self.peer());
             Some(OwnReply::new(550, (5, 6, 7), words, self.recorder.trace_id()))

@@ -144,6 +144,8 @@ pub struct Machine {
     pub(super) gone: Option<String>,
     pub(super) own_refusals: u32,
     pub(super) store_failed: bool,
+    /// Quotas that are used up, where they are to be kept.
+    pub(super) exhausted: Option<Arc<Vec<super::quota::Exhausted>>>,
     pub(super) draining: bool,
     pub(super) ended: bool,
     pub(super) quit: bool,
@@ -215,6 +217,7 @@ impl Machine {
             gone: None,
             own_refusals: 0,
             store_failed: false,
+            exhausted: None,
             draining: false,
             ended: false,
             quit: false,

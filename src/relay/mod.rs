@@ -6,7 +6,7 @@
 //! proxy's own), `introduce` (XCLIENT and XFORWARD),
 //! `commands` (what the client says), `envelope` (MAIL FROM and RCPT TO), `answers` (what the upstream says), `body` (DATA and BDAT), `received`
 //! (a line of our own before it), `lmtp` (where each recipient has a final reply), `ending` (how it all ends), `timing` (what is
-//! overdue), `shutdown` (the door and the end of the process), `splice` (sessions that are passed through unread).
+//! overdue), `quota` (limits that are kept), `shutdown` (the door and the end of the process), `splice` (sessions that are passed through unread).
 
 pub mod action;
 mod answers;
@@ -25,6 +25,7 @@ mod negotiation;
 mod offering;
 mod opening;
 pub mod options;
+mod quota;
 mod reading;
 mod received;
 pub mod recorder;
@@ -37,5 +38,6 @@ mod unreachable;
 
 pub use action::{Action, Connected, Failed, Found, NextHop, NotFound, Refusal, Wire};
 pub use machine::Machine;
+pub use quota::Exhausted;
 pub use recorder::SessionFacts;
 pub use replies::OwnReply;

@@ -142,6 +142,7 @@ impl Machine {
             Step::StartTls if view.code() == 220 && surplus => {
                 // RFC 3207 §4.2, CVE-2021-22947: what came before the handshake can't be trusted.
                 self.recorder.flag(Flag::SurplusReply);
+                self.recorder.flag(Flag::TlsInjection);
                 self.fail_negotiation(now, Stage::StartTls, Actor::Upstream, "sent octets behind its 220 to STARTTLS (injection?)", wire);
             }
             Step::StartTls if view.code() == 220 => {

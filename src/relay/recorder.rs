@@ -120,6 +120,11 @@ impl Recorder {
         self.facts.at.saturating_add(now)
     }
 
+    /// Who the client logged in as.
+    pub fn client_user(&self) -> Option<&str> {
+        self.client.auth.as_ref().filter(|auth| auth.outcome == "succeeded").and_then(|auth| auth.user.as_deref())
+    }
+
     pub fn client_mut(&mut self) -> &mut Client {
         &mut *Arc::make_mut(&mut self.client)
     }

@@ -105,7 +105,7 @@ impl Machine {
         if self.late.as_ref().is_some_and(|late| late.mail.is_some()) {
             return self.refuse(now, command, text, own(503, (5, 5, 1), "a transaction is under way: send RSET first"), wire);
         }
-        let (mut envelope, refusal) = self.read_mail(&path);
+        let (mut envelope, refusal) = self.read_mail(now, &path);
         let mut mail = Mail {
             path: [b"<", path.address, b">"].concat(),
             reverse_path: String::from_utf8_lossy(path.address).into_owned(),

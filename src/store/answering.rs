@@ -64,6 +64,16 @@ impl Asking<'_> {
 
     /// The rarest first: what a run hasn't got ends the matter, and few records left are cheaper to look at than long lists.
     fn all(&mut self, plans: &[Plan]) -> io::Result<Set> {
+        // One by itself is asked at once.
+        if plans.len() > 1 {
+            let mut absent = Vec::new();
+            for plan in plans {
+                if self.lacks(plan, &mut absent)? {
+                    absent.into_iter().for_each(|find| self.note(find, 0));
+                    return Ok(Set::nothing());
+                }
+            }
+        }
         let mut finds = Vec::new();
         for find in plans.iter().filter_map(|plan| if let Plan::Find(find) = plan { Some(find) } else { None }) {
             let answers = self.ask(find)?;
@@ -138,6 +148,47 @@ impl Asking<'_> {
         })
     }
 
+    /// Whether the run certainly has nothing that fits, and which finds say so.
+    fn lacks(&self, plan: &Plan, absent: &mut Vec<usize>) -> io::Result<bool> {
+        let before = absent.len();
+        let mut lacks = match plan {
+            Plan::Any(_) | Plan::Find(_) => true,
+            Plan::All(_) | Plan::Not(_) | Plan::Unknown => false,
+        };
+        match plan {
+            Plan::All(plans) => {
+                for plan in plans {
+                    if self.lacks(plan, absent)? {
+                        lacks = true;
+                        break;
+                    }
+                }
+            }
+            Plan::Any(plans) => {
+                for plan in plans {
+                    if !self.lacks(plan, absent)? {
+                        lacks = false;
+                        break;
+                    }
+                }
+            }
+            Plan::Find(find) => {
+                absent.push(find.number);
+                for lookup in &find.lookups {
+                    if !self.index.lacks(self.run, lookup)? {
+                        lacks = false;
+                        break;
+                    }
+                }
+            }
+            Plan::Not(_) | Plan::Unknown => {}
+        }
+        if !lacks {
+            absent.truncate(before);
+        }
+        Ok(lacks)
+    }
+
     fn ask(&mut self, find: &Find) -> io::Result<Vec<Answer>> {
         let mut answers = Vec::with_capacity(find.lookups.len());
         for lookup in &find.lookups {
@@ -146,11 +197,15 @@ impl Asking<'_> {
                 answers.push(answer);
             }
         }
-        if let Some(met) = self.met.get_mut(find.number) {
-            met.runs += 1;
-            met.records += answers.iter().map(|answer| answer.count).sum::<u64>();
-        }
+        self.note(find.number, answers.iter().map(|answer| answer.count).sum());
         Ok(answers)
+    }
+
+    fn note(&mut self, find: usize, records: u64) {
+        if let Some(met) = self.met.get_mut(find) {
+            met.runs += 1;
+            met.records += records;
+        }
     }
 }
 

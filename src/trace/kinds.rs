@@ -148,6 +148,8 @@ vocabulary! {
         TlsPolicyFailed = "tls_policy_failed",
         /// The message is a delivery report or a complaint, and says of another message what became of it.
         Report = "report",
+        /// Octets came in clear behind STARTTLS, or behind the 220 to it, before the handshake.
+        TlsInjection = "tls_injection",
     }
 }
 

@@ -9,7 +9,16 @@ pub fn put(octets: &mut Vec<u8>, mut value: u64) {
 }
 
 /// The number at the start of some octets, and the octets behind it.
+#[inline]
 pub fn read(octets: &[u8]) -> Option<(u64, &[u8])> {
+    match octets.split_first() {
+        // Most are small.
+        Some((&octet, rest)) if octet < 0x80 => Some((u64::from(octet), rest)),
+        _ => read_several(octets),
+    }
+}
+
+fn read_several(octets: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0u64;
     for (at, &octet) in octets.iter().enumerate().take(10) {
         value |= u64::from(octet & 0x7f) << (7 * at);

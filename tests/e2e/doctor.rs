@@ -1,6 +1,9 @@
 //! The doctor at real servers: what works, what doesn't, and that it says which.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -302,8 +305,37 @@ fn the_proxy_tells_of_its_own_health_running_and_stopped() {
     assert_eq!(code, 1);
     report.expect("trace store", "own.crashes", "warn", "1; the last after");
     report.expect("proxy", "own.configuration", "ok", "workers: 1 -> 2");
+    the_api_answers_alike(&place);
     relayscope.stop();
     let (_, report) = doctor(&place, &["self", "--store", "store"]);
     report.expect("proxy", "own.configuration", "ok", "workers: 1 -> 2");
     assert!(report.find("proxy", "own.descriptors").is_none(), "a stopped proxy's limits aren't the doctor's");
+}
+
+fn the_api_answers_alike(place: &Place) {
+    let cases = [
+        ("?target=self", 200, "\"target\":\"self\""),
+        ("?target=upstream&name=main&rcpt=bob@to.example", 200, "250 2.1.5 ok; nothing was sent"),
+        ("?target=upstream&name=other", 404, "there is no upstream \\\"other\\\": there is main"),
+        ("?target=upstream&name=main&rcpt=bob", 400, "is no address"),
+        ("?target=sender&name=mail", 400, "is no IP address"),
+        ("?target=message", 400, "target=message needs a name"),
+        ("?target=message&name=01JDZZZZZZZZZZZZZZZZZZZZZZ", 404, "no record"),
+        ("?target=weather", 400, "is none of all, dns, upstream, sender, message, self"),
+        ("?target=upstream&send=bob@to.example", 400, "unknown field"),
+    ];
+    for (question, expected, part) in cases {
+        let (status, body) = api(&place.path("store/api.sock"), &format!("/api/v1/doctor{question}"));
+        assert_eq!(status, expected, "{question}: {body}");
+        assert!(body.contains(part), "{question}: {body}");
+    }
+}
+
+fn api(socket: &Path, path: &str) -> (u16, String) {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    (status, answer)
 }

@@ -13,9 +13,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+
 use crate::anomaly::{Book, Watch};
 use crate::config::WatchOptions;
 use crate::net::resolve::Resolver;
+use crate::relay::Exhausted;
 use crate::store::{Cursor, Day, Store, StoreError};
 use crate::trace::{Incident, IncidentStep, Kept, Origin, Record, WallMicros};
 use dns::Asker;
@@ -33,6 +36,9 @@ const LEARN_DAYS: u32 = 28;
 /// Records reach the journal so long after their time, at most, in µs.
 const LAG: WallMicros = 2_000_000;
 
+/// Quotas that are used up, as sessions see them.
+pub(super) type Quotas = Arc<ArcSwap<Vec<Exhausted>>>;
+
 /// The thread that watches, for as long as this process has the store.
 pub(super) struct Watching {
     /// Dropped to end it.
@@ -42,15 +48,26 @@ pub(super) struct Watching {
 
 impl Watching {
     /// Starts it; `None` if it is switched off or the thread can't be had, which is said.
-    pub fn start(store: &Store, dir: PathBuf, options: &WatchOptions, resolver: Resolver, origin: Origin) -> Option<Self> {
+    pub fn start(store: &Store, dir: PathBuf, options: &WatchOptions, resolver: Resolver, origin: Origin, quotas: Quotas) -> Option<Self> {
+        if !options.enabled || !options.enforce_limits {
+            quotas.store(Arc::default());
+        }
         if !options.enabled {
             return None;
         }
         let (stop, stopped) = sync_channel(1);
         let notifier = Notifier::start(&options.notify);
         let asker = options.anomaly.dns.enabled.then(|| Asker::start(resolver));
-        let follower =
-            Follower { store: store.clone(), asker, dir, options: options.clone(), origin: Arc::new(origin.into()), notifier, stopped };
+        let follower = Follower {
+            quotas,
+            store: store.clone(),
+            asker,
+            dir,
+            options: options.clone(),
+            origin: Arc::new(origin.into()),
+            notifier,
+            stopped,
+        };
         match std::thread::Builder::new().name("watch".to_owned()).spawn(move || follower.run()) {
             Ok(thread) => Some(Self { stop, thread }),
             Err(error) => {
@@ -71,6 +88,7 @@ impl Watching {
 }
 
 struct Follower {
+    quotas: Quotas,
     store: Store,
     dir: PathBuf,
     options: WatchOptions,
@@ -108,6 +126,7 @@ impl Follower {
                     said = true;
                 }
             }
+            self.enforce(&course);
             if course.kept.elapsed() >= KEEP_EVERY {
                 self.keep(&mut course);
             }
@@ -183,6 +202,19 @@ impl Follower {
                 tracing::warn!(%error, "an incident can't be recorded");
             }
             self.notifier.tell(entry);
+        }
+    }
+
+    /// Tells sessions whose quota is used up, if it is to be kept.
+    fn enforce(&self, course: &Course) {
+        if !self.options.enforce_limits {
+            return;
+        }
+        let of =
+            |it: crate::anomaly::limits::Exhausted| Exhausted { upstream: it.upstream, user: it.user, until: it.until, reason: it.reason };
+        let exhausted: Vec<Exhausted> = course.watch.exhausted(self.store.now()).into_iter().map(of).collect();
+        if **self.quotas.load() != exhausted {
+            self.quotas.store(Arc::new(exhausted));
         }
     }
 

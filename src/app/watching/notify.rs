@@ -21,6 +21,9 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs
 /// Then it is given up for this incident.
 const TRIES: u32 = 10;
 
+/// An incident on its way to somebody.
+type Telling = std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
 /// Who hears of incidents beyond the log.
 pub(super) struct Notifier {
     least: Severity,
@@ -92,7 +95,7 @@ fn text(incident: &Incident) -> Result<String, String> {
 }
 
 /// Posts the incident as JSON until it is taken.
-fn post(options: WebhookOptions) -> impl FnMut(Arc<Incident>) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
+fn post(options: WebhookOptions) -> impl FnMut(Arc<Incident>) -> Telling {
     let webhook = Arc::new(Webhook::new(options));
     move |incident| {
         let webhook = webhook.clone();

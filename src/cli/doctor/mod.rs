@@ -21,7 +21,7 @@ use crate::doctor::examine::{Doctor as Examiner, NotExamined, Wishes};
 use crate::doctor::message::Stopped;
 use crate::doctor::options::Options;
 use crate::doctor::upstream::probe;
-use crate::doctor::{Report, Verdict, seen};
+use crate::doctor::{Check, Report, Section, Verdict, seen};
 use crate::net::resolve::{self, Resolver};
 use crate::path::{ListRequest, What};
 use crate::trace::RecordId;
@@ -132,7 +132,7 @@ fn patience(text: &str) -> Result<Duration, String> {
 impl Doctor {
     pub fn run(self) -> Result<Status, Failure> {
         match self.target {
-            Target::All(common) => common.examine(true, async |examiner, common| Ok(examiner.all(common.own(examiner).await?).await)),
+            Target::All(common) => common.examine(true, async |examiner, common| Ok(examiner.all(common.own_if_any(examiner).await).await)),
             Target::Own(common) => common.examine(false, async |examiner, common| {
                 let nowhere = || Failure::failed(anyhow::anyhow!("there is no store to look at")).advise("name it with --store DIR");
                 common.own(examiner).await?.ok_or_else(nowhere)
@@ -217,10 +217,30 @@ impl Common {
             None => Ok(None),
             Some(traces) => match Backend::open(&traces)? {
                 Backend::Api(client) => Ok(client.get("/api/v1/doctor", &[("target", "self")])?),
-                Backend::Store(store) => Ok(Some(examiner.own(store.store(), false).map_err(Failure::failed)?)),
+                Backend::Store(store) => {
+                    let mut options = (*examiner.options).clone();
+                    // The one that was opened, which a flag may have named.
+                    options.store.dir = traces.store.unwrap_or(options.store.dir);
+                    let examiner = Examiner { options: Arc::new(options), ..examiner };
+                    Ok(Some(examiner.own(store.store(), false).map_err(Failure::failed)?))
+                }
             },
         });
         asked.await.map_err(Failure::failed)?
+    }
+
+    /// The same among other things: that it can't be had is a check by itself, and keeps nothing else from being examined.
+    async fn own_if_any(&self, examiner: &Examiner) -> Option<Report> {
+        match self.own(examiner).await {
+            Ok(report) => report,
+            Err(failure) => {
+                let mut section = Section::new("proxy");
+                let check = Check::asking("own.store", "the proxy's own health", "a proxy that is in trouble explains much");
+                let advice = failure.advice.unwrap_or_default();
+                section.push(check.skipped(format!("{}. {advice}", failure.error).trim_end_matches([' ', '.']).to_owned()));
+                Some(Report::of("self", vec![section]))
+            }
+        }
     }
 
     /// DKIM selectors in the traces. Without traces that can be read there are none: DNS is examined all the same.
@@ -249,7 +269,7 @@ impl Common {
         let Some(stopped) = Stopped::of(&record) else {
             return Err(Failure::usage(format!("{id} tells of no message and no connection")));
         };
-        let own = self.own(examiner).await?;
+        let own = self.own_if_any(examiner).await;
         Ok(examiner.message(&stopped, own).await)
     }
 

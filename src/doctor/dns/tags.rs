@@ -82,7 +82,7 @@ mod tests {
     fn lists_are_read_with_their_places() {
         let tags = Tags::read("v=DMARC1; p = none ;rua=mailto:a@b.example;");
         let found: Vec<_> = tags.list.iter().map(|tag| (tag.name.as_str(), tag.value.as_str(), tag.at)).collect();
-        assert_eq!(found, [("v", "DMARC1", 0), ("p", "none", 10), ("rua", "mailto:a@b.example", 19)]);
+        assert_eq!(found, [("v", "DMARC1", 0), ("p", "none", 10), ("rua", "mailto:a@b.example", 20)]);
         assert_eq!(tags.flaw, None);
         for (text, words) in [
             ("v=DMARC1; p=none; p=reject", "the tag p comes twice (octet 18)"),

@@ -2,6 +2,7 @@
 
 use super::super::{Check, Report, Section, Verdict};
 use super::Stopped;
+use crate::diagnose::Cause;
 use crate::trace::State;
 
 /// Names of checks that never explain a message: they tell of the future, or of comfort.
@@ -17,30 +18,73 @@ pub fn sum_up(stopped: &Stopped, reports: Vec<Report>) -> Report {
         sections.extend(report.sections.into_iter().map(|section| Section { title: format!("{target}: {}", section.title), ..section }));
     }
     let examined = sections.len() > 1;
-    let explains = |check: &&Check| !BESIDE.iter().any(|beside| check.name.starts_with(beside)) && check.name != RECALL;
-    let worst = |wanted: Verdict| sections.iter().flat_map(|it| &it.checks).filter(explains).find(|check| check.verdict == wanted);
-    let found = worst(Verdict::Fail).or_else(|| worst(Verdict::Warn));
-    let cause = stopped.cause.map_or("a cause unknown".to_owned(), |cause| cause.to_string());
-    let conclusion = match (stopped.state, found) {
-        (State::Accepted, _) => {
+    let conclusion = match stopped.state {
+        State::Accepted => {
             "The upstream took it: nothing stopped it here. `relayscope where` with its id tells what became of it behind.".to_owned()
         }
-        (_, Some(check)) => {
-            let sure = if check.verdict == Verdict::Fail { "It would stop again" } else { "It may stop again" };
-            let fix = check.fix.as_deref().unwrap_or_default();
-            format!("{sure}: {}: {}. {fix}", check.asked, check.answer.trim_end_matches('.'))
-        }
-        (_, None) if !examined => format!(
-            "Nothing that can be examined from here explains {cause}: the message itself or its recipient decides. It was told: {}",
-            stopped.words
-        ),
-        (State::Deferred | State::Unknown | State::Partial, None) => {
-            format!("What stopped it ({cause}) is not there any more: it should pass at the next attempt.")
-        }
-        (_, None) => format!("What stopped it ({cause}) doesn't show any more: it would probably pass if it were sent again."),
+        _ => conclude(stopped, &sections, examined),
     };
     let verdict = sections.iter().map(Section::verdict).max().unwrap_or_default();
     Report { target: format!("message {}", stopped.id), verdict, conclusion: conclusion.trim_end().to_owned(), sections }
+}
+
+fn conclude(stopped: &Stopped, sections: &[Section], examined: bool) -> String {
+    let explains = |check: &&Check| !BESIDE.iter().any(|beside| check.name.starts_with(beside)) && check.name != RECALL;
+    let checks: Vec<&Check> = sections.iter().flat_map(|section| &section.checks).filter(explains).collect();
+    let marks = stopped.cause.map_or(&[][..], marks);
+    let is_marked = |check: &Check| marks.is_empty() || marks.iter().any(|mark| check.name.starts_with(mark));
+    let find = |verdict: Verdict, marked: bool| checks.iter().find(|check| check.verdict == verdict && is_marked(check) == marked);
+    let cause = stopped.cause.map_or("a cause unknown".to_owned(), |cause| cause.to_string());
+    let told =
+        |check: &Check| format!("{}: {}. {}", check.asked, check.answer.trim_end_matches('.'), check.fix.as_deref().unwrap_or_default());
+    if let Some(check) = find(Verdict::Fail, true) {
+        return format!("It would stop again: {}", told(check));
+    }
+    if let Some(check) = find(Verdict::Warn, true) {
+        return format!("It may stop again: {}", told(check));
+    }
+    if !examined {
+        return format!(
+            "Nothing that can be examined from here explains {cause}: the message itself or its recipient decides. It was told: {}",
+            stopped.words
+        );
+    }
+    let over = match stopped.state {
+        State::Deferred | State::Unknown | State::Partial => {
+            format!("What stopped it ({cause}) is not there any more: it should pass at the next attempt")
+        }
+        _ => format!("What stopped it ({cause}) doesn't show any more: it would probably pass if it were sent again"),
+    };
+    match find(Verdict::Fail, false) {
+        Some(check) => format!("{over}. But something else is wrong: {}", told(check)),
+        None => format!("{over}."),
+    }
+}
+
+/// What the names of checks begin with that can show a cause; empty: any may.
+fn marks(cause: Cause) -> &'static [&'static str] {
+    match cause {
+        Cause::AuthRequired | Cause::AuthFailed | Cause::AuthMechanismUnsupported | Cause::AccountLocked => &["upstream.login"],
+        Cause::TlsFailure | Cause::EncryptionRequired => {
+            &["upstream.tls", "upstream.certificate", "upstream.ehlo", "host.starttls", "host.certificate", "mta_sts.", "dane."]
+        }
+        Cause::ConnectionFailed | Cause::PortBlocked => {
+            &["upstream.resolve", "upstream.port", "upstream.banner", "upstream.ehlo", "host.connect", "mx."]
+        }
+        Cause::DnsFailure | Cause::DomainNotFound | Cause::MailLoop => &["resolver.", "dns.", "ns.", "mx.", "upstream.resolve"],
+        Cause::SpfDkimDmarcFailure => &["spf.", "dkim.", "dmarc."],
+        Cause::Blocklisted | Cause::PoorReputation => &["sender.blocklist"],
+        Cause::ReverseDnsMissing => &["sender.ptr", "sender.fcrdns"],
+        Cause::HeloRejected => &["sender.helo", "sender.ptr", "sender.fcrdns"],
+        Cause::SenderNotAuthorized
+        | Cause::RelayDenied
+        | Cause::RecipientUnknown
+        | Cause::RecipientInactive
+        | Cause::RecipientRestricted
+        | Cause::MailboxFull
+        | Cause::Greylisted => &["upstream.rcpt", "upstream.login"],
+        _ => &[],
+    }
 }
 
 const RECALL: &str = "message.outcome";
@@ -52,4 +96,50 @@ fn recall(stopped: &Stopped) -> Check {
     let act = stopped.act.map(|act| format!(" (to act: {act})")).unwrap_or_default();
     let words = if stopped.words.is_empty() { String::new() } else { format!(": {}", stopped.words) };
     check.ok(format!("{} at {} by {}{cause}{act}{words}", stopped.state, stopped.stage, stopped.by))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::json::Time;
+    use crate::trace::{Actor, Stage};
+
+    fn conclusion(state: State, cause: Cause, checks: Vec<Check>) -> String {
+        let stopped = Stopped {
+            id: "01".to_owned(),
+            at: Time(0),
+            state,
+            stage: Stage::Auth,
+            by: Actor::Upstream,
+            cause: Some(cause),
+            act: None,
+            upstream: Some("main".to_owned()),
+            recipient: None,
+            sender_domains: Vec::new(),
+            words: "535 no".to_owned(),
+            size: None,
+            signatures: Vec::new(),
+        };
+        let reports = if checks.is_empty() {
+            Vec::new()
+        } else {
+            vec![Report::of("upstream main", vec![Section { title: "main".to_owned(), checks }])]
+        };
+        sum_up(&stopped, reports).conclusion
+    }
+
+    #[test]
+    fn the_verdict_is_of_what_can_show_the_cause() {
+        let check = |name: &str| Check::asking(name, name, "");
+        let old = || check("upstream.certificate").warn("old", "Renew it.");
+        let failed = || check("upstream.login").fail("535 no", "Change it.");
+        let of = |state, checks| conclusion(state, Cause::AuthFailed, checks);
+        assert_eq!(of(State::Deferred, vec![old(), failed()]), "It would stop again: upstream.login: 535 no. Change it.");
+        let over = "What stopped it (auth_failed) is not there any more: it should pass at the next attempt.";
+        assert_eq!(of(State::Deferred, vec![old(), check("upstream.login").ok("235")]), over);
+        let other = vec![check("upstream.port.ipv4").fail("silent", "Open it."), check("upstream.login").ok("235")];
+        assert!(of(State::Rejected, other).ends_with("But something else is wrong: upstream.port.ipv4: silent. Open it."));
+        assert!(conclusion(State::Rejected, Cause::VirusDetected, Vec::new()).starts_with("Nothing that can be examined from here"));
+        assert!(of(State::Accepted, Vec::new()).starts_with("The upstream took it"));
+    }
 }

@@ -32,7 +32,8 @@ fn a_day(stats: &StoreStats, taken: u64, now: WallMicros) -> u64 {
 fn size(options: &Options, stats: &StoreStats, taken: u64, a_day: u64) -> Check {
     let why = "when the limit is reached the oldest dialogues and days go: it should hold as long as you want to look back";
     let check = Check::asking("own.store_size", format!("size of the store in {}", options.store.dir.display()), why);
-    let facts = format!("{} in {} days ({} records), some {} a day", octets(taken), stats.days, stats.records, octets(a_day));
+    let days = if stats.days == 1 { "1 day".to_owned() } else { format!("{} days", stats.days) };
+    let facts = format!("{} of {days} ({} records), some {} a day", octets(taken), stats.records, octets(a_day));
     let (limit, keep) = (options.store.keep_octets, u64::from(options.store.keep_days));
     if limit == 0 {
         let bound = if keep == 0 { "no limit at all: it grows for ever" } else { "no limit by size" };

@@ -44,6 +44,18 @@ impl Through {
     }
 }
 
+impl Through {
+    /// The TLS that its clients use, as ours.
+    pub fn upstream_tls(&self) -> UpstreamTls {
+        match self.tls {
+            ClientTls::Implicit => UpstreamTls::Implicit,
+            ClientTls::Required => UpstreamTls::Encrypt,
+            ClientTls::Off | ClientTls::Passthrough => UpstreamTls::Off,
+            ClientTls::Offered | ClientTls::Mirror => UpstreamTls::Opportunistic,
+        }
+    }
+}
+
 pub(super) async fn visit(bench: &Bench<'_>, through: &Through, direct: Option<&Seen>) -> Section {
     let mut section = Section::new(format!("the same through the proxy, listener {} at {}", through.listener, through.address));
     let host = through.address.ip().to_string();
@@ -56,12 +68,7 @@ pub(super) async fn visit(bench: &Bench<'_>, through: &Through, direct: Option<&
         lmtp: false,
         mark: None,
         proxy_header: through.proxy_header,
-        tls: match through.tls {
-            ClientTls::Implicit => UpstreamTls::Implicit,
-            ClientTls::Required => UpstreamTls::Encrypt,
-            ClientTls::Off | ClientTls::Passthrough => UpstreamTls::Off,
-            ClientTls::Offered | ClientTls::Mirror => UpstreamTls::Opportunistic,
-        },
+        tls: through.upstream_tls(),
         client_tls: &bench.client_tls,
         certificate: false,
         auth: None,

@@ -110,15 +110,13 @@ impl Walk<'_> {
             }
             let mut redirect = None;
             for placed in &terms {
-                match &placed.term {
-                    Ok(Term::Directive(qualifier, mechanism)) => {
-                        if self.matches(mechanism, &domain, &placed.text).await? {
-                            self.why = format!("`{}` in the record of {domain} matches", placed.text);
-                            return Ok(result(*qualifier));
-                        }
-                    }
-                    Ok(Term::Redirect(target)) => redirect = Some(target),
-                    _ => {}
+                if let Ok(Term::Redirect(target)) = &placed.term {
+                    redirect = Some(target);
+                }
+                let Ok(Term::Directive(qualifier, mechanism)) = &placed.term else { continue };
+                if self.matches(mechanism, &domain, &placed.text).await? {
+                    self.why = format!("`{}` in the record of {domain} matches", placed.text);
+                    return Ok(result(*qualifier));
                 }
             }
             let Some(target) = redirect else {

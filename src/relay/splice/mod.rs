@@ -114,10 +114,12 @@ impl Machine {
     pub(super) fn starts_tls(&mut self, now: u64, view: &ReplyView<'_>, surplus: bool, wire: &mut dyn Wire) {
         if surplus {
             // RFC 3207 §4.2, CVE-2021-22947: the client must not take them for said in TLS.
+            self.recorder.flag(Flag::TlsInjection);
             return self.upstream_broke(now, "sent octets behind its 220 to STARTTLS (injection?)", Flag::SurplusReply, wire);
         }
         if !self.client_unread.is_empty() {
             // CVE-2011-0411, likewise for the upstream.
+            self.recorder.flag(Flag::TlsInjection);
             self.recorder.line(now, Leg::Upstream, Flow::In, view.octets().trim_ascii_end());
             let reply = OwnReply::new(421, (4, 7, 0), "octets behind STARTTLS before the handshake", self.recorder.trace_id());
             let words = "commands were sent behind STARTTLS before the handshake";

@@ -1,6 +1,5 @@
 //! A run file open for reading: which page has a term is known in memory, the rest is read when asked for.
 
-use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -11,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use super::columns::{self, Chunk, Column};
 use super::page::{List, Page, There};
 use super::places::{self, Places};
-use super::writer::{FORMAT, Footer, HEADER, MAGIC, PageAt, RunMeta, TRAILER};
+use super::writer::{FORMAT, Footer, HEADER, MAGIC, PageAt, RunMeta, TRAILER, WITHOUT_FILTER};
 use crate::store::day::Day;
 use crate::store::locks::locked;
 use crate::store::unpack::decompress;
@@ -76,9 +75,9 @@ pub fn read_footer(file: &File) -> Result<Footer, NoRun> {
     if &header[..8] != MAGIC || checksum != crc32c::crc32c(&header[..28]) {
         return Err(NoRun::Header);
     }
-    match u16::from_le_bytes([header[8], header[9]]) {
-        FORMAT => {}
-        found => return Err(NoRun::Format { found }),
+    let format = u16::from_le_bytes([header[8], header[9]]);
+    if format != FORMAT && format != WITHOUT_FILTER {
+        return Err(NoRun::Format { found: format });
     }
     let trailer_at = file.metadata()?.len().checked_sub(TRAILER as u64).ok_or(NoRun::Footer)?;
     let mut trailer = [0; TRAILER];
@@ -91,7 +90,11 @@ pub fn read_footer(file: &File) -> Result<Footer, NoRun> {
     if crc32c::crc32c(&octets) != u32::from_le_bytes([e, f, g, h]) {
         return Err(NoRun::Footer);
     }
-    postcard::from_bytes(&octets).map_err(|_| NoRun::Footer)
+    let (mut footer, rest): (Footer, _) = postcard::take_from_bytes(&octets).map_err(|_| NoRun::Footer)?;
+    if format != WITHOUT_FILTER {
+        footer.filter = postcard::from_bytes(rest).map_err(|_| NoRun::Footer)?;
+    }
+    Ok(footer)
 }
 
 impl RunFile {
@@ -113,24 +116,21 @@ impl RunFile {
         self.pages.len() * 96 + self.footer.meta.times.weight() + 4096 + RECENT * PAGE_WEIGHT
     }
 
+    /// Whether it may have the term; mostly, if it hasn't, this knows.
+    pub fn may_have(&self, term: &[u8]) -> io::Result<bool> {
+        self.footer.filter.may_have(&self.file, term)
+    }
+
     pub fn find(&self, term: &[u8]) -> io::Result<Option<Found>> {
         let at = self.pages.partition_point(|page| page.from.as_slice() <= term);
         let Some(page) = at.checked_sub(1).and_then(|at| self.pages.get(at)) else { return Ok(None) };
-        let mut page = self.recent_page(page)?.rewound();
-        while page.step()? {
-            match page.term.as_slice().cmp(term) {
-                Ordering::Less => {}
-                Ordering::Equal => {
-                    let list = match page.list() {
-                        List::There(there) => Stands::There(there),
-                        here => Stands::Here(here.places().ok_or_else(|| damaged("a list"))?),
-                    };
-                    return Ok(Some(Found { count: page.count, list }));
-                }
-                Ordering::Greater => break,
-            }
-        }
-        Ok(None)
+        let page = self.recent_page(page)?;
+        let Some((count, list)) = page.find(term)? else { return Ok(None) };
+        let list = match list {
+            List::There(there) => Stands::There(there),
+            here => Stands::Here(here.places().ok_or_else(|| damaged("a list"))?),
+        };
+        Ok(Some(Found { count, list }))
     }
 
     /// Shows every term in `from..until`, in order, with the count of its records, until `see` says false.
@@ -240,6 +240,7 @@ impl RunFile {
                 self.places_onto(page.list(), 0, &mut Vec::new()).map_err(wrong)?;
             }
         }
+        self.footer.filter.verify(&self.file).map_err(|(at, error)| (at, error.to_string()))?;
         for chunk in self.footer.columns.iter().flatten() {
             self.packed_chunk(chunk).map_err(|error| (chunk.offset, error.to_string()))?;
         }

@@ -31,6 +31,8 @@ pub struct GrowingRun {
     /// All terms, one after the other.
     octets: Vec<u8>,
     terms: Vec<Term>,
+    /// Places in `terms` of those of each kind, by its number: a beginning is looked for among its own kind only.
+    kinds: Vec<Vec<u32>>,
     /// From a term's hash to its place in `terms`.
     table: HashTable<u32>,
     postings: Vec<Posting>,
@@ -81,6 +83,7 @@ impl GrowingRun {
             columns: Columns::default(),
             octets: Vec::with_capacity(room.octets),
             terms: Vec::with_capacity(room.terms),
+            kinds: Vec::new(),
             table: HashTable::with_capacity(room.terms),
             postings: Vec::with_capacity(room.postings),
             of: Vec::with_capacity(room.postings),
@@ -90,9 +93,14 @@ impl GrowingRun {
 
     /// Whether it takes more memory than a run should: messages to a thousand recipients have a hundred times the usual terms.
     pub fn is_heavy(&self) -> bool {
-        let terms = self.terms.len() * (size_of::<Term>() + size_of::<u32>() + 1);
+        let terms = self.terms.len() * (size_of::<Term>() + 2 * size_of::<u32>() + 1);
         let postings = self.postings.len() * (size_of::<Posting>() + size_of::<u32>());
         self.octets.len() + terms + postings > HEAVY
+    }
+
+    /// Different terms.
+    pub fn terms(&self) -> u64 {
+        self.terms.len() as u64
     }
 
     /// What it takes.
@@ -133,10 +141,16 @@ impl GrowingRun {
                 (*entry.get(), std::mem::replace(&mut known.newest, posting))
             }
             hashbrown::hash_table::Entry::Vacant(entry) => {
-                entry.insert(self.terms.len() as u32);
+                let at = self.terms.len() as u32;
+                entry.insert(at);
+                let kind = term.first().map_or(0, |&kind| usize::from(kind));
+                if self.kinds.len() <= kind {
+                    self.kinds.resize(kind + 1, Vec::new());
+                }
+                self.kinds.get_mut(kind).into_iter().for_each(|kind| kind.push(at));
                 self.terms.push(Term { start: self.octets.len() as u32, length: term.len() as u8, count: 1, newest: posting });
                 self.octets.extend_from_slice(term);
-                (self.terms.len() as u32 - 1, NONE)
+                (at, NONE)
             }
         };
         self.postings.push(Posting { place, before });
@@ -157,12 +171,11 @@ impl GrowingRun {
 
     /// Shows every term in `from..until` with the count of its records and how to get at them; in no order.
     pub fn range(&self, from: &[u8], until: Option<&[u8]>, see: &mut See<'_>) {
-        for term in &self.terms {
+        let kind = |term: &[u8]| term.first().map_or(0, |&kind| usize::from(kind));
+        let kinds = kind(from)..=until.map_or(usize::MAX, kind);
+        let terms = self.kinds.iter().enumerate().filter(|(kind, _)| kinds.contains(kind)).flat_map(|(_, terms)| terms);
+        for term in terms.filter_map(|&at| self.terms.get(at as usize)) {
             let octets = term.octets(&self.octets);
-            // Most are of another kind, which their first octet tells.
-            if octets.first() < from.first() || until.is_some_and(|until| octets.first() > until.first()) {
-                continue;
-            }
             if octets >= from && until.is_none_or(|until| octets < until) {
                 see(octets, term.count, &|| self.chain(*term).collect());
             }

@@ -82,6 +82,18 @@ impl From<Places> for Answer {
 }
 
 impl Index {
+    /// Whether a run certainly knows nothing of something: that costs much less to find out than what it knows.
+    ///
+    /// # Errors
+    /// Its file can't be read.
+    pub fn lacks(&self, run: &RunView, lookup: &Lookup) -> io::Result<bool> {
+        match (run, lookup) {
+            (RunView::Memory(run), Lookup::Term(term)) => Ok(reading(run).count(term) == 0),
+            (RunView::Stored(day, meta), Lookup::Term(term)) => Ok(!self.file(*day, meta)?.may_have(term)?),
+            _ => Ok(false),
+        }
+    }
+
     /// What a run knows of something.
     ///
     /// # Errors
@@ -94,7 +106,8 @@ impl Index {
             }
             (RunView::Stored(day, meta), Lookup::Term(term)) => {
                 let file = self.file(*day, meta)?;
-                Ok(match file.find(term)? {
+                let found = if file.may_have(term)? { file.find(term)? } else { None };
+                Ok(match found {
                     Some(found) => Answer { count: u64::from(found.count), places: Stands::File(file, found) },
                     None => Places::new().into(),
                 })

@@ -92,7 +92,8 @@ fn write(path: &Path, day: Day, files: &[Arc<RunFile>], tag: u32, goes_on: &dyn 
     let mut meta = RunMeta { first, span: 0, tag, amendments: 0, damage: 0, times: Times::default() };
     let mut superseded = Vec::new();
     let mut inputs = Vec::with_capacity(files.len());
-    let mut writer = RunWriter::create(path.to_owned(), day, first)?;
+    let most = files.iter().map(|file| file.footer.terms).sum();
+    let mut writer = RunWriter::create(path.to_owned(), day, first, most)?;
     for file in files {
         let of = file.meta();
         let by = of.first - first;

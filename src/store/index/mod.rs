@@ -1,12 +1,13 @@
 //! The index as a reader sees it: per day, runs that lie side by side; stored ones, and the newest still in memory.
 //!
 //! Reading order: [`terms`] (what a record is found by), [`growing`] (a run in memory), [`writer`] and [`file`] (a run on disk, of
-//! [`page`]s and [`columns`]), [`merge`] (many runs become one), [`shelf`] and [`catalog`] (which of them count), `indexer` (who makes them), [`lookup`]
-//! (what is asked of a run).
+//! [`page`]s, [`columns`] and a [`filter`]), [`merge`] (many runs become one), [`shelf`] and [`catalog`] (which of them count), `indexer`
+//! (who makes them), [`lookup`] (what is asked of a run).
 
 pub mod catalog;
 pub mod columns;
 pub mod file;
+pub mod filter;
 pub mod growing;
 pub mod indexer;
 mod ledger;

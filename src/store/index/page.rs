@@ -4,6 +4,7 @@
 //! octets that follow in the texts, records. A list is the place itself where there is one record; else `octets·2` and so many octets as
 //! [`super::places`] packs them; else, of long ones, `octets·2 + 1 | offset | crc32c u32` of where they stand in the file.
 
+use std::cmp::Ordering;
 use std::io;
 use std::ops::Range;
 
@@ -155,9 +156,36 @@ impl Page {
         Ok(Self { heads, lists: lists.to_vec(), text_at: texts, texts, ..Self::default() })
     }
 
-    /// The same page, before its first term.
-    pub fn rewound(&self) -> Self {
-        Self { heads: self.heads.clone(), lists: self.lists.clone(), text_at: self.texts, texts: self.texts, ..Self::default() }
+    /// How many records have the term, and which; `None` if the page hasn't got it.
+    pub fn find(&self, term: &[u8]) -> io::Result<Option<(u32, List<'_>)>> {
+        self.find_whole(term).ok_or_else(damaged)
+    }
+
+    /// The terms passed by are not put together: how much one shares with the one before tells mostly where it stands.
+    fn find_whole(&self, wanted: &[u8]) -> Option<Option<(u32, List<'_>)>> {
+        let (mut heads, mut texts, mut lists) = (self.heads.get(..self.texts)?, self.heads.get(self.texts..)?, self.lists.as_slice());
+        // Octets that the term before, which was less, has in common with the wanted one.
+        let mut alike = 0;
+        while !heads.is_empty() {
+            let head = Head::take(&mut heads)?;
+            let text = take(&mut texts, head.length)?;
+            let list = take_list(head.count, &mut lists)?;
+            match head.shared.cmp(&alike) {
+                // It is less where the one before was.
+                Ordering::Greater => continue,
+                Ordering::Less => break,
+                Ordering::Equal => {}
+            }
+            let rest = wanted.get(alike..)?;
+            let more = text.iter().zip(rest).take_while(|(one, other)| one == other).count();
+            match (text.get(more), rest.get(more)) {
+                (None, None) => return Some(Some((head.count, list))),
+                (Some(octet), Some(wanted)) if octet > wanted => break,
+                (Some(_), None) => break,
+                _ => alike += more,
+            }
+        }
+        Some(None)
     }
 
     /// Steps to the next term; false at the end.
@@ -171,9 +199,8 @@ impl Page {
 
     fn step_whole(&mut self) -> Option<()> {
         let mut heads = self.heads.get(self.head_at..self.texts)?;
-        let shared = usize::try_from(number(&mut heads)?).ok()?;
-        let length = usize::try_from(number(&mut heads)?).ok()?;
-        self.count = u32::try_from(number(&mut heads)?).ok()?;
+        let Head { shared, length, count } = Head::take(&mut heads)?;
+        self.count = count;
         self.head_at = self.texts - heads.len();
         if shared > self.term.len() {
             return None;
@@ -183,21 +210,14 @@ impl Page {
         self.term.extend_from_slice(self.heads.get(self.text_at..text_end)?);
         self.text_at = text_end;
         let mut lists = self.lists.get(self.list_at..)?;
-        let first = number(&mut lists)?;
-        self.list = match (self.count, first & 1) {
-            (1, _) => Stands::One(u32::try_from(first).ok()?),
-            (_, 0) => {
-                let start = self.lists.len() - lists.len();
-                take(&mut lists, usize::try_from(first >> 1).ok()?)?;
-                Stands::Here(start..self.lists.len() - lists.len())
-            }
-            _ => {
-                let offset = number(&mut lists)?;
-                let checksum = u32::from_le_bytes(*take(&mut lists, 4)?.first_chunk()?);
-                Stands::There(There { offset, octets: u32::try_from(first >> 1).ok()?, checksum })
-            }
+        let list = take_list(count, &mut lists)?;
+        let end = self.lists.len() - lists.len();
+        self.list = match list {
+            List::One(place) => Stands::One(place),
+            List::Here(octets) => Stands::Here(end - octets.len()..end),
+            List::There(there) => Stands::There(there),
         };
-        self.list_at = self.lists.len() - lists.len();
+        self.list_at = end;
         Some(())
     }
 
@@ -220,6 +240,34 @@ impl List<'_> {
             Self::There(_) => None,
         }
     }
+}
+
+/// What stands of a term before its text.
+struct Head {
+    shared: usize,
+    length: usize,
+    count: u32,
+}
+
+impl Head {
+    fn take(heads: &mut &[u8]) -> Option<Self> {
+        let shared = usize::try_from(number(heads)?).ok()?;
+        let length = usize::try_from(number(heads)?).ok()?;
+        Some(Self { shared, length, count: u32::try_from(number(heads)?).ok()? })
+    }
+}
+
+fn take_list<'a>(count: u32, lists: &mut &'a [u8]) -> Option<List<'a>> {
+    let first = number(lists)?;
+    Some(match (count, first & 1) {
+        (1, _) => List::One(u32::try_from(first).ok()?),
+        (_, 0) => List::Here(take(lists, usize::try_from(first >> 1).ok()?)?),
+        _ => {
+            let offset = number(lists)?;
+            let checksum = u32::from_le_bytes(*take(lists, 4)?.first_chunk()?);
+            List::There(There { offset, octets: u32::try_from(first >> 1).ok()?, checksum })
+        }
+    })
 }
 
 fn take<'a>(from: &mut &'a [u8], octets: usize) -> Option<&'a [u8]> {
@@ -261,6 +309,14 @@ mod tests {
                 }
             }
             prop_assert!(!page.step().unwrap());
+            let page = Page::unpack(&octets).unwrap();
+            for (term, &place) in &terms {
+                let count = [1, 2, 9][place as usize % 3];
+                prop_assert_eq!(page.find(term).unwrap().map(|(found, _)| found), Some(count));
+                for absent in [&term[..term.len() - 1], &[term.as_slice(), &[7]].concat()[..], &[&term[1..], &term[..1]].concat()[..]] {
+                    prop_assert_eq!(page.find(absent).unwrap().is_some(), terms.contains_key(absent));
+                }
+            }
         }
 
         #[test]
@@ -271,6 +327,7 @@ mod tests {
             while page.step().unwrap_or(false) {
                 page.list().places();
             }
+            let _ = page.find(b"\x07term");
         }
     }
 }

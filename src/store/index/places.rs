@@ -68,6 +68,7 @@ pub fn unpack_onto(octets: &[u8], by: u32, places: &mut Vec<u32>) -> Option<()> 
 }
 
 /// Takes a number (LEB128) from the input.
+#[inline]
 pub fn number(input: &mut &[u8]) -> Option<u64> {
     let (number, rest) = leb128::read(input)?;
     *input = rest;

@@ -1,7 +1,7 @@
 //! Writes a run file: terms in order, columns, and what must be known of the run; whole or not at all.
 //!
-//! `header 32 | pages, long lists, columns | directory | footer | footer length u32 | crc32c u32 | magic 8`. The directory says where each
-//! page stands and where its terms begin; the footer where everything else does. Every part has a checksum.
+//! `header 32 | pages, long lists, columns | filter | directory | footer | footer length u32 | crc32c u32 | magic 8`. The directory says
+//! where each page stands and where its terms begin; the footer where everything else does. Every part has a checksum.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::columns::{COLUMNS, Chunk};
+use super::filter::{Filter, FilterWriter};
 use super::growing::GrowingRun;
 use super::page::{List, PageWriter, There};
 use super::places;
@@ -20,7 +21,9 @@ use crate::store::seal::sync_dir;
 
 pub const MAGIC: &[u8; 8] = b"rscopeix";
 /// Version of the file format, of the terms in it and of how texts are folded.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
+/// The same without a filter; read as well.
+pub const WITHOUT_FILTER: u16 = 2;
 pub const HEADER: usize = 32;
 pub const TRAILER: usize = 16;
 /// Packed places longer than this stand by themselves: a page with them would be slow to read for its other terms.
@@ -62,6 +65,9 @@ pub struct Footer {
     pub directory_raw: u32,
     pub directory_checksum: u32,
     pub terms: u64,
+    /// Not in the footer of a file of format 2.
+    #[serde(skip)]
+    pub filter: Filter,
 }
 
 /// A page in the directory.
@@ -79,6 +85,7 @@ pub struct RunWriter {
     out: BufWriter<File>,
     offset: u64,
     page: PageWriter,
+    filter: FilterWriter,
     packer: zstd::bulk::Compressor<'static>,
     directory: Vec<PageAt>,
     columns: [Vec<Chunk>; COLUMNS],
@@ -106,7 +113,8 @@ pub fn header(day: Day, first: u32) -> [u8; HEADER] {
 }
 
 impl RunWriter {
-    pub fn create(path: PathBuf, day: Day, first: u32) -> io::Result<Self> {
+    /// Begins a file for that many terms, or fewer.
+    pub fn create(path: PathBuf, day: Day, first: u32, terms: u64) -> io::Result<Self> {
         if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
             // Only within a day that is there: retention may have removed it just now.
             fs::create_dir(dir)?;
@@ -119,6 +127,7 @@ impl RunWriter {
             out,
             offset: HEADER as u64,
             page: PageWriter::default(),
+            filter: FilterWriter::new(terms),
             packer: PageWriter::compressor()?,
             directory: Vec::new(),
             columns: Default::default(),
@@ -144,6 +153,7 @@ impl RunWriter {
             }
         }
         self.list = list;
+        self.filter.add(term);
         self.terms += 1;
         self.last.clear();
         self.last.extend_from_slice(term);
@@ -187,6 +197,9 @@ impl RunWriter {
     /// Ends the file, brings it to the disk and gives it its name.
     pub fn finish(mut self, meta: RunMeta, superseded: Vec<(u32, u32)>) -> io::Result<()> {
         self.close_page()?;
+        let filter = std::mem::replace(&mut self.filter, FilterWriter::new(0));
+        let at = Filter { offset: self.offset, blocks: filter.blocks() };
+        self.put(&filter.finish())?;
         let encode = |error: postcard::Error| io::Error::other(error.to_string());
         let directory = postcard::to_allocvec(&self.directory).map_err(encode)?;
         let packed = zstd::bulk::compress(&directory, LEVEL)?;
@@ -199,9 +212,10 @@ impl RunWriter {
             directory_raw: directory.len() as u32,
             directory_checksum: crc32c::crc32c(&packed),
             terms: self.terms,
+            filter: at,
         };
         self.put(&packed)?;
-        let footer = postcard::to_allocvec(&footer).map_err(encode)?;
+        let footer = postcard::to_allocvec(&(&footer, footer.filter)).map_err(encode)?;
         self.put(&footer)?;
         self.put(&(footer.len() as u32).to_le_bytes())?;
         self.put(&crc32c::crc32c(&footer).to_le_bytes())?;
@@ -215,7 +229,7 @@ impl RunWriter {
 /// Writes a run that grew in memory.
 pub fn write(path: &Path, day: Day, run: &GrowingRun, tag: u32, damage: u64) -> io::Result<RunMeta> {
     let written = || {
-        let mut writer = RunWriter::create(path.to_owned(), day, run.first)?;
+        let mut writer = RunWriter::create(path.to_owned(), day, run.first, run.terms())?;
         run.sorted(|term, places| writer.push(term, places))?;
         for (column, (chunk, packed)) in run.columns.pack()?.into_iter().enumerate() {
             writer.chunk(column, chunk, 0, &packed)?;

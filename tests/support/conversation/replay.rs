@@ -105,6 +105,7 @@ fn play(world: &mut World, script: &Script, event: &Event, number: usize, cuts: 
         Event::Stored(ok) => world.stored(*ok),
         Event::MarkStored(ok) => world.mark_stored(*ok),
         Event::StoreDown(down) => world.store_down(*down),
+        Event::Exhausted { upstream, user } => world.exhausted(upstream, user.as_deref()),
         Event::Drain => world.drain(),
         Event::ShutDown => world.shut_down(),
     }

@@ -34,18 +34,32 @@ pub enum Event {
     Start,
     Octets(Leg, Vec<u8>),
     HostsFound(Vec<String>),
-    HostsNotFound { code: u16, enhanced: (u8, u16, u16), error: String },
-    Connected { tls: Option<bool> },
+    HostsNotFound {
+        code: u16,
+        enhanced: (u8, u16, u16),
+        error: String,
+    },
+    Connected {
+        tls: Option<bool>,
+    },
     ConnectFails(String),
     Closes(Leg),
     Resets(Leg),
     ClientLost,
-    TlsEstablished { leg: Leg, verified: bool },
+    TlsEstablished {
+        leg: Leg,
+        verified: bool,
+    },
     TlsFails(Leg, String),
     Passes(Duration),
     Stored(bool),
     MarkStored(bool),
     StoreDown(bool),
+    /// The quota of that upstream is used up, for everybody or for one user.
+    Exhausted {
+        upstream: String,
+        user: Option<String>,
+    },
     Drain,
     ShutDown,
 }
@@ -482,6 +496,10 @@ fn event(words: &str) -> Result<Event, String> {
         ["mark", "fails"] => Event::MarkStored(false),
         ["store", "down"] => Event::StoreDown(true),
         ["store", "up"] => Event::StoreDown(false),
+        ["quota", "of", upstream, "used", "up"] => Event::Exhausted { upstream: (*upstream).to_owned(), user: None },
+        ["quota", "of", upstream, "used", "up", "for", user] => {
+            Event::Exhausted { upstream: (*upstream).to_owned(), user: Some((*user).to_owned()) }
+        }
         ["drain"] => Event::Drain,
         ["shut", "down"] => Event::ShutDown,
         [amount, "pass" | "passes"] => {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use relayscope::relay::options::{Ehlo, OnStoreFailure, SessionOptions, UpstreamOptions, UpstreamTls};
-use relayscope::relay::{Action, Connected, Failed, Found, Machine, NextHop, NotFound, Refusal, SessionFacts, Wire};
+use relayscope::relay::{Action, Connected, Exhausted, Failed, Found, Machine, NextHop, NotFound, Refusal, SessionFacts, Wire};
 use relayscope::trace::{Actor, Leg, Origin, Record, RecordId, Stage, Tls, UpstreamKind};
 
 /// What came out on one leg.
@@ -240,6 +240,12 @@ impl World {
         self.mark_due = false;
         self.machine.mark_stored(self.now, ok, &mut self.gathered);
         self.settle();
+    }
+
+    pub fn exhausted(&mut self, upstream: &str, user: Option<&str>) {
+        let reason = "10,000 messages in 24 hours are used up until 15:40 UTC".to_owned();
+        let exhausted = Exhausted { upstream: upstream.to_owned(), user: user.map(str::to_owned), until: u64::MAX, reason };
+        self.machine.set_exhausted(Arc::new(vec![exhausted]));
     }
 
     pub fn store_down(&mut self, down: bool) {

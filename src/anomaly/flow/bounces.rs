@@ -1,0 +1,107 @@
+//! Many bounces to one address: to mail that it sent, or that somebody sent in its name.
+
+use super::Options;
+use crate::anomaly::detector::Detector;
+use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::recent::Recent;
+use crate::anomaly::seen::Seen;
+use crate::anomaly::volume::usual::Usual;
+use crate::anomaly::window::{DAY, HOUR, MINUTE, Sliding, Tallies};
+use crate::anomaly::words::{clock, count, mean};
+use crate::trace::{AboutKind, Act, Anomaly, Direction, Flag, Severity, WallMicros};
+
+/// Addresses with bounces, and those whose habits are known.
+const MOST_ADDRESSES: usize = 2_000;
+/// Senders remembered for a day or two.
+const MOST_SENDERS: usize = 50_000;
+
+#[derive(Debug)]
+pub struct Bounces {
+    options: Options,
+    tallies: Tallies<String>,
+    /// How many each usually gets, of those that got many.
+    usual: hashbrown::HashMap<String, Usual>,
+    /// Who sent mail within the last day.
+    senders: Recent<()>,
+}
+
+impl Bounces {
+    pub fn new(options: Options) -> Self {
+        let tallies = Tallies::new(Sliding::new(6, 10 * MINUTE), MOST_ADDRESSES);
+        Self { options, tallies, usual: hashbrown::HashMap::new(), senders: Recent::new(DAY, MOST_SENDERS) }
+    }
+}
+
+impl Detector for Bounces {
+    fn name(&self) -> &'static str {
+        "bounce_wave"
+    }
+
+    fn observe(&mut self, seen: &Seen<'_>) {
+        let Some(transaction) = seen.transaction.filter(|_| !seen.is_synthetic()) else { return };
+        let sender = transaction.envelope.reverse_path.as_str();
+        if !sender.is_empty() && !seen.has(Flag::Report) {
+            if transaction.direction == Direction::Outbound {
+                let key = self.senders.key(sender);
+                self.senders.touch(key, seen.at, || ());
+            }
+            return;
+        }
+        // A bounce has one recipient.
+        let [recipient] = transaction.envelope.recipients.as_slice() else { return };
+        let address = recipient.address.as_str();
+        self.tallies.add(address, seen.at, seen.id, 1);
+        if let Some(usual) = self.usual.get_mut(address) {
+            usual.add(seen.at, 1, |_| true);
+        } else if self.usual.len() < MOST_ADDRESSES && self.tallies.find(address).is_some_and(|it| it.window.count(seen.at) >= 5) {
+            let mut usual = Usual::new(seen.at);
+            usual.add(seen.at, 5, |_| true);
+            self.usual.insert(address.to_owned(), usual);
+        }
+    }
+
+    fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
+        let Self { options, tallies, usual, senders } = self;
+        tallies.judge(now, |address, evidence, bounces| {
+            if bounces < u64::from(options.bounces) {
+                return;
+            }
+            let (peak, around) = usual.get_mut(address).map_or((0.0, 0.0), |usual| {
+                usual.pass(now, |_| true);
+                (usual.peak, usual.around(now))
+            });
+            // Hours that this wave itself has made usual don't excuse it before the next day.
+            let limit = (options.bounces as f32).max(3.0 * around).max(if evidence.since + DAY / 2 > now { 0.0 } else { 1.5 * peak });
+            if (bounces as f32) < limit {
+                return;
+            }
+            let sent = senders.find(senders.key(address.as_str())).is_some();
+            let why = if sent { "it sent mail itself lately" } else { "it sent nothing here within a day: its name is forged (backscatter)" };
+            let summary = format!("{} bounces to {address} within the last hour; {why}", count(bounces));
+            let arithmetic = format!(
+                "{} in 60 min; limit {}: the larger of {} and 3 × {} usual at this hour; since {}",
+                count(bounces),
+                count(limit as u64),
+                options.bounces,
+                mean(around),
+                clock(evidence.since, now)
+            );
+            let advice = if sent {
+                "Look at what that address sent: a list with many dead addresses should be cleaned; mail that it didn't write means that its password is known to somebody: change it."
+            } else {
+                "Nobody here sent these messages. SPF and DMARC with p=reject for your domain make forging worthless; until it is over, refuse bounces to that address or mute this."
+            };
+            let mut finding = Finding::new(Anomaly::BounceWave, Severity::Warning, summary, arithmetic)
+                .about(AboutKind::Recipient, address)
+                .advising(Act::LocalAdmin, advice)
+                .evidence(evidence.since, evidence.last, evidence.take_fresh(), evidence.samples());
+            finding.baseline = Some(format!("{} an hour at this time, {} in the busiest", mean(around), mean(peak)));
+            finding.quiet_after_us = Some(HOUR);
+            findings.raise(finding);
+        });
+        if usual.len() >= MOST_ADDRESSES {
+            let week_ago = (now / HOUR).saturating_sub(168) as u32;
+            usual.retain(|_, usual| usual.hour > week_ago);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! One account at one upstream: what went out, what is known of its quotas, and what was refused because of them.
+
+use serde::{Deserialize, Serialize};
+
+use super::counted::Counted;
+use super::options::{Configured, Counts, DayBoundary, Period};
+use super::said::Said;
+use crate::anomaly::window::{DAY, Evidence, HOUR, MINUTE, Sliding};
+use crate::trace::{RecordId, WallMicros};
+
+/// Without a refusal for so long, the next one is the first again.
+const EPISODE: u64 = HOUR;
+/// A refusal teaches nothing when less than this was used: the quota was used up elsewhere, or the count has just begun.
+const LEAST_LEARNED: u64 = 20;
+
+/// A quota that was read or counted, not configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    pub limit: u64,
+    pub counts: Counts,
+    pub at: WallMicros,
+    /// The provider said the number; otherwise it is what was used when it refused.
+    pub stated: bool,
+}
+
+/// A quota in force, and how it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub per: Period,
+    pub counts: Counts,
+    pub limit: u64,
+    pub learned: Option<Learned>,
+}
+
+/// What is used of a quota.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    pub upstream: String,
+    /// Absent: everything that goes through the upstream.
+    pub user: Option<String>,
+    pub limit: Limit,
+    pub used: u64,
+    /// When the period is over; with a rolling one, when the quota has room again, if it has none now.
+    pub until: Option<WallMicros>,
+}
+
+/// A quota that is used up: mail of that account will be refused until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exhausted {
+    pub upstream: String,
+    /// Absent: whoever sends through the upstream.
+    pub user: Option<String>,
+    pub until: WallMicros,
+    /// For people, with the provider's words where there are any.
+    pub reason: String,
+}
+
+/// Refusals since the first of this episode.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    pub evidence: Evidence,
+    pub per: Period,
+    /// The provider's words, shortened.
+    pub words: String,
+    pub provider: Option<String>,
+    /// Messages that passed after the last refusal.
+    pub passed: u64,
+    /// What was used when it began, by our count.
+    pub used: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub counted: Counted,
+    pub hour: Option<Learned>,
+    pub day: Option<Learned>,
+    pub refused: Option<Refused>,
+    /// Refusals for too high a rate.
+    pub hasty: Option<Refused>,
+    /// Messages since they were last asked for.
+    pub(super) fresh: u64,
+}
+
+/// A refusal, as the detector has read it.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal<'a> {
+    pub at: WallMicros,
+    pub id: RecordId,
+    pub count: u64,
+    pub said: Said,
+    pub words: &'a str,
+    pub provider: Option<&'a str>,
+}
+
+impl Account {
+    pub fn new(now: WallMicros) -> Self {
+        Self::counting(Counted::new(now))
+    }
+
+    /// One that goes on with what was counted before.
+    pub fn counting(counted: Counted) -> Self {
+        Self { counted, hour: None, day: None, refused: None, hasty: None, fresh: 0 }
+    }
+
+    pub fn accepted(&mut self, at: WallMicros, recipients: u64, day: DayBoundary) {
+        self.counted.add(at, recipients);
+        self.fresh += 1;
+        for refused in [&mut self.refused, &mut self.hasty].into_iter().flatten() {
+            refused.passed += 1;
+        }
+        // More went through than the quota is: it is another by now.
+        for (per, learned) in [(Period::Hour, &mut self.hour), (Period::Day, &mut self.day)] {
+            if learned.is_some_and(|it| self.counted.used(at, per, day, it.counts) > it.limit + it.limit / 50 + recipients) {
+                *learned = None;
+            }
+        }
+    }
+
+    /// The quota is used up, says the provider.
+    pub fn refuse(&mut self, refusal: &Refusal<'_>, day: DayBoundary) {
+        let per = refusal.said.per.unwrap_or(Period::Day);
+        let begins = self.refused.as_ref().is_none_or(|it| it.per != per || refusal.at > it.evidence.last + EPISODE);
+        let counts = refusal.said.counts.unwrap_or_default();
+        let used = self.counted.used(refusal.at, per, day, counts);
+        if begins {
+            self.learn(refusal, per, counts, used);
+        }
+        note(&mut self.refused, refusal, per, begins, used, Sliding::new(24, 10 * MINUTE));
+    }
+
+    /// Too fast, says the provider.
+    pub fn hurry(&mut self, refusal: &Refusal<'_>) {
+        let begins = self.hasty.as_ref().is_none_or(|it| refusal.at > it.evidence.last + EPISODE);
+        let per = refusal.said.per.unwrap_or(Period::Hour);
+        note(&mut self.hasty, refusal, per, begins, 0, Sliding::new(10, MINUTE));
+    }
+
+    fn learn(&mut self, refusal: &Refusal<'_>, per: Period, counts: Counts, used: u64) {
+        let span = if per == Period::Day { DAY } else { HOUR };
+        let counted_long_enough = refusal.at >= self.counted.began.saturating_add(span);
+        let known = if per == Period::Day { &mut self.day } else { &mut self.hour };
+        let stated = refusal.said.limit.map(|limit| Learned { limit, counts, at: refusal.at, stated: true });
+        let learned =
+            (counted_long_enough && used >= LEAST_LEARNED).then_some(Learned { limit: used, counts, at: refusal.at, stated: false });
+        // A number that was said stays better than one that was counted.
+        let keeps = known.is_some_and(|it| it.stated && stated.is_none());
+        if !keeps {
+            *known = stated.or(learned).or(*known);
+        }
+    }
+
+    pub fn take_fresh(&mut self) -> u64 {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// The quotas of this account: those configured, and else what was learned.
+    pub fn limits(&self, upstream: &str, user: &str, configured: &[Configured]) -> Vec<Limit> {
+        let own = configured.iter().filter(|it| it.upstream == upstream && it.user.as_deref().unwrap_or_default() == user);
+        let mut limits: Vec<Limit> = own.map(|it| Limit { per: it.per, counts: it.count, limit: it.limit, learned: None }).collect();
+        for (per, learned) in [(Period::Hour, self.hour), (Period::Day, self.day)] {
+            if let Some(learned) = learned
+                && !limits.iter().any(|it| it.per == per)
+            {
+                limits.push(Limit { per, counts: learned.counts, limit: learned.limit, learned: Some(learned) });
+            }
+        }
+        limits
+    }
+}
+
+fn note(known: &mut Option<Refused>, refusal: &Refusal<'_>, per: Period, begins: bool, used: u64, window: Sliding) {
+    if begins {
+        *known = None;
+    }
+    let refused = known.get_or_insert_with(|| Refused {
+        evidence: Evidence::new(window),
+        per,
+        words: refusal.words.to_owned(),
+        provider: refusal.provider.map(str::to_owned),
+        passed: 0,
+        used,
+    });
+    refused.evidence.add(refusal.at, refusal.id, refusal.count);
+    refused.passed = 0;
+}

@@ -1,0 +1,160 @@
+//! Quotas from the first mail to the refusal, and what is said of them.
+
+use super::*;
+use crate::anomaly::samples::{MONDAY, Sample, mail};
+use crate::anomaly::window::{DAY, HOUR, MINUTE, SECOND};
+use crate::anomaly::{Detector, Finding, Findings, Seen};
+use crate::trace::{Anomaly, Cause, Severity, Stage, UpstreamKind, WallMicros};
+
+fn feed(limits: &mut Limits, sample: Sample) {
+    let record = sample.record();
+    limits.observe(&Seen::of(&record));
+}
+
+fn judge(limits: &mut Limits, now: WallMicros) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    limits.judge(now, &mut findings);
+    findings.raised().to_vec()
+}
+
+fn configured(limit: u64, per: Period) -> Options {
+    let configured = Configured { upstream: "main".to_owned(), user: None, per, count: Counts::Recipients, limit };
+    Options { limits: vec![configured], ..Options::default() }
+}
+
+#[test]
+fn a_quota_that_is_nearly_used_up_is_forecast() {
+    let mut limits = Limits::new(&configured(1_000, Period::Day));
+    let noon = MONDAY + 12 * HOUR;
+    for no in 0..600 {
+        feed(&mut limits, mail(noon + no * 6 * SECOND, no));
+    }
+    let now = noon + HOUR;
+    let found = judge(&mut limits, now);
+    let [finding] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((finding.anomaly, finding.severity), (Anomaly::SendingLimitNear, Severity::Warning));
+    assert_eq!(
+        finding.summary,
+        "Upstream main has used 600 of the quota of 1,000 recipients a day; at this rate the 1,000 a day are used up at 13:40 UTC"
+    );
+    assert_eq!(
+        finding.arithmetic,
+        "600 of 1,000 (60 %) recipients used, over the last 24 h; 600 an hour now; threshold 80 %, or used up within 2 h"
+    );
+    assert!(finding.baseline.as_deref().is_some_and(|it| it.ends_with("as configured")));
+}
+
+#[test]
+fn a_newsletter_that_came_yesterday_as_well_is_no_forecast() {
+    let mut limits = Limits::new(&configured(1_000, Period::Day));
+    for day in 0..3 {
+        let start = MONDAY + day * DAY + 2 * HOUR;
+        for no in 0..600 {
+            let at = start + no * 6 * SECOND;
+            feed(&mut limits, mail(at, day * 1_000 + no));
+            if day > 0 && no % 100 == 99 {
+                assert_eq!(judge(&mut limits, at), [], "day {day}, {no}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refusal_names_the_limit_and_is_remembered() {
+    let mut limits = Limits::new(&Options::default());
+    let at = MONDAY + 15 * HOUR;
+    for no in 0..40 {
+        feed(&mut limits, mail(at + no * SECOND, no).user("bob@our.example", "succeeded"));
+    }
+    let refused = |at, no| {
+        let sample = mail(at, no).user("bob@our.example", "succeeded");
+        sample.refused(Stage::MailFrom, 550, "5.4.5 Daily sending quota of 2000 messages exceeded", Cause::SendingLimitReached)
+    };
+    feed(&mut limits, refused(at + MINUTE, 100));
+    let found = judge(&mut limits, at + MINUTE + 10 * SECOND);
+    let [finding] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((finding.anomaly, finding.severity), (Anomaly::SendingLimitReached, Severity::Critical));
+    assert_eq!(
+        finding.summary,
+        "bob@our.example at upstream main can't send: the quota of 2,000 messages a day is used up (1 refusal since 15:01 UTC); \
+         the provider says: 5.4.5 Daily sending quota of 2000 messages exceeded"
+    );
+    let words: Vec<&str> = finding.about.iter().map(|it| it.value.as_str()).collect();
+    assert_eq!(words, ["main", "bob@our.example", "day"]);
+    let exhausted = limits.exhausted(at + 2 * MINUTE);
+    assert_eq!(exhausted.len(), 1, "{exhausted:?}");
+    assert_eq!(exhausted[0].user.as_deref(), Some("bob@our.example"));
+    assert!(exhausted[0].reason.contains("Daily sending quota"), "{exhausted:?}");
+    // The number outlives the process.
+    let mut next = Limits::new(&Options::default());
+    assert!(next.restore(&limits.keep()));
+    let uses = next.uses(at + 2 * MINUTE);
+    assert!(uses.iter().any(|it| it.used == 40 && it.limit.limit == 2_000 && it.limit.learned.is_some_and(|it| it.stated)), "{uses:?}");
+    assert!(!next.restore(&[9, 9]) && !next.restore(&[]));
+    // Mail passes again: over.
+    feed(&mut limits, mail(at + 20 * MINUTE, 200).user("bob@our.example", "succeeded"));
+    let mut findings = Findings::default();
+    limits.judge(at + 21 * MINUTE, &mut findings);
+    assert_eq!(findings.raised(), []);
+    assert_eq!(limits.exhausted(at + 21 * MINUTE), []);
+}
+
+#[test]
+fn a_limit_is_learned_from_use_and_given_up_when_it_proves_wrong() {
+    let mut limits = Limits::new(&Options::default());
+    for no in 0..500 {
+        feed(&mut limits, mail(MONDAY + no * 5 * MINUTE, no));
+    }
+    let at = MONDAY + 500 * 5 * MINUTE;
+    let refused = mail(at, 501).refused(Stage::MailFrom, 452, "4.3.1 quota exceeded, try tomorrow", Cause::SendingLimitReached);
+    feed(&mut limits, refused);
+    let used = limits.uses(at)[0].clone();
+    assert!(used.limit.learned.is_some_and(|it| !it.stated && (287..=289).contains(&it.limit)), "{used:?}");
+    for no in 0..20 {
+        feed(&mut limits, mail(at + MINUTE + no, 600 + no));
+    }
+    assert_eq!(limits.uses(at + 2 * MINUTE), [], "more went through than was learned");
+}
+
+#[test]
+fn too_fast_is_not_used_up() {
+    let mut limits = Limits::new(&Options::default());
+    let slow_down = |at, no| mail(at, no).refused(Stage::MailFrom, 451, "4.7.1 Too many messages, slow down", Cause::RateLimited);
+    feed(&mut limits, slow_down(MONDAY, 1));
+    feed(&mut limits, slow_down(MONDAY + SECOND, 2));
+    assert_eq!(judge(&mut limits, MONDAY + 10 * SECOND), []);
+    feed(&mut limits, slow_down(MONDAY + 12 * SECOND, 3));
+    let found = judge(&mut limits, MONDAY + 20 * SECOND);
+    assert_eq!(found.iter().map(|it| it.anomaly).collect::<Vec<_>>(), [Anomaly::RateLimited]);
+    assert_eq!(judge(&mut limits, MONDAY + HOUR), []);
+}
+
+#[test]
+fn an_exchanger_that_throttles_now_and_then_is_everyday() {
+    let mut limits = Limits::new(&Options::default());
+    let straight = |at, no| mail(at, no).upstream(|it| it.kind = UpstreamKind::Mx);
+    let refused = |at, no| straight(at, no).refused(Stage::RcptTo, 451, "4.7.1 Too much mail", Cause::RateLimited);
+    for no in 0..100 {
+        let at = MONDAY + no * 5 * SECOND;
+        feed(&mut limits, if no % 20 == 0 { refused(at, no) } else { straight(at, no) });
+    }
+    assert_eq!(judge(&mut limits, MONDAY + 9 * MINUTE), []);
+    for no in 0..40 {
+        feed(&mut limits, refused(MONDAY + 9 * MINUTE + no, 200 + no));
+    }
+    let found = judge(&mut limits, MONDAY + 9 * MINUTE + 10 * SECOND);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].summary.starts_with("x.example refuses 45 messages of the last 10 min"), "{}", found[0].summary);
+}
+
+#[test]
+fn an_hours_quota_counts_the_last_hour() {
+    let mut limits = Limits::new(&configured(100, Period::Hour));
+    for no in 0..90 {
+        feed(&mut limits, mail(MONDAY + no * 20 * SECOND, no));
+    }
+    let found = judge(&mut limits, MONDAY + 30 * MINUTE);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].summary.contains("the 100 a hour are used up at 00:3"), "{}", found[0].summary);
+    assert_eq!(judge(&mut limits, MONDAY + 2 * HOUR), []);
+}

@@ -1,0 +1,68 @@
+//! Holes in the trace.
+
+use crate::anomaly::detector::Detector;
+use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::seen::Seen;
+use crate::anomaly::window::{HOUR, MINUTE, Sliding};
+use crate::anomaly::words::{clock, count, quoted, span};
+use crate::trace::{Act, Anomaly, Gap, Record, RecordId, Severity, WallMicros};
+
+/// What was lost within the last hour.
+#[derive(Debug)]
+pub struct Gaps {
+    lost: Sliding,
+    latest: Option<Gap>,
+    since: WallMicros,
+    fresh: u64,
+    samples: Vec<RecordId>,
+}
+
+impl Default for Gaps {
+    fn default() -> Self {
+        Self { lost: Sliding::new(6, 10 * MINUTE), latest: None, since: 0, fresh: 0, samples: Vec::new() }
+    }
+}
+
+impl Detector for Gaps {
+    fn name(&self) -> &'static str {
+        "tracing_gap"
+    }
+
+    fn observe(&mut self, seen: &Seen<'_>) {
+        let Record::Gap(gap) = seen.record else { return };
+        if self.lost.count(seen.at) == 0 {
+            (self.since, self.samples) = (gap.from, Vec::new());
+        }
+        self.lost.add(seen.at, gap.records_lost.max(1));
+        self.fresh += gap.records_lost.max(1);
+        if self.samples.len() < 6 {
+            self.samples.push(seen.id);
+        }
+        self.latest = Some(gap.clone());
+    }
+
+    fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
+        let Some(gap) = &self.latest else { return };
+        let lost = self.lost.count(now);
+        if lost == 0 {
+            self.latest = None;
+            return;
+        }
+        let summary =
+            format!("the trace has a hole: {} records were lost since {}, while mail flowed on", count(lost), clock(self.since, now));
+        let arithmetic = format!(
+            "{} lost within the last hour; the latest hole from {} for {}: {}",
+            count(lost),
+            clock(gap.from, now),
+            span(gap.until.saturating_sub(gap.from)),
+            quoted(&gap.why)
+        );
+        let finding = Finding::new(Anomaly::TracingGap, Severity::Critical, summary, arithmetic)
+            .advising(
+                Act::LocalAdmin,
+                "Look at the disk of the store: space, file system, speed, permissions (`relayscope store check`). `where` answers for that time with a warning.",
+            )
+            .evidence(self.since, gap.until, std::mem::take(&mut self.fresh), self.samples.clone());
+        findings.raise(finding.lasting(HOUR));
+    }
+}

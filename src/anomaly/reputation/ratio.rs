@@ -1,0 +1,226 @@
+//! How much a destination refuses, and how much is called spam, against what is usual there.
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use super::options::Options;
+use super::refusals::domain;
+use crate::anomaly::detector::Detector;
+use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::seen::Seen;
+use crate::anomaly::window::{DAY, Evidence, MINUTE, Sliding};
+use crate::anomaly::wording::{quoted, share};
+use crate::diagnose::Rules;
+use crate::trace::{AboutKind, Act, Anomaly, Cause, Direction, Severity, State, WallMicros};
+
+const MOST: usize = 5_000;
+/// Every so often what is usual loses half its weight. µs.
+const HALF: u64 = 7 * DAY;
+/// What is usual counts as at least so much: a first refusal is no multiple of nothing.
+const LEAST_USUAL: f64 = 0.02;
+/// Chance alone must be that far away, in standard deviations.
+const DEVIATIONS: f64 = 6.0;
+/// Before so many tries, nobody knows what is usual.
+const KNOWN: f64 = 50.0;
+/// Different senders that must be refused: one with a bad list is no matter of the destination's.
+const SENDERS: usize = 3;
+
+#[derive(Debug)]
+pub struct Ratio {
+    options: Options,
+    /// By recipients' domain.
+    domains: HashMap<String, Row>,
+    /// Verdicts of spam, by upstream.
+    spam: HashMap<String, Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    tries: Sliding,
+    refused: Evidence,
+    senders: Vec<String>,
+    words: String,
+    cause: Option<Cause>,
+    usual: Usual,
+}
+
+/// Tries and refusals before, fading.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Usual {
+    tries: f64,
+    refused: f64,
+    halved: WallMicros,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept1 {
+    domains: Vec<(String, Usual)>,
+    spam: Vec<(String, Usual)>,
+}
+
+impl Ratio {
+    pub fn new(options: &Options) -> Self {
+        Self { options: options.clone(), domains: HashMap::new(), spam: HashMap::new() }
+    }
+}
+
+fn row<'m>(map: &'m mut HashMap<String, Row>, key: &str, minutes: usize, now: WallMicros) -> Option<&'m mut Row> {
+    if !map.contains_key(key) {
+        if map.len() >= MOST {
+            map.retain(|_, row| row.tries.count(now) > 0 || row.usual.tries > KNOWN);
+        }
+        if map.len() >= MOST {
+            return None;
+        }
+        map.insert(key.to_owned(), Row::new(minutes));
+    }
+    map.get_mut(key)
+}
+
+impl Row {
+    fn new(minutes: usize) -> Self {
+        let window = Sliding::new(10, minutes as u64 * MINUTE / 10);
+        let (tries, refused) = (window.clone(), Evidence::new(window));
+        Self { tries, refused, senders: Vec::new(), words: String::new(), cause: None, usual: Usual::default() }
+    }
+
+    fn tried(&mut self, at: WallMicros) {
+        self.tries.add(at, 1);
+        if at >= self.usual.halved.saturating_add(HALF) {
+            self.usual = Usual { tries: self.usual.tries / 2.0, refused: self.usual.refused / 2.0, halved: at };
+        }
+        self.usual.tries += 1.0;
+    }
+
+    fn refused(&mut self, seen: &Seen<'_>, cause: Option<Cause>) {
+        if self.refused.window.count(seen.at) == 0 {
+            self.senders.clear();
+        }
+        self.refused.add(seen.at, seen.id, 1);
+        self.usual.refused += 1.0;
+        (self.words, self.cause) = (quoted(seen.reply_lines()), cause);
+        let sender = seen.reverse_path().unwrap_or_default();
+        if self.senders.len() < SENDERS && !self.senders.iter().any(|it| it == sender) {
+            self.senders.push(sender.to_owned());
+        }
+    }
+
+    /// Refused and tried of late, and the usual ratio, if chance can't explain it.
+    fn stands_out(&mut self, now: WallMicros, least: u64, percent: u64, factor: f64) -> Option<(u64, u64, f64, f64)> {
+        let (refused, tries) = (self.refused.window.count(now), self.tries.count(now));
+        if refused < least || tries == 0 || refused * 100 < tries * percent {
+            return None;
+        }
+        let (count, of) = (refused as f64, tries as f64);
+        let (before, failed) = (self.usual.tries - of, self.usual.refused - count);
+        if before < KNOWN {
+            return None;
+        }
+        let usual = (failed / before).clamp(LEAST_USUAL, 1.0);
+        let deviation = (of * usual * (1.0 - usual)).sqrt().max(0.5);
+        let away = (count - of * usual) / deviation;
+        (away >= DEVIATIONS && count / of >= usual * factor).then_some((refused, tries, (failed / before).max(0.0), away))
+    }
+}
+
+impl Detector for Ratio {
+    fn name(&self) -> &'static str {
+        "reputation_ratio"
+    }
+
+    fn observe(&mut self, seen: &Seen<'_>) {
+        let Some(transaction) = seen.transaction.filter(|it| it.direction == Direction::Outbound && !seen.is_synthetic()) else { return };
+        if matches!(transaction.outcome.state, State::Aborted | State::Unknown) {
+            return;
+        }
+        for recipient in &transaction.envelope.recipients {
+            let Some(row) = row(&mut self.domains, domain(&recipient.address), 10, seen.at) else { continue };
+            row.tried(seen.at);
+            let by_receiver = matches!(recipient.by, crate::trace::Actor::Upstream | crate::trace::Actor::Recipient);
+            let refused = matches!(recipient.state, State::Rejected | State::Deferred) && recipient.cause != Some(Cause::Greylisted);
+            if refused && by_receiver {
+                row.refused(seen, recipient.cause);
+            }
+        }
+        let Some(row) = row(&mut self.spam, seen.upstream_name().unwrap_or_default(), 60, seen.at) else { return };
+        row.tried(seen.at);
+        if seen.cause() == Some(Cause::SpamDetected) {
+            row.refused(seen, seen.cause());
+        }
+    }
+
+    fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
+        let options = &self.options;
+        for (name, row) in self.domains.iter_mut().filter(|(_, row)| now < row.refused.last.saturating_add(10 * MINUTE)) {
+            if row.senders.len() < SENDERS {
+                continue;
+            }
+            let found = row.stands_out(now, options.ratio_refused, options.ratio_percent, options.ratio_factor);
+            if let Some((refused, tries, usual, away)) = found {
+                let summary = format!(
+                    "{name} refuses far more than usual: {} recipients within 10 min, usually {:.1} %; the last reply: {}",
+                    share(refused, tries),
+                    usual * 100.0,
+                    row.words
+                );
+                let arithmetic = format!(
+                    "{} refused, usual {:.1} %, {away:.0} standard deviations away; threshold {} and {} % and {} × usual and {DEVIATIONS}",
+                    share(refused, tries),
+                    usual * 100.0,
+                    options.ratio_refused,
+                    options.ratio_percent,
+                    options.ratio_factor
+                );
+                let cause = row.cause.unwrap_or(Cause::Unclassified);
+                let advice = Rules::builtin().advice(cause, None);
+                let finding = Finding::new(Anomaly::RejectRatio, Severity::Warning, summary, arithmetic)
+                    .about(AboutKind::Domain, name.as_str())
+                    .caused(cause)
+                    .advising(cause.act(), advice);
+                let fresh = row.refused.take_fresh();
+                let finding = finding.evidence(row.refused.since, row.refused.last, fresh, row.refused.samples());
+                findings.raise(Finding { baseline: Some(format!("{:.1} % refused", usual * 100.0)), ..finding });
+            }
+        }
+        for (name, row) in self.spam.iter_mut().filter(|(_, row)| now < row.refused.last.saturating_add(60 * MINUTE)) {
+            let Some((spam, tries, usual, away)) = row.stands_out(now, options.spam_verdicts, options.spam_percent, 2.0) else { continue };
+            let senders = if row.senders.len() < SENDERS { row.senders.join(", ") } else { "several senders".to_owned() };
+            let summary = format!(
+                "Mail through {name} is suddenly refused as spam: {} messages within an hour, from {senders}; the last reply: {}",
+                share(spam, tries),
+                row.words
+            );
+            let arithmetic = format!(
+                "{} called spam, usual {:.1} %, {away:.0} standard deviations away; threshold {} and {} % and {DEVIATIONS}",
+                share(spam, tries),
+                usual * 100.0,
+                options.spam_verdicts,
+                options.spam_percent
+            );
+            let advice =
+                "See what was sent: one sender alone points to a stolen password, all of them to the reputation of the address or domain.";
+            let finding = Finding::new(Anomaly::SpamVerdicts, Severity::Warning, summary, arithmetic)
+                .about(AboutKind::Upstream, name.as_str())
+                .caused(Cause::SpamDetected)
+                .advising(Act::LocalAdmin, advice);
+            let fresh = row.refused.take_fresh();
+            findings.raise(finding.evidence(row.refused.since, row.refused.last, fresh, row.refused.samples()));
+        }
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        let usual = |map: &HashMap<String, Row>| map.iter().map(|(key, row)| (key.clone(), row.usual)).collect();
+        postcard::to_extend(&Kept1 { domains: usual(&self.domains), spam: usual(&self.spam) }, vec![1]).unwrap_or_default()
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((1, rest)) = kept.split_first() else { return false };
+        let Ok(kept) = postcard::from_bytes::<Kept1>(rest) else { return false };
+        for (map, usual, minutes) in [(&mut self.domains, kept.domains, 10), (&mut self.spam, kept.spam, 60)] {
+            for (key, usual) in usual.into_iter().take(MOST) {
+                map.insert(key, Row { usual, ..Row::new(minutes) });
+            }
+        }
+        true
+    }
+}

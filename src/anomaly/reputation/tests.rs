@@ -1,0 +1,101 @@
+//! Refusals that are a matter of reputation, and those that aren't.
+
+use super::*;
+use crate::anomaly::samples::{MONDAY, Sample, mail};
+use crate::anomaly::window::{DAY, MINUTE, SECOND};
+use crate::anomaly::{Finding, Findings, Seen};
+use crate::trace::*;
+
+fn feed(detector: &mut dyn Detector, sample: Sample) {
+    let record = sample.record();
+    detector.observe(&Seen::of(&record));
+}
+
+fn judge(detector: &mut dyn Detector, now: WallMicros) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    detector.judge(now, &mut findings);
+    findings.raised().to_vec()
+}
+
+#[track_caller]
+fn one(found: &[Finding], anomaly: Anomaly) -> &Finding {
+    let [finding] = found else { panic!("{found:#?}") };
+    assert_eq!(finding.anomaly, anomaly, "{finding:#?}");
+    finding
+}
+
+#[test]
+fn a_block_list_is_named_with_its_page() {
+    let mut refusals = Refusals::new(&Options::default());
+    let text = "5.7.1 Service unavailable; Client host [192.0.2.25] blocked using zen.spamhaus.org";
+    let sample = mail(MONDAY, 1).refused(Stage::RcptTo, 554, text, Cause::Blocklisted);
+    feed(&mut refusals, sample.clone().inbound());
+    assert_eq!(judge(&mut refusals, MONDAY + SECOND), [], "strangers are refused every day");
+    feed(&mut refusals, sample);
+    let found = judge(&mut refusals, MONDAY + 10 * SECOND);
+    let finding = one(&found, Anomaly::Blocklisted);
+    assert_eq!(finding.about[0].value, "zen.spamhaus.org");
+    assert!(finding.advice.contains("https://check.spamhaus.org/"), "{}", finding.advice);
+    assert!(finding.summary.starts_with("Mail is refused because of Spamhaus (zen.spamhaus.org): 1 refusal since 00:00 UTC"));
+    assert_eq!(judge(&mut refusals, MONDAY + 2 * DAY), []);
+}
+
+#[test]
+fn sender_authentication_and_reverse_dns_have_their_own() {
+    let mut refusals = Refusals::new(&Options::default());
+    for no in 0..3 {
+        let at = MONDAY + no * MINUTE;
+        feed(&mut refusals, mail(at, no).refused(Stage::EndOfData, 550, "5.7.26 DMARC: not authenticated", Cause::SpfDkimDmarcFailure));
+    }
+    let found = judge(&mut refusals, MONDAY + 3 * MINUTE);
+    let finding = one(&found, Anomaly::SenderAuthRefused);
+    assert!(
+        finding.summary.starts_with("x.example refuses mail of our.example because of SPF, DKIM or DMARC: 3 of 3"),
+        "{}",
+        finding.summary
+    );
+    let mut refusals = Refusals::new(&Options::default());
+    for no in 0..2 {
+        feed(&mut refusals, mail(MONDAY, no).refused(Stage::RcptTo, 550, "5.7.25 no PTR record", Cause::ReverseDnsMissing));
+    }
+    one(&judge(&mut refusals, MONDAY + MINUTE), Anomaly::ReverseDnsRefused);
+}
+
+#[test]
+fn a_destination_that_suddenly_refuses_stands_out() {
+    let mut ratio = Ratio::new(&Options::default());
+    let refused = |at, no: u64| {
+        let sample = mail(at, no).from(&format!("s{}@our.example", no % 7));
+        sample.refused(Stage::RcptTo, 550, "5.7.1 refused by policy", Cause::PolicyRejected)
+    };
+    for no in 0..600 {
+        let at = MONDAY + no * MINUTE;
+        feed(&mut ratio, if no % 40 == 0 { refused(at, no) } else { mail(at, no) });
+        assert_eq!(judge(&mut ratio, at), []);
+    }
+    let mut next = Ratio::new(&Options::default());
+    assert!(next.restore(&ratio.keep()));
+    let at = MONDAY + 601 * MINUTE;
+    for no in 0..20 {
+        feed(&mut next, refused(at + no * SECOND, 1_000 + no));
+    }
+    let found = judge(&mut next, at + 20 * SECOND);
+    let finding = one(&found, Anomaly::RejectRatio);
+    assert!(finding.summary.starts_with("x.example refuses far more than usual: 20 of 20 (100 %)"), "{}", finding.summary);
+}
+
+#[test]
+fn sudden_verdicts_of_spam_name_the_sender() {
+    let mut ratio = Ratio::new(&Options::default());
+    for no in 0..200 {
+        feed(&mut ratio, mail(MONDAY + no * MINUTE, no));
+    }
+    let at = MONDAY + 200 * MINUTE;
+    for no in 0..12 {
+        let sample = mail(at + no * SECOND, 500 + no).from("bob@our.example");
+        feed(&mut ratio, sample.refused(Stage::EndOfData, 550, "5.7.1 message looks like spam", Cause::SpamDetected));
+    }
+    let found = judge(&mut ratio, at + MINUTE);
+    let finding = one(&found, Anomaly::SpamVerdicts);
+    assert!(finding.summary.contains("from bob@our.example"), "{}", finding.summary);
+}

@@ -1,0 +1,146 @@
+//! Tells a resolver that fails from a domain whose DNS fails.
+
+use hashbrown::HashMap;
+
+use super::attempts;
+use super::options::Options;
+use crate::anomaly::detector::Detector;
+use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::seen::Seen;
+use crate::anomaly::window::{Evidence, HOUR, MINUTE, Sliding};
+use crate::anomaly::wording::{clock, several};
+use crate::diagnose::Rules;
+use crate::trace::{AboutKind, Act, Anomaly, Cause, Severity, UpstreamKind, WallMicros};
+
+/// Names that fail, at most.
+const MOST_NAMES: usize = 2_000;
+/// A resolver's trouble shows within so long. µs.
+const LATELY: u64 = 5 * MINUTE;
+/// Of all look-ups of late, at most so many may have been answered. Percent.
+const MOST_ANSWERED: u64 = 20;
+
+/// Look-ups on the way to mail exchangers; a smart host's own name is [`super::health`]'s matter.
+#[derive(Debug)]
+pub struct Dns {
+    options: Options,
+    /// Names without an answer since the first failure.
+    failing: HashMap<String, Failing>,
+    answered: Sliding,
+    failed: Sliding,
+    last_answer: WallMicros,
+}
+
+#[derive(Debug)]
+struct Failing {
+    evidence: Evidence,
+    since: WallMicros,
+    count: u64,
+}
+
+impl Dns {
+    pub fn new(options: &Options) -> Self {
+        let window = Sliding::new(10, LATELY / 10);
+        Self { options: options.clone(), failing: HashMap::new(), answered: window.clone(), failed: window, last_answer: 0 }
+    }
+
+    fn failed(&mut self, name: &str, seen: &Seen<'_>) {
+        self.failed.add(seen.at, 1);
+        if !self.failing.contains_key(name) {
+            if self.failing.len() >= MOST_NAMES {
+                self.failing.retain(|_, it| seen.at < it.evidence.last.saturating_add(HOUR));
+            }
+            if self.failing.len() >= MOST_NAMES {
+                return;
+            }
+            let failing = Failing { evidence: Evidence::new(Sliding::new(24, HOUR / 4)), since: seen.at, count: 0 };
+            self.failing.insert(name.to_owned(), failing);
+        }
+        if let Some(failing) = self.failing.get_mut(name) {
+            failing.evidence.add(seen.at, seen.id, 1);
+            failing.count += 1;
+        }
+    }
+
+    fn resolver(&mut self, now: WallMicros) -> Option<Finding> {
+        let (answered, failed) = (self.answered.count(now), self.failed.count(now));
+        let lately: Vec<(&String, &Failing)> =
+            self.failing.iter().filter(|(_, it)| now < it.evidence.last.saturating_add(LATELY)).collect();
+        if lately.len() < self.options.dns_names || answered * 100 > (answered + failed) * MOST_ANSWERED {
+            return None;
+        }
+        let mut names: Vec<&str> = lately.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.truncate(5);
+        let since = lately.iter().map(|(_, it)| it.since).min().unwrap_or(now).max(self.last_answer);
+        let last = lately.iter().map(|(_, it)| it.evidence.last).max().unwrap_or(now);
+        let samples = lately.iter().filter_map(|(_, it)| it.evidence.samples().pop()).take(crate::anomaly::window::SAMPLES).collect();
+        let summary = format!("DNS fails: {} can't be looked up since {}", several(count as u64, "name", "names"), clock(since, now));
+        let good = if self.last_answer == 0 {
+            "never an answer".to_owned()
+        } else {
+            format!("the last answer was at {}", clock(self.last_answer, now))
+        };
+        let arithmetic = format!(
+            "{failed} of {} look-ups failed within 5 min, for {count} names ({}), threshold {} names and at most {MOST_ANSWERED} % answered; {good}",
+            answered + failed,
+            names.join(", "),
+            self.options.dns_names
+        );
+        let fresh = self.failing.values_mut().map(|it| it.evidence.take_fresh()).sum();
+        let advice = "So many domains don't fail at once: test the resolver with `dig` from this machine, look at /etc/resolv.conf or `[dns] servers`, \
+             and at the firewall on port 53.";
+        let finding = Finding::new(Anomaly::DnsFailing, Severity::Critical, summary, arithmetic).caused(Cause::DnsFailure);
+        Some(finding.advising(Act::LocalAdmin, advice).evidence(since, last, fresh, samples))
+    }
+}
+
+impl Detector for Dns {
+    fn name(&self) -> &'static str {
+        "dns"
+    }
+
+    fn observe(&mut self, seen: &Seen<'_>) {
+        if seen.upstream.is_none_or(|it| it.kind != UpstreamKind::Mx) || seen.is_synthetic() {
+            return;
+        }
+        attempts::lookups(seen, |name, answered| {
+            if answered {
+                self.answered.add(seen.at, 1);
+                self.last_answer = self.last_answer.max(seen.at);
+                self.failing.remove(name);
+            } else {
+                self.failed(name, seen);
+            }
+        });
+    }
+
+    fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
+        if self.failing.is_empty() {
+            return;
+        }
+        if let Some(finding) = self.resolver(now) {
+            return findings.raise(finding);
+        }
+        let (least, after) = (self.options.dns_failures, self.options.dns_domain_after_us);
+        for (name, failing) in &mut self.failing {
+            if failing.count < least || failing.evidence.last < failing.since.saturating_add(after) || now > failing.evidence.last + HOUR {
+                continue;
+            }
+            let summary = format!("The DNS of {name} fails: no answer since {}, while other names are answered", clock(failing.since, now));
+            let arithmetic = format!(
+                "{0} of {0} look-ups of that name failed since {1}, threshold {least} over {2} min",
+                failing.count,
+                clock(failing.since, now),
+                after / MINUTE
+            );
+            let finding = Finding::new(Anomaly::DnsFailing, Severity::Notice, summary, arithmetic)
+                .about(AboutKind::Domain, name.as_str())
+                .caused(Cause::DnsFailure)
+                .advising(Act::RecipientSide, Rules::builtin().advice(Cause::DnsFailure, None));
+            let fresh = failing.evidence.take_fresh();
+            findings.raise(finding.evidence(failing.since, failing.evidence.last, fresh, failing.evidence.samples()));
+        }
+        self.failing.retain(|_, it| now < it.evidence.last.saturating_add(6 * HOUR));
+    }
+}

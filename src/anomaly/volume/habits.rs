@@ -1,0 +1,170 @@
+//! All whose mail is counted, bounded: those who are quiet longest are forgotten first.
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use super::hot::Hot;
+use super::usual::Usual;
+use super::whose::{Whose, WhoseRef};
+use crate::anomaly::window::HOUR;
+use crate::trace::WallMicros;
+
+/// Hours without tracing that are remembered.
+const MOST_HOLES: usize = 64;
+
+/// One whose mail is counted.
+#[derive(Debug, Default)]
+pub struct Habit {
+    pub usual: Usual,
+    /// When mail came last.
+    pub last: WallMicros,
+    /// Silence isn't looked for before.
+    pub due: WallMicros,
+    /// Found silent since `last`.
+    pub silent: bool,
+    /// From that hour on nothing is learnt: what happens is an incident, no habit.
+    pub frozen: Option<u32>,
+    /// A client's listener: which of the names known.
+    pub listener: u8,
+    /// The last hour in detail, of those with much mail.
+    pub hot: Option<Box<Hot>>,
+}
+
+/// What is kept of a habit.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    whose: Whose,
+    usual: Usual,
+    last: WallMicros,
+    listener: u8,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptAll {
+    habits: Vec<Kept>,
+    holes: Vec<(u32, u32)>,
+    up_since: WallMicros,
+}
+
+/// Everybody's habits.
+#[derive(Debug)]
+pub struct Habits {
+    most: usize,
+    pub(super) by: HashMap<Whose, Habit>,
+    /// Hours in which nobody looked: first and last.
+    holes: Vec<(u32, u32)>,
+    /// Nobody was seen before, and nobody is to blame for it.
+    pub up_since: WallMicros,
+    pub forgotten: u64,
+}
+
+impl Habits {
+    pub fn new(most: usize) -> Self {
+        Self { most: most.max(16), by: HashMap::new(), holes: Vec::new(), up_since: 0, forgotten: 0 }
+    }
+
+    /// Octets that one takes, with a name of thirty octets.
+    pub const fn octets() -> usize {
+        // A map of 100,000 has 131,072 places, each with an octet of its own.
+        (size_of::<Whose>() + size_of::<Habit>() + 1) * 131_072 / 100_000 + 46 + Usual::octets() - size_of::<Usual>()
+    }
+
+    /// Counts for one of them.
+    pub fn count(&mut self, whose: WhoseRef<'_>, at: WallMicros, count: u32) -> Option<&mut Habit> {
+        if !self.by.contains_key(&whose) {
+            if self.by.len() >= self.most {
+                self.make_room();
+            }
+            self.by.insert(Whose::from(&whose), Habit { usual: Usual::new(at), ..Habit::default() });
+        }
+        let habit = self.by.get_mut(&whose)?;
+        let (holes, frozen) = (&self.holes, habit.frozen);
+        habit.usual.add(at, count, |hour| learns(holes, frozen, hour));
+        habit.last = habit.last.max(at);
+        Some(habit)
+    }
+
+    /// Lets time pass for one of them.
+    pub fn pass(&mut self, whose: &Whose, now: WallMicros) -> Option<&mut Habit> {
+        let habit = self.by.get_mut(whose)?;
+        let (holes, frozen) = (&self.holes, habit.frozen);
+        habit.usual.pass(now, |hour| learns(holes, frozen, hour));
+        Some(habit)
+    }
+
+    /// Nothing was traced between these times.
+    pub fn hole(&mut self, from: WallMicros, until: WallMicros) {
+        let hole = ((from / HOUR) as u32, (until / HOUR) as u32);
+        self.up_since = self.up_since.max(until);
+        // A restart within a minute makes no difference to an hour.
+        if until.saturating_sub(from) > HOUR / 60 && self.holes.last() != Some(&hole) {
+            if self.holes.len() >= MOST_HOLES {
+                self.holes.remove(0);
+            }
+            self.holes.push(hole);
+        }
+    }
+
+    fn make_room(&mut self) {
+        // A tenth goes at once, so that this is rare.
+        let mut last: Vec<WallMicros> = self.by.values().map(|habit| habit.last).collect();
+        let tenth = last.len() / 10;
+        let (_, &mut edge, _) = last.select_nth_unstable(tenth);
+        let before = self.by.len();
+        self.by.retain(|_, habit| habit.last > edge);
+        self.forgotten += (before - self.by.len()) as u64;
+    }
+
+    pub fn keep(&self) -> Vec<u8> {
+        let kept = |(whose, habit): (&Whose, &Habit)| Kept {
+            whose: whose.clone(),
+            usual: habit.usual.clone(),
+            last: habit.last,
+            listener: habit.listener,
+        };
+        let kept = KeptAll { habits: self.by.iter().map(kept).collect(), holes: self.holes.clone(), up_since: self.up_since };
+        postcard::to_extend(&kept, vec![1]).unwrap_or_default()
+    }
+
+    pub fn restore(&mut self, octets: &[u8]) -> bool {
+        let kept = match octets.split_first() {
+            Some((1, rest)) => postcard::from_bytes::<KeptAll>(rest).ok(),
+            _ => None,
+        };
+        let Some(kept) = kept else { return false };
+        let habit = |it: Kept| (it.whose, Habit { usual: it.usual, last: it.last, listener: it.listener, ..Habit::default() });
+        self.by = kept.habits.into_iter().take(self.most).map(habit).collect();
+        (self.holes, self.up_since) = (kept.holes, kept.up_since);
+        true
+    }
+}
+
+fn learns(holes: &[(u32, u32)], frozen: Option<u32>, hour: u32) -> bool {
+    frozen.is_none_or(|from| hour < from) && !holes.iter().any(|&(from, until)| (from..=until).contains(&hour))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anomaly::samples::MONDAY;
+
+    #[test]
+    fn a_hundred_thousand_take_at_most_64_mib() {
+        let all = Habits::octets() * 100_000;
+        assert!(all <= 64 << 20, "{} octets each", Habits::octets());
+    }
+
+    #[test]
+    fn those_quiet_longest_are_forgotten_and_the_rest_comes_back() {
+        let mut habits = Habits::new(100);
+        for no in 0..1_000_u64 {
+            habits.count(WhoseRef::Sender(&format!("s{no}@our.example")), MONDAY + no, 1);
+        }
+        assert!(habits.by.len() <= 100 && habits.forgotten >= 900, "{} {}", habits.by.len(), habits.forgotten);
+        assert!(habits.by.contains_key(&WhoseRef::Sender("s999@our.example")));
+        let mut back = Habits::new(100);
+        assert!(back.restore(&habits.keep()));
+        assert_eq!(back.by.len(), habits.by.len());
+        assert!(!back.restore(&[7]) && !back.restore(&[]));
+    }
+}

@@ -1,0 +1,169 @@
+//! Weeks of mail, and what stands out.
+
+use super::*;
+use crate::anomaly::finding::Finding;
+use crate::anomaly::samples::{MONDAY, Sample, mail};
+use crate::anomaly::window::{DAY, HOUR};
+use crate::diagnose::Cause;
+use crate::smtp::Stage;
+use crate::trace::{AboutKind, Anomaly, Audit, Severity};
+
+/// Three weeks later.
+const LATER: WallMicros = MONDAY + 21 * DAY;
+
+/// Judged every minute; what was raised last.
+struct Run {
+    volume: Volume,
+    now: WallMicros,
+    no: u64,
+    raised: Vec<Finding>,
+    cleared: usize,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self { volume: Volume::new(Options::default()), now: MONDAY, no: 0, raised: Vec::new(), cleared: 0 }
+    }
+
+    fn until(&mut self, until: WallMicros) {
+        while self.now < until {
+            self.now += MINUTE;
+            let mut findings = Findings::default();
+            self.volume.judge(self.now, &mut findings);
+            self.cleared += findings.cleared.len();
+            self.raised = findings.raised;
+        }
+    }
+
+    fn send(&mut self, at: WallMicros, change: impl Fn(Sample) -> Sample) {
+        self.until(at);
+        self.no += 1;
+        let record = change(mail(at, self.no)).record();
+        self.volume.observe(&Seen::of(&record));
+    }
+
+    /// Forty an hour from 8 to 18 on workdays, by user ann from 10.0.0.12.
+    fn office(&mut self, from: WallMicros, until: WallMicros) {
+        for hour in 0..(until - from) / HOUR {
+            let at = from + hour * HOUR;
+            if (at - MONDAY) / DAY % 7 < 5 && (8..18).contains(&(at / HOUR % 24)) {
+                for no in 0..40 {
+                    self.send(at + no * 90_000_000, |it| it.user("ann", "succeeded"));
+                    assert_eq!(self.raised, [], "{}", self.now);
+                }
+            }
+        }
+        self.until(until);
+        assert_eq!(self.raised, []);
+    }
+}
+
+#[test]
+fn a_stolen_account_is_one_finding_with_its_signs() {
+    let mut run = Run::new();
+    run.office(MONDAY, LATER);
+    let began = LATER + 3 * HOUR;
+    for no in 0..400 {
+        let address = format!("victim{no}@d{}.example", no % 90);
+        run.send(began + no * 2_000_000, |it| {
+            let it = it.user("ann", "succeeded").to(&[&address]);
+            if no % 3 == 0 { it.refused(Stage::RcptTo, 550, "5.1.1 no such user", Cause::RecipientUnknown) } else { it }
+        });
+    }
+    let [finding] = run.raised.as_slice() else { panic!("{:?}", run.raised) };
+    assert_eq!((finding.anomaly, finding.severity, finding.about[0].kind), (Anomaly::VolumeSpike, Severity::Critical, AboutKind::User));
+    assert!(finding.summary.starts_with("user ann sent "), "{}", finding.summary);
+    assert!(finding.summary.contains("as if somebody else used the account"), "{}", finding.summary);
+    assert!(finding.arithmetic.contains("limit 200: the largest of 200, 5 × 0 usual"), "{}", finding.arithmetic);
+    assert_eq!(finding.baseline.as_deref(), Some("0 recipients an hour at this hour of the week, 40 in the busiest hour, from 2 weeks"));
+    assert!(finding.since >= began && finding.samples.len() == 6);
+    // An hour and a bit later it is over, and was not learnt.
+    run.until(began + 3 * HOUR);
+    assert_eq!(run.raised, []);
+    let peak = run.volume.habits.by[&WhoseRef::User("ann")].usual.peak;
+    assert!((39.0..=41.0).contains(&peak), "{peak}");
+}
+
+#[test]
+fn what_is_usual_at_that_hour_is_no_spike() {
+    let mut run = Run::new();
+    for day in 0..21 {
+        for no in 0..3_000 {
+            run.send(MONDAY + day * DAY + 2 * HOUR + (day * 7 % 10) * MINUTE + no * 500_000, |it| it.from("news@our.example"));
+            assert!(run.raised.iter().all(|it| it.anomaly != Anomaly::VolumeSpike), "{:?}", run.raised);
+        }
+    }
+}
+
+#[test]
+fn a_machine_that_falls_silent_is_told_and_comes_back() {
+    let mut run = Run::new();
+    run.office(MONDAY, LATER + 11 * HOUR);
+    let last = LATER + 10 * HOUR + 39 * 90_000_000;
+    let mut first = None;
+    while first.is_none() && run.now < LATER + 16 * HOUR {
+        run.until(run.now + MINUTE);
+        first = (!run.raised.is_empty()).then_some(run.now);
+    }
+    let within = first.map(|at| (at - last) / MINUTE);
+    assert!(within.is_some_and(|minutes| (15..60).contains(&minutes)), "{within:?}");
+    // The listener has no other client: all of its mail is missing, and that is one finding.
+    let [finding] = run.raised.as_slice() else { panic!("{:?}", run.raised) };
+    assert_eq!((finding.anomaly, finding.severity), (Anomaly::Silence, Severity::Warning));
+    assert_eq!(finding.summary, "no mail at all on listener submission since 10:58 UTC; usual at this time: 40 an hour");
+    assert!(finding.arithmetic.starts_with("0 messages in "), "{}", finding.arithmetic);
+    run.send(LATER + 16 * HOUR, |it| it.user("ann", "succeeded"));
+    run.until(LATER + 16 * HOUR + 2 * MINUTE);
+    assert_eq!((run.cleared, run.raised.len()), (1, 0));
+}
+
+#[test]
+fn one_of_several_machines_is_missed_by_name() {
+    let mut run = Run::new();
+    let both = |run: &mut Run, from: WallMicros, until: WallMicros, second: bool| {
+        for at in (from..until).step_by(60_000_000) {
+            run.send(at, |it| it.client("10.0.0.1"));
+            if second {
+                run.send(at, |it| it.client("10.0.0.2"));
+            }
+        }
+    };
+    both(&mut run, MONDAY, MONDAY + 8 * DAY, true);
+    assert_eq!(run.raised, []);
+    both(&mut run, MONDAY + 8 * DAY, MONDAY + 8 * DAY + HOUR, false);
+    let [finding] = run.raised.as_slice() else { panic!("{:?}", run.raised) };
+    assert_eq!(finding.summary, "no mail from 10.0.0.2 since Mon 2026-11-30 23:59 UTC; usual at this time: 60 an hour");
+}
+
+#[test]
+fn nobody_is_silent_while_the_proxy_was_down() {
+    let mut run = Run::new();
+    run.office(MONDAY, LATER + 9 * HOUR);
+    let (down, up) = (LATER + 9 * HOUR, LATER + 15 * HOUR);
+    let started = Audit {
+        id: crate::anomaly::samples::id(up, 1),
+        at: up,
+        origin: crate::anomaly::samples::origin(),
+        event: AuditEvent::Started,
+        who: None,
+        since: Some(down),
+        detail: None,
+    };
+    run.now = up;
+    run.volume.observe(&Seen::of(&Record::Audit(Box::new(started))));
+    run.until(up + 14 * MINUTE);
+    assert_eq!(run.raised, []);
+}
+
+#[test]
+fn quiet_systems_are_left_alone() {
+    let mut run = Run::new();
+    for day in 0..30 {
+        for no in 0..10 {
+            run.send(MONDAY + day * DAY + 8 * HOUR + no * 50 * MINUTE + (day * 13 % 17) * MINUTE, |it| it);
+            assert_eq!(run.raised, []);
+        }
+    }
+    run.until(MONDAY + 31 * DAY);
+    assert_eq!(run.raised, []);
+}
