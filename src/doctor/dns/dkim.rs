@@ -60,7 +60,11 @@ pub(super) async fn examine(resolver: &Resolver, options: &DomainOptions, domain
     if !checks.is_empty() {
         return checks;
     }
+    let unknown = found.iter().find_map(|(_, _, lookup)| lookup.failure().filter(|failure| !failure.is_denial()));
     let none = Check::asking("dkim.key", format!("the usual selectors of {domain} ({})", USUAL.join(", ")), WHY);
+    if let Some(failure) = unknown {
+        return vec![none.skipped(format!("they can't be looked up: {failure}"))];
+    }
     vec![none.warn(
         "there is a key under none of them",
         "If the mail is signed, name the selector (`doctor.dkim_selectors`; it is s= in a DKIM-Signature header). If it isn't: have the mail server or the \

@@ -27,6 +27,8 @@ pub(super) struct Mx {
     pub hosts: Vec<Host>,
     /// What DNSSEC says of the MX answer.
     pub dnssec: Dnssec,
+    /// DNS says that there is no such domain.
+    pub no_such_domain: bool,
 }
 
 pub(super) async fn examine(resolver: &Resolver, options: &DomainOptions, domain: &str) -> (Vec<Check>, Mx) {
@@ -38,7 +40,8 @@ pub(super) async fn examine(resolver: &Resolver, options: &DomainOptions, domain
     let hosts = addresses(resolver, options, exchangers).await;
     checks.extend(hosts.iter().map(|host| can_be_found(domain, host, options, found.implicit)));
     checks.extend(spread(domain, &hosts));
-    (checks, Mx { hosts, dnssec: found.dnssec })
+    let no_such_domain = matches!(found.outcome, Err(NoExchanger::NoSuchDomain { .. }));
+    (checks, Mx { hosts, dnssec: found.dnssec, no_such_domain })
 }
 
 async fn addresses(resolver: &Resolver, options: &DomainOptions, exchangers: &[Exchanger]) -> Vec<Host> {

@@ -38,7 +38,7 @@ pub async fn examine_domain(resolver: &Resolver, options: &DomainOptions, domain
     let mail = async {
         let (checks, mx) = exchangers::examine(resolver, options, &name).await;
         let mx_section = Section { title: "Where mail goes (MX)".to_owned(), checks };
-        (mx_section, hosts_and_policies(resolver, options, &name, &mx, limit).await)
+        (mx_section, mx.no_such_domain, hosts_and_policies(resolver, options, &name, &mx, limit).await)
     };
     let (servers, mail, authority, spf, dkim, dmarc) = tokio::join!(
         limit.section("Name servers that are asked", servers::examine(resolver, options, &name)),
@@ -48,14 +48,28 @@ pub async fn examine_domain(resolver: &Resolver, options: &DomainOptions, domain
         limit.section("DKIM", dkim::examine(resolver, options, &name)),
         limit.section("DMARC", dmarc::examine(resolver, options, &name)),
     );
-    let (mx, visits) = mail.unwrap_or_else(|_| {
+    let (mx, no_such_domain, visits) = mail.unwrap_or_else(|_| {
         let title = "Where mail goes (MX)";
-        (Section { title: title.to_owned(), checks: vec![limit.too_late(title)] }, Vec::new())
+        (Section { title: title.to_owned(), checks: vec![limit.too_late(title)] }, false, Vec::new())
     });
+    // Without DNS, or a domain, the rest would say the same again in other words, or take silence for absence.
+    if servers::all_silent(&servers) {
+        return Report::of(target, vec![servers, left_out(&name, "no DNS server answers")]);
+    }
+    if no_such_domain {
+        return Report::of(target, vec![servers, mx, left_out(&name, "there is no such domain")]);
+    }
     let mut sections = vec![servers, authority, mx];
     sections.extend(visits);
     sections.extend([spf, dkim, dmarc]);
     Report::of(target, sections)
+}
+
+fn left_out(domain: &str, why: &str) -> Section {
+    let mut section = Section::new("Everything else");
+    let asked = format!("mail hosts, name servers, SPF, DKIM, DMARC and TLS policies of {domain}");
+    section.push(Check::asking("dns.domain", asked, "what is wrong above comes first").skipped(format!("{why}: nothing can be said")));
+    section
 }
 
 /// What depends on where the mail goes.

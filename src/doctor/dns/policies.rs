@@ -25,6 +25,12 @@ pub(super) fn judge_mta_sts(domain: &str, found: &PolicyLookup, mx: &Mx, visits:
     let why = "with a policy, senders that look for it send over verified TLS only; a policy that is wrong stops their mail";
     let check =
         Check::asking("mta_sts.policy", format!("TXT of _mta-sts.{domain}, and the policy at mta-sts.{domain}"), why).took(found.took);
+    let unknown = found.lookup.failure().filter(|failure| !failure.is_denial());
+    if let (Answer::Unusable { .. }, Some(failure)) = (&found.answer, unknown) {
+        return vec![
+            check.fail(format!("whether there is one can't be looked up: {failure}"), "The domain's name servers must be put right."),
+        ];
+    }
     let policy = match &found.answer {
         Answer::NoPolicy => return vec![check.skipped("none is announced: TLS to this domain isn't protected by MTA-STS")],
         Answer::Unusable { why } => {

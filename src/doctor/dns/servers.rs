@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use ulid::Ulid;
 
-use super::super::check::Check;
+use super::super::check::{Check, Verdict};
+use super::super::report::Section;
 use super::DomainOptions;
 use crate::net::resolve::{DirectAnswer, Failure, Kind, Manner, Resolver, ask};
 
@@ -56,6 +57,12 @@ async fn one(server: SocketAddr, options: &DomainOptions, domain: &str) -> Vec<C
         validates(server, canaries.secure.as_str(), &secure, canaries.bogus.as_str(), &bogus),
         is_honest(server, &made_up, &absent),
     ]
+}
+
+/// Whether nobody at all answers: who is silent is asked for nothing else.
+pub(super) fn all_silent(section: &Section) -> bool {
+    let mut checks = section.checks.iter().filter(|check| check.name != "resolver.public").peekable();
+    checks.peek().is_some() && checks.all(|check| check.name == "resolver.answer" && check.verdict == Verdict::Fail)
 }
 
 fn is_silence(failure: &Failure) -> bool {

@@ -112,7 +112,7 @@ async fn one(resolver: &Resolver, patience: std::time::Duration, list: &List, su
     if let Some(why) = refused {
         return check.skipped(format!("no answer, but {why}. That is no listing"));
     }
-    let strange = [&answer, &must].into_iter().find_map(|it| match list.meaning(&it.addresses()) {
+    let strange = [&answer, &must, &must_not].into_iter().find_map(|it| match list.meaning(&it.addresses()) {
         Meaning::Strange(address) => Some(address),
         _ => None,
     });

@@ -106,6 +106,7 @@ fn exchangers_in_disorder_are_told_apart() {
     expect(&of("implicit.example"), "mx.records", Verdict::Warn, "no MX record: the domain's own address");
     let none = of("nowhere.good.example");
     expect(&none, "mx.records", Verdict::Fail, "NXDOMAIN");
+    assert_eq!(trouble(&none), ["mx.records"], "of a domain that isn't there nothing else is said:\n{}", told(&none));
     let dead = of("dead.example");
     expect(&dead, "mx.records", Verdict::Fail, "SERVFAIL");
     expect(&dead, "resolver.answer", Verdict::Fail, "SERVFAIL");
@@ -190,6 +191,17 @@ fn a_name_server_that_does_not_know_the_zone_is_lame() {
     let nobody = DomainOptions { dns_port: 1, ..options(&dns, 25, &certificates) };
     let report = block_on(examine_domain(&resolver, &nobody, "plain.example"));
     expect(&report, "ns.server", Verdict::Fail, "refused");
+}
+
+#[test]
+fn a_resolver_that_is_not_there_is_the_only_trouble() {
+    let place = Place::new();
+    let certificates = certificates::make(&place, "mail", &["mx.example"]);
+    let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let tls = relayscope::net::tls::ClientTls::only(&certificates.authority).unwrap();
+    let options = DomainOptions { patience: LONG, limit: LONG, ..DomainOptions::new("doctor.example", tls) };
+    let report = block_on(examine_domain(&Resolver::from_server(gone), &options, "good.example"));
+    assert_eq!(trouble(&report), ["resolver.answer"], "{}", told(&report));
 }
 
 #[test]
