@@ -120,7 +120,7 @@ fn a_bad_line_is_named_and_what_stands_before_it_is_in() {
         ),
         ("garbage", format!("{}\nNov 23 10:02:11 mx postfix/smtp[1]: x", lines[0]), 1, "traces:2:1: expected"),
         ("too long", format!("{}\n{}", lines[0], "x".repeat(17 << 20)), 1, "traces:2: the line is longer than 16,777,216"),
-        ("unknown", transaction.replace("\"transaction\"", "\"incident\""), 0, "traces:1: records of kind"),
+        ("unknown", transaction.replace("\"transaction\"", "\"wish\""), 0, "traces:1: records of kind"),
         ("digest", transaction.replace("body_digest\":\"0", "body_digest\":\"?"), 0, "traces:1: message.body_digest"),
         ("nothing", "\n \r\n".to_owned(), 0, ""),
     ];

@@ -82,6 +82,11 @@ impl Watch {
         }
     }
 
+    /// Judges what the last records brought, where nothing more will come.
+    pub fn end(&mut self, entries: &mut Vec<Incident>) {
+        self.tick(self.now.saturating_add(EVERY), entries);
+    }
+
     /// Lets time pass by a wall clock, which may have been set back.
     pub fn tick_by_wall_clock(&mut self, now: WallMicros, entries: &mut Vec<Incident>) {
         if self.now > now.saturating_add(HOUR) {

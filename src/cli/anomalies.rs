@@ -190,6 +190,7 @@ impl Anomalies {
                 }
             }
         }
+        watch.end(&mut entries);
         let records = progress.end();
         entries.retain(|entry: &Incident| kind.is_none_or(|kind| entry.anomaly == kind));
         if self.traces.json {

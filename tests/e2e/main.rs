@@ -7,6 +7,7 @@
 mod support;
 
 mod activation;
+mod anomalies;
 mod auth;
 mod bad_input;
 mod broken_host;

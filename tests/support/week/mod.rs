@@ -1,6 +1,7 @@
 //! Weeks of ordinary mail of a company with 300 people, hour by hour, always the same.
 
 mod random;
+pub mod troubles;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
