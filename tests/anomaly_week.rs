@@ -1,5 +1,7 @@
 //! Detectors on a simulated clock: two ordinary weeks without false alarms, then each trouble, named in time.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use relayscope::anomaly::{Book, Options, Watch};
 use relayscope::trace;
 use relayscope::trace::{Incident, IncidentStep};
