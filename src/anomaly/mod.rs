@@ -25,6 +25,8 @@ pub mod reputation;
 #[cfg(test)]
 pub mod samples;
 pub mod seen;
+#[cfg(test)]
+mod trial;
 pub mod upstream;
 pub mod volume;
 mod watch;

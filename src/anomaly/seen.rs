@@ -6,6 +6,11 @@ use crate::trace::{
     Cause, Client, Direction, Flag, Outcome, Record, RecordId, RecordKind, Session, State, Transaction, Upstream, WallMicros,
 };
 
+/// The domain of an address, as written; empty where there is none.
+pub fn domain_of(address: &str) -> &str {
+    address.rsplit_once('@').map_or("", |(_, domain)| domain)
+}
+
 /// What one record says, without copies.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
@@ -111,6 +116,11 @@ impl<'a> Seen<'a> {
     /// Empty for the null sender.
     pub fn reverse_path(&self) -> Option<&'a str> {
         self.transaction.map(|it| it.envelope.reverse_path.as_str())
+    }
+
+    /// The first recipient's domain; empty where there is none.
+    pub fn destination(&self) -> &'a str {
+        self.transaction.and_then(|it| it.envelope.recipients.first()).map_or("", |it| domain_of(&it.address))
     }
 
     pub fn state(&self) -> Option<State> {

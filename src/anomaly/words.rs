@@ -24,15 +24,7 @@ pub(super) fn span(us: u64) -> String {
 
 /// "1,240".
 pub(super) fn count(number: impl Into<u64>) -> String {
-    let digits = number.into().to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    super::wording::number(number.into())
 }
 
 /// A mean: whole where it is large, with one digit behind the point where it isn't.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::anomaly::samples::{MONDAY, mail, reply, session};
+use crate::anomaly::trial::{feed, judge, one};
 use crate::anomaly::window::{HOUR, MINUTE, SECOND};
-use crate::anomaly::{Finding, Findings, Seen};
 use crate::trace::*;
 
 fn refused(at: WallMicros, no: u64, ip: &str, user: &str, code: u16, text: &str) -> Record {
@@ -32,23 +32,6 @@ fn own(at: WallMicros, no: u64, outcome: &str, code: u16, text: &str) -> Record 
     Arc::make_mut(&mut session.upstream).auth = Some(auth);
     session.outcome = Some(Outcome::of(State::Deferred, Stage::Auth, Actor::Upstream, None, None));
     Record::Session(Box::new(session))
-}
-
-fn feed(detector: &mut dyn Detector, record: &Record) {
-    detector.observe(&Seen::of(record));
-}
-
-fn judge(detector: &mut dyn Detector, now: WallMicros) -> Vec<Finding> {
-    let mut findings = Findings::default();
-    detector.judge(now, &mut findings);
-    findings.raised().to_vec()
-}
-
-#[track_caller]
-fn one(found: &[Finding], anomaly: Anomaly) -> &Finding {
-    let [finding] = found else { panic!("{found:#?}") };
-    assert_eq!(finding.anomaly, anomaly, "{finding:#?}");
-    finding
 }
 
 #[test]

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Findings;
-use super::seen::Seen;
+use super::seen::{Seen, domain_of};
 use super::window::{DAY, HOUR, MINUTE, SAMPLES};
 use crate::trace::{Direction, LookupOutcome, RecordId, State, Transaction, Upstream, WallMicros};
 use known::{Known, Turn};
@@ -178,9 +178,7 @@ impl DnsWatch {
     }
 
     fn transaction(&mut self, seen: &Seen<'_>, it: &Transaction) {
-        if let Some(domain) = domain_of(&it.envelope.reverse_path) {
-            self.passes(domain, seen.at, true, |_| {});
-        }
+        self.passes(domain_of(&it.envelope.reverse_path), seen.at, true, |_| {});
         for signature in &it.message.signatures {
             let selector = &signature.selector;
             self.passes(&signature.domain, seen.at, true, |domain| {
@@ -190,13 +188,12 @@ impl DnsWatch {
             });
         }
         for recipient in &it.envelope.recipients {
-            let Some(domain) = domain_of(&recipient.address) else { continue };
             let failed = match recipient.state {
                 State::Accepted => Some(false),
                 State::Deferred | State::Rejected => Some(true),
                 _ => None,
             };
-            self.passes(domain, seen.at, false, |domain| match failed {
+            self.passes(domain_of(&recipient.address), seen.at, false, |domain| match failed {
                 Some(true) => domain.fails(seen.at, seen.id),
                 Some(false) => domain.failing = None,
                 None => {}
@@ -348,6 +345,11 @@ impl Domain {
 
     /// Has a place for each thing that is to be watched.
     fn complete(&mut self, of: &str) {
+        // Asked every second of every domain: most often nothing is new.
+        let most = if self.sends { 4 + self.selectors.len() } else { 2 };
+        if self.published.len() >= most {
+            return;
+        }
         let mut wanted = vec![(Sort::Mx, None), (Sort::Ns, None)];
         if self.sends {
             wanted.extend([(Sort::Spf, None), (Sort::Dmarc, None)]);
@@ -388,10 +390,6 @@ fn canonical(sort: Sort, records: Vec<String>) -> String {
 
 fn starts(record: &str, with: &str) -> bool {
     record.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
-}
-
-fn domain_of(address: &str) -> Option<&str> {
-    address.rsplit_once('@').map(|(_, domain)| domain).filter(|domain| !domain.is_empty())
 }
 
 /// Whether DNS can be asked for it: no address literal, no single label, nothing odd.

@@ -1,10 +1,9 @@
 //! Messages that went out again after an outcome in doubt: their recipients may have them twice.
 
-use super::domain_of;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::recent::Recent;
-use crate::anomaly::seen::Seen;
+use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{DAY, HOUR, MINUTE, Sliding, Tallies};
 use crate::anomaly::words::{clock, count, span};
 use crate::trace::{AboutKind, Act, Anomaly, Record, RecordId, Severity, State, WallMicros};

@@ -1,10 +1,10 @@
 //! Messages that go round in a circle.
 
-use super::{Options, domain_of};
+use super::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::recent::Recent;
-use crate::anomaly::seen::Seen;
+use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{HOUR, MINUTE, Sliding, Tallies};
 use crate::anomaly::words::{clock, quoted};
 use crate::diagnose::{Act, Cause, Rules};

@@ -63,11 +63,6 @@ pub fn detectors(options: &Options) -> Vec<Box<dyn Detector>> {
     ]
 }
 
-/// The domain of an address, as written.
-fn domain_of(address: &str) -> &str {
-    address.rsplit_once('@').map_or("", |(_, domain)| domain)
-}
-
 /// Of IPv6 the /64: within it a host has all addresses it likes.
 pub(super) fn network(ip: IpAddr) -> IpAddr {
     match ip {

@@ -150,7 +150,7 @@ impl Detector for Limits {
         }
         let near = matches!(transaction.upstream.kind, UpstreamKind::SmartHost | UpstreamKind::OriginalDestination);
         let user = seen.upstream_user().or(seen.user()).unwrap_or_default();
-        let destination = if near { "" } else { seen.upstream.and_then(|it| it.provider.as_deref()).unwrap_or(domain(seen)) };
+        let destination = if near { "" } else { seen.upstream.and_then(|it| it.provider.as_deref()).unwrap_or(seen.destination()) };
         if !near {
             self.refusals.tried(upstream, destination, seen.at);
         }
@@ -350,11 +350,6 @@ fn judge_use(
 /// Too many connections are another matter than too much mail.
 fn is_about_connections(seen: &Seen<'_>) -> bool {
     seen.reply_lines().any(crate::anomaly::upstream::names_connections)
-}
-
-fn domain<'a>(seen: &Seen<'a>) -> &'a str {
-    let first = seen.transaction.and_then(|it| it.envelope.recipients.first());
-    first.and_then(|it| it.address.rsplit_once('@')).map_or("", |(_, domain)| domain)
 }
 
 fn user_of(key: &Pair) -> Option<String> {

@@ -2,19 +2,14 @@
 
 use super::*;
 use crate::anomaly::samples::{MONDAY, Sample, mail};
+use crate::anomaly::trial::judge;
 use crate::anomaly::window::{DAY, HOUR, MINUTE, SECOND};
-use crate::anomaly::{Detector, Finding, Findings, Seen};
-use crate::trace::{Anomaly, Cause, Severity, Stage, UpstreamKind, WallMicros};
+use crate::anomaly::{Detector, Findings, Seen};
+use crate::trace::{Anomaly, Cause, Severity, Stage, UpstreamKind};
 
 fn feed(limits: &mut Limits, sample: Sample) {
     let record = sample.record();
     limits.observe(&Seen::of(&record));
-}
-
-fn judge(limits: &mut Limits, now: WallMicros) -> Vec<Finding> {
-    let mut findings = Findings::default();
-    limits.judge(now, &mut findings);
-    findings.raised().to_vec()
 }
 
 fn configured(limit: u64, per: Period) -> Options {

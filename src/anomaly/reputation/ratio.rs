@@ -4,10 +4,9 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::options::Options;
-use super::refusals::domain;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
-use crate::anomaly::seen::Seen;
+use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{DAY, Evidence, MINUTE, Sliding};
 use crate::anomaly::wording::{quoted, share};
 use crate::diagnose::Rules;
@@ -134,7 +133,7 @@ impl Detector for Ratio {
             return;
         }
         for recipient in &transaction.envelope.recipients {
-            let Some(row) = row(&mut self.domains, domain(&recipient.address), 10, seen.at) else { continue };
+            let Some(row) = row(&mut self.domains, domain_of(&recipient.address), 10, seen.at) else { continue };
             row.tried(seen.at);
             let by_receiver = matches!(recipient.by, crate::trace::Actor::Upstream | crate::trace::Actor::Recipient);
             let refused = matches!(recipient.state, State::Rejected | State::Deferred) && recipient.cause != Some(Cause::Greylisted);

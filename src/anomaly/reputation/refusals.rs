@@ -7,7 +7,7 @@ use super::options::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::pair::{Pair, PairRef};
-use crate::anomaly::seen::Seen;
+use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{DAY, Evidence, HOUR, Sliding};
 use crate::anomaly::wording::{clock, quoted, several, share};
 use crate::diagnose::Rules;
@@ -75,15 +75,6 @@ fn note(map: &mut HashMap<Pair, Refused>, key: PairRef<'_>, seen: &Seen<'_>, des
     }
 }
 
-pub(super) fn domain(address: &str) -> &str {
-    address.rsplit_once('@').map_or("", |(_, domain)| domain)
-}
-
-/// The first recipient's domain.
-fn destination<'a>(seen: &Seen<'a>) -> &'a str {
-    seen.transaction.and_then(|it| it.envelope.recipients.first()).map_or("", |it| domain(&it.address))
-}
-
 impl Detector for Refusals {
     fn name(&self) -> &'static str {
         "reputation_refusals"
@@ -93,11 +84,11 @@ impl Detector for Refusals {
         if seen.direction() != Some(Direction::Outbound) || seen.is_synthetic() {
             return;
         }
-        let receiver = seen.provider().unwrap_or(destination(seen));
-        let sender = domain(seen.reverse_path().unwrap_or_default());
+        let receiver = seen.provider().unwrap_or(seen.destination());
+        let sender = domain_of(seen.reverse_path().unwrap_or_default());
         if !self.sender.is_empty()
             && seen.transaction.is_some()
-            && let Some(refused) = self.sender.get_mut(&PairRef(sender, destination(seen)))
+            && let Some(refused) = self.sender.get_mut(&PairRef(sender, seen.destination()))
         {
             refused.tries.add(seen.at, 1);
         }
@@ -106,13 +97,13 @@ impl Detector for Refusals {
             Some(Cause::Blocklisted) => {
                 let list = lists::named(seen.reply_lines());
                 let zone = list.map_or(receiver, |it| it.zone);
-                note(&mut self.listed, PairRef(zone, upstream), seen, destination(seen), list);
+                note(&mut self.listed, PairRef(zone, upstream), seen, seen.destination(), list);
             }
-            Some(Cause::ReverseDnsMissing) => note(&mut self.reverse, PairRef(upstream, ""), seen, destination(seen), None),
+            Some(Cause::ReverseDnsMissing) => note(&mut self.reverse, PairRef(upstream, ""), seen, seen.destination(), None),
             Some(Cause::SpfDkimDmarcFailure) if seen.transaction.is_some() => {
-                let key = PairRef(sender, destination(seen));
+                let key = PairRef(sender, seen.destination());
                 let is_new = !self.sender.contains_key(&key);
-                note(&mut self.sender, key, seen, destination(seen), None);
+                note(&mut self.sender, key, seen, seen.destination(), None);
                 if let Some(refused) = self.sender.get_mut(&key).filter(|_| is_new) {
                     refused.tries.add(seen.at, 1);
                 }

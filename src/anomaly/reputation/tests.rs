@@ -1,27 +1,15 @@
 //! Refusals that are a matter of reputation, and those that aren't.
 
 use super::*;
+use crate::anomaly::Seen;
 use crate::anomaly::samples::{MONDAY, Sample, mail};
+use crate::anomaly::trial::{judge, one};
 use crate::anomaly::window::{DAY, MINUTE, SECOND};
-use crate::anomaly::{Finding, Findings, Seen};
 use crate::trace::*;
 
 fn feed(detector: &mut dyn Detector, sample: Sample) {
     let record = sample.record();
     detector.observe(&Seen::of(&record));
-}
-
-fn judge(detector: &mut dyn Detector, now: WallMicros) -> Vec<Finding> {
-    let mut findings = Findings::default();
-    detector.judge(now, &mut findings);
-    findings.raised().to_vec()
-}
-
-#[track_caller]
-fn one(found: &[Finding], anomaly: Anomaly) -> &Finding {
-    let [finding] = found else { panic!("{found:#?}") };
-    assert_eq!(finding.anomaly, anomaly, "{finding:#?}");
-    finding
 }
 
 #[test]

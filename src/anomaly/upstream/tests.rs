@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::anomaly::samples::{MONDAY, mail, session};
+use crate::anomaly::trial::{feed, judge, one};
 use crate::anomaly::window::{HOUR, MINUTE, SECOND};
-use crate::anomaly::{Book, Detector, Finding, Findings, Seen, Watch, book};
+use crate::anomaly::{Book, Detector, Watch, book};
 use crate::trace::*;
 
 const REFUSED: &str = "198.51.100.25:587 refused the connection (nothing listens there, or a firewall rejects it)";
@@ -31,23 +32,6 @@ fn failed(at: WallMicros, no: u64, hosts: &[(&str, u16, Stage, &str)]) -> Record
     session.outcome = Some(Outcome::of(State::Deferred, stage, Actor::Network, None, Some(error.to_owned())));
     session.ended = Ended { by: Actor::Network, stage, how: EndHow::ConnectFailure, commands: 0, detail: Some(error.to_owned()) };
     Record::Session(Box::new(session))
-}
-
-fn feed(detector: &mut dyn Detector, record: &Record) {
-    detector.observe(&Seen::of(record));
-}
-
-fn judge(detector: &mut dyn Detector, now: WallMicros) -> Vec<Finding> {
-    let mut findings = Findings::default();
-    detector.judge(now, &mut findings);
-    findings.raised().to_vec()
-}
-
-#[track_caller]
-fn one(found: &[Finding], anomaly: Anomaly) -> &Finding {
-    let [finding] = found else { panic!("{found:#?}") };
-    assert_eq!(finding.anomaly, anomaly, "{finding:#?}");
-    finding
 }
 
 fn watch(detector: impl Detector + 'static) -> Watch {

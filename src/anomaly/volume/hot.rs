@@ -1,7 +1,7 @@
 //! The last hour of somebody with much mail: where it goes, how it fares, and who is behind it.
 
 use super::whose::{Whose, WhoseRef};
-use crate::anomaly::seen::Seen;
+use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{HOUR, SAMPLES};
 use crate::trace::{RecordId, State, WallMicros};
 
@@ -41,7 +41,7 @@ impl Hot {
             if matches!(recipient.state, State::Rejected | State::Deferred) {
                 self.failed = self.failed.saturating_add(1);
             }
-            let domain = hash(recipient.address.rsplit_once('@').map_or("", |(_, domain)| domain));
+            let domain = hash(domain_of(&recipient.address));
             if self.domains.len() < MOST_DOMAINS && !self.domains.contains(&domain) {
                 self.domains.push(domain);
             }
