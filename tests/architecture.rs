@@ -29,15 +29,16 @@ const MAP: &[(&str, &[&str])] = &[
     ("import", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     ("anomaly", &["vocabulary", "smtp", "message", "diagnose", "trace"]),
     ("doctor", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
+    ("export", &["vocabulary", "smtp", "message", "net", "diagnose", "trace", "store"]),
     // 7
-    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor"]),
-    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor"]),
+    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor", "export"]),
+    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor", "export"]),
     // 8
     (
         "app",
         &[
             "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly", "doctor",
-            "config", "http",
+            "export", "config", "http",
         ],
     ),
     // 9
@@ -45,7 +46,7 @@ const MAP: &[(&str, &[&str])] = &[
         "cli",
         &[
             "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly", "doctor",
-            "config", "http", "app",
+            "export", "config", "http", "app",
         ],
     ),
     ("main", &["cli"]),
