@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod diagnose;
 pub mod doctor;
+pub mod export;
 pub mod http;
 pub mod import;
 pub mod message;

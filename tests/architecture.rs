@@ -29,6 +29,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("import", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     ("anomaly", &["vocabulary", "smtp", "message", "diagnose", "trace"]),
     ("doctor", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
+    ("export", &["vocabulary", "smtp", "message", "net", "diagnose", "trace", "store"]),
     // 7
     ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor"]),
     ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor"]),

@@ -1,0 +1,3 @@
+//! Forwards traces to other systems: what an event looks like there, and how it gets there.
+
+pub mod format;
