@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 use crate::config::{ExportOptions, Loaded};
-use crate::export::format::Encoder;
+use crate::export::format::{Context, Encoder};
 use crate::export::{Feed, Handle, Sink, key_of_store, known_places};
 use crate::store::Store;
 use crate::trace::{Kept, Origin};
@@ -29,7 +29,7 @@ impl Exporting {
             if options.redaction.hashes() {
                 options.redaction.key = key_of_store(dir);
             }
-            let encoder = encoder(&options);
+            let encoder = encoder(&options, &loaded.node);
             match Sink::new(options.clone(), feed.clone(), dir.clone(), encoder, origin.clone(), exporting.stop.subscribe()) {
                 Ok((sink, handle)) => exporting.run(sink, handle),
                 Err(error) => {
@@ -83,6 +83,7 @@ impl Exporting {
     }
 }
 
-fn encoder(options: &ExportOptions) -> Encoder {
-    Encoder::new(options.format)
+fn encoder(options: &ExportOptions, node: &str) -> Encoder {
+    let context = Context { max_event: options.max_event, timeline: options.timeline, ..Context::new(node) };
+    Encoder::new(options.format, context)
 }

@@ -47,13 +47,13 @@ impl Writer {
     /// None: it writes into memory.
     pub fn message(&mut self, event: &Event, octets: &[u8]) -> io::Result<&[u8]> {
         self.message.clear();
-        let Meta { at, id, severity, name } = event.meta;
+        let Meta { at, id, severity, msgid, .. } = event.meta;
         let at = i64::try_from(at).ok().and_then(|at| Timestamp::from_microsecond(at).ok()).unwrap_or_default();
         let id = id.to_string();
-        let data = [("relayscope@32473", [("id", id.as_str()), ("kind", name)])];
+        let data = [("relayscope@32473", [("id", id.as_str()), ("event", msgid)])];
         // Without a byte order mark: most receivers take it for a part of the text. The octets are UTF-8 all the same.
         let (written, text) = (format!("{at:.6}"), Msg::NonUnicodeBytes(octets));
-        self.formatter.write_with_data(&mut self.message, of(severity), written.as_str(), text, Some(name), data)?;
+        self.formatter.write_with_data(&mut self.message, of(severity), written.as_str(), text, Some(msgid), data)?;
         Ok(&self.message)
     }
 

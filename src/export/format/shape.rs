@@ -1,0 +1,183 @@
+//! Our own JSON: the public shape of the record (`trace::json`), cut down where it is too big.
+//!
+//! An event that was cut has a list `truncated` of what was cut; the shape's own counts (`timeline_cut`, `recipients_cut`) hold as well.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::ser::{CharEscape, Formatter};
+
+use super::bounds::{Bounds, Part, Parts};
+use super::view::View;
+use super::{inert, rest, writer};
+use crate::trace::Flag;
+use crate::trace::json::{Record, Upstream, Word};
+
+pub fn write(out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds) {
+    if !bounds.rest {
+        return bare(out, view, bounds);
+    }
+    let mut record = Record::from(view.record);
+    let mut cut = Parts::default();
+    trim(&mut record, bounds, &mut cut);
+    let lost_text = Cell::new(false);
+    let formatter = Bounded { most: bounds.text, taken: 0, lost_text: &lost_text };
+    // Neither can a Vec refuse octets, nor is there a key that isn't text.
+    let _ = record.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, formatter));
+    if lost_text.get() {
+        cut.add(Part::Text);
+    }
+    if !cut.is_empty() && out.last() == Some(&b'}') {
+        out.pop();
+        out.extend_from_slice(b",\"truncated\":[");
+        for (at, word) in cut.words().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let _ = write!(out, "{comma}\"{word}\"");
+        }
+        out.extend_from_slice(b"]}");
+    }
+}
+
+/// What is left when nothing else fits: enough to ask Relayscope itself.
+fn bare(out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds) {
+    writer::object(out, bounds, |object| {
+        object.number("v", crate::trace::json::VERSION);
+        object.shown("id", view.id());
+        object.shown("kind", view.record.kind());
+        object.text("node", view.node());
+        object.time("at", view.at());
+        object.shown("event", view.named.msgid);
+        object.words("truncated", rest().words());
+    });
+}
+
+fn trim(record: &mut Record, bounds: Bounds, cut: &mut Parts) {
+    let (timeline, timeline_cut, upstream, flags) = match record {
+        Record::Transaction(it) => (&mut it.timeline, &mut it.timeline_cut, &mut it.upstream, &mut it.flags),
+        Record::Session(it) => (&mut it.timeline, &mut it.timeline_cut, &mut it.upstream, &mut it.flags),
+        Record::Amendment(it) => return shorten(&mut it.recipients, bounds, cut),
+        Record::Incident(it) => return shorten(&mut it.samples, bounds, cut),
+        Record::Gap(_) | Record::Mark(_) | Record::Log(_) | Record::Audit(_) => return,
+    };
+    if !bounds.timeline && !timeline.is_empty() {
+        *timeline_cut = timeline_cut.saturating_add(u32::try_from(timeline.len()).unwrap_or(u32::MAX));
+        timeline.clear();
+        flag(flags, Flag::TimelineCut);
+        cut.add(Part::Timeline);
+    }
+    if !bounds.detail {
+        less(upstream);
+        cut.add(Part::Detail);
+    }
+    let Record::Transaction(it) = record else { return };
+    if !bounds.detail {
+        it.message.signatures.clear();
+        if let Some(report) = &mut it.message.report {
+            report.recipients_cut += shortened(&mut report.recipients, bounds.items.min(10));
+        }
+    }
+    let gone = shortened(&mut it.envelope.recipients, bounds.items);
+    if gone > 0 {
+        it.envelope.recipients_cut = it.envelope.recipients_cut.saturating_add(gone);
+        flag(&mut it.flags, Flag::RecipientsCut);
+        cut.add(Part::Items);
+    }
+    it.envelope.params.truncate(bounds.items);
+    for recipient in &mut it.envelope.recipients {
+        recipient.params.truncate(bounds.items);
+        if let Some(reply) = &mut recipient.reply {
+            shorten(&mut reply.lines, bounds, cut);
+        }
+    }
+    for reply in [&mut it.envelope.reply, &mut it.outcome.reply].into_iter().flatten() {
+        shorten(&mut reply.lines, bounds, cut);
+    }
+}
+
+/// What the upstream offers and how it was found isn't what happened.
+fn less(upstream: &mut Upstream) {
+    upstream.offered.clear();
+    upstream.hidden.clear();
+    upstream.tried.clear();
+    upstream.lookups.clear();
+    upstream.dns = None;
+}
+
+fn shorten<T>(list: &mut Vec<T>, bounds: Bounds, cut: &mut Parts) {
+    if shortened(list, bounds.items) > 0 {
+        cut.add(Part::Items);
+    }
+}
+
+/// How many items went.
+fn shortened<T>(list: &mut Vec<T>, most: usize) -> u32 {
+    let gone = list.len().saturating_sub(most);
+    list.truncate(most);
+    u32::try_from(gone).unwrap_or(u32::MAX)
+}
+
+fn flag(flags: &mut Vec<Word<Flag>>, flag: Flag) {
+    if !flags.contains(&Word(flag)) {
+        flags.push(Word(flag));
+    }
+}
+
+/// Writes hostile characters as escapes, and ends texts that are too long. Keys and words are shorter than any bound.
+struct Bounded<'c> {
+    most: usize,
+    /// Octets of the text that is being written.
+    taken: usize,
+    lost_text: &'c Cell<bool>,
+}
+
+impl Bounded<'_> {
+    /// Whether so many more octets of a text may be written. Once something didn't fit, nothing that follows does.
+    fn fits(&mut self, octets: usize) -> bool {
+        let fits = self.taken.saturating_add(octets) <= self.most;
+        self.taken = if fits { self.taken + octets } else { usize::MAX };
+        if !fits {
+            self.lost_text.set(true);
+        }
+        fits
+    }
+}
+
+impl Formatter for Bounded<'_> {
+    fn begin_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.taken = 0;
+        writer.write_all(b"\"")
+    }
+
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let kept = inert::cut(fragment, self.most.saturating_sub(self.taken));
+        if self.fits(fragment.len()) || !kept.is_empty() {
+            return match kept.bytes().all(|octet| (b' '..=b'~').contains(&octet)) {
+                true => writer.write_all(kept.as_bytes()),
+                false => {
+                    let mut escaped = Vec::with_capacity(kept.len() + 16);
+                    inert::json(&mut escaped, kept);
+                    writer.write_all(&escaped)
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+        if !self.fits(1) {
+            return Ok(());
+        }
+        match escape {
+            CharEscape::Quote => writer.write_all(b"\\\""),
+            CharEscape::ReverseSolidus => writer.write_all(b"\\\\"),
+            CharEscape::Solidus => writer.write_all(b"\\/"),
+            CharEscape::Backspace => writer.write_all(b"\\b"),
+            CharEscape::FormFeed => writer.write_all(b"\\f"),
+            CharEscape::LineFeed => writer.write_all(b"\\n"),
+            CharEscape::CarriageReturn => writer.write_all(b"\\r"),
+            CharEscape::Tab => writer.write_all(b"\\t"),
+            CharEscape::AsciiControl(octet) => write!(writer, "\\u{octet:04x}"),
+        }
+    }
+}
