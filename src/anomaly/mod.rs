@@ -17,6 +17,7 @@ pub mod finding;
 pub mod flow;
 pub mod limits;
 pub mod options;
+pub mod own;
 pub mod pair;
 pub mod peers;
 pub mod protocol;
