@@ -193,6 +193,10 @@ fn diagnosed(state: State, stage: Stage, reply: Reply, cause: Cause, act: Act, a
     }
 }
 
+fn before_data() -> Phases {
+    Phases { data_us: None, body_us: None, end_of_data_us: None, ..accepted().phases }
+}
+
 pub fn deferred() -> Transaction {
     let later = reply(451, (4, 7, 1), "4.7.1 <bob@customer.example>: Greylisted, try again in 300 seconds");
     let mut it = accepted();
@@ -205,7 +209,7 @@ pub fn deferred() -> Transaction {
         rule: some("text-rule-1"),
         ..recipient("bob@customer.example", State::Deferred, later)
     }];
-    it.message = Message::default();
+    (it.message, it.phases) = (Message::default(), before_data());
     it.timeline = timeline("451 4.7.1 <bob@customer.example>: Greylisted, try again in 300 seconds");
     it
 }
@@ -223,7 +227,7 @@ pub fn rejected() -> Transaction {
         "Check the address: the domain is right, the mailbox doesn't exist.",
     );
     it.envelope.recipients = vec![recipient("bbo@customer.example", State::Rejected, no)];
-    it.message = Message::default();
+    (it.message, it.phases) = (Message::default(), before_data());
     it.flags = vec![Flag::FailedOver];
     let tried = Tried {
         host: "smtp-a.provider.example".to_owned(),
