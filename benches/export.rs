@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use relayscope::export::format::{Context, Encoder, Format};
-use relayscope::trace::kinds::{Actor, Direction, Flow, Leg, Stage, State};
+use relayscope::trace::kinds::{Actor, Direction, Leg, Stage, State};
 use relayscope::trace::record::{Client, Envelope, Message, Origin, Outcome, Phases, Recipient, Record, Reply, Tls, Transaction, Upstream};
 use relayscope::trace::{RecordId, Timeline, stored};
 
