@@ -10,6 +10,7 @@ mod parsers;
 mod records;
 mod schema_ecs;
 mod schema_flat;
+mod schema_json;
 mod schema_ocsf;
 mod siem;
 mod truncation;
