@@ -94,12 +94,13 @@ fn rules_and_workbook_use_its_columns_and_real_events() {
     assert_eq!(queries.len(), 4);
     let workbook = json("sentinel/workbook.json");
     queries.extend(workbook["items"].as_array().unwrap().iter().filter_map(|it| it["content"]["query"].as_str()).map(str::to_owned));
+    let (definition, name) = (Regex::new(r"(\w+) = ").unwrap(), Regex::new(r#""([a-z]+\.[a-z_]+)""#).unwrap());
     for query in &queries {
-        let defined: BTreeSet<String> = Regex::new(r"(\w+) = ").unwrap().captures_iter(query).map(|it| it[1].to_owned()).collect();
+        let defined: BTreeSet<String> = definition.captures_iter(query).map(|it| it[1].to_owned()).collect();
         for column in words(query) {
             assert!(column == "Relayscope" || projected.contains(&column) || defined.contains(&column), "{column} of {query}");
         }
-        for event in Regex::new(r#""([a-z]+\.[a-z_]+)""#).unwrap().captures_iter(query) {
+        for event in name.captures_iter(query) {
             assert!(msgids.contains(&event[1]), "no event is called {}", &event[1]);
         }
     }

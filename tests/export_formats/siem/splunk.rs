@@ -42,6 +42,7 @@ fn plain(name: &str) -> String {
 fn json_fields_are_sent() {
     let (sent, props) = (names(Format::Json), conf("props.conf"));
     let known = |name: &str| sent.contains(&plain(name));
+    let quoted = Regex::new(r"'([^']+)'").unwrap();
     let mut aliases = 0;
     for (key, value) in &props["relayscope:json"] {
         let words: Vec<&str> = value.split_whitespace().collect();
@@ -52,7 +53,7 @@ fn json_fields_are_sent() {
             }
         }
         if key.starts_with("EVAL") {
-            for field in Regex::new(r"'([^']+)'").unwrap().captures_iter(value) {
+            for field in quoted.captures_iter(value) {
                 assert!(known(&field[1]), "{key}: {}", &field[1]);
             }
         }
