@@ -91,7 +91,7 @@ fn cef_keys_are_the_dictionarys_or_carry_our_name() {
 #[test]
 fn names_are_the_formats() {
     let (mut gelf, mut own) = (BTreeSet::new(), BTreeSet::new());
-    for field in flat::ALL {
+    for (_, field) in flat::ALL {
         if let Some(name) = field.gelf {
             assert!(name != "id" && name.bytes().all(|it| it.is_ascii_lowercase() || it == b'_'), "{name}");
             gelf.insert(name);

@@ -39,8 +39,8 @@ const fn ours(key: &'static str) -> Cef {
 macro_rules! fields {
     ($($name:ident = $cef:expr, $leef:expr, $gelf:expr;)+) => {
         $(pub const $name: Field = Field { cef: $cef, leef: $leef, gelf: $gelf };)+
-        /// Every fact.
-        pub const ALL: &[Field] = &[$($name),+];
+        /// Every fact, by its name here.
+        pub const ALL: &[(&str, Field)] = &[$((stringify!($name), $name)),+];
     };
 }
 

@@ -41,7 +41,7 @@ fn texts<'v>(value: &'v Value, key: &str) -> Vec<&'v str> {
 #[test]
 fn fields_and_events_of_the_content_pack_exist() {
     let pack = json("graylog/content-pack.json");
-    let sent: BTreeSet<&str> = flat::ALL.iter().filter_map(|field| field.gelf).collect();
+    let sent: BTreeSet<&str> = flat::ALL.iter().filter_map(|(_, field)| field.gelf).collect();
     let known = |name: &str| sent.contains(name) || ["timestamp", "message", "source", "level"].contains(&name);
     for key in ["fields", "group_by"] {
         for name in texts(&pack, key) {

@@ -59,7 +59,7 @@ fn names(format: Format) -> BTreeSet<String> {
 
 /// Every key of CEF that events can have.
 fn cef_keys() -> BTreeSet<&'static str> {
-    let keys = flat::ALL.iter().filter_map(|field| match field.cef {
+    let keys = flat::ALL.iter().filter_map(|(_, field)| match field.cef {
         Cef::Key(key, _) | Cef::Slot(key, ..) => Some(key),
         Cef::No => None,
     });
@@ -106,4 +106,28 @@ fn the_names_of_events_are_documented() {
         let short = format!("`.{rest}`");
         assert!(readme.contains(&format!("`{msgid}`")) || readme.contains(&short) && readme.contains(group), "{msgid} isn't in the table");
     }
+}
+
+/// `RELAYSCOPE_BLESS=1` writes the table anew.
+#[test]
+fn the_flat_fields_are_documented() {
+    let mut table = "# The fields of CEF, LEEF and GELF\n\n\
+        One fact a line, and what it is called in each format. A CEF slot has its label behind it (`cs1Label=messageId`); IPv6 addresses stand \
+        in `c6a2` and `c6a3`. LEEF has `devTime`, `devTimeFormat` and `sev`, GELF `host`, `short_message`, `timestamp` and `level` beside.\n\n\
+        | fact | CEF | LEEF | GELF |\n|---|---|---|---|\n"
+        .to_owned();
+    for (name, field) in flat::ALL {
+        let cef = match field.cef {
+            Cef::Key(key, _) => format!("`{key}`"),
+            Cef::Slot(key, label, _) => format!("`{key}` {label}"),
+            Cef::No => String::new(),
+        };
+        let leef = field.leef.map(|name| format!("`{name}`")).unwrap_or_default();
+        let gelf = field.gelf.map(|name| format!("`_{name}`")).unwrap_or_default();
+        table += &format!("| {} | {cef} | {leef} | {gelf} |\n", name.to_lowercase().replace('_', " "));
+    }
+    if std::env::var_os("RELAYSCOPE_BLESS").is_some() {
+        std::fs::write(folder().join("flat-fields.md"), &table).unwrap();
+    }
+    assert_eq!(read("flat-fields.md"), table);
 }
