@@ -141,7 +141,10 @@ impl Encoder {
                 break;
             }
         }
-        Some(Meta { at: view.at(), id: view.id(), kind: record.kind(), severity: named.severity, msgid: named.msgid, name: named.name })
+        let meta = Meta { at: view.at(), id: view.id(), kind: record.kind(), severity: named.severity, msgid: named.msgid, name: named.name };
+        // One enormous record doesn't hold its memory for ever.
+        self.sentence.shrink_to(DEFAULT_EVENT);
+        Some(meta)
     }
 }
 
