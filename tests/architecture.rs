@@ -31,14 +31,14 @@ const MAP: &[(&str, &[&str])] = &[
     ("doctor", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     ("export", &["vocabulary", "smtp", "message", "net", "diagnose", "trace", "store"]),
     // 7
-    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor"]),
-    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor"]),
+    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor", "export"]),
+    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor", "export"]),
     // 8
     (
         "app",
         &[
             "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly", "doctor",
-            "config", "http",
+            "export", "config", "http",
         ],
     ),
     // 9
@@ -46,7 +46,7 @@ const MAP: &[(&str, &[&str])] = &[
         "cli",
         &[
             "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly", "doctor",
-            "config", "http", "app",
+            "export", "config", "http", "app",
         ],
     ),
     ("main", &["cli"]),

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::diagnose::Diagnosing;
 use crate::doctor::examine::Doctor;
+use crate::export::Handle;
 use crate::http::{Api, Dns, Guard, Practice, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
 use crate::path::StoreTraces;
 use crate::store::Store;
@@ -21,6 +22,7 @@ pub(super) struct Asks {
     pub dns: Dns,
     pub diagnosing: watch::Receiver<Diagnosing>,
     pub doctor: watch::Receiver<Doctor>,
+    pub exports: watch::Receiver<Vec<Handle>>,
 }
 
 /// The sockets that are served.
@@ -33,9 +35,9 @@ impl Serving {
     /// Starts both; what can't be had is said and tried again, and never keeps mail waiting.
     pub fn start(store: &Store, asks: Asks, dir: PathBuf, address: Option<SocketAddr>) -> Self {
         let ending = watch::Sender::new(false);
-        let Asks { dns, diagnosing, doctor } = asks;
+        let Asks { dns, diagnosing, doctor, exports } = asks;
         let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe());
-        let api = api.with_dns(dns).with_diagnosing(diagnosing).with_doctor(Practice::new(doctor));
+        let api = api.with_dns(dns).with_diagnosing(diagnosing).with_doctor(Practice::new(doctor)).with_exports(exports);
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_local(api.clone(), dir.clone(), ending.subscribe()));
         if let Some(address) = address {

@@ -6,6 +6,7 @@
 mod api;
 mod build;
 mod doctor;
+mod exporting;
 mod handover;
 mod leave;
 mod life;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::Loaded;
 use crate::diagnose::Diagnosing;
 use crate::doctor::examine::Doctor;
+use crate::export::Handle;
 use crate::net::connect::ConnectError;
 use crate::net::listen::BindError;
 use crate::net::passed::Passed;
@@ -34,6 +36,7 @@ use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
 use crate::proxy::{Counters, Desk, Phase, Roster};
 use crate::store::{OpenError, RecoveryReport, Store};
 use build::Built;
+use exporting::Exporting;
 pub use handover::HandOverError;
 use handover::{Predecessor, Request};
 use life::Life;
@@ -75,10 +78,14 @@ pub struct Running {
     api: Option<api::Serving>,
     /// While this process has the store.
     watching: Option<Watching>,
+    /// Likewise.
+    exporting: Option<Exporting>,
     /// For the API; the sessions have theirs.
     diagnosing: watch::Sender<Diagnosing>,
     /// Likewise.
     doctor: watch::Sender<Doctor>,
+    /// Likewise.
+    exports: watch::Sender<Vec<Handle>>,
     /// Of whoever wants to follow this process.
     requests: mpsc::Receiver<Request>,
     /// A successor that does not serve yet has the store.
@@ -188,8 +195,10 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         signals,
         api: None,
         watching: None,
+        exporting: None,
         diagnosing,
         doctor,
+        exports: watch::Sender::new(Vec::new()),
         requests,
         given_up: false,
         life,
@@ -345,9 +354,28 @@ impl Running {
     }
 
     fn serve_api(&mut self) {
-        let asks = api::Asks { dns: self.built.dns(), diagnosing: self.diagnosing.subscribe(), doctor: self.doctor.subscribe() };
+        let asks = api::Asks {
+            dns: self.built.dns(),
+            diagnosing: self.diagnosing.subscribe(),
+            doctor: self.doctor.subscribe(),
+            exports: self.exports.subscribe(),
+        };
         self.api = Some(api::Serving::start(&self.store, asks, self.loaded.store.dir.clone(), self.loaded.http.listen));
         self.watch();
+        self.export();
+    }
+
+    fn export(&mut self) {
+        let exporting = Exporting::start(&self.store, &self.loaded, build::origin(&self.loaded));
+        self.exports.send_replace(exporting.handles());
+        self.exporting = Some(exporting);
+    }
+
+    async fn end_exports(&mut self) {
+        self.exports.send_replace(Vec::new());
+        if let Some(exporting) = self.exporting.take() {
+            exporting.end().await;
+        }
     }
 
     fn watch(&mut self) {
@@ -364,6 +392,7 @@ impl Running {
         if let Some(watching) = self.watching.take() {
             watching.end().await;
         }
+        self.end_exports().await;
     }
 
     /// Takes over what can change while running: everything but addresses, workers and the store.
@@ -389,13 +418,15 @@ impl Running {
         }
     }
 
-    /// Watches by the configuration that holds now.
+    /// Watches and forwards by the configuration that holds now.
     async fn watch_anew(&mut self) {
         if let Some(watching) = self.watching.take() {
             watching.end().await;
         }
+        self.end_exports().await;
         if !self.given_up {
             self.watch();
+            self.export();
         }
     }
 

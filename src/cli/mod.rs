@@ -12,6 +12,7 @@ pub mod config;
 pub mod demo;
 mod doctor;
 mod export;
+mod exports;
 mod failure;
 mod import;
 mod ladder;
@@ -97,6 +98,9 @@ pub enum Command {
     Config(config::ConfigCommand),
     /// Read other mail servers' logs: what became of messages before the proxy and behind it
     Import(logs::Logs),
+    /// Say how forwarding to other systems stands, and send again what a receiver has lost
+    #[command(subcommand)]
+    Export(exports::ExportCommand),
     /// Look after the store itself
     Store(store::StoreCommand),
     /// Print the completion script for a shell
@@ -127,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Stats(command) => command.run(),
         Command::Anomalies(command) => command.run(),
         Command::Import(command) => command.run(),
+        Command::Export(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Completions(command) => command.run(),
     };

@@ -12,8 +12,9 @@ use super::secret;
 pub use super::thresholds::{Auth, Flow, Health, Peers, Protocol, Reputation, Volume};
 use super::units::Interval;
 use crate::anomaly::{self, limits};
+use crate::net::http_client::HttpUrl;
 use crate::net::tls::ClientTls;
-use crate::net::webhook::{WebhookOptions, WebhookUrl};
+use crate::net::webhook::WebhookOptions;
 use crate::trace;
 
 /// What the watch runs by.
@@ -283,7 +284,7 @@ fn webhook(notify: &Notify, findings: &mut Findings) -> Option<WebhookOptions> {
         }
         return None;
     };
-    let url = WebhookUrl::parse(text).map_err(|why| findings.refuse("anomaly.notify.webhook", format!("webhook {why}"))).ok()?;
+    let url = HttpUrl::parse(text).map_err(|why| findings.refuse("anomaly.notify.webhook", format!("webhook {why}"))).ok()?;
     let tls = ClientTls::new(notify.webhook_ca_file.as_deref())
         .map_err(|error| findings.refuse("anomaly.notify.webhook_ca_file", format!("webhook_ca_file: {error}")))
         .ok()?;

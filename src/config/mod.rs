@@ -7,6 +7,7 @@ mod addresses;
 mod anomaly;
 mod diagnosis;
 mod doctor;
+mod export;
 mod init;
 mod limits;
 mod listeners;
@@ -41,6 +42,7 @@ use crate::store;
 pub use anomaly::{NotifyOptions, WatchOptions};
 pub use diagnosis::rules_in;
 pub use doctor::doctor_options;
+pub use export::ExportOptions;
 pub use init::{InitError, TEMPLATE, init};
 pub use overrides::Overrides;
 pub use problem::{ConfigErrors, Location, Problem};
@@ -110,6 +112,8 @@ pub struct Loaded {
     pub diagnosing: Diagnosing,
     /// How anomalies are watched for, and who is told.
     pub watching: WatchOptions,
+    /// Where traces are forwarded to; those that are switched off are not among them.
+    pub exports: Vec<ExportOptions>,
     pub store: store::Options,
     pub dns: resolve::Options,
     /// First 16 hex digits of the BLAKE3 of the effective configuration, secrets left out.
@@ -221,6 +225,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
     let upstreams = Arc::new(upstreams);
     limits::http(&raw, &mut findings);
     doctor::check(&raw, &mut findings);
+    let exports = export::exports(&raw, &mut findings);
 
     let (places, warnings) = findings.into_result()?;
     let sessions = listeners.into_iter().map(|(listener, upstream)| {
@@ -246,6 +251,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
         sessions: sessions.collect(),
         diagnosing,
         watching,
+        exports,
         store,
         dns: raw.dns.options(),
         digest: show::digest(&raw),

@@ -10,6 +10,7 @@ use super::addresses::{HostPort, Listen, Network};
 pub use super::anomaly::Anomaly;
 pub use super::diagnosis::Diagnose;
 pub use super::doctor::Doctor;
+pub use super::export::Export;
 pub use super::raw_dns::Dns;
 pub use super::raw_http::Http;
 pub use super::raw_route::Route;
@@ -96,6 +97,7 @@ pub struct Raw {
     pub diagnose: Diagnose,
     pub doctor: Doctor,
     pub anomaly: Anomaly,
+    pub export: Vec<Export>,
     pub limits: Limits,
     pub store: Store,
     pub http: Http,
@@ -116,6 +118,7 @@ impl Default for Raw {
             diagnose: Diagnose::default(),
             doctor: Doctor::default(),
             anomaly: Anomaly::default(),
+            export: Vec::new(),
             limits: Limits::default(),
             store: Store::default(),
             http: Http::default(),

@@ -18,10 +18,12 @@ use tokio::sync::watch;
 use super::doctor::{self, Practice};
 use super::error::ApiError;
 use super::export;
+use super::exports;
 use super::incidents;
 use super::live;
 use super::outside::Dns;
 use crate::diagnose::Diagnosing;
+use crate::export::Handle;
 use crate::path::outside::Outside;
 use crate::path::when::{self, Edge};
 use crate::path::{Asked, ListRequest, Manner, StoreTraces, What, by_list, stats};
@@ -47,6 +49,7 @@ pub struct Api {
     pub(super) ending: watch::Receiver<bool>,
     pub(super) ping: Duration,
     pub(super) practice: Option<Practice>,
+    pub(super) exports: watch::Receiver<Vec<Handle>>,
 }
 
 impl Api {
@@ -58,6 +61,7 @@ impl Api {
             ending,
             ping: Duration::from_secs(15),
             practice: None,
+            exports: watch::channel(Vec::new()).1,
         }
     }
 
@@ -71,6 +75,12 @@ impl Api {
     #[must_use]
     pub fn with_diagnosing(self, diagnosing: watch::Receiver<Diagnosing>) -> Self {
         Self { diagnosing, ..self }
+    }
+
+    /// Sinks as they run at any time.
+    #[must_use]
+    pub fn with_exports(self, exports: watch::Receiver<Vec<Handle>>) -> Self {
+        Self { exports, ..self }
     }
 
     /// Lets examinations be asked for.
@@ -93,6 +103,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/stats", get(count))
         .route("/api/v1/anomalies", get(incidents::list))
         .route("/api/v1/anomalies/{id}", get(incidents::course))
+        .route("/api/v1/exports", get(exports::list))
         .route("/api/v1/live", get(live::follow))
         .route("/api/v1/store/stats", get(store_stats))
         .route("/api/v1/store/export", get(export::export))

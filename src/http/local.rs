@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::api::{Api, cursor, limited_router, off_thread, parameters, question, routes};
 use super::error::ApiError;
+use super::exports;
 use super::incidents;
 use super::intake;
 use crate::path::reclassify;
@@ -22,6 +23,7 @@ pub fn local_router(api: Api) -> Router {
     let more = routes()
         .route("/api/v1/store/backup", post(backup))
         .route("/api/v1/store/reclassify", post(reclassify_page))
+        .route("/api/v1/exports/{name}/replay", post(exports::replay))
         .route("/api/v1/anomalies/{id}/mute", post(incidents::mute));
     limited_router(more, api.clone()).merge(intake::router(api))
 }

@@ -8,6 +8,7 @@ pub mod api;
 mod doctor;
 mod error;
 mod export;
+mod exports;
 mod guard;
 mod incidents;
 mod intake;
@@ -19,6 +20,7 @@ mod token;
 
 pub use api::{Api, router};
 pub use doctor::Practice;
+pub use exports::{Export, Exports, Replayed};
 pub use guard::Guard;
 pub use intake::{INTAKE_OCTETS, INTAKE_PATH, INTAKE_RECORDS};
 pub use local::local_router;

@@ -57,6 +57,17 @@ pub struct Opened {
     pub report: RecoveryReport,
 }
 
+/// A stretch of the journal.
+#[derive(Debug)]
+pub struct Followed {
+    /// Each with the place behind it.
+    pub records: Vec<(Cursor, Record)>,
+    /// Where to go on.
+    pub after: Cursor,
+    /// Places whose record is no longer kept, or can't be read.
+    pub missing: u64,
+}
+
 /// Why the store can't be read.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -194,6 +205,43 @@ impl Store {
         Ok((records, at))
     }
 
+    /// What is in the journal from `cursor` on, up to `limit` records, each with the place behind it. Unlike [`Store::follow`] it waits for
+    /// nothing that is still on its way there.
+    ///
+    /// # Errors
+    /// The store isn't open, or its files can't be read.
+    pub fn follow_written(&self, cursor: Cursor, limit: usize, with_dialogues: bool) -> Result<Followed, StoreError> {
+        let live = self.inner.opening.live().ok_or_else(|| self.unavailable_now())?;
+        let part = if with_dialogues { Part::Whole } else { Part::Summary };
+        let mut followed = Followed { records: Vec::new(), after: cursor, missing: 0 };
+        while followed.records.len() < limit
+            && let Some((day, batch)) = live.journal.read_from(Some(followed.after), part)?
+        {
+            let from = if followed.after.day == day { followed.after.number } else { 0 };
+            let numbers = batch.numbers();
+            for number in numbers.start.max(from)..numbers.end {
+                followed.after = Cursor { day, number }.next();
+                match batch.record(number) {
+                    Some(record) => followed.records.push((followed.after, record)),
+                    None => followed.missing += 1,
+                }
+                if followed.records.len() == limit {
+                    break;
+                }
+            }
+        }
+        Ok(followed)
+    }
+
+    /// How many places of the journal there are from `cursor` on, by day.
+    ///
+    /// # Errors
+    /// The store isn't open.
+    pub fn places_from(&self, cursor: Cursor) -> Result<Vec<(Day, u64)>, StoreError> {
+        let live = self.inner.opening.live().ok_or_else(|| self.unavailable_now())?;
+        Ok(live.journal.places_from(cursor))
+    }
+
     /// Where the next record will stand: a cursor for those who follow only what is new.
     ///
     /// # Errors
@@ -259,12 +307,16 @@ impl Store {
         self.inner.intake.settle(SETTLE);
         let live = self.inner.opening.live();
         live.iter().for_each(|live| live.adoption.refresh(SETTLE));
-        live.ok_or_else(|| StoreError::Unavailable {
+        live.ok_or_else(|| self.unavailable_now())
+    }
+
+    fn unavailable_now(&self) -> StoreError {
+        StoreError::Unavailable {
             why: match self.health() {
                 Health::Failed { why, .. } => why,
                 Health::Ok => "it is being opened, or was handed over to another process".to_owned(),
             },
-        })
+        }
     }
 }
 

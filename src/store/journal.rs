@@ -127,6 +127,13 @@ impl Journal {
         }
         Ok(None)
     }
+
+    /// How many places each day has from `at` on.
+    pub fn places_from(&self, at: Cursor) -> Vec<(Day, u64)> {
+        let days = reading(&self.days);
+        let from = |day: Day| if day == at.day { at.number } else { 0 };
+        days.range(at.day..).map(|(_, day)| (day.day, u64::from(day.end().saturating_sub(from(day.day))))).collect()
+    }
 }
 
 impl DayJournal {

@@ -67,7 +67,7 @@ pub use backup::{BackupError, BackupReport};
 pub use check::{CheckReport, Problem, check, rebuild_index};
 pub use cursor::Cursor;
 pub use day::Day;
-pub use handle::{Opened, Store, StoreError};
+pub use handle::{Followed, Opened, Store, StoreError};
 pub use handover::GiveUpError;
 pub use health::Health;
 pub use import::{Import, ImportError, ImportReport};

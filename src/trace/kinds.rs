@@ -277,6 +277,14 @@ vocabulary! {
         Reloaded = "reloaded",
         /// Another process took its place.
         HandedOver = "handed_over",
+        /// A receiver of exports hasn't taken anything for a while; `who` is the export's name.
+        ExportFailed = "export_failed",
+        /// It takes again.
+        ExportResumed = "export_resumed",
+        /// Records that an export never sent, or that its receiver refused for good.
+        ExportSkipped = "export_skipped",
+        /// Somebody set an export back to an earlier time.
+        ExportReplayed = "export_replayed",
     }
 }
 

@@ -141,7 +141,8 @@ impl Encoder {
                 break;
             }
         }
-        let meta = Meta { at: view.at(), id: view.id(), kind: record.kind(), severity: named.severity, msgid: named.msgid, name: named.name };
+        let meta =
+            Meta { at: view.at(), id: view.id(), kind: record.kind(), severity: named.severity, msgid: named.msgid, name: named.name };
         // One enormous record doesn't hold its memory for ever.
         self.sentence.shrink_to(DEFAULT_EVENT);
         Some(meta)

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::rustls::client::ResolvesClientCert;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::sign;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ALL_VERSIONS, ClientConfig, Error as TlsError, HandshakeKind, RootCertStore, SupportedProtocolVersion};
 use tokio_rustls::{TlsConnector, client};
@@ -57,6 +59,23 @@ impl ClientTls {
     /// Trusts nobody but the certificates of `ca_file`.
     pub fn only(ca_file: &Path) -> Result<Self, ClientTlsError> {
         Self::with_roots(RootCertStore::empty(), Some(ca_file))
+    }
+
+    /// As [`ClientTls::new`], and shows the server a certificate of its own where it asks for one: chain and key, PEM.
+    ///
+    /// # Errors
+    /// A file can't be read, or chain and key don't belong together.
+    pub fn with_certificate(ca_file: Option<&Path>, chain: &Path, key: &Path) -> Result<Self, ClientTlsError> {
+        let mut made = Self::new(ca_file)?;
+        let (chain, key) = (pem::certificates(chain)?, pem::private_key(key)?);
+        let signing = made.judge.provider.key_provider.load_private_key(key).map_err(ClientTlsError::Setup)?;
+        let certified = sign::CertifiedKey::new(chain, signing);
+        certified.keys_match().map_err(ClientTlsError::Setup)?;
+        let resolver: Arc<dyn ResolvesClientCert> = Arc::new(sign::SingleCertAndKey::from(certified));
+        for configuration in [&mut made.verifying, &mut made.accepting] {
+            Arc::make_mut(configuration).client_auth_cert_resolver = resolver.clone();
+        }
+        Ok(made)
     }
 
     fn with_roots(mut roots: RootCertStore, ca_file: Option<&Path>) -> Result<Self, ClientTlsError> {

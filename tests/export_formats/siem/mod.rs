@@ -13,7 +13,6 @@ use relayscope::export::format::flat::{self, Cef};
 use relayscope::export::format::{Context, Format, named};
 use serde_json::Value;
 
-use super::dice::Dice;
 use super::parsers::leaves;
 use super::{context, encoded, encoded_with, records};
 
@@ -39,13 +38,7 @@ fn events(format: Format) -> Vec<(&'static str, String)> {
 /// Every name that events of a format can have, found by a thousand records drawn at random, always the same ones.
 fn names(format: Format) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for seed in 0..1_000u64 {
-        let mut octets = [0; 3_000];
-        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut octets);
-        let record = Dice(&octets).record();
-        if named(&record).is_none() {
-            continue;
-        }
+    for record in records::drawn(1_000) {
         for max_event in [65_536, 1_024] {
             let event = encoded_with(format, &record, Context { max_event, timeline: true, ..context() }).0;
             let event: Value = serde_json::from_slice(&event).unwrap();
@@ -68,12 +61,7 @@ fn cef_keys() -> BTreeSet<&'static str> {
 
 /// Every name that an event can be called by.
 fn msgids() -> BTreeSet<&'static str> {
-    let octets = |seed: u64| {
-        let mut octets = [0; 3_000];
-        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut octets);
-        octets
-    };
-    (0..3_000).filter_map(|seed| named(&Dice(&octets(seed)).record())).map(|it| it.msgid).collect()
+    records::drawn(3_000).filter_map(|record| named(&record)).map(|it| it.msgid).collect()
 }
 
 #[test]

@@ -95,6 +95,8 @@ fn categories(record: &Record) -> (&'static [&'static str], &'static [&'static s
             AuditEvent::Stopped | AuditEvent::Crashed => (&["process"], &["end"]),
             AuditEvent::HandedOver => (&["process"], &["change"]),
             AuditEvent::Reloaded => (&["configuration"], &["change"]),
+            AuditEvent::ExportFailed | AuditEvent::ExportSkipped | AuditEvent::ExportResumed => (&["process"], &["info"]),
+            AuditEvent::ExportReplayed => (&["configuration"], &["change"]),
         },
         Record::Gap(_) => (&["process"], &["info"]),
     }

@@ -1,0 +1,89 @@
+//! The sinks that forward traces, each on a thread that stands back for those that serve mail.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+
+use crate::config::{ExportOptions, Loaded};
+use crate::export::format::{Context, Encoder};
+use crate::export::{Feed, Handle, Sink, key_of_store, known_places};
+use crate::store::Store;
+use crate::trace::{Kept, Origin};
+
+/// What runs while this process has the store.
+pub(super) struct Exporting {
+    stop: watch::Sender<bool>,
+    handles: Vec<Handle>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Exporting {
+    /// Starts every sink of the configuration; one that can't be started is said, and the others go on.
+    pub fn start(store: &Store, loaded: &Loaded, origin: Origin) -> Self {
+        let dir = &loaded.store.dir;
+        let (feed, origin) = (Arc::new(Feed::new(store.clone())), Arc::new(Kept::new(origin)));
+        let mut exporting = Self { stop: watch::Sender::new(false), handles: Vec::new(), threads: Vec::new() };
+        for options in &loaded.exports {
+            let mut options = options.clone();
+            if options.redaction.hashes() {
+                options.redaction.key = key_of_store(dir);
+            }
+            let encoder = encoder(&options, &loaded.node);
+            match Sink::new(options.clone(), feed.clone(), dir.clone(), encoder, origin.clone(), exporting.stop.subscribe()) {
+                Ok((sink, handle)) => exporting.run(sink, handle),
+                Err(error) => {
+                    tracing::error!(export = options.name, %error, "nothing is exported there: mend or remove that file, `relayscope export replay` sends again");
+                }
+            }
+        }
+        for name in known_places(dir) {
+            if !loaded.exports.iter().any(|options| options.name == name) {
+                tracing::info!(
+                    export = name,
+                    "has a place in the journal, but isn't configured (any more): it goes on there if it comes back"
+                );
+            }
+        }
+        exporting
+    }
+
+    fn run(&mut self, sink: Sink, handle: Handle) {
+        let name = handle.status.name.clone();
+        let body = move || {
+            if let Err(error) = rustix::process::nice(10) {
+                tracing::debug!(%error, "the thread of an export can't stand back");
+            }
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(sink.run()),
+                Err(error) => tracing::error!(%error, "an export has no runtime"),
+            }
+        };
+        match std::thread::Builder::new().name(format!("export-{name}")).spawn(body) {
+            Ok(thread) => {
+                self.threads.push(thread);
+                self.handles.push(handle);
+            }
+            Err(error) => tracing::error!(export = name, %error, "its thread could not be started"),
+        }
+    }
+
+    pub fn handles(&self) -> Vec<Handle> {
+        self.handles.clone()
+    }
+
+    /// Ends them all; what their receivers have is written down.
+    pub async fn end(self) {
+        self.stop.send_replace(true);
+        let threads = self.threads;
+        let ended = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
+        if !matches!(ended, Ok(true)) {
+            tracing::error!("the thread of an export panicked");
+        }
+    }
+}
+
+fn encoder(options: &ExportOptions, node: &str) -> Encoder {
+    let context = Context { max_event: options.max_event, timeline: options.timeline, ..Context::new(node) };
+    Encoder::new(options.format, context)
+}

@@ -1,0 +1,66 @@
+//! Events on their way to a receiver, one after the other in one buffer.
+
+use std::ops::Range;
+
+use super::format::Meta;
+use crate::store::Cursor;
+
+/// One event.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Its octets within the batch.
+    range: Range<usize>,
+    pub meta: Meta,
+    /// The place behind its record.
+    pub after: Cursor,
+}
+
+/// Events that are sent together, and the stretch of the journal that they are of.
+#[derive(Debug)]
+pub struct Batch {
+    octets: Vec<u8>,
+    events: Vec<Event>,
+    pub before: Cursor,
+    pub after: Cursor,
+}
+
+impl Batch {
+    pub fn new(at: Cursor) -> Self {
+        Self { octets: Vec::new(), events: Vec::new(), before: at, after: at }
+    }
+
+    /// Empties it, to be filled from that place on; its buffers stay.
+    pub fn begin(&mut self, at: Cursor) {
+        self.octets.clear();
+        self.events.clear();
+        (self.before, self.after) = (at, at);
+    }
+
+    /// Takes in one record: `encode` appends its event, if it makes one.
+    pub fn add(&mut self, after: Cursor, encode: impl FnOnce(&mut Vec<u8>) -> Option<Meta>) {
+        let start = self.octets.len();
+        match encode(&mut self.octets) {
+            Some(meta) => self.events.push(Event { range: start..self.octets.len(), meta, after }),
+            None => self.octets.truncate(start),
+        }
+        self.after = after;
+    }
+
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Octets of all events.
+    pub fn len(&self) -> usize {
+        self.octets.len()
+    }
+
+    /// The events with their octets.
+    pub fn iter(&self) -> impl Iterator<Item = (&Event, &[u8])> {
+        self.events.iter().map(|event| (event, self.octets.get(event.range.clone()).unwrap_or_default()))
+    }
+}

@@ -1,0 +1,445 @@
+//! One sink from its first record to its last: reads on, sends, goes back where it must, and notes how far the receiver is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::backoff::Backoff;
+use super::batch::Batch;
+use super::feed::Feed;
+use super::format::Encoder;
+use super::options::{Options, Start};
+use super::place::{NotAPlace, Place};
+use super::status::{State, Status};
+use super::transport::{Failure, FailureKind, Transport};
+use crate::store::{Cursor, Day, Store, StoreError};
+use crate::trace::{Audit, AuditEvent, Kept, Origin, Record, RecordKind, WallMicros, json};
+
+/// How often the place is written down and the backlog counted.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// Reading goes on at the latest after so long, whether anything is new or not.
+const IDLE: Duration = Duration::from_secs(5);
+/// A store that can't be read is tried again.
+const UNREADABLE: Duration = Duration::from_secs(2);
+
+/// What a sink is told while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Send everything again that was recorded since then.
+    Replay { since: WallMicros },
+}
+
+/// How others see a sink that runs.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub status: Arc<Status>,
+    pub orders: mpsc::Sender<Order>,
+}
+
+/// One sink.
+#[derive(Debug)]
+pub struct Sink {
+    options: Options,
+    feed: Arc<Feed>,
+    store_dir: PathBuf,
+    status: Arc<Status>,
+    encoder: Encoder,
+    origin: Arc<Kept<Origin>>,
+    orders: mpsc::Receiver<Order>,
+    stopped: watch::Receiver<bool>,
+    transport: Transport,
+    /// Where reading goes on.
+    at: Cursor,
+    /// Records made before are not sent.
+    since: Option<WallMicros>,
+    backoff: Backoff,
+    /// At most so many events in a batch: fewer while the receiver takes no more.
+    most: usize,
+    /// What is in the journal from `at` on, when it was counted last.
+    ahead: Vec<(Day, u64)>,
+    noted: Instant,
+    /// The place as it is written.
+    written: Option<Cursor>,
+    reported: bool,
+}
+
+/// Why nothing is sent at present.
+enum Pause {
+    Stop,
+    Go,
+}
+
+impl Sink {
+    /// Takes up its place. Said: where it goes on, and how that came.
+    ///
+    /// # Errors
+    /// Its place can't be read: nothing may be sent twice or left out without somebody's word.
+    pub fn new(
+        options: Options,
+        feed: Arc<Feed>,
+        store_dir: PathBuf,
+        encoder: Encoder,
+        origin: Arc<Kept<Origin>>,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<(Self, Handle), NotAPlace> {
+        let status = Arc::new(Status::new(options.name.clone(), options.target.kind(), options.target.to()));
+        let (told, orders) = mpsc::channel(4);
+        let place = Place::read(&store_dir, &options.name)?;
+        let (at, since) = beginning(&options, &feed, place);
+        let transport = Transport::new(&options.target, at);
+        status.stands_at(at);
+        let most = options.batching.events;
+        let sink = Self {
+            options,
+            feed,
+            store_dir,
+            status: status.clone(),
+            encoder,
+            origin,
+            orders,
+            stopped,
+            transport,
+            at,
+            since,
+            backoff: Backoff::default(),
+            most,
+            ahead: Vec::new(),
+            noted: Instant::now(),
+            written: None,
+            reported: false,
+        };
+        Ok((sink, Handle { status, orders: told }))
+    }
+
+    /// Runs until it is told to stop.
+    pub async fn run(mut self) {
+        let mut news = self.feed.store().notified();
+        let mut batch = Batch::new(self.at);
+        self.note();
+        loop {
+            news.mark_unchanged();
+            let filled = self.fill(&mut batch);
+            let pause = match filled {
+                Err(error) => {
+                    tracing::debug!(export = self.options.name, %error, "the store can't be read at present");
+                    self.rest(UNREADABLE).await
+                }
+                Ok(()) if !batch.is_empty() => self.deliver(&batch).await,
+                Ok(()) if batch.after != self.at => {
+                    self.at = batch.after;
+                    self.transport.pass(self.at);
+                    Pause::Go
+                }
+                Ok(()) => {
+                    self.feed.rest();
+                    self.idle(&mut news).await
+                }
+            };
+            if matches!(pause, Pause::Stop) || *self.stopped.borrow() {
+                break;
+            }
+            self.obey();
+            if self.noted.elapsed() >= NOTE_EVERY {
+                self.note();
+            }
+        }
+        self.transport.finish().await;
+        self.note();
+    }
+
+    /// Takes in what follows, up to a batch's bounds.
+    fn fill(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        batch.begin(self.at);
+        let bounds = self.options.batching;
+        'full: while batch.events().len() < self.most && batch.len() < bounds.octets {
+            let (chunk, records) = self.feed.after(batch.after, self.options.timeline)?;
+            let Some(records) = chunk.records.get(records).filter(|records| !records.is_empty()) else {
+                batch.after = chunk.after.max(batch.after);
+                break;
+            };
+            for (after, record) in records {
+                if batch.events().len() >= self.most || batch.len() >= bounds.octets {
+                    break 'full;
+                }
+                let is_meant = self.is_meant(record);
+                let Self { encoder, options, status, .. } = self;
+                let events = batch.events().len();
+                batch.add(*after, |out| if is_meant { encoder.encode(&options.redaction.apply(record), out) } else { None });
+                if batch.events().len() == events {
+                    status.filtered.fetch_add(1, Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a record is for this receiver. What became known later counts by the record that it is of.
+    fn is_meant(&mut self, record: &Record) -> bool {
+        if matches!(record.kind(), RecordKind::Mark | RecordKind::Log) {
+            return false;
+        }
+        if let Some(since) = self.since {
+            if json::Record::from(record).at().0 < since {
+                return false;
+            }
+            self.since = None;
+        }
+        let Options { include, exclude, .. } = &self.options;
+        if include.is_none() && exclude.is_none() {
+            return true;
+        }
+        let amended = match record {
+            Record::Amendment(amendment) => match self.feed.store().fetch(amendment.of) {
+                Ok(amended) => amended,
+                Err(_) => None,
+            },
+            _ => None,
+        };
+        let record = amended.as_ref().unwrap_or(record);
+        include.as_ref().is_none_or(|filter| filter.is_meant(record)) && !exclude.as_ref().is_some_and(|filter| filter.is_meant(record))
+    }
+
+    /// Sends a batch, and looks to what comes of it.
+    async fn deliver(&mut self, batch: &Batch) -> Pause {
+        let sent = tokio::select! {
+            biased;
+            sent = self.transport.send(batch) => sent,
+            () = ended(&mut self.stopped) => return Pause::Stop,
+        };
+        let now = self.feed.store().now();
+        match sent {
+            Ok(taken) => {
+                for (number, why) in taken.refused.iter() {
+                    self.give_up(batch, *number, why);
+                }
+                self.at = batch.after;
+                let refused = taken.refused.len();
+                self.status.took((batch.events().len() - refused.min(batch.events().len())) as u64, batch.len() as u64, now);
+                self.backoff.reset();
+                self.most = (self.most * 2).min(self.options.batching.events);
+                self.resumed();
+                self.linger(batch).await
+            }
+            Err(failure) => {
+                if failure.kind == FailureKind::TooMuch && batch.events().len() == 1 {
+                    self.give_up(batch, 0, &failure.why);
+                    self.at = batch.after;
+                    self.transport.pass(self.at);
+                    return Pause::Go;
+                }
+                self.failed(failure).await
+            }
+        }
+    }
+
+    /// A batch that wasn't full is followed by a pause, so that the next one has more than one event.
+    async fn linger(&mut self, batch: &Batch) -> Pause {
+        let linger = self.options.batching.linger;
+        if batch.events().len() >= self.most.min(64) || linger.is_zero() {
+            return Pause::Go;
+        }
+        self.rest(linger).await
+    }
+
+    /// Notes what went wrong, goes back where that is due, and waits before the next try.
+    async fn failed(&mut self, failure: Failure) -> Pause {
+        let now = self.feed.store().now();
+        let since = self.status.failed(failure.why.clone(), now);
+        match failure.kind {
+            FailureKind::Passing => {}
+            FailureKind::TooMuch => self.most = (self.most / 2).max(1),
+            FailureKind::CutOff => self.most = (self.most / 8).max(1),
+        }
+        if let Some(resume) = failure.resume {
+            self.at = resume;
+        }
+        if since == now {
+            tracing::warn!(export = self.options.name, to = self.status.to, why = failure.why, "an export isn't taken; it is tried again");
+        }
+        if !self.reported && now.saturating_sub(since) >= micros(self.options.report_after) {
+            self.reported = true;
+            self.record(AuditEvent::ExportFailed, Some(since), failure.why.clone());
+        }
+        self.note();
+        if failure.kind == FailureKind::TooMuch {
+            return Pause::Go; // at once, with less
+        }
+        let pause = self.backoff.next(failure.retry_after);
+        self.rest(pause).await
+    }
+
+    fn resumed(&mut self) {
+        if std::mem::take(&mut self.reported) {
+            self.record(AuditEvent::ExportResumed, None, "its receiver takes events again".to_owned());
+        }
+    }
+
+    /// An event that its receiver will never take is left out, and said.
+    fn give_up(&mut self, batch: &Batch, number: usize, why: &str) {
+        let id = batch.events().get(number).map(|event| event.meta.id.to_string()).unwrap_or_default();
+        let before = self.status.refused.load(Relaxed);
+        self.status.was_refused(format!("{id}: {why}"));
+        // Each power of two: a receiver that refuses everything must not fill the journal.
+        if (before + 1).is_power_of_two() {
+            tracing::warn!(export = self.options.name, record = id, why, refused = before + 1, "an event is refused for good and left out");
+            self.record(AuditEvent::ExportSkipped, None, format!("record {id} is refused and left out ({} so far): {why}", before + 1));
+        }
+    }
+
+    /// Waits for something new.
+    async fn idle(&mut self, news: &mut watch::Receiver<u64>) -> Pause {
+        let attended = tokio::select! {
+            changed = news.changed() => {
+                if changed.is_err() {
+                    return Pause::Stop;
+                }
+                return Pause::Go;
+            }
+            attended = self.transport.attend() => attended,
+            order = self.orders.recv() => {
+                self.follow(order);
+                return Pause::Go;
+            }
+            () = tokio::time::sleep(if self.written == Some(self.at) { IDLE } else { NOTE_EVERY }) => return Pause::Go,
+            () = ended(&mut self.stopped) => return Pause::Stop,
+        };
+        let looked = match attended {
+            Ok(()) => self.transport.look_after().await,
+            Err(failure) => Err(failure),
+        };
+        match looked {
+            Ok(()) => Pause::Go,
+            Err(failure) => self.failed(failure).await,
+        }
+    }
+
+    async fn rest(&mut self, pause: Duration) -> Pause {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Pause::Go,
+            order = self.orders.recv() => {
+                self.follow(order);
+                Pause::Go
+            }
+            () = ended(&mut self.stopped) => Pause::Stop,
+        }
+    }
+
+    fn obey(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            self.follow(Some(order));
+        }
+    }
+
+    fn follow(&mut self, order: Option<Order>) {
+        let Some(Order::Replay { since }) = order else { return };
+        self.at = Cursor::at_start_of(Day::of(since));
+        self.since = Some(since);
+        self.ahead.clear();
+        self.transport.restart(self.at);
+        self.written = None;
+        self.record(AuditEvent::ExportReplayed, Some(since), "set back: what was recorded since then is sent again".to_owned());
+        self.note();
+    }
+
+    /// Writes down how far the receiver is, and counts what waits.
+    fn note(&mut self) {
+        self.noted = Instant::now();
+        let safe = self.transport.safe(self.noted).min(self.at);
+        self.status.stands_at(safe);
+        if self.written != Some(safe) {
+            let place = Place { at: safe, since: self.since, written_at: self.feed.store().now() };
+            match place.write(&self.store_dir, &self.options.name) {
+                Ok(()) => self.written = Some(safe),
+                Err(error) => tracing::warn!(export = self.options.name, %error, "the place of an export can't be written down"),
+            }
+        }
+        self.count();
+    }
+
+    /// What waits, and what retention removed before its turn came.
+    fn count(&mut self) {
+        let Ok(ahead) = self.feed.store().places_from(self.at) else { return };
+        let removed = |day: &Day| *day >= self.at.day() && !ahead.iter().any(|(kept, _)| kept == day);
+        let expired: u64 = self.ahead.iter().filter(|(day, _)| removed(day)).map(|(_, records)| records).sum();
+        if expired > 0 {
+            self.status.expired.fetch_add(expired, Relaxed);
+            tracing::error!(export = self.options.name, records = expired, "records were removed by retention before they were sent");
+            self.record(AuditEvent::ExportSkipped, None, format!("{expired} records were removed by retention before they were sent"));
+        }
+        let backlog: u64 = ahead.iter().map(|(_, records)| records).sum();
+        self.status.backlog.store(backlog, Relaxed);
+        self.status.lag_us.store(self.lag(backlog), Relaxed);
+        self.ahead = ahead;
+    }
+
+    /// Age of the first record that waits, µs.
+    fn lag(&self, backlog: u64) -> u64 {
+        if backlog == 0 {
+            return 0;
+        }
+        let first = self.feed.store().follow_written(self.at, 1, false).ok();
+        let at = first.and_then(|followed| followed.records.first().map(|(_, record)| json::Record::from(record).at().0));
+        at.map_or(0, |at| self.feed.store().now().saturating_sub(at))
+    }
+
+    fn record(&self, event: AuditEvent, since: Option<WallMicros>, detail: String) {
+        let store = self.feed.store();
+        let audit = Audit {
+            id: store.record_id(),
+            at: store.now(),
+            origin: self.origin.clone(),
+            event,
+            who: Some(self.options.name.clone()),
+            since,
+            detail: Some(detail),
+        };
+        if let Err(error) = store.appender().append(&Record::Audit(Box::new(audit))) {
+            tracing::debug!(%error, "what became of an export can't be recorded");
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+async fn ended(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Where a sink takes up its work.
+fn beginning(options: &Options, feed: &Feed, place: Option<Place>) -> (Cursor, Option<WallMicros>) {
+    let name = &options.name;
+    let end = end_of(feed.store());
+    match (place, options.start) {
+        (Some(place), _) => {
+            // A power cut can take the end of the journal, and its numbers are given again.
+            let at = end.map_or(place.at, |end| place.at.min(end));
+            let behind = feed.store().places_from(at).map_or(0, |days| days.iter().map(|(_, records)| records).sum::<u64>());
+            tracing::info!(export = name, place = %at, waiting = behind, "the export goes on where it was");
+            (at, place.since)
+        }
+        (None, Start::Oldest) => {
+            tracing::info!(export = name, "a new export begins with the oldest record that is kept");
+            (Cursor::at_start_of(Day::of(0)), None)
+        }
+        (None, Start::Now) => {
+            tracing::info!(export = name, "a new export begins with what is recorded from now on");
+            (end.unwrap_or_else(|| Cursor::at_start_of(Day::of(feed.store().now()))), None)
+        }
+    }
+}
+
+fn end_of(store: &Store) -> Option<Cursor> {
+    store.end().ok()
+}
+
+/// For the health page: whether a state is one to worry about.
+impl State {
+    pub fn is_failing(&self) -> bool {
+        matches!(self, Self::Failing { .. })
+    }
+}

@@ -1,0 +1,202 @@
+//! Ways to a receiver. Each takes a batch and says what became of it; from where to go on after a failure is each one's own knowledge.
+
+pub mod elasticsearch;
+pub mod file;
+pub mod http;
+pub mod splunk;
+pub mod stream;
+pub mod syslog;
+mod trail;
+pub mod udp;
+
+use std::time::{Duration, Instant};
+
+use super::batch::Batch;
+use crate::store::Cursor;
+
+/// Where a sink sends to, and how.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// RFC 5424 over TCP or TLS.
+    Syslog {
+        to: stream::Options,
+        header: syslog::Header,
+    },
+    /// RFC 5424, one event a datagram.
+    SyslogUdp {
+        to: udp::Options,
+        header: syslog::Header,
+    },
+    Http(http::Options),
+    Splunk(splunk::Options),
+    Elasticsearch(elasticsearch::Options),
+    File(file::Options),
+}
+
+impl Target {
+    /// As it stands in the configuration.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Syslog { .. } | Self::SyslogUdp { .. } => "syslog",
+            Self::Http(_) => "http",
+            Self::Splunk(_) => "splunk",
+            Self::Elasticsearch(_) => "elasticsearch",
+            Self::File(_) => "file",
+        }
+    }
+
+    /// Where to, without secrets.
+    pub fn to(&self) -> String {
+        match self {
+            Self::Syslog { to, .. } => to.to_string(),
+            Self::SyslogUdp { to, .. } => to.to_string(),
+            Self::Http(it) => it.url.to_string(),
+            Self::Splunk(it) => it.url.to_string(),
+            Self::Elasticsearch(it) => it.url.to_string(),
+            Self::File(it) => it.path.display().to_string(),
+        }
+    }
+}
+
+/// What became of a batch that was sent.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Events that the receiver will never take, by their place in the batch, and why.
+    pub refused: Vec<(usize, String)>,
+}
+
+/// Why a batch wasn't taken.
+#[derive(Debug)]
+pub struct Failure {
+    pub why: String,
+    pub kind: FailureKind,
+    /// How long the receiver asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Where to go on; without one, with the same batch.
+    pub resume: Option<Cursor>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The same may be taken later.
+    Passing,
+    /// Smaller batches may be taken; of a single event, that it never will be.
+    TooMuch,
+    /// The receiver closes in the middle of things: it may take one event at a time.
+    CutOff,
+}
+
+impl Failure {
+    pub fn passing(why: impl ToString) -> Self {
+        Self { why: why.to_string(), kind: FailureKind::Passing, retry_after: None, resume: None }
+    }
+}
+
+/// A way to a receiver, in use.
+#[derive(Debug)]
+pub enum Transport {
+    Stream(Box<stream::Stream>),
+    Udp(udp::Udp),
+    Http(Box<http::Http>),
+    Splunk(Box<splunk::Splunk>),
+    Elasticsearch(Box<elasticsearch::Elasticsearch>),
+    File(file::File),
+}
+
+impl Transport {
+    /// Nothing is connected yet. Everything before `at` is the receiver's.
+    pub fn new(target: &Target, at: Cursor) -> Self {
+        match target {
+            Target::Syslog { to, header } => Self::Stream(Box::new(stream::Stream::new(to.clone(), header.clone(), at))),
+            Target::SyslogUdp { to, header } => Self::Udp(udp::Udp::new(to.clone(), header.clone(), at)),
+            Target::Http(options) => Self::Http(Box::new(http::Http::new(options.clone(), at))),
+            Target::Splunk(options) => Self::Splunk(Box::new(splunk::Splunk::new(options.clone(), at))),
+            Target::Elasticsearch(options) => Self::Elasticsearch(Box::new(elasticsearch::Elasticsearch::new(options.clone(), at))),
+            Target::File(options) => Self::File(file::File::new(options.clone(), at)),
+        }
+    }
+
+    /// Sends a batch, which follows on what was sent before.
+    ///
+    /// # Errors
+    /// It wasn't taken, or not wholly, and from where to go on.
+    pub async fn send(&mut self, batch: &Batch) -> Result<Taken, Failure> {
+        match self {
+            Self::Stream(it) => it.send(batch).await,
+            Self::Udp(it) => it.send(batch).await,
+            Self::Http(it) => it.send(batch).await,
+            Self::Splunk(it) => it.send(batch).await,
+            Self::Elasticsearch(it) => it.send(batch).await,
+            Self::File(it) => it.send(batch),
+        }
+    }
+
+    /// Nothing of the journal up to `after` is for this receiver.
+    pub fn pass(&mut self, after: Cursor) {
+        match self {
+            Self::Stream(it) => it.pass(after),
+            Self::Splunk(it) => it.pass(after),
+            Self::Udp(it) => it.at = after,
+            Self::Http(it) => it.at = after,
+            Self::Elasticsearch(it) => it.at = after,
+            Self::File(it) => it.at = after,
+        }
+    }
+
+    /// Begins at another place.
+    pub fn restart(&mut self, at: Cursor) {
+        match self {
+            Self::Stream(it) => it.restart(at),
+            Self::Splunk(it) => it.restart(at),
+            _ => self.pass(at),
+        }
+    }
+
+    /// Returns when there is something to look after although nothing is to be sent: the receiver went away, or [`Transport::look_after`]
+    /// is due (`Ok`). May be given up at any time.
+    ///
+    /// # Errors
+    /// The receiver went away.
+    pub async fn attend(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Stream(it) => Err(it.attend().await),
+            Self::Splunk(it) => {
+                it.attend().await;
+                Ok(())
+            }
+            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::File(_) => std::future::pending().await,
+        }
+    }
+
+    /// Asks the receiver what it has of what was sent.
+    ///
+    /// # Errors
+    /// It can't be asked, or has lost some: then from where to go on.
+    pub async fn look_after(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Splunk(it) => it.ask().await,
+            Self::Stream(_) | Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::File(_) => Ok(()),
+        }
+    }
+
+    /// Up to where the receiver has everything.
+    pub fn safe(&self, now: Instant) -> Cursor {
+        match self {
+            Self::Stream(it) => it.safe(now),
+            Self::Splunk(it) => it.acknowledged(),
+            Self::Udp(it) => it.at,
+            Self::Http(it) => it.at,
+            Self::Elasticsearch(it) => it.at,
+            Self::File(it) => it.at,
+        }
+    }
+
+    /// Ends in order, as far as that is soon done.
+    pub async fn finish(&mut self) {
+        match self {
+            Self::Stream(it) => it.finish().await,
+            Self::Splunk(it) => it.finish().await,
+            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::File(_) => {}
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What was sent over a connection on which nothing is acknowledged: how far to go back when it breaks.
+//!
+//! Syslog over TCP tells the sender nothing (RFC 6587 §4). What TCP has acknowledged is in the receiver's kernel, or was read and waits in
+//! its memory; both are lost with the receiver. When it closes in order, it has read all that came (a kernel resets a connection that is
+//! closed with something unread), so only what it may not have put away yet is sent again: the last seconds. When the connection is reset,
+//! as much as a kernel buffers is sent again beside. Receivers tell what comes twice by the record's id.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::store::Cursor;
+
+/// A receiver has put away what it read so long ago.
+const WINDOW: Duration = Duration::from_secs(10);
+/// What kernels on both sides hold at most: Linux lets a receive buffer grow to 6 MiB.
+const BUFFERED: u64 = 8 << 20;
+/// Stretches that are told apart.
+const ENTRIES: usize = 4_096;
+
+/// Where each stretch began that was sent lately.
+#[derive(Debug)]
+pub struct Trail {
+    entries: VecDeque<Entry>,
+    /// Octets sent in all.
+    total: u64,
+    /// Up to here everything was sent, at least once.
+    sent: Cursor,
+    /// What stands before this place has been sent again after an orderly end: a receiver that always ends gets it no third time.
+    repeated: Option<Cursor>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    before: Cursor,
+    sent_at: Instant,
+    /// Octets sent before it.
+    offset: u64,
+}
+
+impl Trail {
+    /// Begins at a place that everything before is safe of.
+    pub fn starts_at(at: Cursor) -> Self {
+        Self { entries: VecDeque::new(), total: 0, sent: at, repeated: None }
+    }
+
+    /// Notes what was handed to the kernel.
+    pub fn sent(&mut self, before: Cursor, after: Cursor, octets: u64, now: Instant) {
+        self.prune(now);
+        if octets > 0 {
+            if self.entries.len() >= ENTRIES {
+                // Two neighbours become one: more is sent again than need be, never less.
+                self.entries.remove(1);
+            }
+            self.entries.push_back(Entry { before, sent_at: now, offset: self.total });
+            self.total += octets;
+        }
+        self.sent = after;
+    }
+
+    fn prune(&mut self, now: Instant) {
+        let total = self.total;
+        let is_past = |entry: &Entry, next: u64| now.duration_since(entry.sent_at) > WINDOW && total.saturating_sub(next) > BUFFERED;
+        while let (Some(first), Some(second)) = (self.entries.front(), self.entries.get(1))
+            && is_past(first, second.offset)
+        {
+            self.entries.pop_front();
+        }
+    }
+
+    /// Up to where the receiver surely has everything by now, in ordinary circumstances.
+    pub fn safe(&self, now: Instant) -> Cursor {
+        let recent = self.entries.iter().find(|entry| now.duration_since(entry.sent_at) <= WINDOW);
+        recent.map_or(self.sent, |entry| entry.before)
+    }
+
+    /// Where to go on after the receiver closed in order.
+    pub fn after_close(&mut self, now: Instant) -> Cursor {
+        let target = self.repeated.map_or(self.safe(now), |repeated| repeated.max(self.safe(now)));
+        self.repeated = Some(self.sent);
+        self.restart(target)
+    }
+
+    /// Where to go on after the connection was reset, or nothing came back for too long.
+    pub fn after_reset(&mut self, now: Instant) -> Cursor {
+        let total = self.total;
+        let unread = self.entries.iter().zip(self.entries.iter().skip(1).map(|next| next.offset).chain([total]));
+        let unread = unread.map(|(entry, end)| (entry, end)).find(|(_, end)| total.saturating_sub(*end) <= BUFFERED);
+        let safe = self.safe(now);
+        let target = unread.map_or(safe, |(entry, _)| entry.before.min(safe));
+        self.restart(target)
+    }
+
+    /// The receiver has read everything and said so by ending after us.
+    pub fn all_read(&mut self) {
+        self.entries.clear();
+    }
+
+    fn restart(&mut self, at: Cursor) -> Cursor {
+        self.entries.clear();
+        (self.total, self.sent) = (0, at);
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(number: u32) -> Cursor {
+        format!("2026-11-27.{number}").parse().unwrap()
+    }
+
+    #[test]
+    fn an_orderly_end_repeats_the_last_seconds_once() {
+        let now = Instant::now();
+        let mut trail = Trail::starts_at(at(0));
+        trail.sent(at(0), at(1), 100, now);
+        trail.sent(at(1), at(2), 100, now + WINDOW);
+        let later = now + WINDOW + Duration::from_secs(1);
+        assert_eq!(trail.safe(later), at(1));
+        assert_eq!(trail.after_close(later), at(1));
+        trail.sent(at(1), at(2), 100, later);
+        assert_eq!(trail.after_close(later), at(2), "a receiver that always closes gets on");
+        trail.sent(at(2), at(3), 100, later);
+        assert_eq!(trail.after_close(later), at(2));
+    }
+
+    #[test]
+    fn a_reset_repeats_what_kernels_may_hold() {
+        let now = Instant::now();
+        let mut trail = Trail::starts_at(at(0));
+        for number in 0..40 {
+            trail.sent(at(number), at(number + 1), 1 << 20, now);
+        }
+        let later = now + 2 * WINDOW;
+        assert_eq!(trail.safe(later), at(40));
+        // The ninth last ended exactly 8 MiB before the end: some of it may be unread.
+        assert_eq!(trail.after_reset(later), at(31));
+        let mut calm = Trail::starts_at(at(0));
+        calm.sent(at(0), at(1), 100, now);
+        assert_eq!(calm.after_reset(later), at(0));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_nothing_is_forgotten_that_may_be_lost() {
+        let now = Instant::now();
+        let mut trail = Trail::starts_at(at(0));
+        for number in 0..100_000 {
+            trail.sent(at(number), at(number + 1), 1, now);
+        }
+        assert!(trail.entries.len() <= ENTRIES);
+        assert_eq!(trail.after_reset(now), at(0));
+    }
+
+    #[test]
+    fn what_is_left_out_moves_the_place() {
+        let now = Instant::now();
+        let mut trail = Trail::starts_at(at(0));
+        trail.sent(at(0), at(500), 0, now);
+        assert_eq!(trail.safe(now), at(500));
+        trail.all_read();
+        assert_eq!(trail.safe(now), at(500));
+    }
+}

@@ -1,0 +1,119 @@
+//! `/api/v1/exports`: how forwarding stands, and (on `api.sock` only) sending again what a receiver has lost.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::api::{Api, parameters};
+use super::error::ApiError;
+use crate::export::{self, Order, Snapshot};
+use crate::path::when::{self, Edge};
+use crate::trace::json::Time;
+
+/// One export as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    pub name: String,
+    pub kind: String,
+    /// Where to, without secrets.
+    pub to: String,
+    /// "idle" (nothing was sent yet), "sending" or "failing".
+    pub state: String,
+    /// Why the last attempt failed, and since when none has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Time>,
+    /// Events sent, and their octets, since the process began.
+    pub sent: u64,
+    pub octets: u64,
+    /// Records that weren't for this receiver.
+    pub filtered: u64,
+    /// Events that the receiver refused for good; the last reason.
+    pub refused: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_refusal: Option<String>,
+    /// Records that retention removed before they were sent.
+    pub expired: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Records that wait, and the age of the oldest of them.
+    pub backlog: u64,
+    pub lag_us: u64,
+    /// Up to where the receiver has everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sent_at: Option<Time>,
+}
+
+impl From<Snapshot> for Export {
+    fn from(it: Snapshot) -> Self {
+        let (state, since, why) = match it.state {
+            export::State::Idle => ("idle", None, None),
+            export::State::Sending => ("sending", None, None),
+            export::State::Failing { since, why } => ("failing", Some(since), Some(why)),
+        };
+        Self {
+            name: it.name,
+            kind: it.kind.to_owned(),
+            to: it.to,
+            state: state.to_owned(),
+            why,
+            failing_since: since.map(Time),
+            sent: it.sent,
+            octets: it.octets,
+            filtered: it.filtered,
+            refused: it.refused,
+            last_refusal: it.last_refusal,
+            expired: it.expired,
+            failures: it.failures,
+            backlog: it.backlog,
+            lag_us: it.lag_us,
+            place: it.at.map(|at| at.to_string()),
+            last_sent_at: it.last_sent_at.map(Time),
+        }
+    }
+}
+
+/// Every export that runs.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Exports {
+    pub exports: Vec<Export>,
+}
+
+pub(super) async fn list(State(api): State<Api>) -> Json<Exports> {
+    let exports = api.exports.borrow().iter().map(|handle| handle.status.snapshot().into()).collect();
+    Json(Exports { exports })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Replay {
+    since: String,
+}
+
+/// What was ordered.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Replayed {
+    pub name: String,
+    pub since: Time,
+}
+
+pub(super) async fn replay(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    query: Result<Query<Replay>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(asked) = query.map_err(parameters)?;
+    let since = when::parse(&asked.since, Edge::Since, Timestamp::now(), &TimeZone::UTC);
+    let since = since.map_err(|error| ApiError::BadRequest(format!("since: {error}")))?;
+    let orders = api.exports.borrow().iter().find(|handle| handle.status.name == name).map(|handle| handle.orders.clone());
+    let orders = orders.ok_or_else(|| ApiError::NotFound(format!("no export {name:?} runs")))?;
+    orders.send(Order::Replay { since }).await.map_err(|_| ApiError::NotFound(format!("the export {name:?} has just ended")))?;
+    Ok(Json(Replayed { name, since: Time(since) }).into_response())
+}
