@@ -16,8 +16,6 @@ use tokio::task::JoinSet;
 
 use super::tls::{ClientTls, HandshakeError};
 
-/// A receiver that takes longer to answer has failed.
-const TIMEOUT: Duration = Duration::from_secs(15);
 /// Octets of an answer that are read: nobody looks at them.
 const ANSWER: usize = 64 << 10;
 
@@ -29,6 +27,8 @@ pub struct WebhookOptions {
     pub key: Option<hmac::Key>,
     /// Authorities for https.
     pub tls: ClientTls,
+    /// A receiver that takes longer to answer has failed.
+    pub timeout: Duration,
 }
 
 /// `http://host[:port]/path` or `https://…`, without user and password.
@@ -75,10 +75,20 @@ pub enum WebhookError {
     Tls { host: String, source: HandshakeError },
     #[error("{host} broke HTTP: {source}")]
     Http { host: String, source: hyper::Error },
-    #[error("{host} answered {status}")]
+    #[error("{host} answered {status}{}", advice(*status))]
     Status { host: String, status: StatusCode },
-    #[error("{host} took longer than {} s", TIMEOUT.as_secs())]
-    TimedOut { host: String },
+    #[error("{host} did not answer within {after:?}")]
+    TimedOut { host: String, after: Duration },
+}
+
+/// What the administrator can do about an answer that stays the same.
+fn advice(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        300..=399 => ": redirects aren't followed, so name the address that it leads to in `webhook`",
+        401 | 403 => ": it wants credentials, or doesn't believe the signature (webhook_secret_file)",
+        404 | 410 => ": there is no receiver at this address (any more)",
+        _ => "",
+    }
 }
 
 impl WebhookError {
@@ -107,8 +117,8 @@ impl Webhook {
     /// # Errors
     /// It wasn't, and why.
     pub async fn post(&self, body: String) -> Result<(), WebhookError> {
-        let host = self.options.url.host.clone();
-        tokio::time::timeout(TIMEOUT, self.posted(body)).await.unwrap_or(Err(WebhookError::TimedOut { host }))
+        let (host, after) = (self.options.url.host.clone(), self.options.timeout);
+        tokio::time::timeout(after, self.posted(body)).await.unwrap_or(Err(WebhookError::TimedOut { host, after }))
     }
 
     async fn posted(&self, body: String) -> Result<(), WebhookError> {

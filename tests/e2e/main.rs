@@ -29,3 +29,4 @@ mod postfix_tools;
 mod proxy_protocol;
 mod secrecy;
 mod startup;
+mod webhook;
