@@ -13,7 +13,7 @@ use super::clock::span;
 use super::find::Traces;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::{Id, Time, Word};
-use crate::trace::{About, AboutKind, Anomaly, Incident, IncidentStep, Record, RecordId, RecordKind, State, WallMicros};
+use crate::trace::{About, AboutKind, Anomaly, Cause, Incident, IncidentStep, Record, RecordId, RecordKind, State, WallMicros};
 
 /// Entries of incidents that are looked at, newest first.
 const ENTRIES: usize = 500;
@@ -26,6 +26,15 @@ const AFTER_US: u64 = HOUR_US;
 /// Failures so shortly before an incident's first event, or after its end, are held to be part of it. µs.
 const SLACK_US: u64 = 10 * 60_000_000;
 const HOUR_US: u64 = 3_600_000_000;
+/// Refusals of those who doubt that the sender is who it says.
+const DOUBTS: [Cause; 6] = [
+    Cause::SpfDkimDmarcFailure,
+    Cause::SenderRejected,
+    Cause::PolicyRejected,
+    Cause::PoorReputation,
+    Cause::SpamDetected,
+    Cause::Unclassified,
+];
 
 /// Puts incidents beside the messages that failed; gives what was left out.
 pub fn look<T: Traces>(traces: &T, messages: &mut [MessagePath], now: WallMicros) -> Result<Option<String>, T::Error> {
@@ -156,7 +165,7 @@ impl Failure {
         Some(Self { span, addresses })
     }
 
-    fn causes<'a>(&self, message: &'a MessagePath) -> impl Iterator<Item = crate::trace::Cause> + use<'a> {
+    fn causes<'a>(&self, message: &'a MessagePath) -> impl Iterator<Item = Cause> + use<'a> {
         let of_hops = failed(message).filter_map(|hop| hop.cause).map(|cause| cause.0);
         of_hops.chain(message.recipients.iter().filter_map(|fate| fate.cause).map(|cause| cause.0))
     }
@@ -173,12 +182,15 @@ impl Failure {
         if begins > last || end.saturating_add(SLACK_US) < first {
             return None;
         }
+        if it.anomaly == Anomaly::DnsChanged && !self.may_be_of(message, it) {
+            return None;
+        }
         let named = failed(message).find(|hop| it.samples.contains(&hop.id.0));
         let mut common: Vec<Concern> =
             named.map(|hop| Concern { kind: ATTEMPT.to_owned(), value: hop.id.to_string() }).into_iter().collect();
         let mut agrees = true;
         for about in it.about.iter() {
-            match self.has(message, about) {
+            match self.has(message, it, about) {
                 Some(true) => common.push(Concern { kind: about.kind.word().to_owned(), value: about.value.clone() }),
                 Some(false) => agrees = false,
                 None => {}
@@ -187,10 +199,29 @@ impl Failure {
         ((agrees || named.is_some()) && !common.is_empty()).then_some(common)
     }
 
+    /// Whether what changed in DNS can explain these failures: where mail goes, or what vouches for where it comes from.
+    fn may_be_of(&self, message: &MessagePath, it: &Incident) -> bool {
+        let what = it.change.as_ref().map(|change| change.what.as_str()).unwrap_or_default();
+        let causes: Vec<Cause> = self.causes(message).collect();
+        match what {
+            "MX" | "NS" => it.about(AboutKind::Domain).any(|domain| self.is_for(domain)) || causes.contains(&Cause::SenderRejected),
+            "PTR" => causes.contains(&Cause::ReverseDnsMissing),
+            _ => causes.is_empty() || causes.iter().any(|cause| DOUBTS.contains(cause)),
+        }
+    }
+
+    fn is_for(&self, domain: &str) -> bool {
+        self.addresses.iter().any(|it| domain_of(it).eq_ignore_ascii_case(domain))
+    }
+
     /// Whether the message had to do with it; `None` where messages have no such thing.
-    fn has(&self, message: &MessagePath, about: &About) -> Option<bool> {
+    fn has(&self, message: &MessagePath, it: &Incident, about: &About) -> Option<bool> {
         let value = about.value.as_str();
         let is = |it: &str| it.eq_ignore_ascii_case(value);
+        // The address that mail leaves from is in no record; who refuses it says so.
+        if it.anomaly == Anomaly::DnsChanged && about.kind == AboutKind::Client {
+            return Some(true);
+        }
         Some(match about.kind {
             AboutKind::Upstream => failed(message).any(|hop| is(&hop.upstream.name)),
             AboutKind::Host => failed(message).any(|hop| {
@@ -201,9 +232,10 @@ impl Failure {
             AboutKind::Client => failed(message).any(|hop| same_ip(hop.client.ip, value)),
             AboutKind::Listener => failed(message).any(|hop| is(&hop.listener)),
             AboutKind::User => failed(message).any(|hop| hop.client.user.as_deref().is_some_and(is)),
-            AboutKind::Sender => is(&message.from),
+            // Some detectors put a sender's domain here.
+            AboutKind::Sender => is(&message.from) || is(domain_of(&message.from)),
             AboutKind::Recipient => self.addresses.iter().any(|it| is(it)),
-            AboutKind::Domain => self.addresses.iter().map(String::as_str).chain([message.from.as_str()]).any(|it| is(domain_of(it))),
+            AboutKind::Domain => self.is_for(value) || is(domain_of(&message.from)),
             AboutKind::MessageId => message.message_id.as_deref().is_some_and(is),
             AboutKind::Provider => message.recipients.iter().any(|fate| fate.provider.as_deref().is_some_and(is)),
             AboutKind::Blocklist | AboutKind::Phase | AboutKind::Dns | AboutKind::Period | AboutKind::Part => return None,

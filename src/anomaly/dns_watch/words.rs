@@ -1,7 +1,8 @@
 //! A change of DNS in words, beside the failures that it explains.
 
+use super::failing::Failing;
 use super::known::Turn;
-use super::{Failing, Question, Sort};
+use super::{Question, Sort};
 use crate::anomaly::finding::Finding;
 use crate::anomaly::window::{DAY, MINUTE};
 use crate::trace::json::Time;
