@@ -84,7 +84,7 @@ fn a_message_is_shown_with_what_it_is_part_of() {
         "{said}"
     );
     assert!(
-        said.contains("MX of example.org changed 12 min 0 s before the first failure: 10 mx1.example.org, now 10 mx9.example.org"),
+        said.contains("MX of example.org changed 12 min before the first failure, 10:58:00: 10 mx1.example.org is now 10 mx9.example.org"),
         "{said}"
     );
 }

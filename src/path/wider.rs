@@ -9,11 +9,11 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::answer::{Concern, MessagePath, PathState, RelayHop, Wider};
-use super::clock::span;
 use super::find::Traces;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::{Id, Time, Word};
 use crate::trace::{About, AboutKind, Anomaly, Cause, Incident, IncidentStep, Record, RecordId, RecordKind, State, WallMicros};
+use crate::wording::span;
 
 /// Entries of incidents that are looked at, newest first.
 const ENTRIES: usize = 500;

@@ -148,7 +148,7 @@ fn each_change_is_an_incident_with_before_and_after_and_the_failures_that_it_exp
     watched.pass(refused(13, "03:17:00", "bob@picky.example", "550 5.7.25 No reverse DNS", Cause::ReverseDnsMissing));
     watched.pass(refused(14, "03:18:00", "bob@full.example", "552 5.2.2 Mailbox full", Cause::MailboxFull));
     watched.look(&dns, "03:20:00");
-    for (of, minutes) in [("MX of dest.example", 11), ("NS of dest.example", 11), ("SPF of home.example", 12), ("PTR of 198.18.0.25", 13)] {
+    for (of, minutes) in [("MX of dest.example", 12), ("NS of dest.example", 12), ("SPF of home.example", 13), ("PTR of 198.18.0.25", 14)] {
         let (.., summary) = watched.changes().into_iter().find(|it| it.0 == of).unwrap();
         assert!(summary.contains(&format!("; {minutes} min before the first failure")), "{summary}");
     }
@@ -166,12 +166,12 @@ fn each_change_is_an_incident_with_before_and_after_and_the_failures_that_it_exp
     let said = |what: &str, minutes: u64| format!("{what} changed {minutes} min before the first failure");
     let mut of_dest = beside("bob@dest.example");
     of_dest.sort();
-    assert_eq!(of_dest, [said("MX of dest.example", 11), said("NS of dest.example", 11)]);
+    assert_eq!(of_dest, [said("MX of dest.example", 12), said("NS of dest.example", 12)]);
     let mut of_elsewhere = beside("bob@elsewhere.example");
     of_elsewhere.sort();
     let expected = ["DKIM key s1 of home.example", "DMARC of home.example", "SPF of home.example"];
-    assert_eq!(of_elsewhere, expected.map(|what| said(what, 12)));
-    assert_eq!(beside("bob@picky.example"), [said("PTR of 198.18.0.25", 13)]);
+    assert_eq!(of_elsewhere, expected.map(|what| said(what, 13)));
+    assert_eq!(beside("bob@picky.example"), [said("PTR of 198.18.0.25", 14)]);
     assert_eq!(beside("bob@full.example"), Vec::<String>::new(), "no change of DNS fills a mailbox");
 }
 

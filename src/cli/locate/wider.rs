@@ -2,8 +2,8 @@
 
 use crate::cli::screen::{Look, Screen, Style};
 use crate::path::answer::{MessagePath, Wider};
-use crate::path::clock::grouped;
 use crate::trace::Severity;
+use crate::wording::several;
 
 /// All that are told of, and how many there are besides.
 pub(super) fn all(screen: &mut Screen, message: &MessagePath, look: &Look) {
@@ -11,9 +11,8 @@ pub(super) fn all(screen: &mut Screen, message: &MessagePath, look: &Look) {
         screen.paragraph(style(wider), &sentence(wider, look), look.width, 2);
     }
     if message.incidents_more > 0 {
-        let many = u64::from(message.incidents_more);
-        let noun = if many == 1 { "incident" } else { "incidents" };
-        screen.styled(Style::Faint, &format!("{} more {noun} of that time may have to do with it.", grouped(many))).newline();
+        let many = several(u64::from(message.incidents_more), "more incident", "more incidents");
+        screen.styled(Style::Faint, &format!("{many} of that time may have to do with it.")).newline();
     }
 }
 
@@ -26,24 +25,22 @@ pub(super) fn first(screen: &mut Screen, message: &MessagePath, look: &Look) {
 
 /// "Part of a wider trouble: critical, "Upstream main can't be reached" since 02:14, 312 events (relayscope anomalies 01J…)".
 fn sentence(wider: &Wider, look: &Look) -> String {
+    let began = look.clock.moment(wider.opened_at);
+    if let Some(relation) = &wider.relation {
+        return format!("A change that may explain it: {relation}, {began}: {} (relayscope anomalies {})", changed(wider), wider.id);
+    }
     let when = match wider.resolved_at {
-        Some(until) => format!("{} to {}", look.clock.moment(wider.opened_at), look.clock.moment(until)),
-        None => format!("since {}", look.clock.moment(wider.opened_at)),
+        Some(until) => format!("{began} to {}", look.clock.moment(until)),
+        None => format!("since {began}"),
     };
-    let count = format!("{} {}", grouped(wider.count), if wider.count == 1 { "event" } else { "events" });
-    let said = match &wider.relation {
-        // The summary tells before and after, and the same relation for the first message that failed.
-        Some(relation) => format!("{relation}: {}", changed(wider)),
-        None => format!("{}, \"{}\"", wider.severity, wider.summary),
-    };
-    let opening = if wider.relation.is_some() { "A change that may explain it" } else { "Part of a wider trouble" };
-    format!("{opening}: {said} {when}, {count} (relayscope anomalies {})", wider.id)
+    let events = several(wider.count, "event", "events");
+    format!("Part of a wider trouble: {}, \"{}\" {when}, {events} (relayscope anomalies {})", wider.severity, wider.summary, wider.id)
 }
 
-/// "10 mx1.example.org, now 10 mx2.example.org".
+/// "10 mx1.example.org is now 10 mx2.example.org".
 pub(super) fn changed(wider: &Wider) -> String {
     match &wider.change {
-        Some(change) => format!("{}, now {}", change.before, change.after),
+        Some(change) => format!("{} is now {}", change.before, change.after),
         None => wider.summary.clone(),
     }
 }
