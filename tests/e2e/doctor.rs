@@ -29,6 +29,9 @@ fn doctor(place: &Place, arguments: &[&str]) -> (i32, Report) {
     let all = [&["doctor"], arguments, &["--config", "relayscope.toml", "--json", "--timeout", "2"]].concat();
     let (code, text) = run(&mut command(place, &all));
     let report = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"));
+    let schema = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/doctor.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    assert!(validator.is_valid(&report), "{arguments:?}: not as config/doctor.schema.json says: {report:#}");
     (code, Report(report))
 }
 
@@ -91,6 +94,7 @@ fn a_smart_host_that_works_is_healthy_directly_and_through_the_proxy() {
     report.expect("directly", "upstream.ehlo_in_tls", "ok", "AUTH");
     report.expect("directly", "upstream.tls", "ok", "TLSv1.3");
     report.expect("directly", "upstream.tls_versions", "ok", "both");
+    report.expect("directly", "upstream.tls_old", "ok", "neither (");
     report.expect("directly", "upstream.certificate", "ok", "verified (trusted authority)");
     report.expect("directly", "upstream.login", "ok", "235 2.7.0 Authentication successful (CRAM-MD5)");
     report.expect("directly", "upstream.rcpt", "ok", "nothing was sent");
