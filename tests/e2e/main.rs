@@ -14,6 +14,7 @@ mod broken_host;
 mod broken_store;
 mod crash;
 mod doctor;
+mod doctor_ways;
 mod exact;
 mod failing_disk;
 mod handover;
