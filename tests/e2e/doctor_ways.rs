@@ -2,8 +2,11 @@
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use super::doctor::{api, doctor};
+use crate::support::PATIENCE;
 use crate::support::certificates;
 use crate::support::dns::{Dns, Zones};
 use crate::support::dovecot::Dovecot;
@@ -127,12 +130,27 @@ fn the_api_examines_one_thing_at_a_time() {
     );
     let relayscope = Relayscope::configured(&place, &config);
     let socket = place.path("store/api.sock");
+    let until = Instant::now() + PATIENCE;
+    let wait = |what: &str| {
+        assert!(Instant::now() < until, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    // The listeners are there before the API is.
+    while UnixStream::connect(&socket).is_err() {
+        wait("the API");
+    }
     let ask = {
         let socket = socket.clone();
         std::thread::spawn(move || api(&socket, "/api/v1/doctor?target=upstream&name=main"))
     };
-    // It has knocked: the first one sits in the chair.
-    let mut knocked = silent.accept().unwrap().0;
+    // Once it has knocked, the first one sits in the chair.
+    silent.set_nonblocking(true).unwrap();
+    let mut knocked = loop {
+        match silent.accept() {
+            Ok((stream, _)) => break stream,
+            Err(_) => wait("a knock"),
+        }
+    };
     let (status, body) = api(&socket, "/api/v1/doctor?target=self");
     assert_eq!(status, 409, "{body}");
     println!("{body}");
