@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Findings;
+use super::room;
 use super::seen::{Seen, domain_of};
 use super::window::{DAY, HOUR, MINUTE, SAMPLES};
 use crate::trace::{Direction, LookupOutcome, RecordId, State, Transaction, Upstream, WallMicros};
@@ -152,13 +153,14 @@ pub struct DnsWatch {
     domains: HashMap<String, Domain>,
     addresses: Vec<(Question, Known)>,
     now: WallMicros,
+    pub(super) forgotten: u64,
 }
 
 impl DnsWatch {
     pub fn new(options: Options) -> Self {
         let question = |ip: &IpAddr| Question { sort: Sort::Ptr, of: ip.to_string(), selector: None };
         let addresses = options.addresses.iter().map(|ip| (question(ip), Known::default())).collect();
-        Self { options, domains: HashMap::new(), addresses, now: 0 }
+        Self { options, domains: HashMap::new(), addresses, now: 0, forgotten: 0 }
     }
 
     /// Takes notice of whom mail passes for, of how it fares, and of what DNS said on the way.
@@ -228,10 +230,7 @@ impl DnsWatch {
         if self.domains.len() < self.options.domains.max(1) {
             return;
         }
-        let mut times: Vec<WallMicros> = self.domains.values().map(|domain| domain.interest).collect();
-        let tenth = times.len() / 10;
-        let (_, &mut edge, _) = times.select_nth_unstable(tenth);
-        self.domains.retain(|_, domain| domain.interest > edge);
+        self.forgotten += room::make(&mut self.domains, |domain| domain.interest);
     }
 
     /// What a session was told about MX records on its way.

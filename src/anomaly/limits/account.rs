@@ -56,7 +56,7 @@ pub struct Exhausted {
 }
 
 /// Refusals since the first of this episode.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Refused {
     pub evidence: Evidence,
     pub per: Period,
@@ -69,7 +69,7 @@ pub struct Refused {
     pub used: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Account {
     pub counted: Counted,
     pub hour: Option<Learned>,

@@ -13,6 +13,7 @@ use whose::{Whose, WhoseRef};
 
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::Findings;
+use crate::anomaly::kept;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::MINUTE;
 use crate::trace::{AuditEvent, Direction, Record, WallMicros};
@@ -166,11 +167,18 @@ impl Detector for Volume {
     }
 
     fn keep(&self) -> Vec<u8> {
-        self.habits.keep()
+        kept::write(2, &(self.habits.kept(), &self.hot, &self.listeners, self.listened, self.now))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        self.habits.restore(kept)
+        let Some(((by, holes, up_since), hot, listeners, listened, now)) = kept::read(2, kept) else { return false };
+        self.habits.take_back(by, holes, up_since);
+        (self.hot, self.listeners, self.listened, self.now) = (hot, listeners, listened, now);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.habits.forgotten
     }
 }
 
