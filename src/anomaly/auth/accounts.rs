@@ -101,7 +101,7 @@ impl Accounts {
     fn all_fail(&mut self, now: WallMicros, findings: &mut Findings) -> Vec<String> {
         let mut by_upstream: HashMap<&str, Vec<(&Pair, &Failing)>> = HashMap::new();
         for (key, account) in self.accounts.iter().filter(|(_, it)| it.succeeded > 0) {
-            let Some(failing) = account.failing.as_ref().filter(|it| now < it.evidence.last.saturating_add(AT_ONCE)) else { continue };
+            let Some(failing) = account.failing.as_ref().filter(|it| now < it.evidence.last.saturating_add(LATELY)) else { continue };
             let last_success = self.succeeded.get(&key.0).copied().unwrap_or_default();
             if failing.evidence.last > last_success {
                 by_upstream.entry(key.0.as_str()).or_default().push((key, failing));
@@ -109,6 +109,9 @@ impl Accounts {
         }
         let mut all = Vec::new();
         for (upstream, mut failing) in by_upstream {
+            // It lasts as long as nobody gets in, also where nobody tries for a while: it doesn't fall apart into single accounts.
+            let newest = failing.iter().map(|(_, it)| it.evidence.last).max().unwrap_or(now);
+            failing.retain(|(_, it)| newest < it.evidence.last.saturating_add(AT_ONCE));
             if failing.len() < self.options.all_accounts {
                 continue;
             }

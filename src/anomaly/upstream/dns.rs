@@ -67,8 +67,9 @@ impl Dns {
 
     fn resolver(&mut self, now: WallMicros) -> Option<Finding> {
         let (answered, failed) = (self.answered.count(now), self.failed.count(now));
-        let lately: Vec<(&String, &Failing)> =
+        let mut lately: Vec<(&String, &Failing)> =
             self.failing.iter().filter(|(_, it)| now < it.evidence.last.saturating_add(LATELY)).collect();
+        lately.sort_unstable_by_key(|(name, it)| (it.evidence.last, *name));
         if lately.len() < self.options.dns_names || answered * 100 > (answered + failed) * MOST_ANSWERED {
             return None;
         }

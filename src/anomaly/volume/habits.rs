@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use super::batch::Batches;
 use super::hot::Hot;
 use super::usual::Usual;
 use super::whose::{Whose, WhoseRef};
@@ -29,6 +30,8 @@ pub struct Habit {
     pub listener: u8,
     /// The last hour in detail, of those with much mail.
     pub hot: Option<Box<Hot>>,
+    /// Of those who send in batches.
+    pub batches: Option<Box<Batches>>,
 }
 
 /// Everybody's habits.
