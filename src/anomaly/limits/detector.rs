@@ -95,7 +95,7 @@ impl Limits {
             let limits = account.limits(&key.0, &key.1, &self.options.limits);
             let fresh = if limits.is_empty() { 0 } else { account.take_fresh() };
             for limit in limits {
-                let forecast = forecast(&account.counted, &limit, self.options.day, now);
+                let forecast = forecast(&account.counted, account.usual(limit.counts), &limit, self.options.day, now);
                 near.extend(judge_use(&self.options, key, account.counted.last, fresh, &limit, forecast, now));
             }
         }
@@ -317,9 +317,9 @@ fn judge_use(
         None => format!("at this rate it lasts for the {per}"),
     };
     let summary = format!("{whose} has used {} of {whole}; {when}", number(forecast.used));
-    let pace = if forecast.as_yesterday { ", the next hours taken as yesterday's" } else { "" };
+    let pace = forecast.pace;
     let arithmetic = format!(
-        "{} {} used, {}; {:.0} an hour now{pace}; threshold {} %, or used up within {} h",
+        "{} {} used, {}; {:.0} an hour now, {pace}; threshold {} %, or used up within {} h",
         share(forecast.used, limit.limit),
         limit.counts,
         boundary(per, options.day),
