@@ -11,7 +11,7 @@ use relayscope::trace::{self, Record};
 #[allow(dead_code, reason = "shared with the detectors' own tests")]
 mod samples;
 #[path = "../tests/support/week/mod.rs"]
-#[allow(dead_code, reason = "shared with the test of the weeks")]
+#[allow(dead_code, unused_imports, reason = "shared with the test of the weeks")]
 mod week;
 
 use samples::MONDAY;
