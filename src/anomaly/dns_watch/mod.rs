@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Findings;
+use super::room;
 use super::seen::{Seen, domain_of};
 use super::window::{DAY, HOUR, MINUTE};
 use crate::trace::{Cause, Direction, LookupOutcome, RecordId, State, Transaction, Upstream, WallMicros};
@@ -141,13 +142,14 @@ pub struct DnsWatch {
     /// Mail is refused for the name of the address that it comes from.
     unnamed: Option<Failing>,
     now: WallMicros,
+    pub(super) forgotten: u64,
 }
 
 impl DnsWatch {
     pub fn new(options: Options) -> Self {
         let question = |ip: &IpAddr| Question { sort: Sort::Ptr, of: ip.to_string(), selector: None };
         let addresses = options.addresses.iter().map(|ip| (question(ip), Known::default())).collect();
-        Self { options, domains: HashMap::new(), addresses, unnamed: None, now: 0 }
+        Self { options, domains: HashMap::new(), addresses, unnamed: None, now: 0, forgotten: 0 }
     }
 
     /// Takes notice of whom mail passes for, of how it fares, and of what DNS said on the way.
@@ -231,10 +233,7 @@ impl DnsWatch {
         if self.domains.len() < self.options.domains.max(1) {
             return;
         }
-        let mut times: Vec<WallMicros> = self.domains.values().map(|domain| domain.interest).collect();
-        let tenth = times.len() / 10;
-        let (_, &mut edge, _) = times.select_nth_unstable(tenth);
-        self.domains.retain(|_, domain| domain.interest > edge);
+        self.forgotten += room::make(&mut self.domains, |domain| domain.interest);
     }
 
     /// What a session was told about MX records on its way.

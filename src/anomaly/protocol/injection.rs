@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::super::flow::network;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, Sliding, Tallies};
 use crate::trace::{AboutKind, Act, Actor, Anomaly, Flag, Severity, WallMicros};
@@ -61,5 +62,20 @@ impl Detector for Injection {
                 .evidence(evidence.since, evidence.last, evidence.take_fresh(), evidence.samples());
             findings.raise(finding.lasting(HOUR));
         });
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(self.by_client.all(), self.by_host.all()))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((by_client, by_host)) = kept::read(1, kept) else { return false };
+        self.by_client.take_back(by_client);
+        self.by_host.take_back(by_host);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.by_client.forgotten + self.by_host.forgotten
     }
 }
