@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::netns::Host;
 use super::place::Place;
 use super::ports;
 use super::process::{Process, run};
@@ -115,7 +116,7 @@ impl Zones {
 /// Both servers, running until this is dropped.
 pub struct Dns {
     _knot: Process,
-    _unbound: Process,
+    unbound: Process,
     resolver: SocketAddr,
     authority: SocketAddr,
     dir: PathBuf,
@@ -132,14 +133,41 @@ impl Dns {
         for _ in 0..5 {
             let authority = SocketAddr::from(([127, 0, 0, 1], ports::unused()));
             let resolver = SocketAddr::from(([127, 0, 0, 1], ports::unused()));
-            std::fs::write(dir.join("knot.conf"), knot_config(&dir, authority, zones)).unwrap();
-            let anchors = anchors(&dir, zones);
-            std::fs::write(dir.join("unbound.conf"), unbound_config(&dir, resolver, authority, zones, &anchors)).unwrap();
-            let Some(knot) = started("knotd", &["-c"], &dir.join("knot.conf"), "server started") else { continue };
-            let Some(unbound) = started("unbound", &["-d", "-c"], &dir.join("unbound.conf"), "start of service") else { continue };
-            return Self { _knot: knot, _unbound: unbound, resolver, authority, dir, serial: AtomicU32::new(1) };
+            if let Some(started) = Self::launch(dir.clone(), zones, authority, resolver, None) {
+                return started;
+            }
         }
         panic!("no ports for the DNS servers");
+    }
+
+    /// On a host of a test's own network; the resolver is on its loopback, port 53, where programs look for one.
+    pub fn start_on(host: &Host, place: &Place, zones: &Zones) -> Self {
+        let dir = place.dir("dns");
+        place.dir("dns/zones");
+        place.dir("dns/knot");
+        write_zones(&dir, zones, 1);
+        let (authority, resolver) = (SocketAddr::from(([127, 0, 0, 1], 5353)), SocketAddr::from(([127, 0, 0, 1], 53)));
+        Self::launch(dir, zones, authority, resolver, Some(host)).expect("ports of its own")
+    }
+
+    /// `None` if the ports are taken.
+    fn launch(dir: PathBuf, zones: &Zones, authority: SocketAddr, resolver: SocketAddr, host: Option<&Host>) -> Option<Self> {
+        std::fs::write(dir.join("knot.conf"), knot_config(&dir, authority, zones)).unwrap();
+        let anchors = anchors(&dir, zones);
+        std::fs::write(dir.join("unbound.conf"), unbound_config(&dir, resolver, authority, zones, &anchors)).unwrap();
+        let knot = started("knotd", &["-c"], &dir.join("knot.conf"), "server started", host)?;
+        let unbound = started("unbound", &["-d", "-c"], &dir.join("unbound.conf"), "start of service", host)?;
+        Some(Self { _knot: knot, unbound, resolver, authority, dir, serial: AtomicU32::new(1) })
+    }
+
+    /// The resolver ends: its port refuses.
+    pub fn stop_resolver(&mut self) {
+        self.unbound.terminate();
+    }
+
+    /// The resolver stops where it stands: nobody answers.
+    pub fn hang_resolver(&self) {
+        self.unbound.signal("STOP");
     }
 
     /// The validating resolver, on loopback.
@@ -175,9 +203,12 @@ impl Dns {
 }
 
 /// The program, once it has said `ready`; `None` if it ended before.
-fn started(program: &str, options: &[&str], config: &std::path::Path, ready: &str) -> Option<Process> {
+fn started(program: &str, options: &[&str], config: &std::path::Path, ready: &str, host: Option<&Host>) -> Option<Process> {
     let mut command = Command::new(path_of(program));
     command.args(options).arg(config);
+    if let Some(host) = host {
+        command = host.command(&command);
+    }
     let process = Process::start(command, false);
     let found = process.output.wait_for(ready, |line| line.contains(ready).then_some(()));
     if found.is_none() {
