@@ -65,7 +65,12 @@ impl Scene {
                 self.row.false_ones.push((anomaly, text(&other, "summary")));
             }
         }
-        let Some((first, _)) = found else { return };
+        let Some((first, _)) = found else {
+            // The newest record, for whoever has to find out why.
+            let (_, records) = run(&mut command(&self.place, &["search", "since:1h", "--store", "store", "--json"]));
+            self.row.failed = Some(records.lines().next().unwrap_or_default().to_owned());
+            return;
+        };
         if std::env::var_os("RELAYSCOPE_SCENARIO_SHOW").is_some() {
             let id = text(&first, "incident");
             println!("{}", run(&mut command(&self.place, &["anomalies", &id, "--store", "store"])).1);

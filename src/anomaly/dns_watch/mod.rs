@@ -2,8 +2,9 @@
 //! after, and beside the failures that it explains.
 //!
 //! No I/O: [`DnsWatch::questions`] says what to ask, [`DnsWatch::answered`] takes what came back; `known` holds what was published so far,
-//! `words` the sentences. Answers that sessions got anyway count as well, so that an MX that mail goes to is watched at every message.
+//! `failing` the mail that fails meanwhile, `words` the sentences. Answers that sessions got anyway count as well, so that an MX that mail goes to is watched at every message.
 
+mod failing;
 mod known;
 mod words;
 
@@ -14,9 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::Findings;
 use super::seen::{Seen, domain_of};
-use super::window::{DAY, HOUR, MINUTE, SAMPLES};
-use crate::trace::{Direction, LookupOutcome, RecordId, State, Transaction, Upstream, WallMicros};
-use known::{Known, Turn};
+use super::window::{DAY, HOUR, MINUTE};
+use crate::trace::{Cause, Direction, LookupOutcome, RecordId, State, Transaction, Upstream, WallMicros};
+use failing::{Failing, episode, explains};
+use known::Known;
 
 /// How DNS is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +42,6 @@ impl Default for Options {
 const INTEREST: u64 = 7 * DAY;
 /// A change is told of for so long, and explains failures that begin within that time.
 const FRESH: u64 = DAY;
-/// A domain that begins to fail is looked at again, if the last look was that long ago.
-const AGAIN: u64 = 2 * MINUTE;
 /// A server that doesn't answer is asked again after so long.
 const RETRY: u64 = 10 * MINUTE;
 /// Selectors watched of one domain.
@@ -132,17 +132,10 @@ struct Domain {
     sends: bool,
     selectors: Vec<String>,
     published: Vec<(Question, Known)>,
+    /// Mail to it.
     failing: Option<Failing>,
-}
-
-/// Mail of a domain fails, since the last that passed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Failing {
-    since: WallMicros,
-    last: WallMicros,
-    count: u64,
-    fresh: u64,
-    samples: Vec<RecordId>,
+    /// Mail from it, because of SPF, DKIM or DMARC.
+    unvouched: Option<Failing>,
 }
 
 /// All that is watched.
@@ -151,6 +144,8 @@ pub struct DnsWatch {
     options: Options,
     domains: HashMap<String, Domain>,
     addresses: Vec<(Question, Known)>,
+    /// Mail is refused because of the own addresses' names.
+    unnamed: Option<Failing>,
     now: WallMicros,
 }
 
@@ -158,7 +153,7 @@ impl DnsWatch {
     pub fn new(options: Options) -> Self {
         let question = |ip: &IpAddr| Question { sort: Sort::Ptr, of: ip.to_string(), selector: None };
         let addresses = options.addresses.iter().map(|ip| (question(ip), Known::default())).collect();
-        Self { options, domains: HashMap::new(), addresses, now: 0 }
+        Self { options, domains: HashMap::new(), addresses, unnamed: None, now: 0 }
     }
 
     /// Takes notice of whom mail passes for, of how it fares, and of what DNS said on the way.
@@ -198,6 +193,18 @@ impl DnsWatch {
                 Some(false) => domain.failing = None,
                 None => {}
             });
+            match recipient.cause.filter(|_| failed == Some(true)) {
+                Some(Cause::SpfDkimDmarcFailure) => {
+                    self.passes(domain_of(&it.envelope.reverse_path), seen.at, true, |domain| domain.fails_to_vouch(seen.at, seen.id));
+                }
+                Some(Cause::ReverseDnsMissing) => {
+                    let failing = episode(&mut self.unnamed, seen.at);
+                    failing.add(seen.at, seen.id);
+                    let pause = failing.pause();
+                    self.addresses.iter_mut().for_each(|(_, known)| known.sooner(seen.at, pause));
+                }
+                _ => {}
+            }
         }
     }
 
@@ -292,13 +299,18 @@ impl DnsWatch {
     pub fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         for (question, known) in &mut self.addresses {
             if let Some(turn) = known.turn(now, FRESH) {
-                findings.raise(words::changed(question, turn, None, now));
+                let failing = self.unnamed.as_mut().filter(|failing| explains(turn, failing));
+                findings.raise(words::changed(question, turn, failing, now));
             }
         }
         for domain in self.domains.values_mut() {
             for (question, known) in &mut domain.published {
                 let Some(turn) = known.turn(now, FRESH) else { continue };
-                let failing = domain.failing.as_mut().filter(|failing| explains(turn, failing));
+                let failing = match question.sort {
+                    Sort::Spf | Sort::Dkim | Sort::Dmarc => &mut domain.unvouched,
+                    Sort::Mx | Sort::Ns | Sort::Ptr => &mut domain.failing,
+                };
+                let failing = failing.as_mut().filter(|failing| explains(turn, failing));
                 findings.raise(words::changed(question, turn, failing, now));
             }
         }
@@ -306,12 +318,12 @@ impl DnsWatch {
 
     /// What must outlive the process.
     pub fn keep(&self) -> Vec<u8> {
-        postcard::to_extend(&(&self.domains.iter().collect::<Vec<_>>(), &self.addresses), vec![1]).unwrap_or_default()
+        postcard::to_extend(&(&self.domains.iter().collect::<Vec<_>>(), &self.addresses), vec![2]).unwrap_or_default()
     }
 
     /// Takes it back.
     pub fn restore(&mut self, octets: &[u8]) -> bool {
-        let Some((1, rest)) = octets.split_first() else { return false };
+        let Some((2, rest)) = octets.split_first() else { return false };
         let Ok((domains, addresses)) = postcard::from_bytes::<(Vec<(String, Domain)>, Vec<(Question, Known)>)>(rest) else { return false };
         self.domains = domains.into_iter().take(self.options.domains).collect();
         for (question, known) in addresses {
@@ -323,24 +335,19 @@ impl DnsWatch {
     }
 }
 
-/// Failures that began when the change may have been there already explain themselves by it.
-fn explains(turn: &Turn, failing: &Failing) -> bool {
-    failing.since >= turn.last_before && failing.since <= turn.seen.saturating_add(FRESH)
-}
-
 impl Domain {
     fn fails(&mut self, at: WallMicros, id: RecordId) {
-        let failing = self.failing.get_or_insert_with(|| {
-            self.published.iter_mut().for_each(|(_, known)| known.sooner(at, AGAIN));
-            Failing { since: at, last: at, count: 0, fresh: 0, samples: Vec::new() }
-        });
-        failing.last = failing.last.max(at);
-        failing.count += 1;
-        failing.fresh += 1;
-        if failing.samples.len() == SAMPLES {
-            failing.samples.remove(SAMPLES / 2);
-        }
-        failing.samples.push(id);
+        let failing = self.failing.get_or_insert_with(|| Failing { since: at, ..Failing::default() });
+        failing.add(at, id);
+        let pause = failing.pause();
+        self.published.iter_mut().for_each(|(_, known)| known.sooner(at, pause));
+    }
+
+    fn fails_to_vouch(&mut self, at: WallMicros, id: RecordId) {
+        let failing = episode(&mut self.unvouched, at);
+        failing.add(at, id);
+        let pause = failing.pause();
+        self.published.iter_mut().for_each(|(_, known)| known.sooner(at, pause));
     }
 
     /// Has a place for each thing that is to be watched.

@@ -1,7 +1,8 @@
 //! A change of DNS in words, beside the failures that it explains.
 
+use super::failing::Failing;
 use super::known::Turn;
-use super::{Failing, Question, Sort};
+use super::{Question, Sort};
 use crate::anomaly::finding::Finding;
 use crate::anomaly::window::{DAY, MINUTE};
 use crate::trace::json::Time;
@@ -50,7 +51,11 @@ fn relation(turn: &Turn, failing: &Failing) -> String {
         Some(after) if after >= MINUTE => format!("; {} min before the first failure ({first}; {failures})", after / MINUTE),
         Some(_) => format!("; less than a minute before the first failure ({first}; {failures})"),
         None => {
-            format!("; the first failure was at {first}, {} min before it was noticed ({failures})", (turn.seen - failing.since) / MINUTE)
+            let before = match turn.seen.saturating_sub(failing.since) / MINUTE {
+                0 => "less than a minute".to_owned(),
+                minutes => format!("{minutes} min"),
+            };
+            format!("; the first failure was at {first}, {before} before the change was noticed ({failures})")
         }
     }
 }

@@ -12,7 +12,7 @@ use super::said;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::pair::{Pair, PairRef};
-use crate::anomaly::seen::Seen;
+use crate::anomaly::seen::{Seen, last_word};
 use crate::anomaly::window::{DAY, HOUR, MINUTE};
 use crate::anomaly::wording::{clock, date, number, quoted, several, share};
 use crate::diagnose::Rules;
@@ -170,8 +170,13 @@ impl Detector for Limits {
         }
         let refused = transaction.envelope.recipients.iter().filter(|it| it.cause == Some(cause));
         let lines = || {
-            let of_recipient = transaction.envelope.recipients.iter().find(|it| it.cause == Some(cause)).and_then(|it| it.reply.as_ref());
-            of_recipient.or(transaction.outcome.reply.as_ref()).map(|it| it.lines.as_slice()).unwrap_or_default().iter().map(String::as_str)
+            let of_recipient = transaction.envelope.recipients.iter().find(|it| it.cause == Some(cause));
+            of_recipient
+                .map_or(transaction.outcome.reply.as_ref(), |it| last_word(transaction, it))
+                .map(|it| it.lines.as_slice())
+                .unwrap_or_default()
+                .iter()
+                .map(String::as_str)
         };
         let words = quoted(lines());
         let refusal = Refusal {

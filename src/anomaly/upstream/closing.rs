@@ -71,7 +71,12 @@ fn ends(seen: &Seen<'_>) -> Option<Ends> {
             let under_way = matches!(outcome.stage, Stage::MailFrom | Stage::RcptTo | Stage::Data | Stage::Body | Stage::EndOfData);
             if refused && seen.reply_lines().any(names_connections) {
                 Some(Ends::Connections)
-            } else if code == 421 && outcome.by == Actor::Upstream && !seen.reply_lines().any(idle) {
+            } else if code == 421
+                && outcome.by == Actor::Upstream
+                // The proxy's own 421, for a login or a handshake that failed, is no closing.
+                && (refused || under_way && outcome.cause == Some(Cause::ConnectionFailed))
+                && !seen.reply_lines().any(idle)
+            {
                 Some(Ends::Closing)
             } else {
                 (under_way && code == 0 && outcome.cause == Some(Cause::ConnectionFailed)).then_some(Ends::Closing)

@@ -116,9 +116,15 @@ impl Health {
             let reached = self.reached.get(upstream).copied().unwrap_or_default();
             // Those that failed after anybody was last reached; a host that never answered proves nothing once others have.
             hosts.retain(|(_, host)| {
-                host.failing.as_ref().is_some_and(|it| it.evidence.last > reached && !it.last_why.reached())
+                let silent = |why: Why| !why.reached() || why == Why::Refused;
+                host.failing.as_ref().is_some_and(|it| it.evidence.last > reached && silent(it.last_why))
                     && (host.successes > 0 || reached == 0)
             });
+            // One that refuses can be reached, unless somebody refuses for all of them.
+            let refuses = |host: &Host| host.failing.as_ref().is_some_and(|it| it.last_why == Why::Refused);
+            if !hosts.iter().all(|(_, host)| refuses(host)) {
+                hosts.retain(|(_, host)| !refuses(host));
+            }
             hosts.sort_by(|one, other| one.0.cmp(other.0));
             let span = |host: &Host| host.failing.as_ref().map_or((u64::MAX, 0), |it| (it.since.max(reached), it.evidence.last));
             let (first, last) = hosts.iter().map(|(_, host)| span(host)).fold((u64::MAX, 0), |all, it| (all.0.min(it.0), all.1.max(it.1)));

@@ -62,7 +62,7 @@ async fn ask(resolver: &Resolver, question: &Question) -> Published {
         DnsType::Txt => Kind::Txt,
         DnsType::Ptr => Kind::Ptr,
     };
-    let answer = resolver.look_up(&question.name(), kind, TIMEOUT).await.answer;
+    let answer = resolver.look_up_anew(&question.name(), kind, TIMEOUT).await.answer;
     match &answer.failure {
         Some(failure) if failure.is_denial() => Published::Nothing,
         Some(_) => Published::Unknown,
