@@ -31,7 +31,7 @@ pub fn filter(scene: &Scene, host: &Host, ports: &str, verdict: &str) {
 }
 
 /// The smart host on the other side of the network, and mail through Relayscope to it.
-fn play(scene: &mut Scene, verdict: &str, cause: &str, words: &[&str]) {
+fn play(scene: &mut Scene, verdict: &str, act: &str, words: &[&str]) {
     let Some(network) = Network::new() else { return scene.row.skipped = true };
     let there = SocketAddr::from(([10, 25, 2, 2], 587));
     let _postfix = Postfix::on_port(&network.internet, &scene.place, "provider", there, "");
@@ -45,21 +45,26 @@ fn play(scene: &mut Scene, verdict: &str, cause: &str, words: &[&str]) {
     traffic.tried(8);
     filter(scene, &network.proxy, "587", verdict);
     scene.trouble();
-    scene.named(&Wanted { anomaly: "upstream_down", cause, act: "network", words, also: &[] });
+    scene.named(&Wanted { anomaly: "upstream_down", cause: "connection_failed", act, words, also: &[] });
     drop(traffic);
     relayscope.kill();
 }
 
 fn dropped(scene: &mut Scene) {
-    play(scene, "drop", "connection_failed", &["Upstream main can't be reached", "no answer (timed out)", "firewall"]);
+    play(scene, "drop", "network", &["Upstream main can't be reached", "no answer (timed out)", "firewall"]);
 }
 
 fn prohibited(scene: &mut Scene) {
-    play(scene, "reject with icmpx admin-prohibited", "connection_failed", &["Upstream main can't be reached", "firewall"]);
+    play(
+        scene,
+        "reject with icmpx admin-prohibited",
+        "network",
+        &["Upstream main can't be reached", "unreachable, says a router or firewall"],
+    );
 }
 
 fn reset(scene: &mut Scene) {
-    play(scene, "reject with tcp reset", "connection_failed", &["Upstream main can't be reached", "connection refused", "firewall"]);
+    play(scene, "reject with tcp reset", "smart_host", &["Upstream main can't be reached", "connection refused", "firewall"]);
 }
 
 /// All the addresses of a host.

@@ -49,7 +49,7 @@ fn certificate(scene: &mut Scene) {
     let relayscope = Relayscope::configured(&scene.place, &config(scene, &postfix, &certificates, "right"));
     scene.trouble();
     let traffic = Traffic::start(relayscope.address(), &["bob@to.example"], 1, Duration::from_secs(1));
-    let words = ["Upstream main can't be reached", "expired"];
+    let words = ["Upstream main can't be used", "certificate expired 2021-01-01", "must renew it"];
     scene.named(&Wanted {
         anomaly: "upstream_down",
         cause: "tls_failure",

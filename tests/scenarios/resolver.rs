@@ -1,4 +1,4 @@
-//! DNS that doesn't answer: the resolver, or the servers of one domain.
+//! DNS that doesn't answer: the resolver, or the servers of one domain. Names may be kept for a second, so that it shows at once.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub const SITUATIONS: &[Situation] = &[
 const RECIPIENTS: &[&str] = &["bob@a.example", "carol@b.example", "dave@c.example", "eve@d.example"];
 
 fn zones() -> Zones {
-    ["a", "b", "c", "d"].iter().fold(Zones::new(), |zones, domain| zones.mx(&format!("{domain}.example"), 10, "mx.hosts.example"))
+    ["a", "b", "c", "d"].iter().fold(Zones::lasting(1), |zones, domain| zones.mx(&format!("{domain}.example"), 10, "mx.hosts.example"))
 }
 
 fn relayscope(scene: &Scene, dns: &Dns, port: u16, more: &str) -> Relayscope {
@@ -68,13 +68,13 @@ fn one_domain(scene: &mut Scene) {
     let traffic = Traffic::start(relayscope.address(), &["bob@lost.example"], 1, Duration::from_millis(700));
     let words = ["The DNS of lost.example fails", "while other names are answered"];
     scene.named(&Wanted { anomaly: "dns_failing", cause: "dns_failure", act: "recipient_side", words: &words, also: &[] });
-    scene.told("bob@lost.example", "dns_failure", "recipient_side", &[]);
+    scene.told("bob@lost.example", "dns_failure", "network", &["SERVFAIL"]);
     drop(traffic);
 }
 
 fn smart_host(scene: &mut Scene) {
     let ([_host], port) = on_addresses(["127.1.0.1"]);
-    let mut dns = Dns::start(&scene.place, &Zones::new().a("smtp.provider.example", "127.1.0.1"));
+    let mut dns = Dns::start(&scene.place, &Zones::lasting(1).a("smtp.provider.example", "127.1.0.1"));
     let config = format!(
         "[[listener]]\nlisten = [\"127.0.0.1:0\"]\ntls = \"off\"\n[[upstream]]\nname = \"main\"\nhosts = [\"smtp.provider.example:{port}\"]\n\
          [dns]\nservers = [\"{}\"]\nhosts_file = false\n",

@@ -19,7 +19,7 @@ pub(super) fn changed(question: &Question, turn: &mut Turn, failing: Option<&mut
     };
     let mut summary = format!("{what} of {} changed {when}: {} is now {}", question.of, shown(&turn.before), shown(&turn.after));
     let arithmetic = format!(
-        "last seen as before {}, first seen otherwise {}; looked at again once an hour and when mail begins to fail",
+        "last seen as before {}, first seen otherwise {}; looked at again and again while mail fails",
         Time(turn.last_before),
         Time(turn.seen)
     );

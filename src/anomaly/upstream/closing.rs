@@ -106,7 +106,10 @@ impl Detector for Closing {
             self.by_host.insert(Pair::from(&key), Closed { closing, connections, tries: window, words: String::new() });
         }
         let Some(closed) = self.by_host.get_mut(&key) else { return };
-        closed.tries.add(seen.at, 1);
+        // A session that had transactions is told of by them.
+        if seen.session.is_none_or(|it| it.transactions == 0) {
+            closed.tries.add(seen.at, 1);
+        }
         let evidence = match ends {
             Some(Ends::Closing) => &mut closed.closing,
             Some(Ends::Connections) => &mut closed.connections,

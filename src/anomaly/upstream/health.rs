@@ -85,9 +85,12 @@ impl Health {
             let ours = |host: &Host| !host.failing.as_ref().is_some_and(|it| it.mostly(&[Why::Closing, Why::Unwelcome]));
             let all = group.iter().all(|(_, host)| down(host));
             let several = group.len() > 1;
+            let reached = self.reached.get(&name).copied();
             for (key, host) in group.iter_mut().filter(|(_, host)| down(host) && ours(host)) {
                 host.said_down = true;
-                if !all {
+                let since = host.failing.as_ref().map_or(0, |it| it.since);
+                // While the others are only about to be found down as well, mail doesn't go through them.
+                if !all && reached.is_some_and(|at| at > since) {
                     findings.raise(telling::host_down(key, host, now, self.options.down_after_us));
                 }
             }
@@ -97,7 +100,6 @@ impl Health {
                         findings.clear(Anomaly::UpstreamDown, about(key, true), "the whole upstream is down");
                     }
                 }
-                let reached = self.reached.get(&name).copied();
                 findings.raise(telling::upstream_down(&name, &mut group, reached, now, &self.options));
             }
         }

@@ -68,7 +68,7 @@ pub(super) fn upstream_down(
     let Some((key, mut failing)) = worst else { return Finding::new(Anomaly::UpstreamDown, Severity::Notice, "", "") };
     let what = if kind == UpstreamKind::Fixed { "The mail server behind" } else { "Upstream" };
     let gone_well = reached.is_some_and(|at| at > 0);
-    let gone = reached.filter(|&at| at > 0).map_or("it never answered before".to_owned(), |at| format!("last success {}", clock(at, now)));
+    let gone = reached.filter(|&at| at > 0).map_or("never a success before".to_owned(), |at| format!("last success {}", clock(at, now)));
     let begun = clock(since, now);
     let finding = if blocked && addresses > 1 {
         let summary = format!("Port 25 seems to be blocked: no host of upstream {name} answers on it since {begun}, all time out; {gone}");
@@ -80,7 +80,10 @@ pub(super) fn upstream_down(
         let finding = explained(finding, &mut failing);
         Finding { about: about_name(&key), act: Act::Network, ..finding }
     } else {
-        let summary = format!("{what} {name} can't be reached since {begun}: {}; {gone}", failing.last_why.words());
+        let summary = match failing.last_why {
+            Why::Tls | Why::Greeting => format!("{what} {name} can't be used since {begun}: {}; {gone}", failing.words),
+            why => format!("{what} {name} can't be reached since {begun}: {}; {gone}", why.words()),
+        };
         let finding = Finding::new(Anomaly::UpstreamDown, Severity::Critical, summary, arithmetic);
         let mut finding = explained(Finding { about: about(&key, false), ..finding }, &mut failing);
         if kind == UpstreamKind::Fixed {

@@ -62,12 +62,17 @@ async fn ask(resolver: &Resolver, question: &Question) -> Published {
         DnsType::Txt => Kind::Txt,
         DnsType::Ptr => Kind::Ptr,
     };
-    let answer = resolver.look_up_anew(&question.name(), kind, TIMEOUT).await.answer;
+    let lookup = resolver.look_up_anew(&question.name(), kind, TIMEOUT).await;
+    let answer = &lookup.answer;
     match &answer.failure {
         Some(failure) if failure.is_denial() => Published::Nothing,
         Some(_) => Published::Unknown,
         // What doesn't fit is another set each time.
         None if answer.records_beyond > 0 => Published::Unknown,
+        // Of a text its words, not its presentation in quotes.
+        None if kind == Kind::Txt => {
+            Published::Records(lookup.texts().iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect())
+        }
         None => {
             let of_kind = answer.records.iter().filter(|record| record.record_type == kind.as_str());
             Published::Records(of_kind.map(|record| record.text.clone()).collect())

@@ -2,6 +2,7 @@
 
 mod by_state;
 mod collect;
+mod meant;
 mod pool;
 mod stuck;
 
@@ -88,6 +89,7 @@ fn answer<T: Traces>(traces: &T, what: &What, mut collected: Collected, more: bo
     collected.groups.truncate(manner.limit);
     let mut messages = paths(&collected, manner.now);
     stuck::look(traces, &mut messages, manner.now)?;
+    meant::look(traces, &mut messages)?;
     let gaps = gaps::around(traces, &messages)?;
     Ok(Answer { query: what.text.clone(), messages, more, notes: collected.notes, gaps, never_seen: None })
 }

@@ -36,12 +36,23 @@ enum Kind {
 /// none, one is made of the last two labels of its name.
 #[derive(Clone, Default)]
 pub struct Zones {
+    /// Of all records; [`TTL`] if absent.
+    ttl: Option<u32>,
     zones: BTreeMap<String, (Kind, Vec<String>)>,
 }
 
 impl Zones {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// With this TTL in seconds, for what changes during a test. To be said before any record.
+    pub fn lasting(ttl: u32) -> Self {
+        Self { ttl: Some(ttl), ..Self::default() }
+    }
+
+    fn ttl(&self) -> u32 {
+        self.ttl.unwrap_or(TTL)
     }
 
     /// A zone without signatures.
@@ -101,6 +112,7 @@ impl Zones {
 
     /// Any record, "TYPE data" as in a zone file.
     pub fn record(mut self, name: &str, data: &str) -> Self {
+        let ttl = self.ttl();
         let ancestors = || std::iter::successors(Some(name), |it| it.split_once('.').map(|(_, parent)| parent));
         let declared = ancestors().find(|it| self.zones.contains_key(*it)).map(str::to_owned);
         let zone = declared.unwrap_or_else(|| {
@@ -108,7 +120,7 @@ impl Zones {
             labels[labels.len().saturating_sub(2)..].join(".")
         });
         let (_, records) = self.zones.entry(zone).or_insert((Kind::Plain, Vec::new()));
-        records.push(format!("{name}. {TTL} {data}"));
+        records.push(format!("{name}. {ttl} {data}"));
         self
     }
 }
@@ -218,11 +230,12 @@ fn started(program: &str, options: &[&str], config: &std::path::Path, ready: &st
 }
 
 fn write_zones(dir: &std::path::Path, zones: &Zones, serial: u32) {
+    let ttl = zones.ttl();
     // Signing counts the serial up as well.
     let head = |zone: &str| {
         let zone = zone.trim_end_matches('.');
         let dot = if zone.is_empty() { "" } else { "." };
-        format!("{zone}. {TTL} SOA ns{dot}{zone}. h{dot}{zone}. {}000 3600 600 86400 {TTL}\n{zone}. {TTL} NS ns{dot}{zone}.\n", serial)
+        format!("{zone}. {ttl} SOA ns{dot}{zone}. h{dot}{zone}. {}000 3600 600 86400 {ttl}\n{zone}. {ttl} NS ns{dot}{zone}.\n", serial)
     };
     std::fs::write(dir.join("zones/root.zone"), format!("{}ns. {TTL} A 127.0.0.1\n", head("."))).unwrap();
     for (zone, (_, records)) in zones.zones.iter().filter(|(_, (kind, _))| *kind != Kind::Dead) {
