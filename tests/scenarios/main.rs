@@ -12,6 +12,7 @@ mod addresses;
 mod blocks;
 mod dns_changes;
 mod firewall;
+mod history;
 mod hosts;
 mod mailboxes;
 mod quotas;

@@ -59,9 +59,11 @@ impl Scene {
             std::thread::sleep(ONE_JUDGEMENT); // not to wait for something: for nothing to come
         }
         let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
+        let incident = found.as_ref().map(|(first, _)| text(first, "incident"));
         for other in self.incidents() {
             let anomaly = text(&other, "anomaly");
-            if anomaly != wanted.anomaly && !wanted.also.contains(&anomaly.as_str()) {
+            let is_part = incident.is_some() && other["part_of"].as_str() == incident.as_deref();
+            if anomaly != wanted.anomaly && !is_part && !wanted.also.contains(&anomaly.as_str()) {
                 self.row.false_ones.push((anomaly, text(&other, "summary")));
             }
         }

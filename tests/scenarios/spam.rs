@@ -1,12 +1,11 @@
 //! A spam filter that has begun to dislike what is sent.
 
-use std::time::Duration;
-
+use crate::history::{HOUR, age, rehearsal};
 use crate::report::Situation;
 use crate::scene::{Scene, Wanted};
 use crate::support::postfix::Postfix;
 use crate::support::relayscope::Relayscope;
-use crate::traffic::{Traffic, send};
+use crate::traffic::send;
 
 const CAUSE: &str = "3 spam filter";
 
@@ -16,7 +15,7 @@ pub const SITUATIONS: &[Situation] = &[
 ];
 
 /// A Postfix behind whose filter refuses messages of that subject.
-fn filtering(scene: &Scene, pattern: &str) -> (Postfix, Relayscope) {
+fn filtering(scene: &Scene, pattern: &str) -> (Postfix, Relayscope, String) {
     let checks =
         scene.place.file("checks", format!("/^Subject: {pattern}/ REJECT 5.7.1 Message rejected as spam by content filter, score 14.2\n"));
     let extra = format!("header_checks = regexp:{}\n", checks.display());
@@ -25,12 +24,14 @@ fn filtering(scene: &Scene, pattern: &str) -> (Postfix, Relayscope) {
         "[[listener]]\nlisten = [\"127.0.0.1:0\"]\ntls = \"off\"\n[[upstream]]\nname = \"main\"\nhosts = [\"{}\"]\n[anomaly.dns]\nenabled = false\n",
         postfix.address
     );
-    let relayscope = Relayscope::configured(&scene.place, &config);
-    (postfix, relayscope)
+    let relayscope = rehearsal(&scene.place, &config);
+    (postfix, relayscope, config)
 }
 
 fn one(scene: &mut Scene) {
-    let (_postfix, relayscope) = filtering(scene, "about cheap-pills");
+    let (_postfix, relayscope, config) = filtering(scene, "about cheap-pills");
+    relayscope.stop();
+    let relayscope = Relayscope::configured(&scene.place, &config);
     for number in 0..5 {
         send(relayscope.address(), &format!("usual{number}"), "ann@from.example", "bob@to.example");
     }
@@ -41,11 +42,21 @@ fn one(scene: &mut Scene) {
 }
 
 fn all(scene: &mut Scene) {
-    // The filter's rule takes effect from the sixtieth message on: what is usual is known after fifty.
-    let (_postfix, relayscope) = filtering(scene, "about traffic([6-9][0-9]|[0-9]{3})$");
-    let traffic = Traffic::start(relayscope.address(), &["bob@to.example"], 2, Duration::from_millis(200));
-    traffic.tried(60);
+    // What the filter lets pass is two hours old when it begins to dislike what is sent.
+    let (_postfix, relayscope, config) = filtering(scene, "about later");
+    for number in 0..60 {
+        send(relayscope.address(), &format!("usual{number}"), "ann@from.example", "bob@to.example");
+    }
+    age(&scene.place, &relayscope.stop(), &[2 * HOUR]);
+    let relayscope = Relayscope::configured(&scene.place, &config);
+    for number in 0..5 {
+        send(relayscope.address(), &format!("still{number}"), "ann@from.example", "bob@to.example");
+    }
     scene.trouble();
+    for number in 0..20 {
+        let from = ["ann", "ben", "cleo", "dora"][number % 4];
+        send(relayscope.address(), &format!("later{number}"), &format!("{from}@from.example"), "bob@to.example");
+    }
     let words = ["is suddenly refused as spam", "several senders"];
     scene.named(&Wanted { anomaly: "spam_verdicts", cause: "spam_detected", act: "local_admin", words: &words, also: &[] });
 }

@@ -73,8 +73,9 @@ fn ends(seen: &Seen<'_>) -> Option<Ends> {
                 Some(Ends::Connections)
             } else if code == 421
                 && outcome.by == Actor::Upstream
-                // The proxy's own 421, for a login or a handshake that failed, is no closing.
-                && (refused || under_way && outcome.cause == Some(Cause::ConnectionFailed))
+                // Before MAIL FROM it is the proxy's own 421, for a greeting, a handshake or a login that failed.
+                && under_way
+                && (refused || outcome.cause == Some(Cause::ConnectionFailed))
                 && !seen.reply_lines().any(idle)
             {
                 Some(Ends::Closing)

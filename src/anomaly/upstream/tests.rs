@@ -305,7 +305,7 @@ fn the_proxys_own_421_is_no_closing() {
     for (stage, text, cause) in [
         (Stage::Auth, "relayscope: smart host main.example.net:587: refused the proxy's login as ann: 535", Cause::AuthFailed),
         (Stage::StartTls, "relayscope: smart host main.example.net:587: TLS failed: certificate expired", Cause::TlsFailure),
-        (Stage::Banner, "relayscope: smart host main.example.net:587: the smart host did not greet in time", Cause::ConnectionFailed),
+        (Stage::Banner, "relayscope: smart host main.example.net:587: the smart host did not greet in time", Cause::RemoteSystemError),
     ] {
         for no in 0..20 {
             feed(&mut closing, &mail(MONDAY + no * 2 * SECOND, no).refused(stage, 421, text, cause).record());
