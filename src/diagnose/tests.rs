@@ -109,6 +109,7 @@ fn failures_without_a_reply_have_causes() {
     let hidden =
         "mx.y.example doesn't offer STARTTLS, which this upstream requires\na firewall rewrites the server's EHLO reply (XXXXXXXA)";
     is(own(Stage::Ehlo, hidden), EncryptionRequired, "own/ehlo-rewritten");
+    is(own(Stage::RcptTo, "mail for this domain is not accepted here"), RelayDenied, "own/domain-not-accepted");
     is(own(Stage::EndOfData, "the upstream closed the connection"), ConnectionFailed, "own/closed-after-data");
 }
 

@@ -190,7 +190,11 @@ fn text(reply: &Reply) -> Cow<'_, str> {
 /// Where no reply says why: our own words, and what the session knows beyond them.
 fn own_words(outcome: &Outcome, upstream: &Upstream, flags: &[Flag]) -> String {
     let reply = outcome.reply.as_ref().map(text);
-    let mut words = outcome.detail.as_deref().or(reply.as_deref()).unwrap_or_default().to_owned();
+    let mut words = match (outcome.detail.as_deref(), reply.as_deref()) {
+        // What the proxy refused tells more than how the client took it.
+        (Some(detail), Some(reply)) if outcome.by == Actor::Proxy => format!("{reply}\n{detail}"),
+        (detail, reply) => detail.or(reply).unwrap_or_default().to_owned(),
+    };
     let mut add = |more: &str| {
         let _ = write!(words, "\n{more}");
     };

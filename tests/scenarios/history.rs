@@ -1,8 +1,9 @@
 //! A past for a new store: mail that passed a little while ago is made to have passed some hours earlier, so that Relayscope knows what is usual.
 
 use std::path::Path;
+use std::time::Duration;
 
-use relayscope::store::{Import, Options};
+use relayscope::store::{Import, ImportError, OpenError, Options};
 use relayscope::trace::{Record, RecordId, WallMicros};
 
 use crate::support::place::Place;
@@ -19,7 +20,13 @@ pub fn rehearsal(place: &Place, config: &str) -> Relayscope {
 /// Takes the records of the stopped store `from` into the store `store`, each so many µs earlier for each of its `times`.
 pub fn age(place: &Place, from: &Path, times: &[WallMicros]) {
     let records = records::all(from);
-    let mut import = Import::begin(Options::new(place.path("store"))).unwrap();
+    // A child that another situation starts holds all descriptors of this process, and the lock with them, until it has become its program.
+    let mut import = loop {
+        match Import::begin(Options::new(place.path("store"))) {
+            Err(ImportError::Open(OpenError::InUse { .. })) => std::thread::sleep(Duration::from_millis(20)),
+            begun => break begun.unwrap(),
+        }
+    };
     for (number, by) in (0u128..).zip(times) {
         for record in &records {
             if let Some(record) = earlier(record, *by, number) {
@@ -27,7 +34,11 @@ pub fn age(place: &Place, from: &Path, times: &[WallMicros]) {
             }
         }
     }
-    import.finish().unwrap();
+    match import.finish() {
+        // All is there; the proxy indexes it when it starts.
+        Ok(_) | Err(ImportError::Open(OpenError::InUse { .. })) => {}
+        Err(error) => panic!("{error}"),
+    }
 }
 
 fn earlier(record: &Record, by: WallMicros, number: u128) -> Option<Record> {

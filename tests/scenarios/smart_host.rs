@@ -12,6 +12,8 @@ pub struct Says {
     pub mail: String,
     pub rcpt: String,
     pub end_of_data: String,
+    /// The mechanisms that it offers, and what it says to a login.
+    pub auth: Option<(String, String)>,
     /// Before the reply to end-of-data.
     pub pause: Duration,
 }
@@ -23,6 +25,7 @@ impl Default for Says {
             mail: "250 2.1.0 ok".to_owned(),
             rcpt: "250 2.1.5 ok".to_owned(),
             end_of_data: "250 2.0.0 queued as 4Ab3C9".to_owned(),
+            auth: None,
             pause: Duration::ZERO,
         }
     }
@@ -76,7 +79,19 @@ fn serve(stream: TcpStream, says: &Mutex<Says>) -> Option<()> {
         }
         let verb = line.split([' ', '\r']).next().unwrap_or_default().to_ascii_uppercase();
         match verb.as_str() {
-            "EHLO" => say("250-smtp.provider.example\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES")?,
+            "EHLO" => {
+                let auth = now().auth.map(|(offers, _)| format!("250-AUTH {offers}\r\n")).unwrap_or_default();
+                let offers = "250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n";
+                say(&format!("250-smtp.provider.example\r\n{offers}{auth}250 ENHANCEDSTATUSCODES"))?;
+            }
+            "AUTH" => {
+                if line.trim_end().ends_with("PLAIN") {
+                    say("334 ")?;
+                    line.clear();
+                    reader.read_line(&mut line).ok()?;
+                }
+                say(&now().auth.map(|(_, says)| says).unwrap_or_default())?;
+            }
             "MAIL" => say(&now().mail)?,
             "RCPT" => say(&now().rcpt)?,
             "DATA" => {

@@ -253,6 +253,15 @@ pub struct Stopped {
 }
 
 impl Stopped {
+    /// Starts it again without the settings that begin so.
+    pub fn without(self, place: &Place, settings: &str) -> Postfix {
+        let file = self.dir.join("conf/extra.cf");
+        let kept = fs::read_to_string(&file).unwrap();
+        let kept: String = kept.lines().filter(|line| !line.starts_with(settings)).map(|line| format!("{line}\n")).collect();
+        fs::write(&file, kept).unwrap();
+        self.start(place)
+    }
+
     pub fn start(self, place: &Place) -> Postfix {
         let extra = fs::read_to_string(self.dir.join("conf/extra.cf")).unwrap();
         let name = self.dir.file_name().unwrap().to_str().unwrap();
