@@ -143,7 +143,7 @@ impl fmt::Display for Report {
             writeln!(f, "{:<20} {:<58} {named:<6} {after:>7}  {:<42} {other}", situation.cause, situation.name, what.join(", "))?;
         }
         writeln!(f, "\n{:<26} {:>6} {:>6} {:>7} {:>10} {:>7}", "detector", "right", "false", "missed", "precision", "recall")?;
-        let percent = |part: usize, of: usize| if of == 0 { "-".to_owned() } else { format!("{} %", part * 100 / of) };
+        let percent = |part: usize, of: usize| (part * 100).checked_div(of).map_or("-".to_owned(), |share| format!("{share} %"));
         for (what, it) in self.scores() {
             let (precision, recall) = (percent(it.right, it.right + it.wrong), percent(it.right, it.right + it.missed));
             writeln!(f, "{what:<26} {:>6} {:>6} {:>7} {precision:>10} {recall:>7}", it.right, it.wrong, it.missed)?;
