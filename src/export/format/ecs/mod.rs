@@ -140,7 +140,7 @@ fn anomaly(it: Anomaly) -> &'static [&'static str] {
         | Anomaly::Duplicates
         | Anomaly::AddressUnknown
         | Anomaly::MailboxStaysFull => &["email"],
-        Anomaly::TracingGap => &["process"],
+        Anomaly::TracingGap | Anomaly::ExportFailing | Anomaly::ExportSkipping => &["process"],
     }
 }
 
