@@ -32,8 +32,6 @@ pub mod upstream;
 pub mod volume;
 mod watch;
 pub mod window;
-pub mod wording;
-mod words;
 
 pub use book::Book;
 pub use detector::Detector;

@@ -42,6 +42,7 @@ use handover::{Predecessor, Request};
 use life::Life;
 use successor::Successor;
 use watching::Watching;
+pub use watching::ask_dns;
 use worker::Worker;
 
 /// Why the proxy can't start.

@@ -6,8 +6,8 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR};
-use crate::anomaly::words::{clock, count, quoted, span};
 use crate::trace::{About, AboutKind, Act, Anomaly, Audit, AuditEvent, Record, RecordId, Severity, WallMicros};
+use crate::wording::{clock, number, quoted, span};
 
 /// Exports that are looked at: a configuration has fewer.
 const MOST: usize = 64;
@@ -100,7 +100,7 @@ impl Detector for Exports {
                 let lasts = now.saturating_sub(*since);
                 let severity = if lasts >= URGENT { Severity::Critical } else { Severity::Warning };
                 let summary = format!("the receiver of export {name} takes nothing since {}", clock(*since, now));
-                let arithmetic = format!("for {}; the last attempt: {}", span(lasts), quoted(why));
+                let arithmetic = format!("for {}; the last attempt: {}", span(lasts), quoted([why]));
                 let advice = "Look at the receiver and the way to it; `relayscope export list` says what waits. Nothing is lost as long as the records are kept.";
                 let finding = Finding::new(Anomaly::ExportFailing, severity, summary, arithmetic)
                     .about(AboutKind::Export, name.clone())
@@ -114,7 +114,7 @@ impl Detector for Exports {
                     continue;
                 }
                 let summary = format!("export {name} has left records out since {}", clock(skipped.since, now));
-                let arithmetic = format!("{} entries say so, the last: {}", count(skipped.entries), quoted(&skipped.said));
+                let arithmetic = format!("{} entries say so, the last: {}", number(skipped.entries), quoted([&skipped.said]));
                 let advice = "What is refused doesn't fit the receiver: look at its log, its mapping and its limits, or at `format` and `max_event`. What retention removed needs more room in the store ([store] keep_days, keep_size).";
                 let finding = Finding::new(Anomaly::ExportSkipping, Severity::Warning, summary, arithmetic)
                     .about(AboutKind::Export, name.clone())

@@ -122,6 +122,8 @@ fn anomaly(it: Anomaly) -> &'static [&'static str] {
         | Anomaly::ConnectionLimit
         | Anomaly::PortBlocked
         | Anomaly::DnsFailing
+        | Anomaly::ExportFailing
+        | Anomaly::ExportSkipping
         | Anomaly::CertificateExpiring
         | Anomaly::PeerChanged
         | Anomaly::DnsChanged => &["network"],
