@@ -142,7 +142,7 @@ fn anomaly(it: Anomaly) -> &'static [&'static str] {
         | Anomaly::Duplicates
         | Anomaly::AddressUnknown
         | Anomaly::MailboxStaysFull => &["email"],
-        Anomaly::TracingGap | Anomaly::ExportFailing | Anomaly::ExportSkipping => &["process"],
+        Anomaly::TracingGap => &["process"],
     }
 }
 
