@@ -126,7 +126,7 @@ impl Detector for Closing {
         evidence.add(seen.at, seen.id, 1);
         let ended = seen.session.and_then(|it| it.ended.detail.as_deref()).or(upstream.tried.last().map(|it| it.error.as_str()));
         let said = quoted(seen.reply_lines());
-        closed.words = if said.is_empty() { quoted(ended.or(seen.outcome.and_then(|it| it.detail.as_deref())).into_iter()) } else { said };
+        closed.words = if said.is_empty() { quoted(ended.or(seen.outcome.and_then(|it| it.detail.as_deref()))) } else { said };
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
