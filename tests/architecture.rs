@@ -24,29 +24,30 @@ const MAP: &[(&str, &[&str])] = &[
     ("relay", &["smtp", "message", "route", "diagnose", "trace"]),
     ("store", &["smtp", "message", "diagnose", "trace"]),
     // 6
-    ("proxy", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
+    ("proxy", &["vocabulary", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     ("path", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     ("import", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     ("anomaly", &["vocabulary", "smtp", "message", "diagnose", "trace"]),
     ("doctor", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     ("export", &["vocabulary", "smtp", "message", "net", "diagnose", "trace", "store"]),
-    // 7
-    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor", "export"]),
-    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor", "export"]),
+    ("metrics", &["net", "proxy", "store", "export", "anomaly", "trace"]),
     // 8
+    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor", "export"]),
+    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor", "export", "metrics"]),
+    // 9
     (
         "app",
         &[
             "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly", "doctor",
-            "export", "config", "http",
+            "export", "metrics", "config", "http",
         ],
     ),
-    // 9
+    // 10
     (
         "cli",
         &[
             "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly", "doctor",
-            "export", "config", "http", "app",
+            "export", "metrics", "config", "http", "app",
         ],
     ),
     ("main", &["cli"]),

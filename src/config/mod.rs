@@ -92,6 +92,16 @@ impl From<LogLevel> for tracing::Level {
 pub struct HttpOptions {
     /// A loopback address; `None`: only the socket in the store directory.
     pub listen: Option<SocketAddr>,
+    pub metrics: MetricsAccess,
+}
+
+/// Who may read the metrics over TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// Whoever has the token, as for everything else.
+    Token,
+    /// Whoever can reach the loopback address.
+    Open,
 }
 
 /// A configuration that can be run.
@@ -246,7 +256,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
         host_name: raw.host_name.clone().unwrap_or_default(),
         workers: usize::try_from(raw.workers).unwrap_or(1),
         log: LogOptions { level: raw.log.level.into(), format: raw.log.format.into() },
-        http: HttpOptions { listen: raw.http.listen.0 },
+        http: HttpOptions { listen: raw.http.listen.0, metrics: raw.http.metrics.into() },
         certificate_dirs: vec![raw.certificate_dir.clone(), raw.store.dir.clone()],
         sessions: sessions.collect(),
         diagnosing,
