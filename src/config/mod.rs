@@ -54,16 +54,21 @@ use raw::Raw;
 pub const DEFAULT_PATHS: [&str; 2] = ["config/relayscope.toml", "/etc/relayscope/relayscope.toml"];
 
 /// `[log]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOptions {
     pub level: LogLevel,
     pub format: LogFormat,
+    /// Directives that go before the level: "relayscope::store=debug".
+    pub filter: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
+    /// The journal's where systemd leads standard error there, text otherwise.
+    Auto,
     Text,
     Json,
+    Journald,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,6 +239,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
     let routes = Arc::new(routes::table(&raw, &upstreams, &listeners, &mut findings));
     let upstreams = Arc::new(upstreams);
     limits::http(&raw, &mut findings);
+    limits::log(&raw, &mut findings);
     doctor::check(&raw, &mut findings);
     let exports = export::exports(&raw, &mut findings);
 
@@ -255,7 +261,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
         node: raw.node.clone().unwrap_or_default(),
         host_name: raw.host_name.clone().unwrap_or_default(),
         workers: usize::try_from(raw.workers).unwrap_or(1),
-        log: LogOptions { level: raw.log.level.into(), format: raw.log.format.into() },
+        log: LogOptions { level: raw.log.level.into(), format: raw.log.format.into(), filter: raw.log.filter.clone() },
         http: HttpOptions { listen: raw.http.listen.0, metrics: raw.http.metrics.into() },
         certificate_dirs: vec![raw.certificate_dir.clone(), raw.store.dir.clone()],
         sessions: sessions.collect(),

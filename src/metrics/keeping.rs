@@ -1,6 +1,6 @@
 //! The trace store, and the incidents that are open.
 
-use super::page::{Labels, Page};
+use super::page::{Labels, Page, seconds};
 use super::sources::Sources;
 use crate::store::{Health, StoreStats};
 use crate::trace::{Anomaly, Severity};
@@ -11,7 +11,7 @@ pub(super) fn add(page: &mut Page, sources: &Sources, stats: Option<&StoreStats>
     page.gauge("relayscope_store_up", "1 while records are stored, 0 while they are lost", alone(u64::from(health.is_ok())));
     let since = match health {
         Health::Ok => None,
-        Health::Failed { since, .. } => Some((Labels::new(), super::page::seconds(since))),
+        Health::Failed { since, .. } => Some((Labels::new(), seconds(since))),
     };
     page.gauge("relayscope_store_failing_since_timestamp_seconds", "Since when records are lost; absent while they are not", since);
     let lost = sources.store.records_lost();
@@ -22,7 +22,8 @@ pub(super) fn add(page: &mut Page, sources: &Sources, stats: Option<&StoreStats>
         page.counter("relayscope_store_batches", "Writes to the journal, each of one or many records", [(Labels::new(), it.batches)]);
         page.counter("relayscope_store_syncs", "Times that the journal was synced to the disk", [(Labels::new(), it.syncs)]);
         page.gauge("relayscope_store_records", "Records that are kept", alone(it.records));
-        page.gauge("relayscope_store_days", "Days of which there are records", alone(it.days));
+        let oldest = it.oldest.map(|day| (Labels::new(), seconds(day.start())));
+        page.gauge("relayscope_store_oldest_timestamp_seconds", "The beginning of the oldest day of which there are records", oldest);
         let part = |name: &str, octets: u64| (vec![("part", name.to_owned())], octets as f64);
         let records = it.journal_octets.saturating_sub(it.dialogue_octets);
         let parts = [part("records", records), part("dialogues", it.dialogue_octets), part("index", it.index_octets)];
