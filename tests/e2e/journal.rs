@@ -41,8 +41,8 @@ fn the_journal_has_the_line_and_its_fields() {
     let mut script = Command::new("unshare");
     script.args(["--mount", "sh", "-c", SCRIPT, "sh", JOURNALD, BINARY]).current_dir(&place).env_remove("RELAYSCOPE_LOG");
     let (code, said) = run(&mut script);
-    if said.contains("unshare failed") || said.contains("permission denied") {
-        return skip(module_path!(), &said);
+    if said.contains("unshare failed") || said.contains("mount:") {
+        return eprintln!("SKIPPED: no file system can be mounted here: {said}");
     }
     assert_eq!(code, 0, "{said}");
     let entries = std::fs::read_to_string(place.path("entries.json")).unwrap();
