@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tracing::field::{Field, Visit};
@@ -24,6 +24,8 @@ const MOST_FIELDS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Journald {
     socket: UnixDatagram,
+    /// Looked up for each entry: a journal that was restarted may have bound it anew.
+    path: PathBuf,
     /// Entries that the journal didn't take.
     lost: AtomicU64,
 }
@@ -38,12 +40,13 @@ impl Journald {
     fn at(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
-        socket.connect(path)?;
-        Ok(Self { socket, lost: AtomicU64::new(0) })
+        // Thrown away by the journal; here it tells whether there is one.
+        socket.send_to(&[], path)?;
+        Ok(Self { socket, path: path.to_owned(), lost: AtomicU64::new(0) })
     }
 
     fn send(&self, entry: &[u8]) {
-        if self.socket.send(entry).is_err() {
+        if self.socket.send_to(entry, &self.path).is_err() {
             self.lost.fetch_add(1, Relaxed);
             return;
         }
@@ -51,7 +54,7 @@ impl Journald {
         if lost > 0 {
             let mut entry = Entry::new(Level::WARN);
             entry.put("MESSAGE", &format!("the journal did not take {lost} lines of the log"));
-            if self.socket.send(&entry.octets).is_err() {
+            if self.socket.send_to(&entry.octets, &self.path).is_err() {
                 self.lost.fetch_add(lost, Relaxed);
             }
         }
@@ -159,6 +162,7 @@ mod tests {
             tracing::info!(long = "é".repeat(9_000), "cut");
         });
         let mut octets = vec![0; 64 << 10];
+        assert_eq!(journal.recv(&mut octets).unwrap(), 0);
         let mut next = || {
             let read = journal.recv(&mut octets).unwrap();
             fields(&octets[..read])

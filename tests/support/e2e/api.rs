@@ -5,21 +5,28 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::PATIENCE;
 
-/// Status, head and body.
+/// Status and body.
 pub struct Answer {
     pub status: u16,
-    pub head: String,
     pub body: String,
 }
 
-/// Asks on `api.sock` of a store, with more headers.
-pub fn get(store: &Path, path: &str, headers: &str) -> Option<Answer> {
-    exchange(UnixStream::connect(store.join("api.sock")).ok()?, path, headers)
+/// Asks on `api.sock` of a store, which is there a moment after the listeners.
+pub fn get(store: &Path, path: &str) -> Answer {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = UnixStream::connect(store.join("api.sock")).ok().and_then(|stream| exchange(stream, path, "")) {
+            return answer;
+        }
+        assert!(Instant::now() < until, "no answer to {path}");
+        std::thread::sleep(Duration::from_millis(5)); // the pace of the questions
+    }
 }
 
 /// Asks over TCP.
@@ -36,7 +43,7 @@ fn exchange(mut stream: impl Read + Write, path: &str, headers: &str) -> Option<
     let (head, body) = answer.split_once("\r\n\r\n")?;
     // Long answers come in chunks.
     let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunked(body)? } else { body.to_owned() };
-    Some(Answer { status, head: head.to_owned(), body })
+    Some(Answer { status, body })
 }
 
 fn unchunked(mut rest: &str) -> Option<String> {
@@ -53,13 +60,13 @@ fn unchunked(mut rest: &str) -> Option<String> {
 }
 
 pub fn json(store: &Path, path: &str) -> (u16, Value) {
-    let answer = get(store, path, "").expect("an answer");
+    let answer = get(store, path);
     (answer.status, serde_json::from_str(&answer.body).expect("JSON"))
 }
 
 /// What `/metrics` says now.
 pub fn scrape(store: &Path) -> Scrape {
-    let answer = get(store, "/metrics", "").expect("an answer");
+    let answer = get(store, "/metrics");
     assert_eq!(answer.status, 200, "{}", answer.body);
     Scrape { text: answer.body }
 }
