@@ -15,13 +15,16 @@ pub mod detector;
 pub mod dns_watch;
 pub mod finding;
 pub mod flow;
+mod kept;
 pub mod limits;
 pub mod options;
+pub mod own;
 pub mod pair;
 pub mod peers;
 pub mod protocol;
 mod recent;
 pub mod reputation;
+mod room;
 #[cfg(test)]
 pub mod samples;
 pub mod seen;
@@ -31,8 +34,6 @@ pub mod upstream;
 pub mod volume;
 mod watch;
 pub mod window;
-pub mod wording;
-mod words;
 
 pub use book::Book;
 pub use detector::Detector;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::config::{ExportOptions, Loaded};
 use crate::export::format::{Context, Encoder};
 use crate::export::{Feed, Handle, Sink, key_of_store, known_places};
-use crate::store::Store;
+use crate::store::{Cursor, Store};
 use crate::trace::{Kept, Origin};
 
 /// What runs while this process has the store.
@@ -19,9 +19,9 @@ pub(super) struct Exporting {
 }
 
 impl Exporting {
-    /// Starts every sink of the configuration; one that can't be started is said, and the others go on.
+    /// Starts every sink of the configuration; new ones begin at `began`, or now. One that can't be started is said, and the others go on.
     /// `before`: those that ran until now; who has the same name goes on counting.
-    pub fn start(store: &Store, loaded: &Loaded, origin: Origin, before: &[Handle]) -> Self {
+    pub fn start(store: &Store, loaded: &Loaded, origin: Origin, began: Option<Cursor>, before: &[Handle]) -> Self {
         let dir = &loaded.store.dir;
         let (feed, origin) = (Arc::new(Feed::new(store.clone())), Arc::new(Kept::new(origin)));
         let mut exporting = Self { stop: watch::Sender::new(false), handles: Vec::new(), threads: Vec::new() };
@@ -31,7 +31,7 @@ impl Exporting {
                 options.redaction.key = key_of_store(dir);
             }
             let encoder = encoder(&options, &loaded.node);
-            match Sink::new(options.clone(), feed.clone(), dir.clone(), encoder, origin.clone(), exporting.stop.subscribe()) {
+            match Sink::new(options.clone(), feed.clone(), dir.clone(), encoder, origin.clone(), began, exporting.stop.subscribe()) {
                 Ok((sink, handle)) => {
                     let same = before.iter().find(|it| it.status.name == options.name);
                     same.into_iter().for_each(|it| handle.status.count_on_from(&it.status));

@@ -36,7 +36,7 @@ use crate::net::listen::BindError;
 use crate::net::passed::Passed;
 use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
 use crate::proxy::{Counters, Desk, Phase, Roster};
-use crate::store::{OpenError, Store};
+use crate::store::{Cursor, OpenError, Store};
 use build::Built;
 use exporting::Exporting;
 pub use handover::HandOverError;
@@ -46,6 +46,7 @@ use opening::open_store;
 use successor::Successor;
 use telemetry::Telemetry;
 use watching::Watching;
+pub use watching::ask_dns;
 use worker::Worker;
 
 /// Why the proxy can't start.
@@ -84,6 +85,8 @@ pub struct Running {
     watching: Option<Watching>,
     /// Likewise.
     exporting: Option<Exporting>,
+    /// Where the journal ended before this process served: new exports begin there.
+    began: Option<Cursor>,
     /// For the API; the sessions have theirs.
     diagnosing: watch::Sender<Diagnosing>,
     /// Likewise.
@@ -167,6 +170,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
             (open_store(&loaded, STORE_PATIENCE)?, built, sockets)
         }
     };
+    let began = store.end().ok();
     let counters = Arc::new(Counters::default());
     let mut workers = Vec::new();
     for (number, listeners) in sockets.by_worker.into_iter().enumerate() {
@@ -202,6 +206,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         api: None,
         watching: None,
         exporting: None,
+        began,
         diagnosing,
         doctor,
         exports: watch::Sender::new(Vec::new()),
@@ -323,7 +328,8 @@ impl Running {
     }
 
     fn export(&mut self) {
-        let exporting = Exporting::start(&self.store, &self.loaded, build::origin(&self.loaded), &self.exports.borrow());
+        let began = self.began.take();
+        let exporting = Exporting::start(&self.store, &self.loaded, build::origin(&self.loaded), began, &self.exports.borrow());
         self.exports.send_replace(exporting.handles());
         self.exporting = Some(exporting);
     }

@@ -1,19 +1,22 @@
 //! Messages that went out again after an outcome in doubt: their recipients may have them twice.
 
+use serde::{Deserialize, Serialize};
+
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::recent::Recent;
 use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{DAY, HOUR, MINUTE, Sliding, Tallies};
-use crate::anomaly::words::{clock, count, span};
 use crate::trace::{AboutKind, Act, Anomaly, Record, RecordId, Severity, State, WallMicros};
+use crate::wording::{clock, number, span};
 
 /// Messages in doubt that are remembered.
 const MOST_IN_DOUBT: usize = 10_000;
 const MOST_UPSTREAMS: usize = 200;
 
 /// A message whose fate isn't known.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct InDoubt {
     id: RecordId,
     at: WallMicros,
@@ -82,7 +85,7 @@ impl Detector for Doubled {
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         let latest = &self.latest;
         self.tallies.judge(now, |upstream, evidence, times| {
-            let messages = if times == 1 { "1 message was".to_owned() } else { format!("{} messages were", count(times)) };
+            let messages = if times == 1 { "1 message was".to_owned() } else { format!("{} messages were", number(times)) };
             let summary = format!("{messages} sent again through {upstream} after an outcome in doubt, and taken: recipients may have them twice");
             let mut arithmetic =
                 format!("same octets, same recipient: first without a reply after end-of-data, then accepted; {times} since {}", clock(evidence.since, now));
@@ -99,5 +102,22 @@ impl Detector for Doubled {
                 .evidence(evidence.since, evidence.last, evidence.take_fresh(), evidence.samples());
             findings.raise(Finding { quiet_after_us: Some(HOUR), ..finding });
         });
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.in_doubt, &self.settled, self.tallies.all(), &self.latest, self.any))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((in_doubt, settled, tallies, latest, any)) = kept::read(1, kept) else { return false };
+        self.in_doubt.take_back(in_doubt);
+        self.settled.take_back(settled);
+        self.tallies.take_back(tallies);
+        (self.latest, self.any) = (latest, any);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.in_doubt.forgotten + self.settled.forgotten + self.tallies.forgotten
     }
 }

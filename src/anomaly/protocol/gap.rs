@@ -2,10 +2,11 @@
 
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, Sliding};
-use crate::anomaly::words::{clock, count, quoted, span};
 use crate::trace::{Act, Anomaly, Gap, Record, RecordId, Severity, WallMicros};
+use crate::wording::{clock, number, quoted, span};
 
 /// What was lost within the last hour.
 #[derive(Debug)]
@@ -49,13 +50,13 @@ impl Detector for Gaps {
             return;
         }
         let summary =
-            format!("the trace has a hole: {} records were lost since {}, while mail flowed on", count(lost), clock(self.since, now));
+            format!("the trace has a hole: {} records were lost since {}, while mail flowed on", number(lost), clock(self.since, now));
         let arithmetic = format!(
             "{} lost within the last hour; the latest hole from {} for {}: {}",
-            count(lost),
+            number(lost),
             clock(gap.from, now),
             span(gap.until.saturating_sub(gap.from)),
-            quoted(&gap.why)
+            quoted([&gap.why])
         );
         let finding = Finding::new(Anomaly::TracingGap, Severity::Critical, summary, arithmetic)
             .advising(
@@ -64,5 +65,19 @@ impl Detector for Gaps {
             )
             .evidence(self.since, gap.until, std::mem::take(&mut self.fresh), self.samples.clone());
         findings.raise(finding.lasting(HOUR));
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.lost, &self.latest, self.since, self.fresh, &self.samples))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((lost, latest, since, fresh, samples)) = kept::read(1, kept) else { return false };
+        *self = Self { lost, latest, since, fresh, samples };
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        0
     }
 }

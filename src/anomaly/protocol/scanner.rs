@@ -6,11 +6,12 @@ use super::super::flow::network;
 use super::{Options, is_private};
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::recent::Recent;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, MINUTE, Sliding, Tallies};
-use crate::anomaly::words::{clock, count};
 use crate::trace::{AboutKind, Act, Actor, Anomaly, EndHow, Flag, Severity, WallMicros};
+use crate::wording::{clock, number};
 
 const MOST: usize = 5_000;
 
@@ -68,7 +69,7 @@ impl Detector for Scanner {
                 if times < least || mailers.find(mailers.key(ip)).is_some() {
                     return;
                 }
-                let summary = format!("{ip} sends no mail, and looks around: {} sessions since {} {what}", count(times), clock(evidence.since, now));
+                let summary = format!("{ip} sends no mail, and looks around: {} sessions since {} {what}", number(times), clock(evidence.since, now));
                 let arithmetic = format!("{times} within the last hour, no message within a day; told from {least} on");
                 let advice = match is_private(*ip) {
                     true => "Find the program on that machine: a client set to implicit TLS on a port that begins in clear, a web browser, or a security scan of your own.",
@@ -81,5 +82,21 @@ impl Detector for Scanner {
                 findings.raise(finding.lasting(HOUR));
             });
         }
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(self.foreign.all(), self.silent.all(), &self.mailers))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((foreign, silent, mailers)) = kept::read(1, kept) else { return false };
+        self.foreign.take_back(foreign);
+        self.silent.take_back(silent);
+        self.mailers.take_back(mailers);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.foreign.forgotten + self.silent.forgotten + self.mailers.forgotten
     }
 }

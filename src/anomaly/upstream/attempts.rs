@@ -1,11 +1,13 @@
 //! Which hosts a record tried to reach, and what became of each try.
 
+use serde::{Deserialize, Serialize};
+
 use super::contains;
 use crate::anomaly::seen::Seen;
 use crate::trace::{Actor, Cause, LookupOutcome, Stage, State, WallMicros};
 
 /// What became of a try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Why {
     Refused,
     TimedOut,

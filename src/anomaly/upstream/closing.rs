@@ -1,18 +1,21 @@
 //! Sessions that the upstream ends: 421, dropped connections, and too many connections for its taste.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::attempts::{self, Why};
 use super::names_connections;
 use super::options::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::pair::{Pair, PairRef};
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{Evidence, MINUTE, SECOND, Sliding};
-use crate::anomaly::wording::{quoted, several, share};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Act, Actor, Anomaly, Cause, Severity, Stage, UpstreamKind, WallMicros};
+use crate::wording::{quoted, several, share};
 
 /// Upstreams and hosts that close something, at most.
 const MOST: usize = 2_000;
@@ -28,9 +31,10 @@ const FEW: u64 = 3;
 pub struct Closing {
     options: Options,
     by_host: HashMap<Pair, Closed>,
+    forgotten: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Closed {
     closing: Evidence,
     connections: Evidence,
@@ -40,7 +44,7 @@ struct Closed {
 
 impl Closing {
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), by_host: HashMap::new() }
+        Self { options: options.clone(), by_host: HashMap::new(), forgotten: 0 }
     }
 }
 
@@ -95,7 +99,10 @@ impl Detector for Closing {
         let host = if upstream.kind == UpstreamKind::Mx { upstream.host.as_deref().unwrap_or_default() } else { "" };
         let key = PairRef(name, host);
         let ends = if failed { ends(seen) } else { None };
-        if ends.is_some() && !self.by_host.contains_key(&key) && self.by_host.len() < MOST {
+        if ends.is_some() && !self.by_host.contains_key(&key) {
+            if self.by_host.len() >= MOST {
+                self.forgotten += room::make(&mut self.by_host, |it| it.closing.last.max(it.connections.last));
+            }
             let window = Sliding::new(MINUTES, MINUTE);
             let (closing, connections) = (Evidence::new(window.clone()), Evidence::new(window.clone()));
             self.by_host.insert(Pair::from(&key), Closed { closing, connections, tries: window, words: String::new() });
@@ -127,6 +134,20 @@ impl Detector for Closing {
             }
             closing + connections > 0
         });
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &self.by_host)
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some(by_host) = kept::read(1, kept) else { return false };
+        self.by_host = by_host;
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

@@ -1,7 +1,6 @@
 //! Says which upstreams can't be had: down, coming and going, or behind a port that somebody blocks.
 
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
 
 use super::attempts::{self, Why};
 use super::host::{Failing, Host, Known};
@@ -9,11 +8,13 @@ use super::options::Options;
 use super::telling;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::Findings;
+use crate::anomaly::kept;
 use crate::anomaly::pair::{Pair, PairRef};
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, MINUTE};
-use crate::anomaly::wording::clock;
 use crate::trace::{About, AboutKind, Anomaly, UpstreamKind, WallMicros};
+use crate::wording::clock;
 
 /// Hosts that are remembered: those untouched longest make room.
 const MOST_HOSTS: usize = 5_000;
@@ -40,16 +41,19 @@ pub struct Health {
     back: Vec<(Pair, WallMicros, Failing)>,
     /// Something was tried since then, or fails: there is something to judge.
     any_failing: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Kept1 {
-    hosts: Vec<(Pair, Known)>,
+    forgotten: u64,
 }
 
 impl Health {
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), hosts: HashMap::new(), reached: HashMap::new(), back: Vec::new(), any_failing: false }
+        Self {
+            options: options.clone(),
+            hosts: HashMap::new(),
+            reached: HashMap::new(),
+            back: Vec::new(),
+            any_failing: false,
+            forgotten: 0,
+        }
     }
 
     fn change(&mut self, key: PairRef<'_>, known: Known, now: WallMicros, change: impl FnOnce(&mut Host)) {
@@ -57,10 +61,7 @@ impl Health {
             return change(host);
         }
         if self.hosts.len() >= MOST_HOSTS {
-            let mut touched: Vec<WallMicros> = self.hosts.values().map(|it| it.touched).collect();
-            let tenth = touched.len() / 10;
-            let (_, &mut edge, _) = touched.select_nth_unstable(tenth);
-            self.hosts.retain(|_, host| host.touched > edge);
+            self.forgotten += room::make(&mut self.hosts, |host| host.touched);
         }
         let mut host = Host::new(Known { reached: 0, successes: 0, ..known });
         host.touched = now;
@@ -216,19 +217,17 @@ impl Detector for Health {
     }
 
     fn keep(&self) -> Vec<u8> {
-        let hosts = self.hosts.iter().filter(|(_, it)| it.successes > 0).map(|(key, it)| (key.clone(), it.known())).collect();
-        postcard::to_extend(&Kept1 { hosts }, vec![1]).unwrap_or_default()
+        kept::write(2, &(&self.hosts, &self.reached, &self.back, self.any_failing))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((1, rest)) = kept.split_first() else { return false };
-        let Ok(kept) = postcard::from_bytes::<Kept1>(rest) else { return false };
-        for (key, known) in kept.hosts.into_iter().take(MOST_HOSTS) {
-            let reached = self.reached.entry(key.0.clone()).or_default();
-            *reached = (*reached).max(known.reached);
-            self.hosts.insert(key, Host::new(known));
-        }
+        let Some((hosts, reached, back, any_failing)) = kept::read(2, kept) else { return false };
+        (self.hosts, self.reached, self.back, self.any_failing) = (hosts, reached, back, any_failing);
         true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

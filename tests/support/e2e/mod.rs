@@ -17,6 +17,7 @@ pub mod postfix;
 pub mod process;
 pub mod programs;
 pub mod prometheus;
+pub mod receiver;
 pub mod records;
 pub mod relayscope;
 pub mod sink;
