@@ -124,7 +124,7 @@ fn nothing_that_was_counted_goes_back_over_a_reload() {
 
     place.file("relayscope.toml", "junk");
     hang_up();
-    let refused = || api::scrape(&place.path("store")).text.contains("relayscope_config_last_reload_successful 0");
+    let refused = || api::scrape(&place.path("store")).text.contains("\nrelayscope_config_last_reload_successful 0.0\n");
     let until = std::time::Instant::now() + crate::support::PATIENCE;
     while !refused() {
         assert!(std::time::Instant::now() < until);
