@@ -13,8 +13,10 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::FormatFields;
-use tracing_subscriber::fmt::format::{DefaultFields, Writer};
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::layer::Context;
+
+use super::line;
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 /// Octets of one value; an entry with all its fields fits a datagram.
@@ -67,7 +69,7 @@ impl<S: Subscriber> Layer<S> for Journald {
         let mut entry = Entry::new(*metadata.level());
         entry.put("TARGET", metadata.target());
         let mut line = String::new();
-        if DefaultFields::new().format_fields(Writer::new(&mut line), event).is_ok() {
+        if line::fields().format_fields(Writer::new(&mut line), event).is_ok() {
             entry.put("MESSAGE", &line);
         }
         event.record(&mut entry);
@@ -173,7 +175,7 @@ mod tests {
         assert_eq!(entry["RELAYSCOPE_ERROR"], hostile);
         assert_eq!(entry["RELAYSCOPE_LISTENER"], hostile);
         assert_eq!(entry["RELAYSCOPE_RECORDS"], "3");
-        assert!(entry["MESSAGE"].starts_with("host not reached error=x"), "{entry:?}");
+        assert!(entry["MESSAGE"].starts_with("host not reached error=x\\nMESSAGE=forged"), "{entry:?}");
         assert_eq!(next()["RELAYSCOPE_LONG"].len(), LONGEST);
     }
 

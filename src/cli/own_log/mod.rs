@@ -3,6 +3,7 @@
 //! Text from the wire is inert in each form: text escapes it, JSON quotes it, the journal gets it with its length.
 
 mod journald;
+mod line;
 
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
@@ -95,7 +96,7 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-    fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false)
+    fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false).fmt_fields(line::fields())
 }
 
 /// Whether standard error is the stream that systemd led to its journal (systemd.exec(5), `$JOURNAL_STREAM`).
@@ -106,8 +107,60 @@ fn is_journal() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
     use super::*;
     use crate::config::LogLevel;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(octets);
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Written {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// What is written of an event full of hostile text.
+    fn written(form: impl FnOnce(Written) -> Boxed<Registry>) -> String {
+        let written = Written::default();
+        let hostile = "x\n2026-11-27T00:00:00Z ERROR forged\r\u{1b}[2J\u{9b}31m\u{202e}";
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(form(written.clone())), || {
+            tracing::warn!(error = %hostile, listener = hostile, ?hostile, "host not reached: {hostile}");
+        });
+        let octets = written.0.lock().unwrap().clone();
+        String::from_utf8(octets).unwrap()
+    }
+
+    #[test]
+    fn hostile_text_stays_in_its_line() {
+        let text = written(|it| fmt::layer().with_writer(it).with_ansi(false).fmt_fields(line::fields()).boxed());
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        assert!(!text.trim_end().chars().any(|it| it.is_control() || it == '\u{202e}'), "{text:?}");
+        assert!(
+            text.contains("host not reached: x\\n2026-11-27T00:00:00Z ERROR forged\\r\\x1b[2J") && text.contains(" error=x\\n"),
+            "{text}"
+        );
+        let json = written(|it| fmt::layer().json().with_writer(it).boxed());
+        assert_eq!(json.matches('\n').count(), 1, "{json}");
+        let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(line["level"], "WARN");
+    }
 
     #[test]
     fn directives_go_before_the_level() {
