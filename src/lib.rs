@@ -12,6 +12,7 @@ pub mod export;
 pub mod http;
 pub mod import;
 pub mod message;
+pub mod metrics;
 pub mod net;
 pub mod path;
 pub mod proxy;

@@ -25,29 +25,34 @@ const MAP: &[(&str, &[&str])] = &[
     ("relay", &["smtp", "message", "route", "diagnose", "trace"]),
     ("store", &["smtp", "message", "diagnose", "trace"]),
     // 6
-    ("proxy", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
+    ("proxy", &["vocabulary", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     ("path", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     ("import", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     ("anomaly", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace"]),
     ("doctor", &["wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     ("export", &["vocabulary", "smtp", "message", "net", "diagnose", "trace", "store"]),
     // 7
-    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor", "export"]),
-    ("http", &["wording", "smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor", "export"]),
+    ("metrics", &["net", "proxy", "store", "export", "trace"]),
     // 8
+    ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor", "export"]),
+    (
+        "http",
+        &["wording", "smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor", "export", "metrics"],
+    ),
+    // 9
     (
         "app",
         &[
             "wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly",
-            "doctor", "export", "config", "http",
+            "doctor", "export", "metrics", "config", "http",
         ],
     ),
-    // 9
+    // 10
     (
         "cli",
         &[
             "wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly",
-            "doctor", "export", "config", "http", "app",
+            "doctor", "export", "metrics", "config", "http", "app",
         ],
     ),
     ("main", &["cli"]),

@@ -9,7 +9,8 @@ use relayscope::config::{self, Overrides, TEMPLATE};
 use serde_json::Value;
 
 /// Options without a default of their own, which the file shows with an example.
-const EXAMPLES: [&str; 42] = [
+const EXAMPLES: [&str; 43] = [
+    "log.filter",
     "upstream.mark",
     "listener.ehlo",
     "route",

@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::config::{HttpOptions, MetricsAccess};
 use crate::diagnose::Diagnosing;
 use crate::doctor::examine::Doctor;
 use crate::export::Handle;
 use crate::http::{Api, Dns, Guard, Practice, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
+use crate::metrics::Sources;
 use crate::path::StoreTraces;
 use crate::store::Store;
 
@@ -23,6 +25,7 @@ pub(super) struct Asks {
     pub diagnosing: watch::Receiver<Diagnosing>,
     pub doctor: watch::Receiver<Doctor>,
     pub exports: watch::Receiver<Vec<Handle>>,
+    pub telemetry: Sources,
 }
 
 /// The sockets that are served.
@@ -33,15 +36,20 @@ pub(super) struct Serving {
 
 impl Serving {
     /// Starts both; what can't be had is said and tried again, and never keeps mail waiting.
-    pub fn start(store: &Store, asks: Asks, dir: PathBuf, address: Option<SocketAddr>) -> Self {
+    pub fn start(store: &Store, asks: Asks, dir: PathBuf, http: &HttpOptions) -> Self {
         let ending = watch::Sender::new(false);
-        let Asks { dns, diagnosing, doctor, exports } = asks;
+        let Asks { dns, diagnosing, doctor, exports, telemetry } = asks;
         let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe());
-        let api = api.with_dns(dns).with_diagnosing(diagnosing).with_doctor(Practice::new(doctor)).with_exports(exports);
+        let api = api
+            .with_dns(dns)
+            .with_diagnosing(diagnosing)
+            .with_doctor(Practice::new(doctor))
+            .with_exports(exports)
+            .with_telemetry(telemetry);
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_local(api.clone(), dir.clone(), ending.subscribe()));
-        if let Some(address) = address {
-            tasks.spawn(serve_address(api, dir, address, ending.subscribe()));
+        if let Some(address) = http.listen {
+            tasks.spawn(serve_address(api, dir, address, http.metrics, ending.subscribe()));
         }
         Self { ending, tasks }
     }
@@ -70,13 +78,15 @@ async fn serve_local(api: Api, dir: PathBuf, mut ending: watch::Receiver<bool>) 
     }
 }
 
-async fn serve_address(api: Api, dir: PathBuf, address: SocketAddr, ending: watch::Receiver<bool>) {
+async fn serve_address(api: Api, dir: PathBuf, address: SocketAddr, metrics: MetricsAccess, ending: watch::Receiver<bool>) {
     let token = match Token::of_store(&dir) {
         Ok(token) => token,
         Err(error) => return tracing::error!(%error, "no HTTP API over TCP without its token"),
     };
     match bind_tcp(address).await {
-        Ok(listener) => serve_tcp(listener, router(api), Guard::new(Some(token)), ending).await,
+        Ok(listener) => {
+            serve_tcp(listener, router(api), Guard::new(Some(token)).with_open_metrics(metrics == MetricsAccess::Open), ending).await
+        }
         Err(error) => tracing::error!(%error, "no HTTP API over TCP"),
     }
 }

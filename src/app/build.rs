@@ -15,7 +15,7 @@ use crate::net::intercept::{Manner, OwnTraffic, rehearse};
 use crate::net::listen::{bind_workers, open_to_tproxy};
 use crate::net::mta_sts::{self, MtaSts};
 use crate::net::passed::{self, Passed};
-use crate::net::resolve::Resolver;
+use crate::net::resolve::{self, Resolver};
 use crate::net::tls::{ClientTls, ServerTls, self_signed};
 use crate::proxy::{Context, Counters, Desk, HostHealth, Reach, Roster};
 use crate::relay::Exhausted;
@@ -47,10 +47,14 @@ pub(super) struct Built {
 
 impl Built {
     pub fn new(loaded: &Loaded) -> Result<Self, StartError> {
+        Self::counting_in(Arc::default(), loaded)
+    }
+
+    fn counting_in(look_ups: Arc<resolve::Counts>, loaded: &Loaded) -> Result<Self, StartError> {
         let mut server_tls = HashMap::new();
         let mut client_tls = HashMap::new();
         let mut health = HashMap::new();
-        let resolver = Arc::new(Resolver::new(&loaded.dns));
+        let resolver = Arc::new(Resolver::new(&loaded.dns).counting_in(look_ups));
         let mut policies = Policies::new();
         for session in &loaded.sessions {
             let listener = &session.listener;
@@ -94,7 +98,7 @@ impl Built {
 
     /// The same for a changed configuration; addresses stay as they are.
     pub fn rebuild(&self, loaded: &Loaded) -> Result<Self, StartError> {
-        let built = Self { exhausted: self.exhausted.clone(), ..Self::new(loaded)? };
+        let built = Self { exhausted: self.exhausted.clone(), ..Self::counting_in(self.resolver.counts(), loaded)? };
         *built.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.bound();
         let _ = built.own.set(self.own());
         Ok(built)
@@ -162,28 +166,46 @@ impl Built {
         (*self.resolver).clone()
     }
 
+    pub fn health(&self, upstream: &str) -> Option<Arc<HostHealth>> {
+        self.health.get(upstream).cloned()
+    }
+
+    pub fn server_tls(&self, listener: &str) -> Option<Arc<ServerTls>> {
+        self.server_tls.get(listener).cloned()
+    }
+
     pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {
         self.bound().remove(listener).unwrap_or_default()
     }
 
     /// One context a listener, for one worker.
-    pub fn contexts(&self, loaded: &Loaded, desk: &Arc<Desk>, counters: &Arc<Counters>, roster: &Arc<Roster>) -> Vec<Context> {
-        self.sessions.iter().filter_map(|session| self.context(loaded, session, desk, counters, roster)).collect()
+    pub fn contexts(
+        &self,
+        loaded: &Loaded,
+        worker: usize,
+        desk: &Arc<Desk>,
+        counters: &Arc<Counters>,
+        roster: &Arc<Roster>,
+    ) -> Vec<Context> {
+        self.sessions.iter().filter_map(|session| self.context(loaded, worker, session, desk, counters, roster)).collect()
     }
 
     fn context(
         &self,
         loaded: &Loaded,
+        worker: usize,
         session: &Arc<SessionOptions>,
         desk: &Arc<Desk>,
         counters: &Arc<Counters>,
         roster: &Arc<Roster>,
     ) -> Option<Context> {
+        let meters = counters.meters.of(worker, &session.listener.name, session.listener.direction);
         let reach = |upstream: &Arc<options::UpstreamOptions>| {
             Some(Reach {
                 upstream: upstream.name.clone(),
                 client_tls: self.client_tls.get(&upstream.name)?.clone(),
                 health: self.health.get(&upstream.name)?.clone(),
+                meters: meters.of_upstream(&upstream.name),
                 mta_sts: self.policies.get(&upstream.name).cloned(),
             })
         };
@@ -192,6 +214,7 @@ impl Built {
             origin: Arc::new(Kept::new(origin(loaded))),
             server_tls: self.server_tls.get(&session.listener.name).cloned(),
             reaches: session.upstreams.iter().filter_map(reach).collect(),
+            meters,
             resolver: self.resolver.clone(),
             own: self.own(),
             exhausted: self.exhausted.clone(),
@@ -207,7 +230,8 @@ impl Built {
             let before = current.load();
             let name = &before.options.listener.name;
             let changed = self.sessions.iter().find(|session| session.listener.name == *name);
-            match changed.and_then(|session| self.context(loaded, session, &before.desk, counters, &before.roster)) {
+            match changed.and_then(|session| self.context(loaded, before.meters.worker(), session, &before.desk, counters, &before.roster))
+            {
                 Some(context) => {
                     let (now, was) = (&context.options.listener, &before.options.listener);
                     if now.listen != was.listen {

@@ -20,7 +20,8 @@ pub(super) struct Exporting {
 
 impl Exporting {
     /// Starts every sink of the configuration; new ones begin at `began`, or now. One that can't be started is said, and the others go on.
-    pub fn start(store: &Store, loaded: &Loaded, origin: Origin, began: Option<Cursor>) -> Self {
+    /// `before`: those that ran until now; who has the same name goes on counting.
+    pub fn start(store: &Store, loaded: &Loaded, origin: Origin, began: Option<Cursor>, before: &[Handle]) -> Self {
         let dir = &loaded.store.dir;
         let (feed, origin) = (Arc::new(Feed::new(store.clone())), Arc::new(Kept::new(origin)));
         let mut exporting = Self { stop: watch::Sender::new(false), handles: Vec::new(), threads: Vec::new() };
@@ -31,7 +32,11 @@ impl Exporting {
             }
             let encoder = encoder(&options, &loaded.node);
             match Sink::new(options.clone(), feed.clone(), dir.clone(), encoder, origin.clone(), began, exporting.stop.subscribe()) {
-                Ok((sink, handle)) => exporting.run(sink, handle),
+                Ok((sink, handle)) => {
+                    let same = before.iter().find(|it| it.status.name == options.name);
+                    same.into_iter().for_each(|it| handle.status.count_on_from(&it.status));
+                    exporting.run(sink, handle);
+                }
                 Err(error) => {
                     tracing::error!(export = options.name, %error, "nothing is exported there: mend or remove that file, `relayscope export replay` sends again");
                 }

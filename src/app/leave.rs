@@ -66,6 +66,7 @@ impl Running {
 
     /// Ends after a hand-over. Who is busy may go on for a moment: a client that sends one message and goes notices nothing.
     pub(super) async fn leave(mut self, pid: u32) {
+        self.telemetry.draining();
         self.close_door();
         tracing::info!(pid, sessions = self.present(), "handed over: another process takes the connections from now on");
         service::handed_over(pid);

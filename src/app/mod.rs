@@ -10,9 +10,11 @@ mod exporting;
 mod handover;
 mod leave;
 mod life;
+mod opening;
 mod policies;
 mod service;
 mod successor;
+mod telemetry;
 mod watching;
 mod worker;
 
@@ -34,13 +36,15 @@ use crate::net::listen::BindError;
 use crate::net::passed::Passed;
 use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
 use crate::proxy::{Counters, Desk, Phase, Roster};
-use crate::store::{Cursor, OpenError, RecoveryReport, Store};
+use crate::store::{Cursor, OpenError, Store};
 use build::Built;
 use exporting::Exporting;
 pub use handover::HandOverError;
 use handover::{Predecessor, Request};
 use life::Life;
+use opening::open_store;
 use successor::Successor;
+use telemetry::Telemetry;
 use watching::Watching;
 pub use watching::ask_dns;
 use worker::Worker;
@@ -94,6 +98,7 @@ pub struct Running {
     /// A successor that does not serve yet has the store.
     given_up: bool,
     life: Life,
+    telemetry: Telemetry,
 }
 
 /// What a process finds when it isn't the first on its addresses.
@@ -169,7 +174,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
     let counters = Arc::new(Counters::default());
     let mut workers = Vec::new();
     for (number, listeners) in sockets.by_worker.into_iter().enumerate() {
-        let contexts = built.contexts(&loaded, &Arc::new(Desk::new(store.appender())), &counters, &Arc::new(Roster::default()));
+        let contexts = built.contexts(&loaded, number, &Arc::new(Desk::new(store.appender())), &counters, &Arc::new(Roster::default()));
         let worker =
             Worker::start(number, listeners, contexts).map_err(|source| StartError::System { what: "to start a worker thread", source })?;
         workers.push(worker);
@@ -189,6 +194,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
     let doctor = watch::Sender::new(built.doctor(&loaded));
     doctor::keep_configuration(&loaded);
     let sockets = sockets.all;
+    let telemetry = Telemetry::new(&built, &loaded, store.now());
     Ok(Running {
         loaded,
         store,
@@ -207,6 +213,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         requests,
         given_up: false,
         life,
+        telemetry,
     })
 }
 
@@ -237,60 +244,6 @@ fn raise_descriptors(loaded: &Loaded) {
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the limit of file descriptors can't be raised"),
     }
-}
-
-fn open_store(loaded: &Loaded, patience: Duration) -> Result<Store, StartError> {
-    let until = Instant::now() + patience;
-    let opened = loop {
-        match Store::open(loaded.store.clone()) {
-            // A command that looked into it while nobody had it.
-            Err(OpenError::InUse { .. } | OpenError::InUseBySomebody { .. }) if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            opened => break opened,
-        }
-    };
-    match opened {
-        Ok(opened) => {
-            report(&opened.report);
-            Ok(opened.store)
-        }
-        // Promise 2: tracing never fails mail. What can't be opened is tried again, loudly.
-        Err(error) if error.is_disk() => {
-            tracing::error!(%error, "the trace store can't be opened; mail flows untraced until it can");
-            Ok(Store::unavailable(loaded.store.clone(), &error))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Says what recovery found, if there is anything to say.
-fn report(found: &RecoveryReport) {
-    for (path, octets) in &found.torn {
-        tracing::warn!(file = %path.display(), octets, "the last frame of a journal file was torn and has been cut off");
-    }
-    for damage in &found.damage {
-        tracing::error!(?damage, "a journal file is damaged; `relayscope store check` tells more");
-    }
-    for (path, why) in &found.unreadable {
-        tracing::error!(file = %path.display(), why, "a file of the store can't be read and is left alone");
-    }
-    if found.staged > 0 {
-        tracing::warn!(
-            records = found.staged,
-            "relayscope had ended before these records were in the journal: they were taken in from memory, none is lost"
-        );
-    }
-    for day in &found.rebuilt {
-        tracing::warn!(%day, "the index of a day was lost or broken and is made anew from the journal");
-    }
-    if found.in_doubt > 0 {
-        tracing::warn!(
-            transactions = found.in_doubt,
-            "relayscope had ended between end-of-data and its reply: recorded as `unknown` (`relayscope search state:unknown`)"
-        );
-    }
-    tracing::info!(records = found.records, replayed = found.replayed, "trace store open");
 }
 
 impl Running {
@@ -333,9 +286,12 @@ impl Running {
                 _ = self.signals.interrupt.recv() => break,
                 _ = self.signals.hangup.recv() => {
                     service::reloading();
-                    if let Some(loaded) = reload() {
-                        self.reload(loaded);
-                        self.watch_anew().await;
+                    match reload() {
+                        Some(loaded) => {
+                            self.reload(loaded);
+                            self.watch_anew().await;
+                        }
+                        None => self.telemetry.reload_refused(),
                     }
                     service::ready(self.loaded.sessions.len());
                 }
@@ -364,20 +320,21 @@ impl Running {
             diagnosing: self.diagnosing.subscribe(),
             doctor: self.doctor.subscribe(),
             exports: self.exports.subscribe(),
+            telemetry: self.telemetry.sources(&self.store, &self.counters, self.exports.subscribe()),
         };
-        self.api = Some(api::Serving::start(&self.store, asks, self.loaded.store.dir.clone(), self.loaded.http.listen));
+        self.api = Some(api::Serving::start(&self.store, asks, self.loaded.store.dir.clone(), &self.loaded.http));
         self.watch();
         self.export();
     }
 
     fn export(&mut self) {
-        let exporting = Exporting::start(&self.store, &self.loaded, build::origin(&self.loaded), self.began.take());
+        let began = self.began.take();
+        let exporting = Exporting::start(&self.store, &self.loaded, build::origin(&self.loaded), began, &self.exports.borrow());
         self.exports.send_replace(exporting.handles());
         self.exporting = Some(exporting);
     }
 
     async fn end_exports(&mut self) {
-        self.exports.send_replace(Vec::new());
         if let Some(exporting) = self.exporting.take() {
             exporting.end().await;
         }
@@ -385,8 +342,11 @@ impl Running {
 
     fn watch(&mut self) {
         let (dir, resolver) = (self.loaded.store.dir.clone(), self.built.resolver());
-        self.watching =
-            Watching::start(&self.store, dir, &self.loaded.watching, resolver, build::origin(&self.loaded), self.built.exhausted());
+        self.watching = Watching::start(&self.store, dir, &self.loaded.watching, resolver, build::origin(&self.loaded), self.board());
+    }
+
+    fn board(&self) -> watching::Board {
+        watching::Board { quotas: self.built.exhausted(), incidents: self.telemetry.incidents.clone() }
     }
 
     /// Lets go of what needs the store.
@@ -417,9 +377,13 @@ impl Running {
                 doctor::keep_configuration(&loaded);
                 self.loaded = loaded;
                 self.life.reloaded(&self.store, build::origin(&self.loaded));
+                self.telemetry.reloaded(&self.built, &self.loaded, self.store.now());
                 tracing::info!(config = self.loaded.digest, "reloaded");
             }
-            Err(error) => tracing::error!(%error, "reload refused, the old configuration goes on"),
+            Err(error) => {
+                self.telemetry.reload_refused();
+                tracing::error!(%error, "reload refused, the old configuration goes on");
+            }
         }
     }
 
@@ -436,6 +400,7 @@ impl Running {
     }
 
     async fn drain(mut self) {
+        self.telemetry.draining();
         self.close_door();
         self.stop_accepting().await;
         let limit = self.loaded.sessions.iter().map(|it| it.limits.timeouts.drain).max().unwrap_or_default();

@@ -19,6 +19,7 @@ mod ladder;
 pub mod locate;
 mod logs;
 mod ndr;
+mod own_log;
 mod progress;
 mod reclassify;
 mod route;

@@ -1,15 +1,14 @@
 //! `relayscope run`: the proxy itself.
 
-use std::io::IsTerminal;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use clap::Args;
-use tracing_subscriber::EnvFilter;
-
+use super::own_log::OwnLog;
 use crate::app::{self, Inherited, StartError};
-use crate::config::{self, Loaded, LogFormat, LogOptions, Overrides};
+use crate::config::{self, Loaded, Overrides};
 use crate::net::passed;
+use clap::Args;
 
 /// Which configuration to run with.
 #[derive(Debug, Clone, Args)]
@@ -59,7 +58,7 @@ pub fn run(source: &Source) -> ExitCode {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    start_log(loaded.log);
+    let log = RefCell::new(OwnLog::start(loaded.log.clone()));
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -95,7 +94,12 @@ pub fn run(source: &Source) -> ExitCode {
             None
         }
     };
-    runtime.block_on(running.wait(|| source.load().ok(), successor));
+    let reload = || {
+        let loaded = source.load().ok()?;
+        log.borrow_mut().reload(&loaded.log);
+        Some(loaded)
+    };
+    runtime.block_on(running.wait(reload, successor));
     ExitCode::SUCCESS
 }
 
@@ -109,19 +113,4 @@ fn successor(program: &Path, source: &Source) -> Command {
     // What the service manager said to this process by its id.
     command.env_remove("LISTEN_FDNAMES").env_remove("WATCHDOG_PID");
     command
-}
-
-/// Our own log on standard error. `RELAYSCOPE_LOG` (as in `info,relayscope::store=debug`) goes before the configured level.
-pub fn start_log(options: LogOptions) {
-    let level = tracing::Level::from(options.level);
-    let filter = EnvFilter::try_from_env("RELAYSCOPE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{level},sled=warn,hickory_resolver=error,hickory_proto=error")));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match options.format {
-        LogFormat::Json => log.json().init(),
-        LogFormat::Text => {
-            let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-            log.with_ansi(colour).with_target(false).init();
-        }
-    }
 }

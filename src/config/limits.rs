@@ -136,6 +136,15 @@ fn staging(raw: &raw::Store) -> Option<PathBuf> {
     }
 }
 
+/// Directives that nobody understands would be left out silently.
+pub(super) fn log(raw: &Raw, findings: &mut Findings) {
+    let Some(filter) = &raw.log.filter else { return };
+    if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(filter) {
+        let wanted = "write for example \"relayscope::store=debug\", several with commas";
+        findings.refuse("log.filter", format!("[log]: filter = {filter:?} can't be read ({error}): {wanted}"));
+    }
+}
+
 pub(super) fn http(raw: &Raw, findings: &mut Findings) {
     let Some(address) = raw.http.listen.0 else { return };
     if !address.ip().is_loopback() {

@@ -55,16 +55,21 @@ use raw::Raw;
 pub const DEFAULT_PATHS: [&str; 2] = ["config/relayscope.toml", "/etc/relayscope/relayscope.toml"];
 
 /// `[log]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOptions {
     pub level: LogLevel,
     pub format: LogFormat,
+    /// Directives that go before the level: "relayscope::store=debug".
+    pub filter: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
+    /// The journal's where systemd leads standard error there, text otherwise.
+    Auto,
     Text,
     Json,
+    Journald,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +98,16 @@ impl From<LogLevel> for tracing::Level {
 pub struct HttpOptions {
     /// A loopback address; `None`: only the socket in the store directory.
     pub listen: Option<SocketAddr>,
+    pub metrics: MetricsAccess,
+}
+
+/// Who may read the metrics over TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// Whoever has the token, as for everything else.
+    Token,
+    /// Whoever can reach the loopback address.
+    Open,
 }
 
 /// A configuration that can be run.
@@ -225,6 +240,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
     let routes = Arc::new(routes::table(&raw, &upstreams, &listeners, &mut findings));
     let upstreams = Arc::new(upstreams);
     limits::http(&raw, &mut findings);
+    limits::log(&raw, &mut findings);
     doctor::check(&raw, &mut findings);
     let exports = exports::exports(&raw, &mut findings);
 
@@ -246,8 +262,8 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
         node: raw.node.clone().unwrap_or_default(),
         host_name: raw.host_name.clone().unwrap_or_default(),
         workers: usize::try_from(raw.workers).unwrap_or(1),
-        log: LogOptions { level: raw.log.level.into(), format: raw.log.format.into() },
-        http: HttpOptions { listen: raw.http.listen.0 },
+        log: LogOptions { level: raw.log.level.into(), format: raw.log.format.into(), filter: raw.log.filter.clone() },
+        http: HttpOptions { listen: raw.http.listen.0, metrics: raw.http.metrics.into() },
         certificate_dirs: vec![raw.certificate_dir.clone(), raw.store.dir.clone()],
         sessions: sessions.collect(),
         diagnosing,

@@ -68,7 +68,7 @@ choice!(AuthMechanism => relay::AuthMechanism {
 choice!(BareNewline => relay::BareNewline { Guard = "guard", Reject = "reject", Normalize = "normalize" });
 choice!(OnStoreFailure => relay::OnStoreFailure { Pass = "pass", Defer = "defer" });
 choice!(Durability => store::Durability { Written = "written", Synced = "synced" });
-choice!(LogFormat => super::LogFormat { Text = "text", Json = "json" });
+choice!(LogFormat => super::LogFormat { Auto = "auto", Text = "text", Json = "json", Journald = "journald" });
 choice!(LogLevel => super::LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" });
 
 pub(super) use choice;
@@ -134,11 +134,13 @@ pub struct Log {
     /// The least important lines that are still written.
     pub level: LogLevel,
     pub format: LogFormat,
+    /// What of single parts is written, whatever the level: "relayscope::store=debug,relayscope::proxy=trace".
+    pub filter: Option<String>,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: LogLevel::Info, format: LogFormat::Text }
+        Self { level: LogLevel::Info, format: LogFormat::Auto, filter: None }
     }
 }
 

@@ -111,6 +111,21 @@ impl Status {
         }
     }
 
+    /// Takes over what one before it had counted.
+    pub fn count_on_from(&self, before: &Self) {
+        let pairs = [
+            (&self.sent, &before.sent),
+            (&self.octets, &before.octets),
+            (&self.filtered, &before.filtered),
+            (&self.refused, &before.refused),
+            (&self.expired, &before.expired),
+            (&self.failures, &before.failures),
+        ];
+        for (count, before) in pairs {
+            count.fetch_add(before.load(Relaxed), Relaxed);
+        }
+    }
+
     pub(super) fn stands_at(&self, at: Cursor) {
         self.change(|it| it.at = Some(at));
     }

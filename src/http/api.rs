@@ -21,9 +21,11 @@ use super::export;
 use super::exports;
 use super::incidents;
 use super::live;
+use super::metrics::{self, Telemetry};
 use super::outside::Dns;
 use crate::diagnose::Diagnosing;
 use crate::export::Handle;
+use crate::metrics::Sources;
 use crate::path::outside::Outside;
 use crate::path::when::{self, Edge};
 use crate::path::{Asked, ListRequest, Manner, StoreTraces, What, by_list, stats};
@@ -50,6 +52,7 @@ pub struct Api {
     pub(super) ping: Duration,
     pub(super) practice: Option<Practice>,
     pub(super) exports: watch::Receiver<Vec<Handle>>,
+    pub(super) telemetry: Option<Telemetry>,
 }
 
 impl Api {
@@ -62,6 +65,7 @@ impl Api {
             ping: Duration::from_secs(15),
             practice: None,
             exports: watch::channel(Vec::new()).1,
+            telemetry: None,
         }
     }
 
@@ -81,6 +85,12 @@ impl Api {
     #[must_use]
     pub fn with_exports(self, exports: watch::Receiver<Vec<Handle>>) -> Self {
         Self { exports, ..self }
+    }
+
+    /// Lets numbers and readiness be asked for.
+    #[must_use]
+    pub fn with_telemetry(self, sources: Sources) -> Self {
+        Self { telemetry: Some(Telemetry::new(sources)), ..self }
     }
 
     /// Lets examinations be asked for.
@@ -109,6 +119,8 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/store/export", get(export::export))
         .route("/api/v1/doctor", get(doctor::examine))
         .route("/healthz", get(health))
+        .route("/readyz", get(metrics::ready))
+        .route("/metrics", get(metrics::page))
 }
 
 pub(super) fn limited_router(routes: Router<Api>, api: Api) -> Router {

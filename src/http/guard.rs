@@ -17,23 +17,33 @@ use super::token::Token;
 #[derive(Debug, Clone)]
 pub struct Guard {
     token: Option<Token>,
+    open_metrics: bool,
 }
 
 impl Guard {
     /// `None`: whoever can reach the address may ask. On a machine with several users that is all of them.
     pub fn new(token: Option<Token>) -> Self {
-        Self { token }
+        Self { token, open_metrics: false }
     }
 
-    /// Puts the guard before every route but `/healthz`, which tells nothing about mail.
+    /// Asks no token of who reads `/metrics`; the name must be a loopback one all the same.
+    #[must_use]
+    pub fn with_open_metrics(self, open_metrics: bool) -> Self {
+        Self { open_metrics, ..self }
+    }
+
+    /// Puts the guard before every route but `/healthz` and `/readyz`, which tell nothing about mail.
     pub fn before(self, router: Router) -> Router {
         router.layer(middleware::from_fn_with_state(self, check))
     }
 
-    fn admits(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    fn admits(&self, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         if !is_loopback(host) {
             return Err(ApiError::WrongHost);
+        }
+        if self.open_metrics && path == "/metrics" {
+            return Ok(());
         }
         let Some(token) = &self.token else { return Ok(()) };
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -45,10 +55,11 @@ impl Guard {
 }
 
 async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    if request.uri().path() == "/healthz" {
+    let path = request.uri().path();
+    if matches!(path, "/healthz" | "/readyz") {
         return next.run(request).await;
     }
-    match guard.admits(request.headers()) {
+    match guard.admits(path, request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }

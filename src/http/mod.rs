@@ -1,7 +1,7 @@
 //! The HTTP API: the same answers as the command line's, on `api.sock` and, if asked for, on a loopback address.
 //!
 //! Reading order: [`api`] (what can be asked), [`live`] (following), [`local`] and [`intake`] (what is for `api.sock` only), [`outside`] (DNS for what
-//! was never seen), [`doctor`] (examinations), [`guard`] (who may ask over TCP), [`serve`] (sockets and
+//! was never seen), [`doctor`] (examinations), [`metrics`] (for those who watch over the proxy), [`guard`] (who may ask over TCP), [`serve`] (sockets and
 //! limits). Nothing here decides anything about mail.
 
 pub mod api;
@@ -14,6 +14,7 @@ mod incidents;
 mod intake;
 mod live;
 mod local;
+mod metrics;
 mod outside;
 mod serve;
 mod token;

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::context::{Context, NoPlace, Phase};
 use super::door::{self, Arrival, Refusal};
+use super::meters::RefusedFor;
 use super::session;
 
 /// Serves a listening socket until the returned future is dropped. Sessions go on as tasks of their own.
@@ -41,6 +42,10 @@ async fn meet(context: Arc<Context>, mut stream: TcpStream, peer: SocketAddr) {
     let room = waiting.fetch_add(1, Ordering::Relaxed) < context.options.limits.sessions;
     let arrival = if room { door::meet(&context, &mut stream, peer).await } else { None };
     waiting.fetch_sub(1, Ordering::Relaxed);
+    if !room {
+        context.meters.sessions.fetch_add(1, Ordering::Relaxed);
+        context.meters.refused.add(RefusedFor::TooManySessions as usize, 1);
+    }
     if let Some(arrival) = arrival {
         enter(context, stream, arrival).await;
     }
@@ -48,16 +53,19 @@ async fn meet(context: Arc<Context>, mut stream: TcpStream, peer: SocketAddr) {
 
 /// A session of its own, or a word why not.
 fn enter(context: Arc<Context>, stream: TcpStream, mut arrival: Arrival) -> impl Future<Output = ()> {
+    context.meters.sessions.fetch_add(1, Ordering::Relaxed);
     let limits = &context.options.limits;
     let place = context.counters.enter(arrival.client.ip(), limits.sessions, limits.sessions_per_client);
     let allowed = arrival.is_check || door::is_allowed(&context, arrival.client.ip());
     arrival.refusal = match &place {
         // Between the word to drain and the end of listening: no new session, and no upstream connection for it.
-        _ if context.roster.phase() != Phase::Serve => Some(Refusal::new(421, "shutting down, connect again later")),
+        _ if context.roster.phase() != Phase::Serve => Some(Refusal::new(RefusedFor::ShuttingDown, "shutting down, connect again later")),
         _ if arrival.refusal.is_some() => arrival.refusal,
-        _ if !allowed => Some(Refusal::new(554, "this client is not allowed to send mail here")),
-        Err(NoPlace::Full) => Some(Refusal::new(421, "too many sessions are open, try again later")),
-        Err(NoPlace::FullForClient) => Some(Refusal::new(421, "too many sessions from this client are open, try again later")),
+        _ if !allowed => Some(Refusal::new(RefusedFor::NotAllowed, "this client is not allowed to send mail here")),
+        Err(NoPlace::Full) => Some(Refusal::new(RefusedFor::TooManySessions, "too many sessions are open, try again later")),
+        Err(NoPlace::FullForClient) => {
+            Some(Refusal::new(RefusedFor::TooManyOfClient, "too many sessions from this client are open, try again later"))
+        }
         Ok(_) => None,
     };
     session::run(context, stream, arrival, place.ok())

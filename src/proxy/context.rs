@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::desk::Desk;
 use super::health::HostHealth;
+use super::meters::{MeterBook, Meters, UpstreamMeters};
 use crate::net::intercept::OwnTraffic;
 use crate::net::mta_sts::MtaSts;
 use crate::net::resolve::Resolver;
@@ -33,6 +34,8 @@ pub struct Context {
     pub exhausted: Arc<ArcSwap<Vec<Exhausted>>>,
     pub desk: Arc<Desk>,
     pub counters: Arc<Counters>,
+    /// The worker's own, of this listener.
+    pub meters: Arc<Meters>,
     pub roster: Arc<Roster>,
 }
 
@@ -43,6 +46,8 @@ pub struct Reach {
     pub upstream: String,
     pub client_tls: Arc<ClientTls>,
     pub health: Arc<HostHealth>,
+    /// The worker's own, of mail of this listener's that goes there.
+    pub meters: Arc<UpstreamMeters>,
     /// Where destinations' MTA-STS policies count.
     pub mta_sts: Option<Arc<MtaSts>>,
 }
@@ -63,6 +68,7 @@ pub struct Counters {
     pub(super) at_the_door: AtomicUsize,
     pub transactions_total: AtomicU64,
     pub replies_before_record: AtomicU64,
+    pub meters: MeterBook,
     clients: Mutex<HashMap<IpAddr, usize>>,
 }
 

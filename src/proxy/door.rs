@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::net::TcpStream;
 
 use super::context::Context;
+use super::meters::RefusedFor;
 use crate::net::intercept::{InterceptError, Interception, original_destination};
 use crate::net::proxy_header::{BalancerTls, Header, Subject, Version, read_header};
 use crate::relay::options::{Intercept, ListenerOptions};
@@ -31,6 +32,7 @@ pub(super) struct Arrival {
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub code: u16,
+    pub reason: RefusedFor,
     /// What it hears.
     pub words: &'static str,
     /// What the record says.
@@ -38,8 +40,9 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub fn new(code: u16, words: &'static str) -> Self {
-        Self { code, words, why: words.into() }
+    pub fn new(reason: RefusedFor, words: &'static str) -> Self {
+        let code = if reason == RefusedFor::NotAllowed { 554 } else { 421 };
+        Self { code, reason, words, why: words.into() }
     }
 }
 
@@ -50,8 +53,8 @@ impl Arrival {
         Self { client, via: None, destination: None, is_check: false, refusal: None }
     }
 
-    fn refused(mut self, words: &'static str, why: String) -> Self {
-        self.refusal = Some(Refusal { code: 421, words, why: why.into() });
+    fn refused(mut self, reason: RefusedFor, words: &'static str, why: String) -> Self {
+        self.refusal = Some(Refusal { why: why.into(), ..Refusal::new(reason, words) });
         self
     }
 }
@@ -72,7 +75,11 @@ pub(super) async fn meet(context: &Context, stream: &mut TcpStream, peer: Socket
             Err(error) if error.is_silent_close() => return None,
             Err(error) => {
                 tracing::warn!(listener = listener.name, %balancer, %error, "no PROXY header");
-                return Some(arrival.refused("the load balancer must begin with a PROXY header", error.to_string()));
+                return Some(arrival.refused(
+                    RefusedFor::NoProxyHeader,
+                    "the load balancer must begin with a PROXY header",
+                    error.to_string(),
+                ));
             }
         }
     }
@@ -95,7 +102,7 @@ pub(super) async fn meet(context: &Context, stream: &mut TcpStream, peer: Socket
                 InterceptError::Loop { .. } => "this connection goes round in a circle",
                 _ => "where this connection was meant to go is not known",
             };
-            Some(arrival.refused(words, error.to_string()))
+            Some(arrival.refused(RefusedFor::NoDestination, words, error.to_string()))
         }
     }
 }

@@ -37,6 +37,17 @@ struct Host {
     end_of_data_us: u64,
 }
 
+/// How a host stands at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostState {
+    pub circuit: Circuit,
+    /// In a row.
+    pub failures: u32,
+    /// Smoothed, µs; 0: not known.
+    pub connect_us: u64,
+    pub end_of_data_us: u64,
+}
+
 /// A host's place in the list, and why it comes when it comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
@@ -114,6 +125,17 @@ impl HostHealth {
         }
         host.last_probe = Some(now);
         true
+    }
+
+    /// How the host at each place of the list stands.
+    pub fn states(&self, now: Instant) -> Vec<HostState> {
+        let state = |host: &Host| HostState {
+            circuit: host.circuit(now),
+            failures: host.failures,
+            connect_us: host.connect_us,
+            end_of_data_us: host.end_of_data_us,
+        };
+        self.hosts().iter().map(state).collect()
     }
 
     /// Smoothed times of a host: connecting, and from end-of-data to its reply, µs; 0: not known.

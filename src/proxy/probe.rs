@@ -58,6 +58,7 @@ async fn probe(context: &Arc<Context>, upstream: &Arc<UpstreamOptions>, hop: Nex
     });
     let now = Instant::now();
     let Some(reach) = context.reach(&upstream.name) else { return };
+    reach.meters.probes.add(usize::from(outcome.is_ok()), 1);
     let record = match outcome {
         Ok(()) => {
             if reach.health.succeeded(place, recorder.phases.connect_us, None, now) {

@@ -37,7 +37,15 @@ impl Machine {
         used
     }
 
+    /// How many replies the upstream gave since this was last asked, by their first digit, from 2 on.
+    pub fn reply_counts(&mut self) -> [u16; 4] {
+        std::mem::take(&mut self.recorder.replies)
+    }
+
     fn reply(&mut self, now: u64, view: &ReplyView<'_>, surplus: bool, wire: &mut dyn Wire) {
+        if let Some(count) = self.recorder.replies.get_mut(usize::from(view.class()).wrapping_sub(2)) {
+            *count = count.saturating_add(1);
+        }
         if view.malformed() {
             self.recorder.flag(Flag::MalformedReply);
         }

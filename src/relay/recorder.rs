@@ -61,6 +61,8 @@ pub struct Recorder {
     open: Option<Box<Open>>,
     transactions: u32,
     pub commands: u32,
+    /// Replies of the upstream that nobody has counted yet, by their first digit, from 2 on.
+    pub replies: [u16; 4],
 }
 
 /// The transaction under way.
@@ -93,6 +95,7 @@ impl Recorder {
             open: None,
             transactions: 0,
             commands: 0,
+            replies: [0; 4],
         }
     }
 

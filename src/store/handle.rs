@@ -147,6 +147,11 @@ impl Store {
         self.inner.intake.health.health()
     }
 
+    /// Records that could not be stored, over the life of the process.
+    pub fn records_lost(&self) -> u64 {
+        self.inner.intake.health.records_lost()
+    }
+
     /// Writes what is queued, syncs, and ends the store's threads.
     pub fn close(self) {
         self.inner.close();

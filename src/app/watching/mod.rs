@@ -7,6 +7,7 @@ mod dns;
 mod notify;
 mod state;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -17,6 +18,7 @@ use arc_swap::ArcSwap;
 
 use crate::anomaly::{Book, Watch};
 use crate::config::WatchOptions;
+use crate::metrics::OpenIncidents;
 use crate::net::resolve::Resolver;
 use crate::relay::Exhausted;
 use crate::store::{Cursor, Day, Store, StoreError};
@@ -38,7 +40,13 @@ const LEARN_DAYS: u32 = 28;
 const LAG: WallMicros = 2_000_000;
 
 /// Quotas that are used up, as sessions see them.
-pub(super) type Quotas = Arc<ArcSwap<Vec<Exhausted>>>;
+type Quotas = Arc<ArcSwap<Vec<Exhausted>>>;
+
+/// Where others read what was found.
+pub(super) struct Board {
+    pub quotas: Quotas,
+    pub incidents: OpenIncidents,
+}
 
 /// The thread that watches, for as long as this process has the store.
 pub(super) struct Watching {
@@ -49,18 +57,19 @@ pub(super) struct Watching {
 
 impl Watching {
     /// Starts it; `None` if it is switched off or the thread can't be had, which is said.
-    pub fn start(store: &Store, dir: PathBuf, options: &WatchOptions, resolver: Resolver, origin: Origin, quotas: Quotas) -> Option<Self> {
+    pub fn start(store: &Store, dir: PathBuf, options: &WatchOptions, resolver: Resolver, origin: Origin, board: Board) -> Option<Self> {
         if !options.enabled || !options.enforce_limits {
-            quotas.store(Arc::default());
+            board.quotas.store(Arc::default());
         }
         if !options.enabled {
+            board.incidents.store(Arc::default());
             return None;
         }
         let (stop, stopped) = sync_channel(1);
         let notifier = Notifier::start(&options.notify);
         let asker = options.anomaly.dns.enabled.then(|| Asker::start(resolver));
         let follower = Follower {
-            quotas,
+            board,
             store: store.clone(),
             asker,
             dir,
@@ -89,7 +98,7 @@ impl Watching {
 }
 
 struct Follower {
-    quotas: Quotas,
+    board: Board,
     store: Store,
     dir: PathBuf,
     options: WatchOptions,
@@ -130,6 +139,7 @@ impl Follower {
                 }
             }
             self.enforce(&course);
+            self.tell(&course);
             if course.kept.elapsed() >= KEEP_EVERY {
                 self.keep(&mut course);
             }
@@ -216,8 +226,19 @@ impl Follower {
         let of =
             |it: crate::anomaly::limits::Exhausted| Exhausted { upstream: it.upstream, user: it.user, until: it.until, reason: it.reason };
         let exhausted: Vec<Exhausted> = course.watch.exhausted(self.store.now()).into_iter().map(of).collect();
-        if **self.quotas.load() != exhausted {
-            self.quotas.store(Arc::new(exhausted));
+        if **self.board.quotas.load() != exhausted {
+            self.board.quotas.store(Arc::new(exhausted));
+        }
+    }
+
+    /// How many incidents are open, for those who ask by the minute.
+    fn tell(&self, course: &Course) {
+        let mut open = BTreeMap::new();
+        for incident in course.watch.book.open() {
+            *open.entry((incident.anomaly, incident.severity)).or_insert(0) += 1;
+        }
+        if **self.board.incidents.load() != open {
+            self.board.incidents.store(Arc::new(open));
         }
     }
 

@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 
 use super::{SmartHostOptions, next_steps, sample_traffic, smart_host};
 use crate::app;
-use crate::cli::run::{Source, start_log};
+use crate::cli::own_log::OwnLog;
+use crate::cli::run::Source;
 use crate::config::{LogFormat, LogLevel, LogOptions};
 
 #[derive(Debug, Clone, Args)]
@@ -26,7 +27,7 @@ pub struct DemoArgs {
 
 /// Runs the demo until it is interrupted.
 pub fn run(args: &DemoArgs) -> ExitCode {
-    start_log(LogOptions { level: LogLevel::Warn, format: LogFormat::Text });
+    OwnLog::start(LogOptions { level: LogLevel::Warn, format: LogFormat::Text, filter: None });
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("the operating system refuses a runtime: {error}")),

@@ -6,6 +6,7 @@
 
 mod answer;
 mod cache;
+mod counts;
 mod direct;
 mod exchangers;
 mod hosts;
@@ -23,6 +24,7 @@ mod udp;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::Hosts;
@@ -31,6 +33,7 @@ use hickory_resolver::proto::rr::Name;
 use hickory_resolver::system_conf::read_system_conf;
 
 pub use answer::{Answer, Dnssec, Failure, Kind, Lookup, MOST_RECORDS, MOST_TEXT, Record};
+pub use counts::{Counts, OUTCOMES};
 pub use direct::{DirectAnswer, Manner, ask};
 pub use exchangers::{Exchanger, ExchangerOptions, MailExchangers, NoExchanger, Skipped};
 pub use hosts::{HostAddresses, ResolveError, reverse_name};
@@ -64,6 +67,7 @@ struct Shared {
     no_servers: Option<String>,
     trusted: bool,
     cache: Cache,
+    counts: Arc<Counts>,
     flights: Flights<Key, Arc<Answer>>,
     routes: Routes,
 }
@@ -104,6 +108,7 @@ impl Resolver {
                 no_servers,
                 trusted,
                 cache,
+                counts: Arc::default(),
                 flights: Flights::default(),
                 routes: Routes::new(),
             }),
@@ -130,6 +135,19 @@ impl Resolver {
         self.shared.trusted
     }
 
+    /// Goes on counting where another one stopped. To be said before there are clones.
+    #[must_use]
+    pub fn counting_in(mut self, counts: Arc<Counts>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.counts = counts;
+        }
+        self
+    }
+
+    pub fn counts(&self) -> Arc<Counts> {
+        self.shared.counts.clone()
+    }
+
     /// Drops all that is cached.
     pub fn forget(&self) {
         self.shared.cache.forget();
@@ -143,6 +161,7 @@ impl Resolver {
         let bare = name.strip_suffix('.').unwrap_or(name);
         let key: Key = (bare.to_ascii_lowercase().into_boxed_str(), kind);
         if let Some(kept) = self.shared.cache.find(&key, start) {
+            self.shared.counts.cached.fetch_add(1, Ordering::Relaxed);
             return Lookup { answer: kept.answer, cached_for: Some(start.saturating_duration_since(kept.since)), took: start.elapsed() };
         }
         self.look_up_now(key, timeout, start).await
@@ -172,6 +191,7 @@ impl Shared {
         if timeout >= servers::ATTEMPT {
             answer.lifetime = FAILURE_KEPT;
         }
+        self.counts.asked(&answer);
         let answer = Arc::new(answer);
         self.cache.keep(key, Arc::clone(&answer), Instant::now());
         answer
@@ -185,6 +205,7 @@ impl Shared {
         if answer.failure.as_ref().is_some_and(|failure| !failure.is_denial()) {
             answer.lifetime = FAILURE_KEPT;
         }
+        self.counts.asked(&answer);
         let answer = Arc::new(answer);
         self.cache.keep(key.clone(), Arc::clone(&answer), Instant::now());
         answer

@@ -1,6 +1,5 @@
 //! What the engine asks for is done, and what it has said is sent.
 
-use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll};
 
 use super::super::caller::Caller;
@@ -33,8 +32,9 @@ impl Session {
                 Action::HostFailed { error } => self.note_failure(&error),
                 Action::StartTls { leg } => self.leg(leg).after_flush = AfterFlush::StartTls,
                 Action::Append { record, then_reply } => {
+                    let since = self.now();
+                    self.count(&record);
                     if let trace::Record::Transaction(transaction) = &*record {
-                        self.context.counters.transactions_total.fetch_add(1, Ordering::Relaxed);
                         let outcome = &transaction.outcome;
                         if then_reply && outcome.by == trace::Actor::Upstream && outcome.stage == trace::Stage::EndOfData {
                             self.note_success(transaction.phases);
@@ -43,10 +43,11 @@ impl Session {
                     let outcome = self.context.desk.append(&record);
                     if then_reply {
                         match outcome {
-                            Ok(ticket) if !ticket.is_staged() => self.held = Some(ticket),
+                            Ok(ticket) if !ticket.is_staged() => self.held = Some((ticket, since)),
                             outcome => {
                                 let now = self.now();
                                 self.machine.stored(now, outcome.is_ok(), &mut self.legs);
+                                self.count_latency(since);
                             }
                         }
                     }

@@ -92,9 +92,12 @@ impl Session {
                     self.machine.client_lost(now, &mut self.legs);
                 }
             }
-            if self.held.is_some() && self.machine.deadline().is_some_and(|due| now >= due) {
+            if let Some((_, since)) = self.held
+                && self.machine.deadline().is_some_and(|due| now >= due)
+            {
                 self.held = None;
                 self.context.counters.replies_before_record.fetch_add(1, Ordering::Relaxed);
+                self.count_latency(since);
             }
             self.machine.tick(now, &mut self.legs);
             self.timer_due = u64::MAX;

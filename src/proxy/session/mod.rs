@@ -2,10 +2,11 @@
 //!
 //! Everything happens inside one poll: octets are read into a buffer that the worker's sessions share, the engine decides, and what
 //! it sends goes out in one write per leg. An idle session owns no buffer. `waiting`, `reading`, `acting` and `closing` are the parts of
-//! that poll.
+//! that poll; `counting` is what they count.
 
 mod acting;
 mod closing;
+mod counting;
 mod reading;
 mod waiting;
 
@@ -63,8 +64,8 @@ struct Session {
     verification: Option<Verification>,
     client_handshake: Option<Handshake>,
     upstream_handshake: Option<Handshake>,
-    /// The record that the final reply waits for.
-    held: Option<Ticket>,
+    /// The record that the final reply waits for, and since when.
+    held: Option<(Ticket, u64)>,
     mark: Option<Ticket>,
     timer: Option<Pin<Box<Sleep>>>,
     timer_due: u64,
@@ -121,6 +122,7 @@ pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arriv
         Ehlo::Static => Vec::new(),
     };
     let implicit = context.options.listener.tls == ClientTls::Implicit && refusal.is_none();
+    context.meters.sessions_open.fetch_add(1, Ordering::Relaxed);
     let mut session = Session {
         machine: Machine::new(context.options.clone(), facts, upstream, hosts),
         began: Instant::now(),
@@ -151,6 +153,7 @@ pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arriv
     match refusal {
         Some(refusal) => {
             session.context.counters.sessions_refused.fetch_add(1, Ordering::Relaxed);
+            session.context.meters.refused.add(refusal.reason as usize, 1);
             session.machine.refuse_client(0, refusal.code, refusal.words, &refusal.why, &mut session.legs);
         }
         None if implicit => session.machine.begin_with_tls(0, &mut session.legs),
@@ -230,6 +233,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.context.meters.sessions_open.fetch_sub(1, Ordering::Relaxed);
         if let Some(seat) = self.seat {
             self.context.roster.leave(seat);
         }

@@ -32,6 +32,7 @@ impl Session {
                 Ok(()) => self.machine.upstream_octets(now, read.filled(), &mut self.legs),
                 Err(_) => self.machine.upstream_closed(now, true, &mut self.legs),
             }
+            self.count_replies();
             true
         })
     }

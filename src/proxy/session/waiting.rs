@@ -50,6 +50,7 @@ impl Session {
 
     /// The host of the upstream's list that is connected or being connected fared badly.
     pub(super) fn note_failure(&self, error: &str) {
+        self.count_unreached();
         if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
             reach.health.failed(place, error, Instant::now());
         }
@@ -98,13 +99,14 @@ impl Session {
 
     pub(super) fn poll_store(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let mut moved = false;
-        if let Some(ticket) = self.held
+        if let Some((ticket, since)) = self.held
             && let Poll::Ready(stored) = self.context.desk.poll_stored(ticket, cx)
         {
             self.held = None;
             moved = true;
             let now = self.now();
             self.machine.stored(now, stored, &mut self.legs);
+            self.count_latency(since);
         }
         if let Some(ticket) = self.mark {
             let outcome = if self.machine.awaits_mark() {

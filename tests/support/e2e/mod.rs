@@ -1,5 +1,6 @@
 //! What the end-to-end tests stand on: the true binary, real mail servers, and own peers where octets must be exact.
 
+pub mod api;
 pub mod certificates;
 pub mod client;
 pub mod disk;
@@ -15,6 +16,7 @@ pub mod ports;
 pub mod postfix;
 pub mod process;
 pub mod programs;
+pub mod prometheus;
 pub mod receiver;
 pub mod records;
 pub mod relayscope;

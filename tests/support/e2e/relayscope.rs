@@ -40,6 +40,12 @@ impl Relayscope {
         Self { store: place.path(store), ..started }
     }
 
+    /// As [`Relayscope::configured`], with the HTTP interface as the file has it.
+    pub fn with_http(place: &Place, config: &str) -> Self {
+        let file = place.file("relayscope.toml", config);
+        Self::start(place, &["--config", file.to_str().unwrap(), "--store", "store"], config.matches("[[listener]]").count())
+    }
+
     /// With a configuration file, in the place of the one that runs on the same store.
     pub fn taking_over(place: &Place, config: &str) -> Self {
         let file = place.file("relayscope.toml", config);

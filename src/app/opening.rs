@@ -1,0 +1,62 @@
+//! Opens the trace store at the start, and says what its recovery found.
+
+use std::time::{Duration, Instant};
+
+use super::StartError;
+use crate::config::Loaded;
+use crate::store::{OpenError, RecoveryReport, Store};
+
+/// Waits so long for whoever has it. A store whose disk fails is given all the same: it is tried again.
+pub(super) fn open_store(loaded: &Loaded, patience: Duration) -> Result<Store, StartError> {
+    let until = Instant::now() + patience;
+    let opened = loop {
+        match Store::open(loaded.store.clone()) {
+            // A command that looked into it while nobody had it.
+            Err(OpenError::InUse { .. } | OpenError::InUseBySomebody { .. }) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            opened => break opened,
+        }
+    };
+    match opened {
+        Ok(opened) => {
+            report(&opened.report);
+            Ok(opened.store)
+        }
+        // Promise 2: tracing never fails mail. What can't be opened is tried again, loudly.
+        Err(error) if error.is_disk() => {
+            tracing::error!(%error, "the trace store can't be opened; mail flows untraced until it can");
+            Ok(Store::unavailable(loaded.store.clone(), &error))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says what recovery found, if there is anything to say.
+fn report(found: &RecoveryReport) {
+    for (path, octets) in &found.torn {
+        tracing::warn!(file = %path.display(), octets, "the last frame of a journal file was torn and has been cut off");
+    }
+    for damage in &found.damage {
+        tracing::error!(?damage, "a journal file is damaged; `relayscope store check` tells more");
+    }
+    for (path, why) in &found.unreadable {
+        tracing::error!(file = %path.display(), why, "a file of the store can't be read and is left alone");
+    }
+    if found.staged > 0 {
+        tracing::warn!(
+            records = found.staged,
+            "relayscope had ended before these records were in the journal: they were taken in from memory, none is lost"
+        );
+    }
+    for day in &found.rebuilt {
+        tracing::warn!(%day, "the index of a day was lost or broken and is made anew from the journal");
+    }
+    if found.in_doubt > 0 {
+        tracing::warn!(
+            transactions = found.in_doubt,
+            "relayscope had ended between end-of-data and its reply: recorded as `unknown` (`relayscope search state:unknown`)"
+        );
+    }
+    tracing::info!(records = found.records, replayed = found.replayed, "trace store open");
+}
