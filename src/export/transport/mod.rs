@@ -3,6 +3,7 @@
 pub mod elasticsearch;
 pub mod file;
 pub mod http;
+pub mod otlp;
 pub mod splunk;
 pub mod stream;
 pub mod syslog;
@@ -30,6 +31,7 @@ pub enum Target {
     Http(http::Options),
     Splunk(splunk::Options),
     Elasticsearch(elasticsearch::Options),
+    Otlp(otlp::Options),
     File(file::Options),
 }
 
@@ -41,6 +43,7 @@ impl Target {
             Self::Http(_) => "http",
             Self::Splunk(_) => "splunk",
             Self::Elasticsearch(_) => "elasticsearch",
+            Self::Otlp(_) => "otlp",
             Self::File(_) => "file",
         }
     }
@@ -53,6 +56,7 @@ impl Target {
             Self::Http(it) => it.url.to_string(),
             Self::Splunk(it) => it.url.to_string(),
             Self::Elasticsearch(it) => it.url.to_string(),
+            Self::Otlp(it) => it.url.to_string(),
             Self::File(it) => it.path.display().to_string(),
         }
     }
@@ -63,6 +67,8 @@ impl Target {
 pub struct Taken {
     /// Events that the receiver will never take, by their place in the batch, and why.
     pub refused: Vec<(usize, String)>,
+    /// So many others are refused too, the receiver doesn't say which, and why.
+    pub untold: Option<(u64, String)>,
 }
 
 /// Why a batch wasn't taken.
@@ -98,6 +104,7 @@ pub enum Transport {
     Http(Box<http::Http>),
     Splunk(Box<splunk::Splunk>),
     Elasticsearch(Box<elasticsearch::Elasticsearch>),
+    Otlp(Box<otlp::Otlp>),
     File(file::File),
 }
 
@@ -110,6 +117,7 @@ impl Transport {
             Target::Http(options) => Self::Http(Box::new(http::Http::new(options.clone(), at))),
             Target::Splunk(options) => Self::Splunk(Box::new(splunk::Splunk::new(options.clone(), at))),
             Target::Elasticsearch(options) => Self::Elasticsearch(Box::new(elasticsearch::Elasticsearch::new(options.clone(), at))),
+            Target::Otlp(options) => Self::Otlp(Box::new(otlp::Otlp::new(options.clone(), at))),
             Target::File(options) => Self::File(file::File::new(options.clone(), at)),
         }
     }
@@ -125,6 +133,7 @@ impl Transport {
             Self::Http(it) => it.send(batch).await,
             Self::Splunk(it) => it.send(batch).await,
             Self::Elasticsearch(it) => it.send(batch).await,
+            Self::Otlp(it) => it.send(batch).await,
             Self::File(it) => it.send(batch),
         }
     }
@@ -142,6 +151,7 @@ impl Transport {
         match self {
             Self::Stream(it) => it.pass(after),
             Self::Splunk(it) => it.pass(after),
+            Self::Otlp(it) => it.pass(after),
             Self::Udp(it) => it.at = after,
             Self::Http(it) => it.at = after,
             Self::Elasticsearch(it) => it.at = after,
@@ -154,6 +164,7 @@ impl Transport {
         match self {
             Self::Stream(it) => it.restart(at),
             Self::Splunk(it) => it.restart(at),
+            Self::Otlp(it) => it.restart(at),
             _ => self.pass(at),
         }
     }
@@ -170,7 +181,7 @@ impl Transport {
                 it.attend().await;
                 Ok(())
             }
-            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::File(_) => std::future::pending().await,
+            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::File(_) => std::future::pending().await,
         }
     }
 
@@ -181,7 +192,7 @@ impl Transport {
     pub async fn look_after(&mut self) -> Result<(), Failure> {
         match self {
             Self::Splunk(it) => it.ask().await,
-            Self::Stream(_) | Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::File(_) => Ok(()),
+            Self::Stream(_) | Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::File(_) => Ok(()),
         }
     }
 
@@ -193,6 +204,7 @@ impl Transport {
             Self::Udp(it) => it.at,
             Self::Http(it) => it.at,
             Self::Elasticsearch(it) => it.at,
+            Self::Otlp(it) => it.at,
             Self::File(it) => it.at,
         }
     }
@@ -202,7 +214,7 @@ impl Transport {
         match self {
             Self::Stream(it) => it.finish().await,
             Self::Splunk(it) => it.finish().await,
-            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::File(_) => {}
+            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::File(_) => {}
         }
     }
 }
