@@ -29,7 +29,7 @@ pub struct Export {
     pub url: Option<String>,
     /// The file that lines are appended to, with kind = "file".
     pub path: Option<PathBuf>,
-    /// Default: "json". With kind = "otlp" it is the body of the log records.
+    /// Default: "json", with kind = "gelf" "gelf". With kind = "otlp" it is the body of the log records.
     pub format: Option<Format>,
     /// What is sent, in the language of `relayscope search`. Default: everything.
     #[schemars(extend("maxLength" = 2000))]
@@ -132,6 +132,7 @@ pub enum Kind {
     Splunk,
     Elasticsearch,
     Otlp,
+    Gelf,
     File,
 }
 
@@ -143,6 +144,7 @@ impl Kind {
             Self::Splunk => "splunk",
             Self::Elasticsearch => "elasticsearch",
             Self::Otlp => "otlp",
+            Self::Gelf => "gelf",
             Self::File => "file",
         }
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ring::hmac;
 
-use super::export::{Body, Export, ExportOptions, Kind, Redact};
+use super::export::{Body, Export, ExportOptions, Format, Kind, Redact};
 use super::problem::Findings;
 use super::raw::Raw;
 use super::secret;
@@ -59,7 +59,7 @@ struct One<'a> {
     findings: &'a mut Findings,
 }
 
-/// What a URL of syslog's names.
+/// What a URL of syslog's and GELF's names.
 struct StreamUrl {
     tls: bool,
     udp: bool,
@@ -80,7 +80,7 @@ impl One<'_> {
             self.refuse("batch_size", "batch_size is from \"4 KiB\" to \"2 MiB\"");
         }
         let target = self.target()?;
-        let is_datagram = matches!(target, Target::SyslogUdp { .. });
+        let is_datagram = matches!(target, Target::SyslogUdp { .. } | Target::GelfUdp { .. });
         let max_event = written.max_event.map_or(if is_datagram { 2_048 } else { 65_536 }, |octets| octets.0);
         if !EVENT.contains(&max_event) {
             self.refuse("max_event", "max_event is from \"480 B\" to \"1 MiB\"");
@@ -90,7 +90,10 @@ impl One<'_> {
         Some(ExportOptions {
             name: written.name.clone(),
             target,
-            format: written.format.map(Into::into).unwrap_or_default(),
+            format: match written.kind {
+                Kind::Gelf => EventFormat::Gelf,
+                _ => written.format.map(Into::into).unwrap_or_default(),
+            },
             include,
             exclude,
             timeline: written.timeline,
@@ -122,7 +125,8 @@ impl One<'_> {
         let uses = [
             ("path", it.path.is_some(), kind == Kind::File),
             ("url", it.url.is_some(), kind != Kind::File),
-            ("gzip", it.gzip, web),
+            ("format", it.format.is_some_and(|format| format != Format::Gelf), kind != Kind::Gelf),
+            ("gzip", it.gzip, web || kind == Kind::Gelf),
             ("body", it.body != default.body, kind == Kind::Http),
             ("framing", it.framing != default.framing, kind == Kind::Syslog),
             ("facility", it.facility != default.facility, kind == Kind::Syslog),
@@ -213,6 +217,7 @@ impl One<'_> {
             Kind::Splunk => self.splunk(),
             Kind::Elasticsearch => self.elasticsearch(),
             Kind::Otlp => self.otlp(),
+            Kind::Gelf => self.gelf(),
             Kind::File => self.file(),
         }
     }
@@ -250,7 +255,7 @@ impl One<'_> {
             };
             is_host.then_some(StreamUrl { tls, udp, host: host.to_owned(), port: port.parse().ok()? })
         };
-        let url = read().ok_or_else(|| format!("url = {text:?} is none that syslog can be sent to: {wanted}"));
+        let url = read().ok_or_else(|| format!("url = {text:?} is none that {} can be sent to: {wanted}", self.written.kind.word()));
         self.refused("url", url)
     }
 
@@ -277,7 +282,7 @@ impl One<'_> {
         if it.body == Body::Array && !self.is_json() {
             self.refuse("body", "body = \"array\" is for JSON events only");
         }
-        Some(Target::Http(http::Options { url, tls, key, headers: Vec::new(), body: it.body.into(), gzip: it.gzip }))
+        Some(Target::Http(http::Options { url, tls, key, headers: Vec::new(), body: it.body.into(), single: false, gzip: it.gzip }))
     }
 
     fn splunk(&mut self) -> Option<Target> {
@@ -338,6 +343,29 @@ impl One<'_> {
         }
         let node = self.raw.node.clone().unwrap_or_default();
         Some(Target::Otlp(otlp::Options { url, tls, headers, gzip: it.gzip, signals: it.signals.into(), node }))
+    }
+
+    fn gelf(&mut self) -> Option<Target> {
+        let it = self.written;
+        if it.url.as_deref().is_some_and(|url| url.starts_with("http")) {
+            let url = self.http_url("https://graylog.example:12201/gelf")?;
+            let tls = self.tls(url.is_tls())?;
+            let (key, headers, body, single) = (None, Vec::new(), it.body.into(), true);
+            return Some(Target::GelfHttp(http::Options { url, tls, key, headers, body, single, gzip: it.gzip }));
+        }
+        let url = self.stream_url("udp://graylog.example:12201, tcp://…, tls://… or https://graylog.example:12201/gelf")?;
+        if url.udp {
+            self.tls(false)?;
+            return Some(Target::GelfUdp { to: udp::Options { host: url.host, port: url.port }, gzip: it.gzip });
+        }
+        if it.gzip {
+            self.refuse(
+                "gzip",
+                "gzip is for GELF over UDP and HTTP: on a stream a message ends with NUL, which compressed ones have within",
+            );
+        }
+        let tls = self.tls(url.tls)?;
+        Some(Target::Gelf(stream::Options { host: url.host, port: url.port, tls: url.tls.then_some(tls), framing: it.framing.into() }))
     }
 
     /// The secret as the receiver wants it: a header of its own, a password, or a bearer token (RFC 6750).

@@ -247,7 +247,7 @@ impl Sink {
     /// A batch that wasn't full is followed by a pause, so that the next one has more than one event.
     async fn linger(&mut self, batch: &Batch) -> Pause {
         let linger = self.options.batching.linger;
-        if batch.events().len() >= self.most.min(64) || linger.is_zero() {
+        if batch.events().len() >= self.most.min(self.transport.most()).min(64) || linger.is_zero() {
             return Pause::Go;
         }
         self.rest(linger).await

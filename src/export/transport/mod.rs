@@ -2,6 +2,7 @@
 
 pub mod elasticsearch;
 pub mod file;
+pub mod gelf;
 pub mod http;
 pub mod otlp;
 pub mod splunk;
@@ -28,6 +29,14 @@ pub enum Target {
         to: udp::Options,
         header: syslog::Header,
     },
+    /// GELF over TCP or TLS.
+    Gelf(stream::Options),
+    /// GELF, in chunks if need be.
+    GelfUdp {
+        to: udp::Options,
+        gzip: bool,
+    },
+    GelfHttp(http::Options),
     Http(http::Options),
     Splunk(splunk::Options),
     Elasticsearch(elasticsearch::Options),
@@ -40,6 +49,7 @@ impl Target {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Syslog { .. } | Self::SyslogUdp { .. } => "syslog",
+            Self::Gelf(_) | Self::GelfUdp { .. } | Self::GelfHttp(_) => "gelf",
             Self::Http(_) => "http",
             Self::Splunk(_) => "splunk",
             Self::Elasticsearch(_) => "elasticsearch",
@@ -51,9 +61,9 @@ impl Target {
     /// Where to, without secrets.
     pub fn to(&self) -> String {
         match self {
-            Self::Syslog { to, .. } => to.to_string(),
-            Self::SyslogUdp { to, .. } => to.to_string(),
-            Self::Http(it) => it.url.to_string(),
+            Self::Syslog { to, .. } | Self::Gelf(to) => to.to_string(),
+            Self::SyslogUdp { to, .. } | Self::GelfUdp { to, .. } => to.to_string(),
+            Self::Http(it) | Self::GelfHttp(it) => it.url.to_string(),
             Self::Splunk(it) => it.url.to_string(),
             Self::Elasticsearch(it) => it.url.to_string(),
             Self::Otlp(it) => it.url.to_string(),
@@ -112,9 +122,11 @@ impl Transport {
     /// Nothing is connected yet. Everything before `at` is the receiver's.
     pub fn new(target: &Target, at: Cursor) -> Self {
         match target {
-            Target::Syslog { to, header } => Self::Stream(Box::new(stream::Stream::new(to.clone(), header.clone(), at))),
-            Target::SyslogUdp { to, header } => Self::Udp(udp::Udp::new(to.clone(), header.clone(), at)),
-            Target::Http(options) => Self::Http(Box::new(http::Http::new(options.clone(), at))),
+            Target::Syslog { to, header } => Self::Stream(Box::new(stream::Stream::new(to.clone(), Some(header.clone()), at))),
+            Target::SyslogUdp { to, header } => Self::Udp(udp::Udp::syslog(to.clone(), header, at)),
+            Target::Gelf(to) => Self::Stream(Box::new(stream::Stream::new(to.clone(), None, at))),
+            Target::GelfUdp { to, gzip } => Self::Udp(udp::Udp::gelf(to.clone(), *gzip, at)),
+            Target::Http(options) | Target::GelfHttp(options) => Self::Http(Box::new(http::Http::new(options.clone(), at))),
             Target::Splunk(options) => Self::Splunk(Box::new(splunk::Splunk::new(options.clone(), at))),
             Target::Elasticsearch(options) => Self::Elasticsearch(Box::new(elasticsearch::Elasticsearch::new(options.clone(), at))),
             Target::Otlp(options) => Self::Otlp(Box::new(otlp::Otlp::new(options.clone(), at))),
@@ -142,6 +154,7 @@ impl Transport {
     pub fn most(&self) -> usize {
         match self {
             Self::Stream(it) => it.most(),
+            Self::Http(it) => it.most(),
             _ => usize::MAX,
         }
     }
