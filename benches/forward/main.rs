@@ -77,8 +77,17 @@ fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)
     };
     let url = |path: &str| HttpUrl::parse(&format!("http://localhost:{}{path}", receivers.http)).unwrap();
     let tls = || ClientTls::only(&receivers.certificate).unwrap();
-    let hook =
-        |gzip| Target::Http(http::Options { url: url("/hook"), tls: tls(), key: None, headers: Vec::new(), body: http::Body::Lines, gzip });
+    let hook = |gzip| {
+        Target::Http(http::Options {
+            url: url("/hook"),
+            tls: tls(),
+            key: None,
+            headers: Vec::new(),
+            body: http::Body::Lines,
+            single: false,
+            gzip,
+        })
+    };
     let bulk = Target::Elasticsearch(elasticsearch::Options {
         url: url(""),
         tls: tls(),

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::config::{ExportOptions, Loaded};
 use crate::export::format::{Context, Encoder};
+use crate::export::transport::Target;
 use crate::export::{Feed, Handle, Sink, key_of_store, known_places};
 use crate::store::{Cursor, Store};
 use crate::trace::{Kept, Origin};
@@ -90,5 +91,9 @@ impl Exporting {
 
 fn encoder(options: &ExportOptions, node: &str) -> Encoder {
     let context = Context { max_event: options.max_event, timeline: options.timeline, ..Context::new(node) };
-    Encoder::new(options.format, context)
+    let encoder = Encoder::new(options.format, context);
+    match &options.target {
+        Target::Otlp(target) => encoder.wrapped(target.signals),
+        _ => encoder,
+    }
 }

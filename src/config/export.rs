@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::raw::choice;
 use super::units::{Interval, Octets};
 use crate::export;
-use crate::export::format::Format as EventFormat;
+use crate::export::format::{Format as EventFormat, otlp};
 use crate::export::transport::{http, syslog};
 
 /// What a sink runs by.
@@ -29,7 +29,8 @@ pub struct Export {
     pub url: Option<String>,
     /// The file that lines are appended to, with kind = "file".
     pub path: Option<PathBuf>,
-    pub format: Format,
+    /// Default: "json", with kind = "gelf" "gelf". With kind = "otlp" it is the body of the log records.
+    pub format: Option<Format>,
     /// What is sent, in the language of `relayscope search`. Default: everything.
     #[schemars(extend("maxLength" = 2000))]
     pub include: Option<String>,
@@ -58,12 +59,16 @@ pub struct Export {
     pub certificate: Option<PathBuf>,
     /// Its private key, PEM, not readable by every user.
     pub key: Option<PathBuf>,
-    /// For Elasticsearch with a password; without one the secret is an API key.
+    /// For Elasticsearch and OTLP with a password; without one the secret is an API key, or a bearer token.
     pub user: Option<String>,
     /// File with the token, API key, password, or the key that signs posts; not readable by every user.
     pub secret_file: Option<PathBuf>,
     /// Environment variable with the same.
     pub secret_env: Option<String>,
+    /// With kind = "otlp": the header that has the secret, where the receiver wants it as it is.
+    pub secret_header: Option<String>,
+    /// With kind = "otlp": what is sent of a record.
+    pub signals: Signals,
     /// Posts are compressed.
     pub gzip: bool,
     /// With kind = "http": how events stand in a post.
@@ -114,6 +119,7 @@ choice!(Hide => export::Hide { Keep = "keep", Hashed = "hashed", Off = "off" });
 choice!(Start => export::Start { Now = "now", Oldest = "oldest" });
 choice!(Body => http::Body { Lines = "lines", Array = "array" });
 choice!(Framing => syslog::Framing { OctetCounting = "octet_counting", Lf = "lf" });
+choice!(Signals => otlp::Signals { Both = "both", Logs = "logs", Traces = "traces" });
 choice!(Format => EventFormat { Json = "json", Cef = "cef", Leef = "leef", Ecs = "ecs", Ocsf = "ocsf", Gelf = "gelf" });
 
 /// What is spoken with the receiver.
@@ -125,6 +131,8 @@ pub enum Kind {
     Http,
     Splunk,
     Elasticsearch,
+    Otlp,
+    Gelf,
     File,
 }
 
@@ -135,6 +143,8 @@ impl Kind {
             Self::Http => "http",
             Self::Splunk => "splunk",
             Self::Elasticsearch => "elasticsearch",
+            Self::Otlp => "otlp",
+            Self::Gelf => "gelf",
             Self::File => "file",
         }
     }
@@ -186,7 +196,7 @@ impl Default for Export {
             kind: Kind::Syslog,
             url: None,
             path: None,
-            format: Format::Json,
+            format: None,
             include: None,
             exclude: None,
             start: Start::Now,
@@ -202,6 +212,8 @@ impl Default for Export {
             user: None,
             secret_file: None,
             secret_env: None,
+            secret_header: None,
+            signals: Signals::Both,
             gzip: false,
             body: Body::Lines,
             framing: Framing::OctetCounting,

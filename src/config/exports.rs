@@ -3,18 +3,20 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ring::hmac;
 
-use super::export::{Body, Export, ExportOptions, Kind, Redact};
+use super::export::{Body, Export, ExportOptions, Format, Kind, Redact};
 use super::problem::Findings;
 use super::raw::Raw;
 use super::secret;
 use super::upstreams::check_name;
 use crate::export::format::Format as EventFormat;
-use crate::export::transport::{Target, elasticsearch, file, http, splunk, stream, syslog, udp};
+use crate::export::transport::{Target, elasticsearch, file, http, otlp, splunk, stream, syslog, udp};
 use crate::export::{self, Batching, Filter};
 use crate::net::http_client::HttpUrl;
 use crate::net::tls::{ClientTls, ClientTlsError};
@@ -27,6 +29,8 @@ const MOST: usize = 32;
 const EVENT: std::ops::RangeInclusive<u64> = 480..=1 << 20;
 /// The most octets of a batch: a sink that is stuck holds one.
 const BATCH: std::ops::RangeInclusive<u64> = 4_096..=2 << 20;
+/// Headers that each post has of its own.
+const OWN_HEADERS: [HeaderName; 6] = [HOST, CONNECTION, CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING];
 
 /// Every export's options; what can't be made into options is left out, and found.
 pub(super) fn exports(raw: &Raw, findings: &mut Findings) -> Vec<ExportOptions> {
@@ -55,7 +59,7 @@ struct One<'a> {
     findings: &'a mut Findings,
 }
 
-/// What a URL of syslog's names.
+/// What a URL of syslog's and GELF's names.
 struct StreamUrl {
     tls: bool,
     udp: bool,
@@ -76,7 +80,7 @@ impl One<'_> {
             self.refuse("batch_size", "batch_size is from \"4 KiB\" to \"2 MiB\"");
         }
         let target = self.target()?;
-        let is_datagram = matches!(target, Target::SyslogUdp { .. });
+        let is_datagram = matches!(target, Target::SyslogUdp { .. } | Target::GelfUdp { .. });
         let max_event = written.max_event.map_or(if is_datagram { 2_048 } else { 65_536 }, |octets| octets.0);
         if !EVENT.contains(&max_event) {
             self.refuse("max_event", "max_event is from \"480 B\" to \"1 MiB\"");
@@ -86,7 +90,10 @@ impl One<'_> {
         Some(ExportOptions {
             name: written.name.clone(),
             target,
-            format: written.format.into(),
+            format: match written.kind {
+                Kind::Gelf => EventFormat::Gelf,
+                _ => written.format.map(Into::into).unwrap_or_default(),
+            },
             include,
             exclude,
             timeline: written.timeline,
@@ -114,11 +121,12 @@ impl One<'_> {
     fn misplaced(&mut self) {
         let (it, kind) = (self.written, self.written.kind);
         let default = Export::default();
-        let web = matches!(kind, Kind::Http | Kind::Splunk | Kind::Elasticsearch);
+        let web = matches!(kind, Kind::Http | Kind::Splunk | Kind::Elasticsearch | Kind::Otlp);
         let uses = [
             ("path", it.path.is_some(), kind == Kind::File),
             ("url", it.url.is_some(), kind != Kind::File),
-            ("gzip", it.gzip, web),
+            ("format", it.format.is_some_and(|format| format != Format::Gelf), kind != Kind::Gelf),
+            ("gzip", it.gzip, web || kind == Kind::Gelf),
             ("body", it.body != default.body, kind == Kind::Http),
             ("framing", it.framing != default.framing, kind == Kind::Syslog),
             ("facility", it.facility != default.facility, kind == Kind::Syslog),
@@ -126,9 +134,11 @@ impl One<'_> {
             ("index", it.index.is_some(), matches!(kind, Kind::Splunk | Kind::Elasticsearch)),
             ("source_type", it.source_type != default.source_type, kind == Kind::Splunk),
             ("acknowledgement", it.acknowledgement, kind == Kind::Splunk),
-            ("user", it.user.is_some(), kind == Kind::Elasticsearch),
+            ("user", it.user.is_some(), matches!(kind, Kind::Elasticsearch | Kind::Otlp)),
             ("secret_file", it.secret_file.is_some(), web),
             ("secret_env", it.secret_env.is_some(), web),
+            ("secret_header", it.secret_header.is_some(), kind == Kind::Otlp),
+            ("signals", it.signals != default.signals, kind == Kind::Otlp),
             ("rotate_size", it.rotate_size != default.rotate_size, kind == Kind::File),
             ("keep", it.keep != default.keep, kind == Kind::File),
             ("ca_file", it.ca_file.is_some(), kind != Kind::File),
@@ -206,6 +216,8 @@ impl One<'_> {
             Kind::Http => self.http(),
             Kind::Splunk => self.splunk(),
             Kind::Elasticsearch => self.elasticsearch(),
+            Kind::Otlp => self.otlp(),
+            Kind::Gelf => self.gelf(),
             Kind::File => self.file(),
         }
     }
@@ -243,7 +255,7 @@ impl One<'_> {
             };
             is_host.then_some(StreamUrl { tls, udp, host: host.to_owned(), port: port.parse().ok()? })
         };
-        let url = read().ok_or_else(|| format!("url = {text:?} is none that syslog can be sent to: {wanted}"));
+        let url = read().ok_or_else(|| format!("url = {text:?} is none that {} can be sent to: {wanted}", self.written.kind.word()));
         self.refused("url", url)
     }
 
@@ -270,7 +282,7 @@ impl One<'_> {
         if it.body == Body::Array && !self.is_json() {
             self.refuse("body", "body = \"array\" is for JSON events only");
         }
-        Some(Target::Http(http::Options { url, tls, key, headers: Vec::new(), body: it.body.into(), gzip: it.gzip }))
+        Some(Target::Http(http::Options { url, tls, key, headers: Vec::new(), body: it.body.into(), single: false, gzip: it.gzip }))
     }
 
     fn splunk(&mut self) -> Option<Target> {
@@ -318,6 +330,68 @@ impl One<'_> {
         Some(Target::Elasticsearch(elasticsearch::Options { url, tls, index, headers, gzip: it.gzip }))
     }
 
+    fn otlp(&mut self) -> Option<Target> {
+        let url = self.http_url("https://collector.example:4318")?;
+        let (tls, secret) = (self.tls(url.is_tls())?, self.secret());
+        let it = self.written;
+        let headers = self.otlp_headers(secret)?;
+        if url.path().contains('?') || ["/v1/logs", "/v1/traces"].iter().any(|end| url.path().trim_end_matches('/').ends_with(end)) {
+            self.refuse("url", "url is without /v1/logs, /v1/traces and a query: the paths are added to it");
+        }
+        if url.port() == 4317 {
+            self.refuse("url", "port 4317 is for OTLP over gRPC, and this is OTLP over HTTP: write the port for that, mostly 4318");
+        }
+        let node = self.raw.node.clone().unwrap_or_default();
+        Some(Target::Otlp(otlp::Options { url, tls, headers, gzip: it.gzip, signals: it.signals.into(), node }))
+    }
+
+    fn gelf(&mut self) -> Option<Target> {
+        let it = self.written;
+        if it.url.as_deref().is_some_and(|url| url.starts_with("http")) {
+            let url = self.http_url("https://graylog.example:12201/gelf")?;
+            let tls = self.tls(url.is_tls())?;
+            let (key, headers, body, single) = (None, Vec::new(), it.body.into(), true);
+            return Some(Target::GelfHttp(http::Options { url, tls, key, headers, body, single, gzip: it.gzip }));
+        }
+        let url = self.stream_url("udp://graylog.example:12201, tcp://…, tls://… or https://graylog.example:12201/gelf")?;
+        if url.udp {
+            self.tls(false)?;
+            return Some(Target::GelfUdp { to: udp::Options { host: url.host, port: url.port }, gzip: it.gzip });
+        }
+        if it.gzip {
+            self.refuse(
+                "gzip",
+                "gzip is for GELF over UDP and HTTP: on a stream a message ends with NUL, which compressed ones have within",
+            );
+        }
+        let tls = self.tls(url.tls)?;
+        Some(Target::Gelf(stream::Options { host: url.host, port: url.port, tls: url.tls.then_some(tls), framing: it.framing.into() }))
+    }
+
+    /// The secret as the receiver wants it: a header of its own, a password, or a bearer token (RFC 6750).
+    fn otlp_headers(&mut self, secret: Option<Secret<String>>) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        let it = self.written;
+        let Some(secret) = secret else {
+            let needing = [("user", it.user.is_some()), ("secret_header", it.secret_header.is_some())];
+            for (key, _) in needing.into_iter().filter(|(_, is_set)| *is_set) {
+                self.refuse(key, &format!("{key} needs a secret: write secret_file"));
+            }
+            return Some(Vec::new());
+        };
+        let (name, value) = match (&it.user, &it.secret_header) {
+            (Some(_), Some(_)) => return self.refused("secret_header", Err("user and secret_header exclude each other".to_owned())),
+            (Some(user), None) => (AUTHORIZATION, format!("Basic {}", base64(&format!("{user}:{}", secret.reveal())))),
+            (None, None) => (AUTHORIZATION, format!("Bearer {}", secret.reveal())),
+            (None, Some(name)) => {
+                let header = HeaderName::from_bytes(name.as_bytes()).ok().filter(|header| !OWN_HEADERS.contains(header));
+                let header =
+                    header.ok_or_else(|| format!("secret_header = {name:?} is no header for a secret: write for example \"X-API-Key\""));
+                (self.refused("secret_header", header)?, secret.reveal().clone())
+            }
+        };
+        Some(vec![(name, self.sensitive(value)?)])
+    }
+
     fn file(&mut self) -> Option<Target> {
         let it = self.written;
         let Some(path) = it.path.clone() else {
@@ -330,7 +404,7 @@ impl One<'_> {
     }
 
     fn is_json(&self) -> bool {
-        EventFormat::from(self.written.format).is_json()
+        self.written.format.is_none_or(|format| EventFormat::from(format).is_json())
     }
 
     /// A header's value that no log shows.

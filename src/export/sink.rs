@@ -220,9 +220,13 @@ impl Sink {
                 for (number, why) in taken.refused.iter() {
                     self.give_up(batch, *number, why);
                 }
+                let mut refused = taken.refused.len() as u64;
+                if let Some((events, why)) = &taken.untold {
+                    refused += events;
+                    self.leave_out(*events, &format!("{events} of {} events, it doesn't say which", batch.events().len()), why);
+                }
                 self.at = batch.after;
-                let refused = taken.refused.len();
-                self.status.took((batch.events().len() - refused.min(batch.events().len())) as u64, batch.len() as u64, now);
+                self.status.took((batch.events().len() as u64).saturating_sub(refused), batch.len() as u64, now);
                 self.backoff.reset();
                 self.most = (self.most * 2).min(self.options.batching.events);
                 self.resumed();
@@ -243,7 +247,7 @@ impl Sink {
     /// A batch that wasn't full is followed by a pause, so that the next one has more than one event.
     async fn linger(&mut self, batch: &Batch) -> Pause {
         let linger = self.options.batching.linger;
-        if batch.events().len() >= self.most.min(64) || linger.is_zero() {
+        if batch.events().len() >= self.most.min(self.transport.most()).min(64) || linger.is_zero() {
             return Pause::Go;
         }
         self.rest(linger).await
@@ -288,12 +292,17 @@ impl Sink {
     /// An event that its receiver will never take is left out, and said.
     fn give_up(&mut self, batch: &Batch, number: usize, why: &str) {
         let id = batch.events().get(number).map(|event| event.meta.id.to_string()).unwrap_or_default();
+        self.leave_out(1, &format!("record {id}"), why);
+    }
+
+    fn leave_out(&self, events: u64, what: &str, why: &str) {
         let before = self.status.refused.load(Relaxed);
-        self.status.was_refused(format!("{id}: {why}"));
+        let refused = before.saturating_add(events);
+        self.status.were_refused(events, format!("{what}: {why}"));
         // Each power of two: a receiver that refuses everything must not fill the journal.
-        if (before + 1).is_power_of_two() {
-            tracing::warn!(export = self.options.name, record = id, why, refused = before + 1, "an event is refused for good and left out");
-            self.record(AuditEvent::ExportSkipped, None, format!("record {id} is refused and left out ({} so far): {why}", before + 1));
+        if refused.checked_ilog2() > before.checked_ilog2() {
+            tracing::warn!(export = self.options.name, what, why, refused, "an event is refused for good and left out");
+            self.record(AuditEvent::ExportSkipped, None, format!("{what}: refused and left out ({refused} so far): {why}"));
         }
     }
 

@@ -139,8 +139,8 @@ impl Status {
         });
     }
 
-    pub(super) fn was_refused(&self, why: String) {
-        self.refused.fetch_add(1, Relaxed);
+    pub(super) fn were_refused(&self, events: u64, why: String) {
+        self.refused.fetch_add(events, Relaxed);
         self.change(|it| it.last_refusal = Some(why));
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`named`] (what an event is called), [`view`] (what records have in common), [`bounds`] (what is left out of one that is
 //! too big), [`inert`] (hostile text); then the formats: [`shape`] (our own JSON), [`flat`] with [`cef`], [`leef`] and [`gelf`], [`smtp`]
-//! with [`ecs`] and [`ocsf`].
+//! with [`ecs`] and [`ocsf`]; and [`otlp`], which wraps any of them.
 
 pub mod bounds;
 mod cef;
@@ -13,6 +13,7 @@ pub mod inert;
 mod leef;
 pub mod named;
 mod ocsf;
+pub mod otlp;
 mod sentence;
 mod shape;
 mod smtp;
@@ -115,12 +116,20 @@ pub struct Encoder {
     format: Format,
     context: Context,
     sentence: String,
+    /// Whether events are wrapped for OpenTelemetry.
+    otlp: Option<otlp::Signals>,
 }
 
 impl Encoder {
     pub fn new(format: Format, context: Context) -> Self {
         let context = Context { max_event: context.max_event.max(LEAST_EVENT), ..context };
-        Self { format, context, sentence: String::new() }
+        Self { format, context, sentence: String::new(), otlp: None }
+    }
+
+    /// Events are as [`otlp`] has them: without bounds of one line and of `max_event`, which their log's body keeps.
+    #[must_use]
+    pub fn wrapped(self, signals: otlp::Signals) -> Self {
+        Self { otlp: Some(signals), ..self }
     }
 
     pub fn format(&self) -> Format {
@@ -133,19 +142,35 @@ impl Encoder {
         let named = named(record)?;
         sentence::write(&mut self.sentence, record, named);
         let view = View { record, context: &self.context, named, sentence: &self.sentence };
-        let start = out.len();
-        for bounds in LEVELS {
-            out.truncate(start);
-            self.format.write(out, &view, bounds);
-            if out.len() - start <= self.context.max_event {
-                break;
+        if let Some(signals) = self.otlp {
+            let mut body = Vec::new();
+            if signals.logs() {
+                self.bounded(&view, &mut body);
             }
+            let body = signals.logs().then(|| String::from_utf8_lossy(&body).into_owned());
+            if !otlp::write(out, &view, body, signals.traces()) {
+                return None;
+            }
+        } else {
+            self.bounded(&view, out);
         }
         let meta =
             Meta { at: view.at(), id: view.id(), kind: record.kind(), severity: named.severity, msgid: named.msgid, name: named.name };
         // One enormous record doesn't hold its memory for ever.
         self.sentence.shrink_to(DEFAULT_EVENT);
         Some(meta)
+    }
+
+    /// Appends the event, cut down until it fits.
+    fn bounded(&self, view: &View<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        for bounds in LEVELS {
+            out.truncate(start);
+            self.format.write(out, view, bounds);
+            if out.len() - start <= self.context.max_event {
+                break;
+            }
+        }
     }
 }
 

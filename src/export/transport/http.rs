@@ -30,6 +30,8 @@ pub struct Options {
     /// Sent with each post; values may be secrets.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub body: Body,
+    /// Whether each event is a post of its own, as GELF wants it.
+    pub single: bool,
     pub gzip: bool,
 }
 
@@ -56,9 +58,15 @@ impl Http {
         Self { options, client, at }
     }
 
+    /// Events that are sent together.
+    pub fn most(&self) -> usize {
+        if self.options.single { 1 } else { usize::MAX }
+    }
+
     pub async fn send(&mut self, batch: &Batch) -> Result<Taken, Failure> {
         let mut body = Vec::with_capacity(batch.len() + batch.events().len() + 2);
         let (open, between, close, content): (&[u8], u8, &[u8], _) = match self.options.body {
+            _ if self.options.single => (b"", b' ', b"", "application/json"),
             Body::Lines => (b"", b'\n', b"\n", "application/x-ndjson"),
             Body::Array => (b"[", b',', b"]", "application/json"),
         };

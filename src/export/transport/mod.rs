@@ -2,7 +2,9 @@
 
 pub mod elasticsearch;
 pub mod file;
+pub mod gelf;
 pub mod http;
+pub mod otlp;
 pub mod splunk;
 pub mod stream;
 pub mod syslog;
@@ -27,9 +29,18 @@ pub enum Target {
         to: udp::Options,
         header: syslog::Header,
     },
+    /// GELF over TCP or TLS.
+    Gelf(stream::Options),
+    /// GELF, in chunks if need be.
+    GelfUdp {
+        to: udp::Options,
+        gzip: bool,
+    },
+    GelfHttp(http::Options),
     Http(http::Options),
     Splunk(splunk::Options),
     Elasticsearch(elasticsearch::Options),
+    Otlp(otlp::Options),
     File(file::Options),
 }
 
@@ -38,9 +49,11 @@ impl Target {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Syslog { .. } | Self::SyslogUdp { .. } => "syslog",
+            Self::Gelf(_) | Self::GelfUdp { .. } | Self::GelfHttp(_) => "gelf",
             Self::Http(_) => "http",
             Self::Splunk(_) => "splunk",
             Self::Elasticsearch(_) => "elasticsearch",
+            Self::Otlp(_) => "otlp",
             Self::File(_) => "file",
         }
     }
@@ -48,11 +61,12 @@ impl Target {
     /// Where to, without secrets.
     pub fn to(&self) -> String {
         match self {
-            Self::Syslog { to, .. } => to.to_string(),
-            Self::SyslogUdp { to, .. } => to.to_string(),
-            Self::Http(it) => it.url.to_string(),
+            Self::Syslog { to, .. } | Self::Gelf(to) => to.to_string(),
+            Self::SyslogUdp { to, .. } | Self::GelfUdp { to, .. } => to.to_string(),
+            Self::Http(it) | Self::GelfHttp(it) => it.url.to_string(),
             Self::Splunk(it) => it.url.to_string(),
             Self::Elasticsearch(it) => it.url.to_string(),
+            Self::Otlp(it) => it.url.to_string(),
             Self::File(it) => it.path.display().to_string(),
         }
     }
@@ -63,6 +77,8 @@ impl Target {
 pub struct Taken {
     /// Events that the receiver will never take, by their place in the batch, and why.
     pub refused: Vec<(usize, String)>,
+    /// So many others are refused too, the receiver doesn't say which, and why.
+    pub untold: Option<(u64, String)>,
 }
 
 /// Why a batch wasn't taken.
@@ -98,6 +114,7 @@ pub enum Transport {
     Http(Box<http::Http>),
     Splunk(Box<splunk::Splunk>),
     Elasticsearch(Box<elasticsearch::Elasticsearch>),
+    Otlp(Box<otlp::Otlp>),
     File(file::File),
 }
 
@@ -105,11 +122,14 @@ impl Transport {
     /// Nothing is connected yet. Everything before `at` is the receiver's.
     pub fn new(target: &Target, at: Cursor) -> Self {
         match target {
-            Target::Syslog { to, header } => Self::Stream(Box::new(stream::Stream::new(to.clone(), header.clone(), at))),
-            Target::SyslogUdp { to, header } => Self::Udp(udp::Udp::new(to.clone(), header.clone(), at)),
-            Target::Http(options) => Self::Http(Box::new(http::Http::new(options.clone(), at))),
+            Target::Syslog { to, header } => Self::Stream(Box::new(stream::Stream::new(to.clone(), Some(header.clone()), at))),
+            Target::SyslogUdp { to, header } => Self::Udp(udp::Udp::syslog(to.clone(), header, at)),
+            Target::Gelf(to) => Self::Stream(Box::new(stream::Stream::new(to.clone(), None, at))),
+            Target::GelfUdp { to, gzip } => Self::Udp(udp::Udp::gelf(to.clone(), *gzip, at)),
+            Target::Http(options) | Target::GelfHttp(options) => Self::Http(Box::new(http::Http::new(options.clone(), at))),
             Target::Splunk(options) => Self::Splunk(Box::new(splunk::Splunk::new(options.clone(), at))),
             Target::Elasticsearch(options) => Self::Elasticsearch(Box::new(elasticsearch::Elasticsearch::new(options.clone(), at))),
+            Target::Otlp(options) => Self::Otlp(Box::new(otlp::Otlp::new(options.clone(), at))),
             Target::File(options) => Self::File(file::File::new(options.clone(), at)),
         }
     }
@@ -125,6 +145,7 @@ impl Transport {
             Self::Http(it) => it.send(batch).await,
             Self::Splunk(it) => it.send(batch).await,
             Self::Elasticsearch(it) => it.send(batch).await,
+            Self::Otlp(it) => it.send(batch).await,
             Self::File(it) => it.send(batch),
         }
     }
@@ -133,6 +154,7 @@ impl Transport {
     pub fn most(&self) -> usize {
         match self {
             Self::Stream(it) => it.most(),
+            Self::Http(it) => it.most(),
             _ => usize::MAX,
         }
     }
@@ -142,6 +164,7 @@ impl Transport {
         match self {
             Self::Stream(it) => it.pass(after),
             Self::Splunk(it) => it.pass(after),
+            Self::Otlp(it) => it.pass(after),
             Self::Udp(it) => it.at = after,
             Self::Http(it) => it.at = after,
             Self::Elasticsearch(it) => it.at = after,
@@ -154,6 +177,7 @@ impl Transport {
         match self {
             Self::Stream(it) => it.restart(at),
             Self::Splunk(it) => it.restart(at),
+            Self::Otlp(it) => it.restart(at),
             _ => self.pass(at),
         }
     }
@@ -170,7 +194,7 @@ impl Transport {
                 it.attend().await;
                 Ok(())
             }
-            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::File(_) => std::future::pending().await,
+            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::File(_) => std::future::pending().await,
         }
     }
 
@@ -181,7 +205,7 @@ impl Transport {
     pub async fn look_after(&mut self) -> Result<(), Failure> {
         match self {
             Self::Splunk(it) => it.ask().await,
-            Self::Stream(_) | Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::File(_) => Ok(()),
+            Self::Stream(_) | Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::File(_) => Ok(()),
         }
     }
 
@@ -193,6 +217,7 @@ impl Transport {
             Self::Udp(it) => it.at,
             Self::Http(it) => it.at,
             Self::Elasticsearch(it) => it.at,
+            Self::Otlp(it) => it.at,
             Self::File(it) => it.at,
         }
     }
@@ -202,7 +227,7 @@ impl Transport {
         match self {
             Self::Stream(it) => it.finish().await,
             Self::Splunk(it) => it.finish().await,
-            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::File(_) => {}
+            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::File(_) => {}
         }
     }
 }

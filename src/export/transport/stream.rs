@@ -1,4 +1,4 @@
-//! Syslog messages over TCP or TLS: nothing is acknowledged, so the trail tells how far to go back when the connection ends.
+//! Syslog and GELF messages over TCP or TLS: nothing is acknowledged, so the trail tells how far to go back when the connection ends.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::syslog::{Framing, Header, Writer};
 use super::trail::Trail;
-use super::{Failure, FailureKind, Taken};
+use super::{Failure, FailureKind, Taken, gelf};
 use crate::export::batch::Batch;
 use crate::net::tls::ClientTls;
 use crate::store::Cursor;
@@ -34,6 +34,7 @@ pub struct Options {
     pub host: String,
     pub port: u16,
     pub tls: Option<ClientTls>,
+    /// Syslog's; GELF has one of its own.
     pub framing: Framing,
 }
 
@@ -65,11 +66,12 @@ enum Ended {
     Lost(io::Error),
 }
 
-/// A receiver of syslog over a stream.
+/// A receiver of messages over a stream.
 #[derive(Debug)]
 pub struct Stream {
     options: Options,
-    writer: Writer,
+    /// Of syslog's messages; without one, events are GELF.
+    writer: Option<Writer>,
     trail: Trail,
     connection: Option<Connection>,
     /// Framed messages of the batch that is being sent.
@@ -80,15 +82,18 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(options: Options, header: Header, at: Cursor) -> Self {
-        let (writer, trail) = (Writer::new(&header), Trail::starts_at(at));
+    pub fn new(options: Options, header: Option<Header>, at: Cursor) -> Self {
+        let (writer, trail) = (header.as_ref().map(Writer::new), Trail::starts_at(at));
         Self { options, writer, trail, connection: None, framed: Vec::new(), ends: 0, connected_at: Instant::now() }
     }
 
     pub async fn send(&mut self, batch: &Batch) -> Result<Taken, Failure> {
         self.framed.clear();
         for (event, octets) in batch.iter() {
-            self.writer.frame(event, octets, self.options.framing, &mut self.framed).map_err(Failure::passing)?;
+            match &mut self.writer {
+                Some(writer) => writer.frame(event, octets, self.options.framing, &mut self.framed).map_err(Failure::passing)?,
+                None => gelf::frame(octets, &mut self.framed),
+            }
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,

@@ -1,10 +1,11 @@
-//! Syslog over UDP (RFC 5426): one event a datagram, and nobody knows whether it arrives.
+//! Syslog over UDP (RFC 5426), one event a datagram, and GELF over UDP; nobody knows whether it arrives.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tokio::net::{UdpSocket, lookup_host};
 
+use super::gelf::Chunker;
 use super::syslog::{Header, Writer};
 use super::{Failure, Taken};
 use crate::export::batch::Batch;
@@ -27,11 +28,33 @@ impl fmt::Display for Options {
     }
 }
 
+impl Options {
+    /// Sends one datagram; `false` if it is too big. `previous` is where the batch before began.
+    async fn send(&self, previous: Cursor, socket: &UdpSocket, datagram: &[u8]) -> Result<bool, Failure> {
+        match socket.send(datagram).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) => Ok(false),
+            Err(error) => {
+                // ICMP answers to datagrams that were sent before.
+                let why = format!("{self} can't be reached: {error}");
+                Err(Failure { resume: Some(previous), ..Failure::passing(why) })
+            }
+        }
+    }
+}
+
+/// What an event becomes.
+#[derive(Debug)]
+enum Form {
+    Syslog(Writer),
+    Gelf(Chunker),
+}
+
 /// A receiver of datagrams.
 #[derive(Debug)]
 pub struct Udp {
     options: Options,
-    writer: Writer,
+    form: Form,
     socket: Option<UdpSocket>,
     pub at: Cursor,
     /// Where the batch before began: a refusal is heard of too late.
@@ -39,8 +62,12 @@ pub struct Udp {
 }
 
 impl Udp {
-    pub fn new(options: Options, header: Header, at: Cursor) -> Self {
-        Self { options, writer: Writer::new(&header), socket: None, at, previous: at }
+    pub fn syslog(options: Options, header: &Header, at: Cursor) -> Self {
+        Self { options, form: Form::Syslog(Writer::new(header)), socket: None, at, previous: at }
+    }
+
+    pub fn gelf(options: Options, gzip: bool, at: Cursor) -> Self {
+        Self { options, form: Form::Gelf(Chunker::new(gzip)), socket: None, at, previous: at }
     }
 
     pub async fn send(&mut self, batch: &Batch) -> Result<Taken, Failure> {
@@ -50,17 +77,25 @@ impl Udp {
         };
         let mut taken = Taken::default();
         for (number, (event, octets)) in batch.iter().enumerate() {
-            let message = self.writer.message(event, octets).map_err(Failure::passing)?;
-            match socket.send(message).await {
-                Ok(_) => {}
-                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) => {
-                    taken.refused.push((number, format!("{} octets don't fit into a datagram: lower max_event", message.len())));
+            let too_big = |octets: usize, what: &str| (number, format!("{octets} octets don't fit into {what}: lower max_event"));
+            match &mut self.form {
+                Form::Syslog(writer) => {
+                    let message = writer.message(event, octets).map_err(Failure::passing)?;
+                    if !self.options.send(self.previous, &socket, message).await? {
+                        taken.refused.push(too_big(message.len(), "a datagram"));
+                    }
                 }
-                Err(error) => {
-                    // ICMP answers to datagrams that were sent before.
-                    let why = format!("{} can't be reached: {error}", self.options);
-                    return Err(Failure { resume: Some(self.previous), ..Failure::passing(why) });
-                }
+                Form::Gelf(chunker) => match chunker.datagrams(event.meta.id, octets).map_err(Failure::passing)? {
+                    None => taken.refused.push(too_big(octets.len(), "128 chunks")),
+                    Some(datagrams) => {
+                        for datagram in datagrams {
+                            if !self.options.send(self.previous, &socket, &datagram).await? {
+                                taken.refused.push(too_big(datagram.len(), "a datagram"));
+                                break;
+                            }
+                        }
+                    }
+                },
             }
         }
         self.socket = Some(socket);
