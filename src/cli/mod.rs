@@ -18,6 +18,7 @@ mod import;
 mod ladder;
 pub mod locate;
 mod logs;
+mod manual;
 mod ndr;
 mod progress;
 mod reclassify;
@@ -105,6 +106,9 @@ pub enum Command {
     Store(store::StoreCommand),
     /// Print the completion script for a shell
     Completions(completions::Completions),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(manual::Manual),
 }
 
 /// Runs what was typed.
@@ -134,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Export(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match done {
         Ok(status) => status.into(),
