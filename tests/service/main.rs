@@ -5,4 +5,7 @@
 #[path = "../support/e2e/mod.rs"]
 mod support;
 
+mod container;
+mod machine;
+mod package;
 mod units;
