@@ -21,3 +21,4 @@ pub mod smtp;
 pub mod store;
 pub mod trace;
 mod vocabulary;
+mod wording;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may import. A module stands above all that it imports; nothing is imported sideways.
 const MAP: &[(&str, &[&str])] = &[
-    // below all: how closed vocabularies are declared
+    // below all: how closed vocabularies are declared, how numbers and times are written
     ("vocabulary", &[]),
+    ("wording", &[]),
     // 1: pure, no I/O, no clock
     ("smtp", &["vocabulary"]),
     ("message", &["vocabulary"]),
@@ -25,28 +26,28 @@ const MAP: &[(&str, &[&str])] = &[
     ("store", &["smtp", "message", "diagnose", "trace"]),
     // 6
     ("proxy", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
-    ("path", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
-    ("import", &["vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
-    ("anomaly", &["vocabulary", "smtp", "message", "diagnose", "trace"]),
-    ("doctor", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
+    ("path", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
+    ("import", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
+    ("anomaly", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace"]),
+    ("doctor", &["wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     ("export", &["vocabulary", "smtp", "message", "net", "diagnose", "trace", "store"]),
     // 7
     ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor", "export"]),
-    ("http", &["smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor", "export"]),
+    ("http", &["wording", "smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor", "export"]),
     // 8
     (
         "app",
         &[
-            "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly", "doctor",
-            "export", "config", "http",
+            "wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly",
+            "doctor", "export", "config", "http",
         ],
     ),
     // 9
     (
         "cli",
         &[
-            "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly", "doctor",
-            "export", "config", "http", "app",
+            "wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly",
+            "doctor", "export", "config", "http", "app",
         ],
     ),
     ("main", &["cli"]),
@@ -54,7 +55,7 @@ const MAP: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that decide without sockets, files, clocks, logs or tasks: octets and times are their arguments.
-const PURE: &[&str] = &["smtp", "message", "route", "diagnose", "trace", "relay", "anomaly"];
+const PURE: &[&str] = &["wording", "smtp", "message", "route", "diagnose", "trace", "relay", "anomaly"];
 
 /// What a pure module has no business with.
 const IMPURE: &[&str] = &[

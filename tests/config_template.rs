@@ -9,7 +9,7 @@ use relayscope::config::{self, Overrides, TEMPLATE};
 use serde_json::Value;
 
 /// Options without a default of their own, which the file shows with an example.
-const EXAMPLES: [&str; 28] = [
+const EXAMPLES: [&str; 42] = [
     "upstream.mark",
     "listener.ehlo",
     "route",
@@ -32,6 +32,20 @@ const EXAMPLES: [&str; 28] = [
     "upstream",
     "diagnose.rules_dir",
     "doctor.helo",
+    "export",
+    "export.url",
+    "export.path",
+    "export.include",
+    "export.exclude",
+    "export.max_event",
+    "export.linger",
+    "export.ca_file",
+    "export.certificate",
+    "export.key",
+    "export.user",
+    "export.secret_file",
+    "export.secret_env",
+    "export.index",
     "anomaly.quota",
     "anomaly.quota.upstream",
     "anomaly.quota.user",
@@ -79,6 +93,12 @@ fn with_every_option_in_use_only_the_files_it_names_are_missing() {
         texts,
         [
             "/nonexistent/relayscope/rules: no such folder",
+            "export \"siem\": ca_file: /nonexistent/relayscope/siem-ca.pem: no such file",
+            "export \"siem\": index is not for kind = \"syslog\": remove it",
+            "export \"siem\": path is not for kind = \"syslog\": remove it",
+            "export \"siem\": secret_env is not for kind = \"syslog\": remove it",
+            "export \"siem\": secret_file is not for kind = \"syslog\": remove it",
+            "export \"siem\": user is not for kind = \"syslog\": remove it",
             "listener \"smtp\": /nonexistent/relayscope/server.crt: no such file",
             "upstream \"main\" auth: password_file and password_env are both set: remove one",
             "upstream \"main\": ca_file: /nonexistent/relayscope/smart-host-ca.pem: no such file",

@@ -1,6 +1,7 @@
 //! Interleaved measurement of SMTP relays on loopback; README.md in the folder above tells how to read it.
 
 mod cases;
+mod drain;
 mod load;
 mod message;
 mod options;
@@ -23,6 +24,7 @@ fn main() -> Result<()> {
     let options = Options::parse();
     match options.role {
         Some(Role::Sink) => sink::run(),
+        Some(Role::Drain { certificate }) => drain::run(&certificate),
         Some(Role::Load(load)) => load::run(load),
         None => measure(&options),
     }

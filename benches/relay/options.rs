@@ -23,7 +23,7 @@ pub struct Options {
     /// How long one run lasts.
     #[arg(long, default_value_t = 2.0)]
     pub seconds: f64,
-    /// Which peers: direct, haproxy, relayscope, synced, mx, xclient, proxied, and the names given by --also.
+    /// Which peers: direct, haproxy, relayscope, synced, export, export3, mx, xclient, proxied, and the names given by --also.
     #[arg(long, value_delimiter = ',')]
     pub peers: Vec<String>,
     /// Another build of relayscope to measure beside this one.
@@ -54,6 +54,13 @@ pub enum Role {
     /// Plays the server at the end.
     #[command(hide = true)]
     Sink,
+    /// Plays a receiver of exports over TLS.
+    #[command(hide = true)]
+    Drain {
+        /// Where its certificate is written to.
+        #[arg(long)]
+        certificate: PathBuf,
+    },
     /// Plays the clients.
     #[command(hide = true)]
     Load(LoadOptions),

@@ -34,6 +34,11 @@ enum Kind {
         program: PathBuf,
         config: &'static str,
     },
+    /// Forwarding what it records over TLS syslog, and to so many receivers in all.
+    Exporting {
+        program: PathBuf,
+        sinks: usize,
+    },
     /// To the sink as the mail exchanger of its domain, by a resolver of the peer's own.
     Mx {
         program: PathBuf,
@@ -52,6 +57,7 @@ pub struct Peer {
     pub process: Option<Process>,
     /// The client begins with a PROXY header.
     pub proxy_header: bool,
+    /// Or its receiver of exports.
     _resolver: Option<Process>,
     dir: Option<OwnDir>,
 }
@@ -66,6 +72,8 @@ impl Recipe {
             (BASE.to_owned(), Kind::Haproxy),
             ("relayscope".to_owned(), relayscope("")),
             ("synced".to_owned(), relayscope("[store]\ndurability = \"synced\"\n")),
+            ("export".to_owned(), Kind::Exporting { program: program.clone(), sinks: 1 }),
+            ("export3".to_owned(), Kind::Exporting { program: program.clone(), sinks: 3 }),
             ("mx".to_owned(), Kind::Mx { program: program.clone() }),
             ("xclient".to_owned(), Kind::Fixed { program: program.clone(), tell_client: "xclient" }),
             (PROXIED.to_owned(), relayscope("[[listener]]\naccept_proxy = [\"127.0.0.0/8\"]\n")),
@@ -85,7 +93,7 @@ impl Recipe {
             let program = match &kind {
                 Kind::Direct => None,
                 Kind::Haproxy => Some(Path::new("haproxy")),
-                Kind::Relayscope { program, .. } | Kind::Fixed { program, .. } => Some(program.as_path()),
+                Kind::Relayscope { program, .. } | Kind::Fixed { program, .. } | Kind::Exporting { program, .. } => Some(program.as_path()),
                 Kind::Mx { .. } => Some(Path::new("unbound")),
             };
             match program {
@@ -118,6 +126,17 @@ impl Recipe {
                 fs::write(&config, mx_config(address, dns, sink.port()))?;
                 let mut command = Command::new(program);
                 command.arg("run").arg("--store").arg(dir.path().join("store")).arg("--config").arg(&config);
+                command
+            }
+            Kind::Exporting { program, sinks } => {
+                let certificate = dir.path().join("receiver.pem");
+                let mut drain = Process::role(&["drain".to_owned(), "--certificate".to_owned(), certificate.display().to_string()])?;
+                let port: u16 = drain.line()?.parse().context("the receiver gave no port")?;
+                fs::write(&config, exporting_config(port, &certificate, *sinks, dir.path()))?;
+                resolver = Some(drain);
+                let mut command = Command::new(program);
+                command.arg("run").args(["--listen", &address.to_string(), "--smart-host", &sink.to_string()]);
+                command.arg("--store").arg(dir.path().join("store")).arg("--config").arg(&config);
                 command
             }
             Kind::Fixed { program, tell_client } => {
@@ -218,6 +237,18 @@ fn start_resolver(dir: &Path, dns: SocketAddr, sink: SocketAddr) -> Result<Proce
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(process)
+}
+
+/// The first over TLS, the second in another format, the third into a file.
+fn exporting_config(port: u16, certificate: &Path, sinks: usize, dir: &Path) -> String {
+    let syslog = |name: &str, format: &str| {
+        format!(
+            "[[export]]\nname = \"{name}\"\nurl = \"tls://localhost:{port}\"\nca_file = \"{}\"\nformat = \"{format}\"\n",
+            certificate.display()
+        )
+    };
+    let file = format!("[[export]]\nname = \"third\"\nkind = \"file\"\npath = \"{}\"\n", dir.join("traces.jsonl").display());
+    [syslog("first", "json"), syslog("second", "cef"), file].into_iter().take(sinks).collect()
 }
 
 fn mx_config(listen: SocketAddr, dns: SocketAddr, port: u16) -> String {

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Cleared, Finding, Findings};
-use super::window::{HOUR, MINUTE, SAMPLES};
+use super::window::{DAY, HOUR, MINUTE, SAMPLES};
 use crate::trace::{About, AboutKind, Anomaly, Incident, IncidentStep, Kept, Origin, RecordId, WallMicros};
 
 /// How incidents live.
@@ -17,7 +17,7 @@ pub struct Options {
     pub quiet_us: u64,
     /// The same again within so long after its end is the same incident. µs.
     pub reopen_us: u64,
-    /// A growing incident is written again after so long, then after twice as long, and so on. µs.
+    /// A growing incident is written again after so long, then after twice as long, and so on, but at least once a day. µs.
     pub repeat_us: u64,
     /// So many open incidents of one anomaly stand for themselves; what comes after is one incident together.
     pub most_alike: usize,
@@ -137,7 +137,7 @@ impl Book {
                 open.update(now, finding);
                 let grew = open.entry.count > count && now >= open.written.saturating_add(open.pause_us);
                 if worse || changed || grew {
-                    open.pause_us = open.pause_us.saturating_mul(2);
+                    open.pause_us = open.pause_us.saturating_mul(2).min(DAY);
                     entries.push(open.write(now, IncidentStep::Changed));
                 }
             }

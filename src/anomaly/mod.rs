@@ -17,6 +17,7 @@ pub mod finding;
 pub mod flow;
 pub mod limits;
 pub mod options;
+pub mod own;
 pub mod pair;
 pub mod peers;
 pub mod protocol;
@@ -31,8 +32,6 @@ pub mod upstream;
 pub mod volume;
 mod watch;
 pub mod window;
-pub mod wording;
-mod words;
 
 pub use book::Book;
 pub use detector::Detector;

@@ -150,5 +150,6 @@ fn detectors(options: &Options) -> Vec<Box<dyn Detector>> {
     detectors.extend(super::auth::detectors(&options.auth));
     detectors.extend(super::reputation::detectors(&options.reputation));
     detectors.extend(super::upstream::detectors(&options.upstream));
+    detectors.extend(super::own::detectors());
     detectors
 }

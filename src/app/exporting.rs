@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::config::{ExportOptions, Loaded};
 use crate::export::format::{Context, Encoder};
 use crate::export::{Feed, Handle, Sink, key_of_store, known_places};
-use crate::store::Store;
+use crate::store::{Cursor, Store};
 use crate::trace::{Kept, Origin};
 
 /// What runs while this process has the store.
@@ -19,8 +19,8 @@ pub(super) struct Exporting {
 }
 
 impl Exporting {
-    /// Starts every sink of the configuration; one that can't be started is said, and the others go on.
-    pub fn start(store: &Store, loaded: &Loaded, origin: Origin) -> Self {
+    /// Starts every sink of the configuration; new ones begin at `began`, or now. One that can't be started is said, and the others go on.
+    pub fn start(store: &Store, loaded: &Loaded, origin: Origin, began: Option<Cursor>) -> Self {
         let dir = &loaded.store.dir;
         let (feed, origin) = (Arc::new(Feed::new(store.clone())), Arc::new(Kept::new(origin)));
         let mut exporting = Self { stop: watch::Sender::new(false), handles: Vec::new(), threads: Vec::new() };
@@ -30,7 +30,7 @@ impl Exporting {
                 options.redaction.key = key_of_store(dir);
             }
             let encoder = encoder(&options, &loaded.node);
-            match Sink::new(options.clone(), feed.clone(), dir.clone(), encoder, origin.clone(), exporting.stop.subscribe()) {
+            match Sink::new(options.clone(), feed.clone(), dir.clone(), encoder, origin.clone(), began, exporting.stop.subscribe()) {
                 Ok((sink, handle)) => exporting.run(sink, handle),
                 Err(error) => {
                     tracing::error!(export = options.name, %error, "nothing is exported there: mend or remove that file, `relayscope export replay` sends again");

@@ -34,7 +34,7 @@ use crate::net::listen::BindError;
 use crate::net::passed::Passed;
 use crate::net::tls::{ClientTlsError, SelfSignedError, ServerTlsError};
 use crate::proxy::{Counters, Desk, Phase, Roster};
-use crate::store::{OpenError, RecoveryReport, Store};
+use crate::store::{Cursor, OpenError, RecoveryReport, Store};
 use build::Built;
 use exporting::Exporting;
 pub use handover::HandOverError;
@@ -42,6 +42,7 @@ use handover::{Predecessor, Request};
 use life::Life;
 use successor::Successor;
 use watching::Watching;
+pub use watching::ask_dns;
 use worker::Worker;
 
 /// Why the proxy can't start.
@@ -80,6 +81,8 @@ pub struct Running {
     watching: Option<Watching>,
     /// Likewise.
     exporting: Option<Exporting>,
+    /// Where the journal ended before this process served: new exports begin there.
+    began: Option<Cursor>,
     /// For the API; the sessions have theirs.
     diagnosing: watch::Sender<Diagnosing>,
     /// Likewise.
@@ -162,6 +165,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
             (open_store(&loaded, STORE_PATIENCE)?, built, sockets)
         }
     };
+    let began = store.end().ok();
     let counters = Arc::new(Counters::default());
     let mut workers = Vec::new();
     for (number, listeners) in sockets.by_worker.into_iter().enumerate() {
@@ -196,6 +200,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         api: None,
         watching: None,
         exporting: None,
+        began,
         diagnosing,
         doctor,
         exports: watch::Sender::new(Vec::new()),
@@ -366,7 +371,7 @@ impl Running {
     }
 
     fn export(&mut self) {
-        let exporting = Exporting::start(&self.store, &self.loaded, build::origin(&self.loaded));
+        let exporting = Exporting::start(&self.store, &self.loaded, build::origin(&self.loaded), self.began.take());
         self.exports.send_replace(exporting.handles());
         self.exporting = Some(exporting);
     }

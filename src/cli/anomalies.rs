@@ -14,13 +14,14 @@ use super::progress::Progress;
 use super::screen::{Look, Screen, Style, show_json};
 use crate::anomaly::{Book, Watch};
 use crate::config;
-use crate::path::clock::{grouped, span};
+use crate::path::clock::span;
 use crate::path::export::Export as Records;
 use crate::path::incidents::{self, Asked, Course, Incidents, MuteError};
 use crate::path::when::{self, Edge};
 use crate::path::{What, words};
 use crate::trace::json::{self, Time};
 use crate::trace::{AboutKind, Incident, IncidentStep, Origin, Record, RecordId, Severity};
+use crate::wording::number;
 
 #[derive(Debug, Args)]
 #[command(
@@ -237,7 +238,7 @@ fn overview(found: &Incidents, open: usize, with_ended: bool, look: &Look) -> Sc
         brief(&mut screen, entry, look);
     }
     if found.more > 0 {
-        screen.newline().line(&format!("{} more: see them with --json, or by --kind.", grouped(found.more as u64)));
+        screen.newline().line(&format!("{} more: see them with --json, or by --kind.", number(found.more as u64)));
     }
     if found.cut_short {
         screen.newline().line("There are so many entries that the oldest incidents were left out.");
@@ -307,7 +308,7 @@ fn whole(course: &Course, look: &Look) -> Screen {
 fn replay(entries: &[Incident], records: u64, look: &Look) -> Screen {
     let mut screen = Screen::new(look);
     let opened = entries.iter().filter(|entry| entry.step == IncidentStep::Opened).count();
-    let verdict = format!("{} records, {}.", grouped(records), words::count(opened, "incident"));
+    let verdict = format!("{} records, {}.", number(records), words::count(opened, "incident"));
     screen.styled(Style::Bold, &verdict).newline();
     for entry in entries {
         let at = look.clock.moment(Time(entry.at));

@@ -14,10 +14,11 @@ use super::screen::{Look, Screen, Style, show_json};
 use crate::export::{Place, known_places};
 use crate::http::{Export, Exports, Replayed};
 use crate::path::StoreTraces;
-use crate::path::clock::{grouped, octets, span};
+use crate::path::clock::{octets, span};
 use crate::path::when::{self, Edge};
 use crate::store::{Cursor, Day};
 use crate::trace::json::Time;
+use crate::wording::number;
 
 #[derive(Debug, Subcommand)]
 pub enum ExportCommand {
@@ -100,7 +101,7 @@ impl List {
                         show_json(&serde_json::json!({ "name": name, "place": place.at.to_string(), "backlog": waiting }))?;
                     }
                     let noted = look.clock.moment(Time(place.written_at));
-                    screen.line(&format!("  {name}: {} records wait, as of {noted} (place {})", grouped(waiting), place.at));
+                    screen.line(&format!("  {name}: {} records wait, as of {noted} (place {})", number(waiting), place.at));
                 }
                 Ok(None) => {}
                 Err(error) => return Err(Failure::failed(error)),
@@ -133,10 +134,10 @@ fn running(exports: &[Export], look: &Look) -> Screen {
         screen.styled(style, &it.state).put("  ").styled(Style::Bold, &it.name).line(&format!("  {} to {}", it.kind, it.to));
         let waits = match it.backlog {
             0 => "nothing waits".to_owned(),
-            count => format!("{} records wait, the oldest for {}", grouped(count), span(it.lag_us)),
+            count => format!("{} records wait, the oldest for {}", number(count), span(it.lag_us)),
         };
         let last = it.last_sent_at.map(|at| format!(", the last at {}", look.clock.moment(at))).unwrap_or_default();
-        screen.line(&format!("  {} events sent ({}){last}; {waits}", grouped(it.sent), octets(it.octets)));
+        screen.line(&format!("  {} events sent ({}){last}; {waits}", number(it.sent), octets(it.octets)));
         if let (Some(why), Some(since)) = (&it.why, it.failing_since) {
             screen.paragraph(Style::Plain, &format!("nothing is taken since {}: {why}", look.clock.moment(since)), None, 2);
         }
@@ -144,16 +145,16 @@ fn running(exports: &[Export], look: &Look) -> Screen {
             let last = it.last_refusal.as_deref().unwrap_or_default();
             screen.paragraph(
                 Style::Plain,
-                &format!("{} events were refused for good and left out, the last: {last}", grouped(it.refused)),
+                &format!("{} events were refused for good and left out, the last: {last}", number(it.refused)),
                 None,
                 2,
             );
         }
         if it.expired > 0 {
-            screen.line(&format!("  {} records were removed by retention before they were sent", grouped(it.expired)));
+            screen.line(&format!("  {} records were removed by retention before they were sent", number(it.expired)));
         }
         if it.filtered > 0 {
-            screen.line(&format!("  {} records were not for it", grouped(it.filtered)));
+            screen.line(&format!("  {} records were not for it", number(it.filtered)));
         }
     }
     screen

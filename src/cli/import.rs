@@ -12,10 +12,10 @@ use super::backend;
 use super::failure::{Failure, Status};
 use super::progress::Progress;
 use super::screen::show_json;
-use crate::path::clock::grouped;
 use crate::store::{self, ImportError, OpenError};
 use crate::trace::json::{self as shape, BadLine};
 use crate::trace::{Record, RecordKind};
+use crate::wording::number;
 
 /// No record is as long in JSON.
 const LONGEST: usize = 16 << 20;
@@ -60,7 +60,7 @@ impl Import {
         if self.traces.json {
             show_json(&json!({"added": report.added, "known": report.known, "whole": ended.is_ok()}))?;
         } else {
-            println!("{} records added, {} were there already.", grouped(report.added), grouped(report.known));
+            println!("{} records added, {} were there already.", number(report.added), number(report.known));
         }
         match ended {
             Ok(()) => Ok(Status::Done),
@@ -100,7 +100,7 @@ fn take_in(import: &mut store::Import, path: &Path, mut input: impl BufRead, pro
 
 fn record(text: &[u8], octets: usize) -> Result<Record, BadLine> {
     if octets > LONGEST {
-        return Err(BadLine { column: None, what: format!("the line is longer than {} octets: no record is", grouped(LONGEST as u64)) });
+        return Err(BadLine { column: None, what: format!("the line is longer than {} octets: no record is", number(LONGEST as u64)) });
     }
     let read = shape::read(text)?;
     if let shape::Record::Mark(_) = read {

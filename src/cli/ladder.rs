@@ -1,9 +1,9 @@
 //! The dialogue of both legs on one clock: who said what to whom, and how long the proxy held it.
 
 use super::screen::{Look, Screen, Style};
-use crate::path::clock::grouped;
 use crate::trace::json::Line;
 use crate::trace::{Flow, Leg};
+use crate::wording::number;
 
 /// Lines further on in which the other side of a relayed line is looked for.
 const NEAR: usize = 256;
@@ -45,7 +45,7 @@ fn rungs(timeline: &[Line]) -> Vec<Rung<'_>> {
 pub fn draw(screen: &mut Screen, timeline: &[Line], cut: u32, look: &Look) {
     screen.styled(Style::Faint, "          µs  client  relay  upstream   held µs").newline();
     for rung in rungs(timeline) {
-        let held = rung.held_us.map(|us| format!("+{}", grouped(us))).unwrap_or_default();
+        let held = rung.held_us.map(|us| format!("+{}", number(us))).unwrap_or_default();
         let arrows = match (rung.from, rung.flow, rung.held_us.is_some()) {
             (Leg::Client, Flow::In, true) => "  C ──────▶ R ──────▶ U",
             (Leg::Client, Flow::In, false) => "  C ──────▶ R          ",
@@ -58,7 +58,7 @@ pub fn draw(screen: &mut Screen, timeline: &[Line], cut: u32, look: &Look) {
             (Leg::Upstream, Flow::In) | (Leg::Client, Flow::Out) => reply_style(rung.text),
             _ => Style::Plain,
         };
-        screen.put(&format!("{:>12}{arrows} {held:>9}  ", grouped(rung.t_us)));
+        screen.put(&format!("{:>12}{arrows} {held:>9}  ", number(rung.t_us)));
         screen.paragraph(style, rung.text, look.width.map(|width| width.saturating_sub(48)), 48);
     }
     if cut > 0 {

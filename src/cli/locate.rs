@@ -3,6 +3,7 @@
 mod hops;
 mod never;
 mod pasted;
+mod wider;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -121,6 +122,7 @@ fn notes(screen: &mut Screen, answer: &Answer, look: &Look) {
 fn brief(screen: &mut Screen, message: &MessagePath, look: &Look) {
     let style = Style::of(message.state.0);
     screen.paragraph(style, &verdict::verdict(message, &look.clock), look.width, 2);
+    wider::first(screen, message, look);
     let id = message.hops.last().map(|hop| hop.id().to_string()).unwrap_or_default();
     let mut about = vec![format!("from {}", sender(message))];
     about.extend(message.subject.as_ref().map(|subject| format!("\"{subject}\"")));
@@ -130,7 +132,9 @@ fn brief(screen: &mut Screen, message: &MessagePath, look: &Look) {
 }
 
 fn whole(screen: &mut Screen, message: &MessagePath, look: &Look) {
-    screen.paragraph(Style::of(message.state.0), &verdict::verdict(message, &look.clock), look.width, 2).newline();
+    screen.paragraph(Style::of(message.state.0), &verdict::verdict(message, &look.clock), look.width, 2);
+    wider::all(screen, message, look);
+    screen.newline();
     facts(screen, message, look);
     screen.newline();
     recipients(screen, message, look);

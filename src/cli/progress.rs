@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use crate::path::clock::grouped;
+use crate::wording::number;
 
 /// Between two looks.
 const PACE: Duration = Duration::from_millis(500);
@@ -41,7 +41,7 @@ impl Progress {
     fn show(&mut self) {
         self.shown = Instant::now();
         let pace = self.records as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
-        eprint!("\r{} records {}, {} a second  ", grouped(self.records), self.verb, grouped(pace as u64));
+        eprint!("\r{} records {}, {} a second  ", number(self.records), self.verb, number(pace as u64));
         let _ = io::stderr().flush();
     }
 }

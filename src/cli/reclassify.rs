@@ -14,8 +14,8 @@ use super::screen::{Look, Screen, Style, show_json};
 use super::table::{Cell, Table};
 use crate::config;
 use crate::diagnose::Rules;
-use crate::path::clock::grouped;
 use crate::path::reclassify::{self, Reclassified};
+use crate::wording::number;
 
 #[derive(Debug, Args)]
 #[command(
@@ -86,7 +86,7 @@ impl Reclassify {
 
 fn render(all: &Reclassified, dry_run: bool, look: &Look) -> Screen {
     let mut screen = Screen::new(look);
-    let (records, changed) = (grouped(all.records), grouped(all.changed));
+    let (records, changed) = (number(all.records), number(all.changed));
     let version = &all.rules_version;
     let verdict = match (all.changed, dry_run) {
         (0, _) => format!("Rule set {version} says of {records} records what they say already."),
@@ -98,7 +98,7 @@ fn render(all: &Reclassified, dry_run: bool, look: &Look) -> Screen {
     let mut table = Table::new(&[("RECORDS", 7), ("CAUSE BEFORE", 12), ("CAUSE NOW", 12)]);
     for change in &all.changes {
         let to = if change.from == change.to { "the same, by another rule or advice".to_owned() } else { word(&change.to) };
-        table.row([Cell::from(grouped(change.records)), Cell::from(word(&change.from)), Cell::from(to)]);
+        table.row([Cell::from(number(change.records)), Cell::from(word(&change.from)), Cell::from(to)]);
     }
     if !all.changes.is_empty() {
         table.draw(&mut screen, look, 2);

@@ -9,11 +9,12 @@ use super::backend::Backend;
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, show_json};
 use super::table::{Cell, Table};
-use crate::path::clock::{grouped, octets, span};
+use crate::path::clock::{octets, span};
 use crate::path::stats as counted;
 use crate::path::when::{self, Edge};
 use crate::path::{Asked, By, by_list};
 use crate::trace::State;
+use crate::wording::number;
 
 #[derive(Debug, Args)]
 pub struct Stats {
@@ -58,7 +59,7 @@ impl Stats {
 pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
     let mut screen = Screen::new(look);
     let (since, until) = (look.clock.moment(stats.since), look.clock.moment(stats.until));
-    screen.styled(Style::Bold, &format!("{} transactions", grouped(stats.transactions)));
+    screen.styled(Style::Bold, &format!("{} transactions", number(stats.transactions)));
     screen.line(&format!(" from {since} to {until} ({})", look.zone(stats.until)));
     if stats.cut_short {
         screen
@@ -67,16 +68,16 @@ pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
     }
     screen.line(&format!(
         "{} recipients, {}; {} sessions without mail or badly ended",
-        grouped(stats.recipients),
+        number(stats.recipients),
         octets(stats.octets),
-        grouped(stats.sessions)
+        number(stats.sessions)
     ));
     if let (Some(median), Some(p99)) = (stats.end_of_data_median_us, stats.end_of_data_p99_us) {
         screen.line(&format!("Reply to end of data: median {}, 99 % within {}", span(median), span(p99)));
     }
     if stats.records_lost > 0 {
         screen
-            .styled(Style::Bad, &format!("{} records were lost to the store: see relayscope search kind:gap", grouped(stats.records_lost)))
+            .styled(Style::Bad, &format!("{} records were lost to the store: see relayscope search kind:gap", number(stats.records_lost)))
             .newline();
     }
     for counts in &stats.by {
@@ -93,13 +94,13 @@ pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
                 _ => Style::Plain,
             };
             let share = count.transactions as f64 * 100.0 / stats.transactions.max(1) as f64;
-            let messages = grouped(count.transactions);
+            let messages = number(count.transactions);
             table.row([Cell::styled(style, &count.key), Cell::from(format!("{messages:>8}")), Cell::from(format!("{share:>4.1} %"))]);
         }
         screen.styled(Style::Bold, &format!("By {head}")).newline();
         table.draw(&mut screen, look, 2);
         if counts.others > 0 {
-            screen.pad(2).styled(Style::Faint, &format!("and {} others", grouped(counts.others))).newline();
+            screen.pad(2).styled(Style::Faint, &format!("and {} others", number(counts.others))).newline();
         }
     }
     screen

@@ -13,9 +13,10 @@ use super::import::Import;
 use super::reclassify::Reclassify;
 use super::screen::{Look, Screen, Style, show_json};
 use crate::path::ask::StoreNumbers;
-use crate::path::clock::{grouped, octets};
+use crate::path::clock::octets;
 use crate::path::words;
 use crate::store::{self, CheckReport, OpenError, RecoveryReport};
+use crate::wording::number;
 
 #[derive(Debug, Args)]
 pub struct StoreCommand {
@@ -116,15 +117,15 @@ fn render_check(report: &CheckReport, look: &Look) -> Screen {
     screen.styled(style, &verdict).newline();
     for problem in &report.problems {
         let lost = if problem.loses_records { "LOST" } else { "mends" };
-        let text = format!("{lost}  {} at octet {}: {}", problem.file.display(), grouped(problem.offset), problem.what);
+        let text = format!("{lost}  {} at octet {}: {}", problem.file.display(), number(problem.offset), problem.what);
         screen.pad(2).paragraph(if problem.loses_records { Style::Bad } else { Style::Wait }, &text, look.width.map(|width| width - 2), 4);
     }
-    let kinds: Vec<String> = report.kinds.iter().map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();
+    let kinds: Vec<String> = report.kinds.iter().map(|(kind, count)| format!("{} {kind}", number(*count))).collect();
     let read = format!(
         "{} in {} over {}",
         octets(report.octets),
-        words::count(number(report.files), "file"),
-        words::count(number(report.days), "day")
+        words::count(size(report.files), "file"),
+        words::count(size(report.days), "day")
     );
     screen.paragraph(Style::Plain, &format!("Read: {read}; records: {}", or_none(&kinds.join(", "))), look.width, 2);
     if report.staged_octets > 0 {
@@ -139,7 +140,7 @@ fn render_check(report: &CheckReport, look: &Look) -> Screen {
 
 fn render_rebuild(report: &RecoveryReport, look: &Look) -> Screen {
     let mut screen = Screen::new(look);
-    screen.line(&format!("Indexed {} of {} records anew.", grouped(report.replayed), grouped(report.records)));
+    screen.line(&format!("Indexed {} of {} records anew.", number(report.replayed), number(report.records)));
     for (file, why) in &report.unreadable {
         screen.styled(Style::Bad, &format!("{}: {why}", file.display())).newline();
     }
@@ -149,7 +150,7 @@ fn render_rebuild(report: &RecoveryReport, look: &Look) -> Screen {
     screen
 }
 
-fn number(count: u64) -> usize {
+fn size(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
@@ -172,26 +173,21 @@ fn render_stats(numbers: &StoreNumbers, look: &Look) -> Screen {
         screen.paragraph(Style::Bad, &text, look.width, 2);
     }
     let days = match (&numbers.oldest_day, &numbers.newest_day) {
-        (Some(oldest), Some(newest)) if oldest != newest => format!("{} ({oldest} to {newest}, UTC)", grouped(numbers.days)),
-        (Some(only), _) => format!("{} ({only}, UTC)", grouped(numbers.days)),
+        (Some(oldest), Some(newest)) if oldest != newest => format!("{} ({oldest} to {newest}, UTC)", number(numbers.days)),
+        (Some(only), _) => format!("{} ({only}, UTC)", number(numbers.days)),
         _ => "none".to_owned(),
     };
-    let files = format!("{} active, {} sealed", grouped(numbers.active_files), grouped(numbers.sealed_files));
+    let files = format!("{} active, {} sealed", number(numbers.active_files), number(numbers.sealed_files));
     let facts = [
-        ("Records", grouped(numbers.records)),
+        ("Records", number(numbers.records)),
         ("Days", days),
         ("Reach", reach(numbers)),
         ("Journal", format!("{} in files: {files}; {} of it dialogues", octets(numbers.journal_octets), octets(numbers.dialogue_octets))),
         (
             "Index",
-            format!(
-                "{}, {} runs, {} records not yet in it",
-                octets(numbers.index_octets),
-                grouped(numbers.runs),
-                grouped(numbers.unindexed)
-            ),
+            format!("{}, {} runs, {} records not yet in it", octets(numbers.index_octets), number(numbers.runs), number(numbers.unindexed)),
         ),
-        ("Lost", format!("{} records since the proxy's start", grouped(numbers.records_lost))),
+        ("Lost", format!("{} records since the proxy's start", number(numbers.records_lost))),
     ];
     for (name, value) in facts {
         screen.styled(Style::Faint, &format!("{name:<10}")).line(&value);

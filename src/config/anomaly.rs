@@ -1,6 +1,7 @@
 //! `[anomaly]`: what is watched for, and who is told.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ring::hmac;
 use schemars::JsonSchema;
@@ -16,6 +17,9 @@ use crate::net::http_client::HttpUrl;
 use crate::net::tls::ClientTls;
 use crate::net::webhook::WebhookOptions;
 use crate::trace;
+
+/// A webhook that takes longer to answer has failed.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the watch runs by.
 #[derive(Debug, Clone)]
@@ -288,5 +292,5 @@ fn webhook(notify: &Notify, findings: &mut Findings) -> Option<WebhookOptions> {
     let tls = ClientTls::new(notify.webhook_ca_file.as_deref())
         .map_err(|error| findings.refuse("anomaly.notify.webhook_ca_file", format!("webhook_ca_file: {error}")))
         .ok()?;
-    Some(WebhookOptions { url, key, tls })
+    Some(WebhookOptions { url, key, tls, timeout: WEBHOOK_TIMEOUT })
 }

@@ -20,7 +20,7 @@ use crate::export::format::Format as EventFormat;
 use crate::export::transport::{Target, elasticsearch, file, http, splunk, stream, syslog, udp};
 use crate::export::{self, Batching, Filter};
 use crate::net::http_client::HttpUrl;
-use crate::net::tls::ClientTls;
+use crate::net::tls::{ClientTls, ClientTlsError};
 use crate::path::What;
 use crate::relay::options::Secret;
 
@@ -102,7 +102,7 @@ pub struct Export {
 }
 
 /// What the receiver must not see.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(inline)]
 pub struct Redact {
@@ -116,17 +116,17 @@ pub struct Redact {
     pub message_ids: Hide,
 }
 
+impl Default for Redact {
+    fn default() -> Self {
+        Self { addresses: Hide::Keep, subject: Hide::Keep, clients: Hide::Keep, users: Hide::Keep, message_ids: Hide::Keep }
+    }
+}
+
 choice!(Hide => export::Hide { Keep = "keep", Hashed = "hashed", Off = "off" });
 choice!(Start => export::Start { Now = "now", Oldest = "oldest" });
 choice!(Body => http::Body { Lines = "lines", Array = "array" });
 choice!(Framing => syslog::Framing { OctetCounting = "octet_counting", Lf = "lf" });
 choice!(Format => EventFormat { Json = "json", Cef = "cef", Leef = "leef", Ecs = "ecs", Ocsf = "ocsf", Gelf = "gelf" });
-
-impl Default for Hide {
-    fn default() -> Self {
-        Self::Keep
-    }
-}
 
 /// What is spoken with the receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -393,7 +393,8 @@ impl One<'_> {
             (Some(_), None) => return self.refused("certificate", Err("certificate needs its key beside it: key = \"…\"".to_owned())),
             (None, Some(_)) => return self.refused("key", Err("key needs its certificate beside it: certificate = \"…\"".to_owned())),
         };
-        let key = if it.ca_file.is_some() { "ca_file" } else { "certificate" };
+        let of_own = |error: &ClientTlsError| matches!(error, ClientTlsError::Certificate(_) | ClientTlsError::Mismatch(_));
+        let key = if made.as_ref().is_err_and(of_own) { "certificate" } else { "ca_file" };
         self.refused(key, made.map_err(|error| error.to_string()))
     }
 

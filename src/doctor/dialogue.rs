@@ -188,6 +188,20 @@ impl Dialogue {
         let _ = self.say(Stage::Quit, "QUIT").await;
     }
 
+    /// What comes, until there are so many octets, or the peer closes or says no more.
+    pub async fn at_least(&mut self, count: usize) -> Vec<u8> {
+        let (mut heard, until) = (std::mem::take(&mut self.unread), Instant::now() + self.patience);
+        while heard.len() < count {
+            let mut buffer = [0; 512];
+            let left = until.saturating_duration_since(Instant::now());
+            match tokio::time::timeout(left, self.stream.read(&mut buffer)).await {
+                Ok(Ok(read)) if read > 0 => heard.extend_from_slice(buffer.get(..read).unwrap_or_default()),
+                _ => break,
+            }
+        }
+        heard
+    }
+
     /// Whatever comes within `wait` until the peer closes: for what isn't asked for.
     pub async fn rest(&mut self, wait: Duration) -> Vec<u8> {
         let (mut heard, until) = (std::mem::take(&mut self.unread), Instant::now() + wait);

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use super::behind::{Behind, Way};
 use super::door::Door;
+use super::limit::Limit;
 use super::message::{Look, Stopped, plan, sum_up};
 use super::options::Options;
 use super::own::examine_own;
@@ -249,26 +251,29 @@ impl Doctor {
     }
 
     /// Every upstream, domain and sending address that is configured, and the proxy itself where somebody can tell of it.
-    pub async fn all(&self, own: Option<Report>) -> Report {
+    /// Never takes longer than `within`: what isn't done by then is said to be.
+    pub async fn all(&self, own: Option<Report>, within: Duration) -> Report {
         let wishes = Wishes::default();
+        let limit = Limit::of(within);
         let upstreams = async {
             let mut reports = Vec::new();
             for upstream in self.upstreams() {
-                reports.push(self.upstream(upstream, &wishes).await);
+                let target = format!("upstream {}", upstream.name);
+                reports.push(limit.report(&target, self.upstream(upstream, &wishes)).await);
             }
             reports
         };
         let domains = async {
             let mut reports = Vec::new();
             for domain in &self.options.domains {
-                reports.push(self.domain(domain, &[], true).await);
+                reports.push(limit.report(&format!("dns {domain}"), self.domain(domain, &[], true)).await);
             }
             reports
         };
         let senders = async {
             let mut reports = Vec::new();
             for address in &self.options.sending_addresses {
-                reports.push(self.sender(*address, &[]).await);
+                reports.push(limit.report(&format!("sender {address}"), self.sender(*address, &[])).await);
             }
             reports
         };

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use super::check::Check;
-use super::report::Section;
+use super::report::{Report, Section};
 
 /// Runs from when it is made.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +29,17 @@ impl Limit {
         Section { title: title.to_owned(), checks }
     }
 
+    /// What is found of one target among several; or that it wasn't examined in time.
+    pub async fn report(self, target: &str, examination: impl Future<Output = Report>) -> Report {
+        let late = || Section { title: "not examined".to_owned(), checks: vec![self.too_late(target)] };
+        let done = tokio::time::timeout(self.left(), Box::pin(examination)).await;
+        done.unwrap_or_else(|_| Report::of(target, vec![late()]))
+    }
+
     pub fn too_late(self, what: &str) -> Check {
         Check::asking("doctor.unfinished", what, "an answer that takes this long is too late for mail as well").took(self.whole).warn(
             format!("not done within {} s: servers that were asked don't answer", self.whole.as_secs_f64()),
-            "See the checks of the name servers first, then ask again.",
+            "See the checks of the name servers first, then ask for this alone.",
         )
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Check;
 use crate::store::{PageRequest, Query, Store, StoreError, Term};
 use crate::trace::{Log, LogEvent, Record, RecordKind, WallMicros};
+use crate::wording::span;
 
 const HOUR: u64 = 3_600_000_000;
 const HOURS: usize = 24;
@@ -154,13 +155,6 @@ impl Server {
             return check.warn(answer, "It doesn't grow, but old messages wait: `relayscope search event:deferred` shows for what.");
         }
         check.ok(answer)
-    }
-}
-
-fn span(us: u64) -> String {
-    match us / HOUR {
-        0 => format!("{} min", us / 60_000_000),
-        hours => format!("{hours} h"),
     }
 }
 

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Check, Verdict};
+use crate::trace::json::schema_of;
 
 /// The result of an examination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +40,11 @@ impl Section {
 }
 
 impl Report {
+    /// The JSON Schema of a report: `config/doctor.schema.json` is this, written down.
+    pub fn schema() -> schemars::Schema {
+        schema_of::<Self>()
+    }
+
     /// Sums up: the conclusion is of the first of the worst checks.
     pub fn of(target: impl Into<String>, sections: Vec<Section>) -> Self {
         let verdict = sections.iter().map(Section::verdict).max().unwrap_or_default();

@@ -25,6 +25,9 @@ const IDLE: Duration = Duration::from_secs(5);
 /// A store that can't be read is tried again.
 const UNREADABLE: Duration = Duration::from_secs(2);
 
+/// A receiver that fails is said so often.
+const SAY_EVERY: Duration = Duration::from_secs(600);
+
 /// What a sink is told while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -64,6 +67,8 @@ pub struct Sink {
     /// The place as it is written.
     written: Option<Cursor>,
     reported: bool,
+    /// When a failure was said last.
+    said: Option<Instant>,
 }
 
 /// Why nothing is sent at present.
@@ -73,7 +78,7 @@ enum Pause {
 }
 
 impl Sink {
-    /// Takes up its place. Said: where it goes on, and how that came.
+    /// Takes up its place; a new one takes `began`, or the journal's end. Said: where it goes on, and how that came.
     ///
     /// # Errors
     /// Its place can't be read: nothing may be sent twice or left out without somebody's word.
@@ -83,12 +88,13 @@ impl Sink {
         store_dir: PathBuf,
         encoder: Encoder,
         origin: Arc<Kept<Origin>>,
+        began: Option<Cursor>,
         stopped: watch::Receiver<bool>,
     ) -> Result<(Self, Handle), NotAPlace> {
         let status = Arc::new(Status::new(options.name.clone(), options.target.kind(), options.target.to()));
         let (told, orders) = mpsc::channel(4);
         let place = Place::read(&store_dir, &options.name)?;
-        let (at, since) = beginning(&options, &feed, place);
+        let (at, since) = beginning(&options, &feed, place, began);
         let transport = Transport::new(&options.target, at);
         status.stands_at(at);
         let most = options.batching.events;
@@ -110,6 +116,7 @@ impl Sink {
             noted: Instant::now(),
             written: None,
             reported: false,
+            said: None,
         };
         Ok((sink, Handle { status, orders: told }))
     }
@@ -154,14 +161,15 @@ impl Sink {
     fn fill(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         batch.begin(self.at);
         let bounds = self.options.batching;
-        'full: while batch.events().len() < self.most && batch.len() < bounds.octets {
+        let most = self.most.min(self.transport.most());
+        'full: while batch.events().len() < most && batch.len() < bounds.octets {
             let (chunk, records) = self.feed.after(batch.after, self.options.timeline)?;
             let Some(records) = chunk.records.get(records).filter(|records| !records.is_empty()) else {
                 batch.after = chunk.after.max(batch.after);
                 break;
             };
             for (after, record) in records {
-                if batch.events().len() >= self.most || batch.len() >= bounds.octets {
+                if batch.events().len() >= most || batch.len() >= bounds.octets {
                     break 'full;
                 }
                 let is_meant = self.is_meant(record);
@@ -192,10 +200,7 @@ impl Sink {
             return true;
         }
         let amended = match record {
-            Record::Amendment(amendment) => match self.feed.store().fetch(amendment.of) {
-                Ok(amended) => amended,
-                Err(_) => None,
-            },
+            Record::Amendment(amendment) => self.feed.store().fetch(amendment.of).unwrap_or_default(),
             _ => None,
         };
         let record = amended.as_ref().unwrap_or(record);
@@ -251,12 +256,12 @@ impl Sink {
         match failure.kind {
             FailureKind::Passing => {}
             FailureKind::TooMuch => self.most = (self.most / 2).max(1),
-            FailureKind::CutOff => self.most = (self.most / 8).max(1),
         }
         if let Some(resume) = failure.resume {
             self.at = resume;
         }
-        if since == now {
+        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            self.said = Some(Instant::now());
             tracing::warn!(export = self.options.name, to = self.status.to, why = failure.why, "an export isn't taken; it is tried again");
         }
         if !self.reported && now.saturating_sub(since) >= micros(self.options.report_after) {
@@ -272,6 +277,9 @@ impl Sink {
     }
 
     fn resumed(&mut self) {
+        if self.said.take().is_some() {
+            tracing::info!(export = self.options.name, "the export is taken again");
+        }
         if std::mem::take(&mut self.reported) {
             self.record(AuditEvent::ExportResumed, None, "its receiver takes events again".to_owned());
         }
@@ -411,7 +419,7 @@ async fn ended(stopped: &mut watch::Receiver<bool>) {
 }
 
 /// Where a sink takes up its work.
-fn beginning(options: &Options, feed: &Feed, place: Option<Place>) -> (Cursor, Option<WallMicros>) {
+fn beginning(options: &Options, feed: &Feed, place: Option<Place>, began: Option<Cursor>) -> (Cursor, Option<WallMicros>) {
     let name = &options.name;
     let end = end_of(feed.store());
     match (place, options.start) {
@@ -428,7 +436,7 @@ fn beginning(options: &Options, feed: &Feed, place: Option<Place>) -> (Cursor, O
         }
         (None, Start::Now) => {
             tracing::info!(export = name, "a new export begins with what is recorded from now on");
-            (end.unwrap_or_else(|| Cursor::at_start_of(Day::of(feed.store().now()))), None)
+            (began.or(end).unwrap_or_else(|| Cursor::at_start_of(Day::of(feed.store().now()))), None)
         }
     }
 }

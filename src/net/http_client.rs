@@ -96,7 +96,7 @@ pub enum HttpError {
     Http { host: String, source: hyper::Error },
     #[error("the answer of {host} is broken: {why}")]
     Answer { host: String, why: String },
-    #[error("{host} took longer than {} s", limit.as_secs())]
+    #[error("{host} did not answer within {limit:?}")]
     TimedOut { host: String, limit: Duration },
 }
 

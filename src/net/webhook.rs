@@ -11,9 +11,6 @@ use thiserror::Error;
 use super::http_client::{HttpClient, HttpError, HttpUrl};
 use super::tls::ClientTls;
 
-/// A receiver that takes longer to answer has failed.
-const TIMEOUT: Duration = Duration::from_secs(15);
-
 /// Where to post.
 #[derive(Debug, Clone)]
 pub struct WebhookOptions {
@@ -22,6 +19,8 @@ pub struct WebhookOptions {
     pub key: Option<hmac::Key>,
     /// Authorities for https.
     pub tls: ClientTls,
+    /// A receiver that takes longer to answer has failed.
+    pub timeout: Duration,
 }
 
 /// Why a post wasn't taken.
@@ -29,8 +28,18 @@ pub struct WebhookOptions {
 pub enum WebhookError {
     #[error(transparent)]
     Http(#[from] HttpError),
-    #[error("{host} answered {status}")]
+    #[error("{host} answered {status}{}", advice(*status))]
     Status { host: String, status: StatusCode },
+}
+
+/// What the administrator can do about an answer that stays the same.
+fn advice(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        300..=399 => ": redirects aren't followed, so name the address that it leads to in `webhook`",
+        401 | 403 => ": it wants credentials, or doesn't believe the signature (webhook_secret_file)",
+        404 | 410 => ": there is no receiver at this address (any more)",
+        _ => "",
+    }
 }
 
 impl WebhookError {
@@ -59,14 +68,14 @@ impl Webhook {
     /// # Errors
     /// It wasn't, and why.
     pub async fn post(&self, body: String) -> Result<(), WebhookError> {
-        let WebhookOptions { url, key, tls } = &self.options;
+        let WebhookOptions { url, key, tls, timeout } = &self.options;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         if let Some(key) = key {
             headers.insert(SIGNATURE, signature(key, body.as_bytes()));
         }
-        let mut client = HttpClient::new(url.clone(), tls.clone(), TIMEOUT);
+        let mut client = HttpClient::new(url.clone(), tls.clone(), *timeout);
         let answer = client.post(url.path(), &headers, Bytes::from(body)).await?;
         if answer.status.is_success() { Ok(()) } else { Err(WebhookError::Status { host: url.host().to_owned(), status: answer.status }) }
     }

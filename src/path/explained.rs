@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::clock::{grouped, span};
+use super::clock::span;
 use crate::store;
+use crate::wording::{number, several};
 
 /// What the index was asked, and what had to be read besides.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,28 +61,24 @@ impl Explained {
             lines.push(match find.runs {
                 0 => format!("{}: not needed", find.what),
                 runs => {
-                    format!("{}: {} in {} of the index", find.what, count(find.entries, "entry", "entries"), count(runs, "run", "runs"))
+                    format!("{}: {} in {} of the index", find.what, several(find.entries, "entry", "entries"), several(runs, "run", "runs"))
                 }
             });
         }
         let passed = match self.runs_passed_by {
             0 => String::new(),
-            some => format!(" ({} passed by: other times)", grouped(some)),
+            some => format!(" ({} passed by: other times)", number(some)),
         };
         lines.push(format!(
             "{} asked{passed}; they named {}",
-            count(self.runs_asked, "run", "runs"),
-            count(self.candidates, "record", "records")
+            several(self.runs_asked, "run", "runs"),
+            several(self.candidates, "record", "records")
         ));
         let through = match self.records_gone_through {
             0 => String::new(),
-            some => format!(", {} of them one after the other", grouped(some)),
+            some => format!(", {} of them one after the other", number(some)),
         };
-        lines.push(format!("{} read{through}; {} in all", count(self.records_read, "record", "records"), span(self.took_us)));
+        lines.push(format!("{} read{through}; {} in all", several(self.records_read, "record", "records"), span(self.took_us)));
         lines
     }
-}
-
-fn count(number: u64, one: &str, several: &str) -> String {
-    format!("{} {}", grouped(number), if number == 1 { one } else { several })
 }

@@ -30,6 +30,7 @@ pub mod tree;
 pub mod verdict;
 pub mod what;
 pub mod when;
+pub mod wider;
 pub mod words;
 
 pub use answer::{Answer, Fate, Hop, MessagePath};

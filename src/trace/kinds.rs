@@ -356,6 +356,10 @@ vocabulary! {
         Scanner = "scanner",
         /// The trace has holes.
         TracingGap = "tracing_gap",
+        /// A receiver of exports takes nothing.
+        ExportFailing = "export_failing",
+        /// Records were left out of an export.
+        ExportSkipping = "export_skipping",
     }
 }
 
@@ -414,5 +418,7 @@ vocabulary! {
         /// What of a peer: "banner", "certificate", …
         Part = "part",
         MessageId = "message_id",
+        /// Name of an export in the configuration.
+        Export = "export",
     }
 }

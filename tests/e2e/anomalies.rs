@@ -14,7 +14,7 @@ use crate::support::sink::{Manner, Sink};
 
 /// A mail server that tries again and again, until `done`.
 #[track_caller]
-fn keep_trying(relayscope: &Relayscope, done: impl Fn() -> bool) {
+pub fn keep_trying(relayscope: &Relayscope, done: impl Fn() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < until, "not within a minute:\n{}", relayscope.output().text());

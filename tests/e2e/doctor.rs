@@ -25,38 +25,41 @@ const USER: &str = "ann@submission.example";
 const PASSWORD: &str = "sesame-Zwerg0815";
 
 /// `relayscope doctor …` with the test's configuration: its exit status and its report.
-fn doctor(place: &Place, arguments: &[&str]) -> (i32, Report) {
+pub fn doctor(place: &Place, arguments: &[&str]) -> (i32, Report) {
     let all = [&["doctor"], arguments, &["--config", "relayscope.toml", "--json", "--timeout", "2"]].concat();
     let (code, text) = run(&mut command(place, &all));
     let report = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"));
+    let schema = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/doctor.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    assert!(validator.is_valid(&report), "{arguments:?}: not as config/doctor.schema.json says: {report:#}");
     (code, Report(report))
 }
 
-struct Report(Value);
+pub struct Report(pub Value);
 
 impl Report {
     /// Verdict and answer of the first check of that name in a section whose title has these words.
     #[track_caller]
-    fn check(&self, section: &str, name: &str) -> (String, String) {
+    pub fn check(&self, section: &str, name: &str) -> (String, String) {
         let check = self.find(section, name).unwrap_or_else(|| panic!("no {name} in {section:?}: {:#}", self.0));
         let text = format!("{} => {}", check["answer"].as_str().unwrap(), check["fix"].as_str().unwrap_or_default());
         (check["verdict"].as_str().unwrap().to_owned(), text)
     }
 
-    fn find(&self, section: &str, name: &str) -> Option<&Value> {
+    pub fn find(&self, section: &str, name: &str) -> Option<&Value> {
         let sections = self.0["sections"].as_array().unwrap().iter();
         let fitting = sections.filter(|it| it["title"].as_str().unwrap().contains(section));
         fitting.flat_map(|it| it["checks"].as_array().unwrap()).find(|check| check["name"] == name)
     }
 
     #[track_caller]
-    fn expect(&self, section: &str, name: &str, verdict: &str, words: &str) {
+    pub fn expect(&self, section: &str, name: &str, verdict: &str, words: &str) {
         let (found, text) = self.check(section, name);
         assert_eq!(found, verdict, "{name}: {text}");
         assert!(text.contains(words), "{name}: {text}");
     }
 
-    fn conclusion(&self) -> &str {
+    pub fn conclusion(&self) -> &str {
         self.0["conclusion"].as_str().unwrap()
     }
 }
@@ -91,6 +94,7 @@ fn a_smart_host_that_works_is_healthy_directly_and_through_the_proxy() {
     report.expect("directly", "upstream.ehlo_in_tls", "ok", "AUTH");
     report.expect("directly", "upstream.tls", "ok", "TLSv1.3");
     report.expect("directly", "upstream.tls_versions", "ok", "both");
+    report.expect("directly", "upstream.tls_old", "ok", "");
     report.expect("directly", "upstream.certificate", "ok", "verified (trusted authority)");
     report.expect("directly", "upstream.login", "ok", "235 2.7.0 Authentication successful (CRAM-MD5)");
     report.expect("directly", "upstream.rcpt", "ok", "nothing was sent");
@@ -331,7 +335,7 @@ fn the_api_answers_alike(place: &Place) {
     }
 }
 
-fn api(socket: &Path, path: &str) -> (u16, String) {
+pub fn api(socket: &Path, path: &str) -> (u16, String) {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
     let mut answer = String::new();

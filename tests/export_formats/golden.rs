@@ -33,7 +33,8 @@ fn events_are_as_in_the_golden_files() {
             there.push(name.to_owned());
         }
         let mut files: Vec<String> = std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
-        (files.sort(), there.sort());
+        files.sort();
+        there.sort();
         assert_eq!(files, there, "files of {} (left) and records (right)", folder.display());
     }
     assert!(wrong.is_empty(), "not as in the files:\n{}", wrong.join("\n"));

@@ -2,6 +2,9 @@
 //!
 //! `RELAYSCOPE_BLESS=1 cargo test --test export_formats` writes golden files and samples anew; read the difference before you commit it.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test that fails says where")]
+
+#[allow(dead_code, reason = "shared with the tests of the JSON shape")]
 #[path = "../../src/trace/json/tests/dice.rs"]
 mod dice;
 mod golden;
@@ -10,6 +13,7 @@ mod parsers;
 mod records;
 mod schema_ecs;
 mod schema_flat;
+mod schema_json;
 mod schema_ocsf;
 mod siem;
 mod truncation;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use relayscope::diagnose::{Act, Cause};
+use relayscope::export::format::named;
 use relayscope::trace::kinds::{
     AboutKind, Actor, Anomaly, AuditEvent, Direction, EndHow, Flag, Flow, IncidentStep, Leg, Severity, Stage, State, UpstreamKind,
 };
@@ -11,6 +12,8 @@ use relayscope::trace::record::{
     Reply, Session, Signature, Tls, Transaction, Tried, Upstream, WallMicros,
 };
 use relayscope::trace::{Digest, Kept, RecordId, Timeline};
+
+use super::dice::Dice;
 
 /// 2026-11-23T10:02:11.042817Z.
 pub const AT: WallMicros = 1_795_428_131_042_817;
@@ -35,6 +38,16 @@ pub fn all() -> Vec<(&'static str, Record)> {
         ("amendment", Record::Amendment(Box::new(amendment()))),
         ("hostile", hostile().into_record()),
     ]
+}
+
+/// Records drawn at random, always the same ones, of the kinds that are forwarded.
+pub fn drawn(count: u64) -> impl Iterator<Item = Record> {
+    let record = |seed: u64| {
+        let mut octets = [0; 3_000];
+        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut octets);
+        Dice(&octets).record()
+    };
+    (0..count).map(record).filter(|record| named(record).is_some())
 }
 
 pub trait IntoRecord {
@@ -193,6 +206,10 @@ fn diagnosed(state: State, stage: Stage, reply: Reply, cause: Cause, act: Act, a
     }
 }
 
+fn before_data() -> Phases {
+    Phases { data_us: None, body_us: None, end_of_data_us: None, ..accepted().phases }
+}
+
 pub fn deferred() -> Transaction {
     let later = reply(451, (4, 7, 1), "4.7.1 <bob@customer.example>: Greylisted, try again in 300 seconds");
     let mut it = accepted();
@@ -205,7 +222,7 @@ pub fn deferred() -> Transaction {
         rule: some("text-rule-1"),
         ..recipient("bob@customer.example", State::Deferred, later)
     }];
-    it.message = Message::default();
+    (it.message, it.phases) = (Message::default(), before_data());
     it.timeline = timeline("451 4.7.1 <bob@customer.example>: Greylisted, try again in 300 seconds");
     it
 }
@@ -223,7 +240,7 @@ pub fn rejected() -> Transaction {
         "Check the address: the domain is right, the mailbox doesn't exist.",
     );
     it.envelope.recipients = vec![recipient("bbo@customer.example", State::Rejected, no)];
-    it.message = Message::default();
+    (it.message, it.phases) = (Message::default(), before_data());
     it.flags = vec![Flag::FailedOver];
     let tried = Tried {
         host: "smtp-a.provider.example".to_owned(),

@@ -7,11 +7,15 @@
 #[path = "../support/e2e/mod.rs"]
 mod support;
 
+#[path = "../stories/mod.rs"]
+mod stories;
+
 mod dane;
 mod doctor;
 mod exchangers;
 mod failures;
 mod mta_sts;
+mod watch;
 
 use std::future::Future;
 use std::time::Duration;

@@ -9,9 +9,9 @@ use crate::support::certificates;
 use crate::support::message::{Message, digest};
 use crate::support::place::Place;
 use crate::support::postfix::{Postfix, offer_mechanisms, sasl_users};
-use crate::support::process::Output;
+use crate::support::process::{Output, run};
 use crate::support::records;
-use crate::support::relayscope::Relayscope;
+use crate::support::relayscope::{Relayscope, command};
 
 use super::mail::{self, Mail};
 use super::server::{PASSWORD, Sending, Server, USER, until};
@@ -69,10 +69,8 @@ impl Scene {
         let (code, said) = run(&mut command(&place, &arguments));
         assert_eq!(code, 0, "{said}");
         let made = fs::read_to_string(&file).unwrap();
-        let config = made.replace(
-            "#ca_file = \"/etc/relayscope/smart-host-ca.pem\"",
-            &format!("ca_file = \"{}\"", certificates.authority.display()),
-        );
+        let config = made
+            .replace("#ca_file = \"/etc/relayscope/smart-host-ca.pem\"", &format!("ca_file = \"{}\"", certificates.authority.display()));
         assert_ne!(config, made);
         let relayscope = Relayscope::configured(&place, &config);
         Self { place, behind, relayscope, authority: certificates.authority, sasl, access }

@@ -12,9 +12,9 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::pair::{Pair, PairRef};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, Evidence, HOUR, MINUTE, SAMPLES, Sliding};
-use crate::anomaly::wording::{clock, quoted, several};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Act, Anomaly, Cause, Severity, WallMicros};
+use crate::wording::{clock, quoted, several};
 
 const MOST_ACCOUNTS: usize = 20_000;
 /// Clients from which an account logs in, at most.

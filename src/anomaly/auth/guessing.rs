@@ -10,9 +10,9 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{Evidence, HOUR, MINUTE, Sliding};
-use crate::anomaly::wording::{clock, several};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Act, Anomaly, Cause, Direction, Flag, Severity, WallMicros};
+use crate::wording::{clock, several};
 
 const MOST_CLIENTS: usize = 10_000;
 /// User names of a client that are told apart.

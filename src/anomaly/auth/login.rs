@@ -76,8 +76,6 @@ impl Login<'_> {
     }
 
     pub fn words(&self) -> String {
-        self.reply.map_or_else(String::new, |reply| {
-            format!("{} {}", reply.code, crate::anomaly::wording::quoted(reply.lines.iter().map(String::as_str)))
-        })
+        self.reply.map_or_else(String::new, |reply| format!("{} {}", reply.code, crate::wording::quoted(&reply.lines)))
     }
 }

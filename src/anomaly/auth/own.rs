@@ -9,9 +9,9 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::pair::{Pair, PairRef};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{Evidence, HOUR, Sliding};
-use crate::anomaly::wording::{clock, several};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Act, Anomaly, Cause, Severity, Stage, WallMicros};
+use crate::wording::{clock, several};
 
 const MOST: usize = 1_000;
 /// Nobody tried for so long: whether it still fails, nobody knows. µs.

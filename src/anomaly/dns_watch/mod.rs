@@ -4,6 +4,7 @@
 //! No I/O: [`DnsWatch::questions`] says what to ask, [`DnsWatch::answered`] takes what came back; `known` holds what was published so far,
 //! `words` the sentences. Answers that sessions got anyway count as well, so that an MX that mail goes to is watched at every message.
 
+mod failing;
 mod known;
 mod words;
 
@@ -14,9 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::Findings;
 use super::seen::{Seen, domain_of};
-use super::window::{DAY, HOUR, MINUTE, SAMPLES};
-use crate::trace::{Direction, LookupOutcome, RecordId, State, Transaction, Upstream, WallMicros};
-use known::{Known, Turn};
+use super::window::{DAY, HOUR, MINUTE};
+use crate::trace::{Cause, Direction, LookupOutcome, RecordId, State, Transaction, Upstream, WallMicros};
+use failing::{FRESH, Failing};
+use known::Known;
 
 /// How DNS is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +40,6 @@ impl Default for Options {
 
 /// A domain without mail for so long is watched no more.
 const INTEREST: u64 = 7 * DAY;
-/// A change is told of for so long, and explains failures that begin within that time.
-const FRESH: u64 = DAY;
 /// A domain that begins to fail is looked at again, if the last look was that long ago.
 const AGAIN: u64 = 2 * MINUTE;
 /// A server that doesn't answer is asked again after so long.
@@ -67,6 +67,14 @@ pub enum DnsType {
     Ptr,
 }
 
+/// Whose records are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    Name(String),
+    /// The name that belongs to an address.
+    Reverse(IpAddr),
+}
+
 /// One thing to ask DNS.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Question {
@@ -89,13 +97,13 @@ pub enum Published {
 }
 
 impl Question {
-    /// The name to ask for.
-    pub fn name(&self) -> String {
+    /// What to ask for.
+    pub fn asked(&self) -> Asked {
         match self.sort {
-            Sort::Mx | Sort::Ns | Sort::Spf => self.of.clone(),
-            Sort::Dmarc => format!("_dmarc.{}", self.of),
-            Sort::Dkim => format!("{}._domainkey.{}", self.selector.as_deref().unwrap_or_default(), self.of),
-            Sort::Ptr => self.of.parse().map(reverse_name).unwrap_or_default(),
+            Sort::Mx | Sort::Ns | Sort::Spf => Asked::Name(self.of.clone()),
+            Sort::Dmarc => Asked::Name(format!("_dmarc.{}", self.of)),
+            Sort::Dkim => Asked::Name(format!("{}._domainkey.{}", self.selector.as_deref().unwrap_or_default(), self.of)),
+            Sort::Ptr => self.of.parse().map_or_else(|_| Asked::Name(self.of.clone()), Asked::Reverse),
         }
     }
 
@@ -109,20 +117,6 @@ impl Question {
     }
 }
 
-/// RFC 1035 §3.5, RFC 3596 §2.5.
-fn reverse_name(ip: IpAddr) -> String {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, c, d] = ip.octets();
-            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
-        }
-        IpAddr::V6(ip) => {
-            let nibbles = ip.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
-            nibbles.fold(String::new(), |name, nibble| name + &format!("{nibble:x}.")) + "ip6.arpa"
-        }
-    }
-}
-
 /// A domain that mail passes for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Domain {
@@ -132,17 +126,10 @@ struct Domain {
     sends: bool,
     selectors: Vec<String>,
     published: Vec<(Question, Known)>,
+    /// Mail to it fails, since the last that passed.
     failing: Option<Failing>,
-}
-
-/// Mail of a domain fails, since the last that passed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Failing {
-    since: WallMicros,
-    last: WallMicros,
-    count: u64,
-    fresh: u64,
-    samples: Vec<RecordId>,
+    /// Mail from it is refused because of SPF, DKIM or DMARC.
+    refused: Option<Failing>,
 }
 
 /// All that is watched.
@@ -151,6 +138,8 @@ pub struct DnsWatch {
     options: Options,
     domains: HashMap<String, Domain>,
     addresses: Vec<(Question, Known)>,
+    /// Mail is refused for the name of the address that it comes from.
+    unnamed: Option<Failing>,
     now: WallMicros,
 }
 
@@ -158,7 +147,7 @@ impl DnsWatch {
     pub fn new(options: Options) -> Self {
         let question = |ip: &IpAddr| Question { sort: Sort::Ptr, of: ip.to_string(), selector: None };
         let addresses = options.addresses.iter().map(|ip| (question(ip), Known::default())).collect();
-        Self { options, domains: HashMap::new(), addresses, now: 0 }
+        Self { options, domains: HashMap::new(), addresses, unnamed: None, now: 0 }
     }
 
     /// Takes notice of whom mail passes for, of how it fares, and of what DNS said on the way.
@@ -172,19 +161,33 @@ impl DnsWatch {
         {
             self.transaction(seen, it);
         }
+        if seen.direction() == Some(Direction::Outbound)
+            && seen.cause() == Some(Cause::ReverseDnsMissing)
+            && failing::note(&mut self.unnamed, seen.at, seen.id)
+        {
+            self.addresses.iter_mut().for_each(|(_, known)| known.sooner(seen.at, AGAIN));
+        }
         if let Some(upstream) = seen.upstream {
             self.look_ups(upstream, seen.at);
         }
     }
 
     fn transaction(&mut self, seen: &Seen<'_>, it: &Transaction) {
-        self.passes(domain_of(&it.envelope.reverse_path), seen.at, true, |_| {});
+        let unproven = |cause: Option<Cause>| cause == Some(Cause::SpfDkimDmarcFailure);
+        let refused = unproven(it.outcome.cause) || it.envelope.recipients.iter().any(|recipient| unproven(recipient.cause));
+        let note = |domain: &mut Domain| {
+            if refused {
+                domain.is_refused(seen.at, seen.id);
+            }
+        };
+        self.passes(domain_of(&it.envelope.reverse_path), seen.at, true, note);
         for signature in &it.message.signatures {
             let selector = &signature.selector;
             self.passes(&signature.domain, seen.at, true, |domain| {
                 if !domain.selectors.contains(selector) && domain.selectors.len() < MOST_SELECTORS {
                     domain.selectors.push(selector.clone());
                 }
+                note(domain);
             });
         }
         for recipient in &it.envelope.recipients {
@@ -282,7 +285,7 @@ impl DnsWatch {
         };
         let Some(known) = slot else { return };
         match published {
-            Published::Unknown => known.later(now.saturating_add(RETRY)),
+            Published::Unknown => known.later(now.saturating_add(RETRY.min(self.options.every_us))),
             Published::Nothing => known.learn(String::new(), now, self.options.every_us),
             Published::Records(records) => known.learn(canonical(question.sort, records), now, self.options.every_us),
         }
@@ -292,13 +295,18 @@ impl DnsWatch {
     pub fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         for (question, known) in &mut self.addresses {
             if let Some(turn) = known.turn(now, FRESH) {
-                findings.raise(words::changed(question, turn, None, now));
+                let failing = self.unnamed.as_mut().filter(|failing| failing.is_explained(turn));
+                findings.raise(words::changed(question, turn, failing, now));
             }
         }
         for domain in self.domains.values_mut() {
             for (question, known) in &mut domain.published {
                 let Some(turn) = known.turn(now, FRESH) else { continue };
-                let failing = domain.failing.as_mut().filter(|failing| explains(turn, failing));
+                let failing = match question.sort {
+                    Sort::Mx | Sort::Ns | Sort::Ptr => &mut domain.failing,
+                    Sort::Spf | Sort::Dkim | Sort::Dmarc => &mut domain.refused,
+                };
+                let failing = failing.as_mut().filter(|failing| failing.is_explained(turn));
                 findings.raise(words::changed(question, turn, failing, now));
             }
         }
@@ -306,12 +314,12 @@ impl DnsWatch {
 
     /// What must outlive the process.
     pub fn keep(&self) -> Vec<u8> {
-        postcard::to_extend(&(&self.domains.iter().collect::<Vec<_>>(), &self.addresses), vec![1]).unwrap_or_default()
+        postcard::to_extend(&(&self.domains.iter().collect::<Vec<_>>(), &self.addresses), vec![2]).unwrap_or_default()
     }
 
     /// Takes it back.
     pub fn restore(&mut self, octets: &[u8]) -> bool {
-        let Some((1, rest)) = octets.split_first() else { return false };
+        let Some((2, rest)) = octets.split_first() else { return false };
         let Ok((domains, addresses)) = postcard::from_bytes::<(Vec<(String, Domain)>, Vec<(Question, Known)>)>(rest) else { return false };
         self.domains = domains.into_iter().take(self.options.domains).collect();
         for (question, known) in addresses {
@@ -323,24 +331,23 @@ impl DnsWatch {
     }
 }
 
-/// Failures that began when the change may have been there already explain themselves by it.
-fn explains(turn: &Turn, failing: &Failing) -> bool {
-    failing.since >= turn.last_before && failing.since <= turn.seen.saturating_add(FRESH)
-}
-
 impl Domain {
+    /// A recipient of it isn't reached.
     fn fails(&mut self, at: WallMicros, id: RecordId) {
-        let failing = self.failing.get_or_insert_with(|| {
-            self.published.iter_mut().for_each(|(_, known)| known.sooner(at, AGAIN));
-            Failing { since: at, last: at, count: 0, fresh: 0, samples: Vec::new() }
-        });
-        failing.last = failing.last.max(at);
-        failing.count += 1;
-        failing.fresh += 1;
-        if failing.samples.len() == SAMPLES {
-            failing.samples.remove(SAMPLES / 2);
+        if failing::note(&mut self.failing, at, id) {
+            self.look_again(at);
         }
-        failing.samples.push(id);
+    }
+
+    /// Somebody refuses mail from it for what it publishes.
+    fn is_refused(&mut self, at: WallMicros, id: RecordId) {
+        if failing::note(&mut self.refused, at, id) {
+            self.look_again(at);
+        }
+    }
+
+    fn look_again(&mut self, at: WallMicros) {
+        self.published.iter_mut().for_each(|(_, known)| known.sooner(at, AGAIN));
     }
 
     /// Has a place for each thing that is to be watched.

@@ -30,15 +30,18 @@ fn raised(watch: &mut DnsWatch, minute: u64) -> Vec<Finding> {
 #[test]
 fn what_is_asked_depends_on_who_the_domain_is() {
     let mut watch = watch();
-    let mut names: Vec<(String, DnsType)> = watch.questions(NOW, 100).iter().map(|it| (it.name(), it.dns_type())).collect();
+    let asked = |it: &Question| match it.asked() {
+        Asked::Name(name) => name,
+        Asked::Reverse(ip) => ip.to_string(),
+    };
+    let mut names: Vec<(String, DnsType)> = watch.questions(NOW, 100).iter().map(|it| (asked(it), it.dns_type())).collect();
     names.sort_by(|a, b| a.0.cmp(&b.0));
     let of = |kind| names.iter().filter(|it| it.1 == kind).map(|it| it.0.as_str()).collect::<Vec<_>>();
     assert_eq!(of(DnsType::Mx), ["example.org", "sender.example"]);
     assert_eq!(of(DnsType::Ns), ["example.org", "sender.example"]);
     assert_eq!(of(DnsType::Txt), ["_dmarc.sender.example", "mail._domainkey.sender.example", "sender.example"]);
-    assert_eq!(of(DnsType::Ptr), ["25.2.0.192.in-addr.arpa"]);
+    assert_eq!(of(DnsType::Ptr), ["192.0.2.25"]);
     assert_eq!(watch.questions(NOW, 100), [], "not twice");
-    assert!(reverse_name("2001:db8::1".parse().unwrap()).starts_with("1.0.0.0.0.0.0.0."));
 }
 
 #[test]
@@ -82,7 +85,7 @@ fn a_change_explains_the_failures_that_follow() {
     watch.passes("example.org", NOW + 13 * MINUTE, false, |domain| domain.fails(NOW + 13 * MINUTE, id));
     let told = raised(&mut watch, 14);
     assert_eq!((told[0].severity, told[0].samples.as_slice()), (Severity::Warning, &[id][..]));
-    assert!(told[0].summary.contains("; 12 min before the first failure (2026-11-23 00:13 UTC"), "{}", told[0].summary);
+    assert!(told[0].summary.contains("; 12 min before the first failure (00:13 UTC"), "{}", told[0].summary);
     assert!(told[0].summary.contains("10 a.example is now nothing"), "{}", told[0].summary);
 }
 

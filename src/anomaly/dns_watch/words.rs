@@ -1,20 +1,22 @@
 //! A change of DNS in words, beside the failures that it explains.
 
+use super::failing::Failing;
 use super::known::Turn;
-use super::{Failing, Question, Sort};
+use super::{Question, Sort};
 use crate::anomaly::finding::Finding;
 use crate::anomaly::window::{DAY, MINUTE};
 use crate::trace::json::Time;
 use crate::trace::{AboutKind, Act, Anomaly, Change, Severity, WallMicros};
+use crate::wording::{clock, several};
 
 /// What the administrator is told. `failing`: mail of the domain that fails since.
 pub(super) fn changed(question: &Question, turn: &mut Turn, failing: Option<&mut Failing>, now: WallMicros) -> Finding {
     let what = name(question);
     let first = u64::from(turn.tell());
     let when = if turn.seen.saturating_sub(turn.last_before) <= MINUTE {
-        format!("at {}", clock(turn.seen))
+        format!("at {}", clock(turn.seen, now))
     } else {
-        format!("between {} and {}", clock(turn.last_before), clock(turn.seen))
+        format!("between {} and {}", clock(turn.last_before, now), clock(turn.seen, now))
     };
     let mut summary = format!("{what} of {} changed {when}: {} is now {}", question.of, shown(&turn.before), shown(&turn.after));
     let arithmetic = format!(
@@ -26,7 +28,7 @@ pub(super) fn changed(question: &Question, turn: &mut Turn, failing: Option<&mut
     let mut severity = if gone { Severity::Warning } else { Severity::Notice };
     let (mut since, mut last, mut fresh, mut samples) = (turn.seen, turn.seen, first, Vec::new());
     if let Some(failing) = failing {
-        summary.push_str(&relation(turn, failing));
+        summary.push_str(&relation(turn, failing, now));
         severity = Severity::Warning;
         (since, last) = (since.min(failing.since), failing.last);
         fresh += std::mem::take(&mut failing.fresh);
@@ -43,9 +45,9 @@ pub(super) fn changed(question: &Question, turn: &mut Turn, failing: Option<&mut
 }
 
 /// "; 12 min before the first failure (10:22)".
-fn relation(turn: &Turn, failing: &Failing) -> String {
-    let first = clock(failing.since);
-    let failures = if failing.count == 1 { "1 failure since".to_owned() } else { format!("{} failures since", failing.count) };
+fn relation(turn: &Turn, failing: &Failing, now: WallMicros) -> String {
+    let first = clock(failing.since, now);
+    let failures = format!("{} since", several(failing.count, "failure", "failures"));
     match failing.since.checked_sub(turn.seen) {
         Some(after) if after >= MINUTE => format!("; {} min before the first failure ({first}; {failures})", after / MINUTE),
         Some(_) => format!("; less than a minute before the first failure ({first}; {failures})"),
@@ -96,13 +98,4 @@ fn advice(question: &Question, gone: bool) -> (Act, String) {
 
 fn shown(answer: &str) -> String {
     if answer.is_empty() { "nothing".to_owned() } else { answer.to_owned() }
-}
-
-/// "10:22 UTC", with the date in front: a change may be of yesterday.
-fn clock(at: WallMicros) -> String {
-    let text = Time(at).to_string();
-    match (text.get(..10), text.get(11..16)) {
-        (Some(date), Some(time)) => format!("{date} {time} UTC"),
-        _ => text,
-    }
 }

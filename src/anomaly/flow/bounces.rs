@@ -7,8 +7,8 @@ use crate::anomaly::recent::Recent;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::volume::usual::Usual;
 use crate::anomaly::window::{DAY, HOUR, MINUTE, Sliding, Tallies};
-use crate::anomaly::words::{clock, count, mean};
 use crate::trace::{AboutKind, Act, Anomaly, Direction, Flag, Severity, WallMicros};
+use crate::wording::{clock, mean, number};
 
 /// Addresses with bounces, and those whose habits are known.
 const MOST_ADDRESSES: usize = 2_000;
@@ -77,11 +77,11 @@ impl Detector for Bounces {
             }
             let sent = senders.find(senders.key(address.as_str())).is_some();
             let why = if sent { "it sent mail itself lately" } else { "it sent nothing here within a day: its name is forged (backscatter)" };
-            let summary = format!("{} bounces to {address} within the last hour; {why}", count(bounces));
+            let summary = format!("{} bounces to {address} within the last hour; {why}", number(bounces));
             let arithmetic = format!(
                 "{} in 60 min; limit {}: the larger of {} and 3 × {} usual at this hour; since {}",
-                count(bounces),
-                count(limit as u64),
+                number(bounces),
+                number(limit as u64),
                 options.bounces,
                 mean(around),
                 clock(evidence.since, now)

@@ -5,8 +5,8 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::recent::Recent;
 use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{DAY, HOUR, MINUTE, Sliding, Tallies};
-use crate::anomaly::words::{clock, count, span};
 use crate::trace::{AboutKind, Act, Anomaly, Record, RecordId, Severity, State, WallMicros};
+use crate::wording::{clock, number, span};
 
 /// Messages in doubt that are remembered.
 const MOST_IN_DOUBT: usize = 10_000;
@@ -82,7 +82,7 @@ impl Detector for Doubled {
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         let latest = &self.latest;
         self.tallies.judge(now, |upstream, evidence, times| {
-            let messages = if times == 1 { "1 message was".to_owned() } else { format!("{} messages were", count(times)) };
+            let messages = if times == 1 { "1 message was".to_owned() } else { format!("{} messages were", number(times)) };
             let summary = format!("{messages} sent again through {upstream} after an outcome in doubt, and taken: recipients may have them twice");
             let mut arithmetic =
                 format!("same octets, same recipient: first without a reply after end-of-data, then accepted; {times} since {}", clock(evidence.since, now));

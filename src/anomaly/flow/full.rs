@@ -7,9 +7,9 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, SAMPLES};
-use crate::anomaly::words::{clock, quoted, span};
 use crate::diagnose::{Act, Cause, Rules};
 use crate::trace::{About, AboutKind, Anomaly, Direction, RecordId, Severity, State, WallMicros};
+use crate::wording::{clock, quoted, span};
 
 /// Full mailboxes that are remembered.
 const MOST_MAILBOXES: usize = 5_000;
@@ -81,7 +81,7 @@ impl Detector for Full {
             mailbox.emptied = false;
             mailbox.times += 1;
             mailbox.fresh += 1;
-            mailbox.words = recipient.reply.as_ref().and_then(|reply| reply.lines.first()).map(|line| quoted(line));
+            mailbox.words = recipient.reply.as_ref().and_then(|reply| reply.lines.first()).map(|line| quoted([line]));
             if mailbox.samples.len() >= SAMPLES {
                 mailbox.samples.remove(SAMPLES / 2);
             }

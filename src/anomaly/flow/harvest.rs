@@ -9,9 +9,9 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, SAMPLES};
-use crate::anomaly::words::clock;
 use crate::diagnose::{Act, Cause};
 use crate::trace::{AboutKind, Anomaly, Direction, RecordId, Severity, WallMicros};
+use crate::wording::clock;
 
 /// Clients looked at.
 const MOST_CLIENTS: usize = 5_000;

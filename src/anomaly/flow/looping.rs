@@ -6,9 +6,9 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::recent::Recent;
 use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{HOUR, MINUTE, Sliding, Tallies};
-use crate::anomaly::words::{clock, quoted};
 use crate::diagnose::{Act, Cause, Rules};
 use crate::trace::{AboutKind, Anomaly, Flag, RecordId, Severity, State, WallMicros};
+use crate::wording::{clock, quoted};
 
 /// Messages remembered, twice.
 const MOST_MESSAGES: usize = 20_000;
@@ -88,8 +88,8 @@ impl Detector for Looping {
                 shows.most_hops = shows.most_hops.max(hops);
                 shows.most_times = shows.most_times.max(times);
                 shows.refused += u32::from(is_loop);
-                shows.words = words.map(quoted).or(shows.words.take());
-                shows.message_id = id.map(quoted).or(shows.message_id.take());
+                shows.words = words.map(|it| quoted([it])).or(shows.words.take());
+                shows.message_id = id.map(|it| quoted([it])).or(shows.message_id.take());
             });
         }
     }

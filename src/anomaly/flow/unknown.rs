@@ -8,9 +8,9 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::recent::Recent;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, SAMPLES};
-use crate::anomaly::words::{clock, quoted, span};
 use crate::diagnose::{Act, Cause, Rules};
 use crate::trace::{AboutKind, Anomaly, Direction, RecordId, Severity, State, WallMicros};
+use crate::wording::{clock, quoted, span};
 
 /// Unknown addresses that are counted.
 const MOST_UNKNOWN: usize = 5_000;
@@ -94,7 +94,7 @@ impl Detector for Unknown {
             failing.fresh += 1;
             failing.cause = cause;
             failing.sender.clone_from(&transaction.envelope.reverse_path);
-            failing.words = recipient.reply.as_ref().and_then(|reply| reply.lines.first()).map(|line| quoted(line));
+            failing.words = recipient.reply.as_ref().and_then(|reply| reply.lines.first()).map(|line| quoted([line]));
             if failing.samples.len() >= SAMPLES {
                 failing.samples.remove(SAMPLES / 2);
             }

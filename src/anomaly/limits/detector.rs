@@ -14,9 +14,9 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::pair::{Pair, PairRef};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, MINUTE};
-use crate::anomaly::wording::{clock, date, number, quoted, several, share};
 use crate::diagnose::Rules;
 use crate::trace::{About, AboutKind, Anomaly, Cause, Direction, Severity, State, UpstreamKind, WallMicros};
+use crate::wording::{clock, date, number, quoted, several, share};
 
 /// Accounts that are counted: those that were quiet longest make room.
 const MOST_ACCOUNTS: usize = 10_000;

@@ -7,9 +7,9 @@ use super::options::Options;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::pair::{Pair, PairRef};
 use crate::anomaly::window::{Evidence, MINUTE, Sliding};
-use crate::anomaly::wording::{several, share};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Anomaly, Cause, Severity, WallMicros};
+use crate::wording::{several, share};
 
 /// Destinations that refuse something, at most.
 const MOST: usize = 2_000;

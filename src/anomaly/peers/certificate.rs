@@ -7,9 +7,9 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, MINUTE, SAMPLES};
-use crate::anomaly::words::{clock, quoted, span};
 use crate::diagnose::Cause;
 use crate::trace::{About, AboutKind, Act, Anomaly, RecordId, Severity, Tls, UpstreamKind, WallMicros};
+use crate::wording::{clock, quoted, span};
 
 /// Certificates near their end that are remembered.
 const MOST: usize = 2_000;
@@ -69,8 +69,8 @@ impl Certificates {
         }
         let ending = self.ending.entry(key).or_insert_with(|| Ending {
             about,
-            subject: quoted(subject),
-            issuer: quoted(tls.issuer.as_deref().unwrap_or("(no issuer)")),
+            subject: quoted([subject]),
+            issuer: quoted([tls.issuer.as_deref().unwrap_or("(no issuer)")]),
             expires_at,
             since: seen.at,
             last: seen.at,

@@ -11,8 +11,8 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::HOUR;
-use crate::anomaly::words::{clock, span};
 use crate::trace::{AboutKind, Act, Anomaly, Change, RecordId, Severity, Upstream, WallMicros};
+use crate::wording::{clock, span};
 
 /// Servers that are known.
 const MOST_HOSTS: usize = 5_000;

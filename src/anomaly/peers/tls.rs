@@ -8,9 +8,9 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, SAMPLES};
-use crate::anomaly::words::clock;
 use crate::diagnose::Cause;
 use crate::trace::{AboutKind, Act, Anomaly, Change, Flag, RecordId, Severity, Upstream, WallMicros};
+use crate::wording::clock;
 
 /// Servers whose history is kept.
 const MOST_HOSTS: usize = 20_000;
@@ -199,7 +199,7 @@ impl Detector for Tls {
                     let why = upstream.tls.as_ref().and_then(|tls| tls.why_not.as_deref()).unwrap_or("no reason given");
                     (
                         "certificate verified".to_owned(),
-                        format!("not verified: {}", crate::anomaly::words::quoted(why)),
+                        format!("not verified: {}", crate::wording::quoted([why])),
                         Severity::Warning,
                         false,
                     )

@@ -4,8 +4,8 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, Sliding};
-use crate::anomaly::words::{clock, count, quoted, span};
 use crate::trace::{Act, Anomaly, Gap, Record, RecordId, Severity, WallMicros};
+use crate::wording::{clock, number, quoted, span};
 
 /// What was lost within the last hour.
 #[derive(Debug)]
@@ -49,13 +49,13 @@ impl Detector for Gaps {
             return;
         }
         let summary =
-            format!("the trace has a hole: {} records were lost since {}, while mail flowed on", count(lost), clock(self.since, now));
+            format!("the trace has a hole: {} records were lost since {}, while mail flowed on", number(lost), clock(self.since, now));
         let arithmetic = format!(
             "{} lost within the last hour; the latest hole from {} for {}: {}",
-            count(lost),
+            number(lost),
             clock(gap.from, now),
             span(gap.until.saturating_sub(gap.from)),
-            quoted(&gap.why)
+            quoted([&gap.why])
         );
         let finding = Finding::new(Anomaly::TracingGap, Severity::Critical, summary, arithmetic)
             .advising(

@@ -7,8 +7,8 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, Sliding, Tallies};
-use crate::anomaly::words::{clock, count};
 use crate::trace::{AboutKind, Act, Actor, Anomaly, Flag, Severity, WallMicros};
+use crate::wording::{clock, number};
 
 const MOST: usize = 1_000;
 
@@ -44,7 +44,7 @@ impl Detector for Injection {
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         self.by_client.judge(now, |ip, evidence, times| {
-            let summary = format!("{ip} sent commands behind STARTTLS, in clear, to have them taken for said in TLS ({} sessions)", count(times));
+            let summary = format!("{ip} sent commands behind STARTTLS, in clear, to have them taken for said in TLS ({} sessions)", number(times));
             let arithmetic = format!("{times} sessions within the last hour, told from 1 on, since {}; each was ended before the handshake", clock(evidence.since, now));
             let finding = Finding::new(Anomaly::TlsInjection, Severity::Warning, summary, arithmetic)
                 .about(AboutKind::Client, ip.to_string())

@@ -8,10 +8,10 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, Sliding, Tallies};
-use crate::anomaly::words::{clock, count};
 use crate::diagnose::Cause;
 use crate::smtp::Stage;
 use crate::trace::{AboutKind, Act, Actor, Anomaly, Direction, EndHow, Severity, WallMicros};
+use crate::wording::{clock, number};
 
 const MOST: usize = 2_000;
 
@@ -60,7 +60,7 @@ impl Detector for Relaying {
             if times < least {
                 return;
             }
-            let times_words = count(times);
+            let times_words = number(times);
             let (severity, summary, advice) = if is_private(*ip) {
                 (
                     Severity::Warning,

@@ -9,8 +9,8 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::recent::Recent;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, MINUTE, Sliding, Tallies};
-use crate::anomaly::words::{clock, count};
 use crate::trace::{AboutKind, Act, Actor, Anomaly, EndHow, Flag, Severity, WallMicros};
+use crate::wording::{clock, number};
 
 const MOST: usize = 5_000;
 
@@ -68,7 +68,7 @@ impl Detector for Scanner {
                 if times < least || mailers.find(mailers.key(ip)).is_some() {
                     return;
                 }
-                let summary = format!("{ip} sends no mail, and looks around: {} sessions since {} {what}", count(times), clock(evidence.since, now));
+                let summary = format!("{ip} sends no mail, and looks around: {} sessions since {} {what}", number(times), clock(evidence.since, now));
                 let arithmetic = format!("{times} within the last hour, no message within a day; told from {least} on");
                 let advice = match is_private(*ip) {
                     true => "Find the program on that machine: a client set to implicit TLS on a port that begins in clear, a web browser, or a security scan of your own.",

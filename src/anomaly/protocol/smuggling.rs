@@ -10,8 +10,8 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, Sliding, Tallies};
-use crate::anomaly::words::{clock, count};
 use crate::trace::{AboutKind, Act, Anomaly, Flag, Severity, WallMicros};
+use crate::wording::{clock, number};
 
 const MOST: usize = 1_000;
 /// Clients whose line ends are known.
@@ -66,7 +66,7 @@ impl Detector for Smuggling {
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         self.dots.judge(now, |ip, evidence, times| {
-            let what = if times == 1 { "a message".to_owned() } else { format!("{} messages", count(times)) };
+            let what = if times == 1 { "a message".to_owned() } else { format!("{} messages", number(times)) };
             let summary =
                 format!("{ip} sent {what} with a lone dot between bare line ends: an attempt at SMTP smuggling, or a broken program");
             let arithmetic = format!(

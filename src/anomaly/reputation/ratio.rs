@@ -8,9 +8,9 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{DAY, Evidence, MINUTE, Sliding};
-use crate::anomaly::wording::{quoted, share};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Act, Anomaly, Cause, Direction, Severity, State, WallMicros};
+use crate::wording::{quoted, share};
 
 const MOST: usize = 5_000;
 /// Every so often what is usual loses half its weight. µs.

@@ -9,9 +9,9 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::pair::{Pair, PairRef};
 use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{DAY, Evidence, HOUR, Sliding};
-use crate::anomaly::wording::{clock, quoted, several, share};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Anomaly, Cause, Direction, Severity, WallMicros};
+use crate::wording::{clock, quoted, several, share};
 
 /// Keys of each kind, at most.
 const MOST: usize = 2_000;

@@ -10,9 +10,9 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::pair::{Pair, PairRef};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{Evidence, MINUTE, SECOND, Sliding};
-use crate::anomaly::wording::{quoted, several, share};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Act, Actor, Anomaly, Cause, Severity, Stage, UpstreamKind, WallMicros};
+use crate::wording::{quoted, several, share};
 
 /// Upstreams and hosts that close something, at most.
 const MOST: usize = 2_000;

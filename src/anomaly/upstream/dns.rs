@@ -8,9 +8,9 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{Evidence, HOUR, MINUTE, Sliding};
-use crate::anomaly::wording::{clock, several};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Act, Anomaly, Cause, Severity, UpstreamKind, WallMicros};
+use crate::wording::{clock, several};
 
 /// Names that fail, at most.
 const MOST_NAMES: usize = 2_000;

@@ -12,8 +12,8 @@ use crate::anomaly::finding::Findings;
 use crate::anomaly::pair::{Pair, PairRef};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, MINUTE};
-use crate::anomaly::wording::clock;
 use crate::trace::{About, AboutKind, Anomaly, UpstreamKind, WallMicros};
+use crate::wording::clock;
 
 /// Hosts that are remembered: those untouched longest make room.
 const MOST_HOSTS: usize = 5_000;

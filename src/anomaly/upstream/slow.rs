@@ -12,8 +12,8 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::pair::{Pair, PairRef};
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, MINUTE, SAMPLES};
-use crate::anomaly::wording::{clock, number, took};
 use crate::trace::{AboutKind, Act, Anomaly, Cause, RecordId, Severity, WallMicros};
+use crate::wording::{clock, number, took};
 
 const MOST_HOSTS: usize = 2_000;
 /// Samples of the last ten minutes that are compared, at most.

@@ -6,9 +6,9 @@ use super::host::{Failing, Host};
 use super::options::Options;
 use crate::anomaly::finding::Finding;
 use crate::anomaly::pair::Pair;
-use crate::anomaly::wording::{clock, several, span};
 use crate::diagnose::Rules;
 use crate::trace::{About, AboutKind, Act, Anomaly, Cause, RecordId, Severity, UpstreamKind, WallMicros};
+use crate::wording::{clock, several, span};
 
 const BLOCKED_ADVICE: &str = "Somebody closes port 25 on the way: test `nc -vz HOST 25` from here, ask the provider or the firewall's admin to open it, \
      or send through a smart host on port 587 or 465.";

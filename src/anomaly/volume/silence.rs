@@ -5,8 +5,8 @@ use super::habits::Habit;
 use super::whose::Whose;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::window::{DAY, HOUR};
-use crate::anomaly::words::{clock, mean, span};
 use crate::trace::{Act, Anomaly, Severity, WallMicros};
+use crate::wording::{clock, mean, span};
 
 /// Who is silent for so long has gone for good: nobody is told any more.
 const GONE_US: u64 = 7 * DAY;

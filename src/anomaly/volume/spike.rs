@@ -5,8 +5,8 @@ use super::habits::Habit;
 use super::whose::Whose;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::window::HOUR;
-use crate::anomaly::words::{clock, count, mean};
 use crate::trace::{Act, Anomaly, Severity, WallMicros};
+use crate::wording::{clock, mean, number};
 
 /// So much of the mail fails, or goes to so many places, where somebody else uses an account.
 const FAILED: f32 = 0.2;
@@ -61,7 +61,7 @@ impl Volume {
             let at_least = if more { "at least " } else { "" };
             let summary = format!(
                 "{words} sent {} {unit} within the last hour, usual at this time are {} an hour{}",
-                count(counted as u64),
+                number(counted as u64),
                 mean(limit.usual),
                 if signs {
                     format!("; {failed:.0} % of them fail, to {at_least}{destinations} domains: as if somebody else used the account")
@@ -71,11 +71,11 @@ impl Volume {
             );
             let arithmetic = format!(
                 "{} {unit} in 60 min; {}; since {}: {} recipients in {at_least}{destinations} domains, {} refused or deferred ({failed:.0} %); a stolen account is suspected from {:.0} % and {DESTINATIONS} domains on",
-                count(counted as u64),
+                number(counted as u64),
                 limit.words,
                 clock(hot.since, now),
-                count(hot.recipients),
-                count(hot.failed),
+                number(hot.recipients),
+                number(hot.failed),
                 100.0 * FAILED,
             );
             let advice = match whose {
@@ -118,14 +118,14 @@ impl super::Options {
             (0, 0) if matches!(whose, Whose::Client(_) | Whose::Listener(_)) => (f32::INFINITY, String::new()),
             (0, 0) => {
                 let most = self.newcomer_recipients.max(self.spike_recipients) as f32;
-                (most, format!("known for less than a day, so the limit is {}", count(most as u64)))
+                (most, format!("known for less than a day, so the limit is {}", number(most as u64)))
             }
             (0, _) => {
                 let by_peak = 2.0 * habit.usual.peak;
                 let limit = (2.0 * least).max(factor * usual).max(by_peak);
                 let words = format!(
                     "limit {}: known for less than a week, so the largest of 2 × {least:.0}, {factor} × {} usual and twice the busiest hour ({})",
-                    count(limit as u64),
+                    number(limit as u64),
                     mean(usual),
                     mean(by_peak)
                 );
@@ -136,7 +136,7 @@ impl super::Options {
                 let limit = least.max(factor * usual).max(by_chance);
                 let words = format!(
                     "limit {}: the largest of {least:.0}, {factor} × {} usual, and usual + 6 × √(usual × spread {spread:.1}) = {}",
-                    count(limit as u64),
+                    number(limit as u64),
                     mean(usual),
                     mean(by_chance)
                 );

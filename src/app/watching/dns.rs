@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::anomaly::dns_watch::{DnsType, DnsWatch, Published, Question};
-use crate::net::resolve::{Kind, Resolver};
+use crate::anomaly::dns_watch::{Asked, DnsType, DnsWatch, Published, Question};
+use crate::net::resolve::{Kind, Resolver, reverse_name};
 use crate::trace::WallMicros;
 
 /// Questions under way or waiting.
@@ -55,19 +55,29 @@ async fn serve(resolver: Resolver, mut questions: mpsc::Receiver<Question>, answ
     }
 }
 
-async fn ask(resolver: &Resolver, question: &Question) -> Published {
+/// Asks DNS for what is published now.
+pub async fn ask(resolver: &Resolver, question: &Question) -> Published {
     let kind = match question.dns_type() {
         DnsType::Mx => Kind::Mx,
         DnsType::Ns => Kind::Ns,
         DnsType::Txt => Kind::Txt,
         DnsType::Ptr => Kind::Ptr,
     };
-    let answer = resolver.look_up(&question.name(), kind, TIMEOUT).await.answer;
+    let name = match question.asked() {
+        Asked::Name(name) => name,
+        Asked::Reverse(ip) => reverse_name(ip),
+    };
+    let look_up = resolver.look_up(&name, kind, TIMEOUT).await;
+    let answer = &look_up.answer;
     match &answer.failure {
         Some(failure) if failure.is_denial() => Published::Nothing,
         Some(_) => Published::Unknown,
         // What doesn't fit is another set each time.
         None if answer.records_beyond > 0 => Published::Unknown,
+        // A text may be cut into strings anywhere (RFC 7208 3.3): what counts is what they say together.
+        None if kind == Kind::Txt => {
+            Published::Records(look_up.texts().iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect())
+        }
         None => {
             let of_kind = answer.records.iter().filter(|record| record.record_type == kind.as_str());
             Published::Records(of_kind.map(|record| record.text.clone()).collect())

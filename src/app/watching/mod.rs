@@ -22,6 +22,7 @@ use crate::relay::Exhausted;
 use crate::store::{Cursor, Day, Store, StoreError};
 use crate::trace::{Incident, IncidentStep, Kept, Origin, Record, WallMicros};
 use dns::Asker;
+pub use dns::ask as ask_dns;
 use notify::Notifier;
 use state::State;
 

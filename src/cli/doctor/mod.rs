@@ -27,6 +27,9 @@ use crate::path::{ListRequest, What};
 use crate::trace::RecordId;
 use crate::trace::json::Record;
 
+/// Everything together takes no longer: what isn't examined by then is said.
+const ALL: Duration = Duration::from_secs(180);
+
 const EXIT: &str = "Exit status: 0 healthy, 1 trouble found, 2 usage or configuration, 3 it couldn't be examined.\n\
                     Only `upstream --send` sends a message; everything else only asks.";
 
@@ -132,7 +135,10 @@ fn patience(text: &str) -> Result<Duration, String> {
 impl Doctor {
     pub fn run(self) -> Result<Status, Failure> {
         match self.target {
-            Target::All(common) => common.examine(true, async |examiner, common| Ok(examiner.all(common.own_if_any(examiner).await).await)),
+            Target::All(common) => common.examine(true, async |examiner, common| {
+                let own = common.own_if_any(examiner).await;
+                Ok(examiner.all(own, ALL).await)
+            }),
             Target::Own(common) => common.examine(false, async |examiner, common| {
                 let nowhere = || Failure::failed(anyhow::anyhow!("there is no store to look at")).advise("name it with --store DIR");
                 common.own(examiner).await?.ok_or_else(nowhere)

@@ -2,7 +2,7 @@
 
 use crate::cli::screen::{Look, Screen, Style};
 use crate::cli::table::{Cell, Table};
-use crate::path::answer::{Confidence, Hop, JoinedBy, LogHop, MessagePath, RelayHop, ReportHop};
+use crate::path::answer::{Confidence, Hop, JoinedBy, LogHop, MessagePath, RelayHop, ReportHop, Wider};
 use crate::path::clock::span;
 use crate::path::words;
 use crate::trace::json::Word;
@@ -12,10 +12,16 @@ use crate::trace::{Actor, Flag, ReportKind};
 const SLOW_US: u64 = 1_000_000;
 
 pub(super) fn hops(screen: &mut Screen, message: &MessagePath, look: &Look) {
-    let only_relays = message.relays().count() == message.hops.len();
+    let mut changes: Vec<&Wider> = message.incidents.iter().filter(|it| it.relation.is_some()).collect();
+    changes.sort_by_key(|it| it.opened_at);
+    let only_relays = changes.is_empty() && message.relays().count() == message.hops.len();
     let first = if only_relays { "ATTEMPT" } else { "WHEN" };
     let mut table = Table::new(&[(first, 19), ("STATE", 9), ("WHY", 10), ("TOOK", 7), ("TRACE ID", 26)]);
+    let mut untold = changes.iter().peekable();
     for hop in &message.hops {
+        while let Some(change) = untold.next_if(|it| it.opened_at <= hop.at()) {
+            table.row(change_row(change, look));
+        }
         let (style, state, why, took) = match hop {
             Hop::Relay(it) => (Style::of(it.state.0), it.state.to_string(), reason(it), span(it.duration_us)),
             Hop::Report(it) => {
@@ -32,6 +38,9 @@ pub(super) fn hops(screen: &mut Screen, message: &MessagePath, look: &Look) {
             Cell::from(took),
             Cell::from(hop.id().to_string()),
         ]);
+    }
+    for change in untold {
+        table.row(change_row(change, look));
     }
     table.draw(screen, look, 2);
     let mut note = |text: &str| {
@@ -60,6 +69,15 @@ pub(super) fn hops(screen: &mut Screen, message: &MessagePath, look: &Look) {
         ));
     }
     screen.newline();
+}
+
+/// What somebody else changed meanwhile, as a station in time.
+fn change_row(change: &Wider, look: &Look) -> [Cell; 5] {
+    let what = change.change.as_ref().map(|it| it.what.as_str()).unwrap_or("DNS");
+    let of = change.concerns.iter().find(|it| ["domain", "client"].contains(&it.kind.as_str())).map(|it| it.value.as_str());
+    let why = format!("{what} of {}: {}", of.unwrap_or("this domain"), super::wider::changed(change));
+    let when = Cell::from(look.clock.precise(change.opened_at));
+    [when, Cell::styled(Style::Wait, "changed"), Cell::from(why), Cell::from(""), Cell::from(change.id.to_string())]
 }
 
 fn reason(hop: &RelayHop) -> String {

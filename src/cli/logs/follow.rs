@@ -15,9 +15,9 @@ use crate::cli::failure::{Failure, Status};
 use crate::cli::screen::{Look, Screen, show_json, visible};
 use crate::diagnose::Rules;
 use crate::import::{Cursor, Follower, News, Options, follow, format, source};
-use crate::path::clock::grouped;
 use crate::trace::diagnosis::diagnose;
 use crate::trace::{Record, json};
+use crate::wording::number;
 
 /// Between two looks at logs that don't grow.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -161,13 +161,13 @@ impl Followed {
         for it in news {
             tell(&match it {
                 News::Began { path, at: 0 } => format!("following {} from its beginning", path.display()),
-                News::Began { path, at } => format!("following {} from octet {} on", path.display(), grouped(at)),
+                News::Began { path, at } => format!("following {} from octet {} on", path.display(), number(at)),
                 News::Rest { path, at: 0 } => format!("reading {}, which came meanwhile", path.display()),
-                News::Rest { path, at } => format!("reading the rest of {} from octet {} on", path.display(), grouped(at)),
+                News::Rest { path, at } => format!("reading the rest of {} from octet {} on", path.display(), number(at)),
                 News::Missed { at } => format!(
                     "{}: the file that was being read is gone, and what it held behind octet {} is missed; import it, if it is elsewhere",
                     self.path.display(),
-                    grouped(at)
+                    number(at)
                 ),
                 News::Rotated { path } => format!("{}: another file is in its place", path.display()),
                 News::Truncated { path } => format!("{}: it was emptied", path.display()),

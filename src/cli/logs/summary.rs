@@ -9,8 +9,8 @@ use super::sink::Taken;
 use crate::cli::failure::{Failure, Status};
 use crate::cli::screen::{Look, Screen, Style, show_json};
 use crate::import::{Counts, Format, LogEvent, Unreadable};
-use crate::path::clock::grouped;
 use crate::path::words::count;
+use crate::wording::{number, several};
 
 /// Unreadable lines that are shown in all.
 const SHOWN: usize = 10;
@@ -77,27 +77,27 @@ impl Summary {
             "Read {} of {}: {} of mail, {} of something else, {} unreadable.",
             lines(it.lines),
             self.sources(),
-            grouped(it.read),
-            grouped(it.foreign),
-            grouped(it.unreadable)
+            number(it.read),
+            number(it.foreign),
+            number(it.unreadable)
         );
         screen.paragraph(Style::Plain, &lines, look.width, 2);
-        let events: Vec<String> = events(it).map(|(event, entries)| format!("{} {event}", grouped(entries))).collect();
+        let events: Vec<String> = events(it).map(|(event, entries)| format!("{} {event}", number(entries))).collect();
         if !events.is_empty() {
             screen.paragraph(Style::Plain, &format!("They say: {}.", events.join(", ")), look.width, 2);
         }
         if is_dry {
             screen.line(&format!("Nothing was stored (--dry-run); {} would be looked for in the store, and added.", records(it.entries())));
         } else {
-            screen.line(&format!("{} added, {} there already.", records(taken.added), grouped(taken.known)));
+            screen.line(&format!("{} added, {} there already.", records(taken.added), number(taken.known)));
         }
-        for (number, what) in [
+        for (count, what) in [
             (it.older, "left out as older than --since."),
             (it.forgotten, "queue ids forgotten while their messages were under way: later lines of theirs may lack sender or Message-ID."),
             (it.cut, "texts cut, because they were longer than a record keeps."),
         ] {
-            if number > 0 {
-                screen.paragraph(Style::Plain, &format!("{} {what}", grouped(number)), look.width, 2);
+            if count > 0 {
+                screen.paragraph(Style::Plain, &format!("{} {what}", number(count)), look.width, 2);
             }
         }
         for (path, format, _) in self.files.iter().filter(|(_, _, read)| *read == 0) {
@@ -136,7 +136,7 @@ impl Summary {
 
 /// A line that could not be read: where, why, and its beginning.
 pub fn unreadable(screen: &mut Screen, path: &Path, line: &Unreadable, look: &Look) {
-    let place = format!("{}:{}: {}", path.display(), grouped(line.line), line.why);
+    let place = format!("{}:{}: {}", path.display(), number(line.line), line.why);
     screen.pad(2).paragraph(Style::Plain, &place, look.width.map(|width| width.saturating_sub(2)), 4);
     screen.pad(4).styled(Style::Faint, &line.text.chars().take(120).collect::<String>()).newline();
 }
@@ -160,10 +160,10 @@ pub fn name(format: Format) -> &'static str {
     }
 }
 
-fn lines(number: u64) -> String {
-    format!("{} {}", grouped(number), if number == 1 { "line" } else { "lines" })
+fn lines(count: u64) -> String {
+    several(count, "line", "lines")
 }
 
-fn records(number: u64) -> String {
-    format!("{} {}", grouped(number), if number == 1 { "record" } else { "records" })
+fn records(count: u64) -> String {
+    several(count, "record", "records")
 }

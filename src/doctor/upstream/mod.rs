@@ -5,6 +5,7 @@
 
 pub mod certificate;
 mod login;
+mod old_tls;
 pub mod ports;
 pub mod probe;
 pub mod through;
@@ -140,6 +141,11 @@ impl Bench<'_> {
             let seen = self.visit(host, address, whole).make(&mut section).await;
             if whole && seen.tls.is_some() {
                 section.push(versions::check(&self.visit(host, address, false)).await);
+            }
+            let has_tls = seen.tls.is_some() || seen.offer.as_ref().is_some_and(|offer| offer.extensions.starttls);
+            if whole && host.tls != UpstreamTls::Off && (has_tls || host.tls == UpstreamTls::Implicit) {
+                let own = self.upstream.kind == UpstreamKind::Fixed;
+                section.push(old_tls::check(&self.visit(host, address, false), own).await);
             }
             sections.push(section);
             first = first.or(Some(seen));

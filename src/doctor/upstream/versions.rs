@@ -11,8 +11,7 @@ use crate::relay::options::UpstreamTls;
 use crate::smtp::Stage;
 
 pub(super) async fn check(visit: &Visit<'_>) -> Check {
-    let why =
-        "TLS 1.3 is the present version, 1.2 what older servers have; anything below is broken (RFC 8996), and relayscope doesn't speak it";
+    let why = "TLS 1.3 is the present version, 1.2 what older servers have; relayscope speaks nothing below";
     let check = visit.asking("tls_versions", format!("TLS 1.2 and TLS 1.3 at {}, each by itself", visit.place), why);
     let Ok([two, three]) = visit.client_tls.by_version() else { return check.skipped("TLS can't be set up by version here") };
     let began = Instant::now();
@@ -31,6 +30,14 @@ pub(super) async fn check(visit: &Visit<'_>) -> Check {
 
 /// The way to a handshake, and nothing behind it.
 async fn shake(visit: &Visit<'_>, tls: &ClientTls) -> Result<(), String> {
+    let dialogue = up_to_tls(visit).await?;
+    let dialogue = dialogue.secure(tls, visit.host).await.map_err(|trouble: Trouble| trouble.words)?;
+    dialogue.quit().await;
+    Ok(())
+}
+
+/// A connection on which a handshake is the next thing to come.
+pub(super) async fn up_to_tls(visit: &Visit<'_>) -> Result<Dialogue, String> {
     let mut dialogue = Dialogue::open(visit.address, visit.mark, visit.patience).await.map_err(|error| error.to_string())?;
     let words = |trouble: Trouble| trouble.words;
     if visit.proxy_header {
@@ -42,7 +49,5 @@ async fn shake(visit: &Visit<'_>, tls: &ClientTls) -> Result<(), String> {
         dialogue.send(Stage::StartTls, b"STARTTLS\r\n").await.map_err(words)?;
         dialogue.expect(Stage::StartTls, 220).await.map_err(words)?;
     }
-    let dialogue = dialogue.secure(tls, visit.host).await.map_err(words)?;
-    dialogue.quit().await;
-    Ok(())
+    Ok(dialogue)
 }

@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 
 use super::view::{Dialogue, View, enhanced, tls_version};
 use crate::trace::record::{Outcome, Tls};
-use crate::trace::{AboutKind, Amendment, Audit, Gap, Incident, Record, Session};
+use crate::trace::{AboutKind, Amendment, Audit, Gap, Incident, Record, Session, State};
 
 /// How CEF has a fact: key, and most octets of its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,8 @@ const fn ours(key: &'static str) -> Cef {
 macro_rules! fields {
     ($($name:ident = $cef:expr, $leef:expr, $gelf:expr;)+) => {
         $(pub const $name: Field = Field { cef: $cef, leef: $leef, gelf: $gelf };)+
-        /// Every fact.
-        pub const ALL: &[Field] = &[$($name),+];
+        /// Every fact, by its name here.
+        pub const ALL: &[(&str, Field)] = &[$((stringify!($name), $name)),+];
     };
 }
 
@@ -77,6 +77,7 @@ fields! {
     SENDER = key("suser", 1023), Some("sender"), Some("email_sender");
     RECIPIENTS = key("duser", 1023), Some("recipients"), Some("email_recipients");
     RECIPIENT_COUNT = Cef::Slot("cn1", "recipientCount", 20), Some("recipientCount"), Some("email_recipient_count");
+    REFUSED = ours("RelayscopeRefused"), Some("refused"), Some("email_refused");
     MESSAGE_ID = Cef::Slot("cs1", "messageId", 4000), Some("messageId"), Some("email_message_id");
     SUBJECT = Cef::Slot("cs2", "subject", 4000), Some("subject"), Some("email_subject");
     HEADER_FROM = ours("RelayscopeHeaderFrom"), Some("headerFrom"), Some("email_header_from");
@@ -213,6 +214,11 @@ fn dialogue(it: &Dialogue<'_>, to: &mut impl Fields) {
     to.text(SENDER, if envelope.reverse_path.is_empty() { "<>" } else { &envelope.reverse_path });
     to.list(RECIPIENTS, envelope.recipients.iter().map(|it| it.address.as_str()));
     to.number(RECIPIENT_COUNT, (envelope.recipients.len() as u64).saturating_add(envelope.recipients_cut.into()));
+    if it.outcome.is_some_and(|outcome| outcome.state == State::Partial) {
+        // The list above may end before it comes to them.
+        let refused = envelope.recipients.iter().filter(|it| it.state != State::Accepted);
+        to.list(REFUSED, refused.map(|it| it.address.as_str()));
+    }
     to.maybe(MESSAGE_ID, message.message_id.as_deref());
     to.maybe(SUBJECT, message.subject.as_deref());
     to.maybe(HEADER_FROM, message.from.as_deref());

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use bounds::{DEFAULT_EVENT, LEAST_EVENT};
 pub use named::{Severity, named};
 
-use crate::trace::{Record, RecordId, WallMicros};
+use crate::trace::{Record, RecordId, RecordKind, WallMicros};
 use bounds::{Bounds, LEVELS, Part, Parts};
 use view::View;
 
@@ -79,7 +79,7 @@ pub struct Context {
     pub version: String,
     /// Most octets of one event, at least [`LEAST_EVENT`].
     pub max_event: usize,
-    /// Whether formats other than our own JSON and ECS's, GELF's and OCSF's free part have the dialogue too. Our JSON always has it.
+    /// Whether ECS, OCSF and GELF have the dialogue. Our own JSON always has it, CEF and LEEF never.
     pub timeline: bool,
 }
 
@@ -101,6 +101,7 @@ impl Context {
 pub struct Meta {
     pub at: WallMicros,
     pub id: RecordId,
+    pub kind: RecordKind,
     pub severity: Severity,
     /// Stable name of the event, fit for syslog's MSGID: "transaction.rejected".
     pub msgid: &'static str,
@@ -140,7 +141,11 @@ impl Encoder {
                 break;
             }
         }
-        Some(Meta { at: view.at(), id: view.id(), severity: named.severity, msgid: named.msgid, name: named.name })
+        let meta =
+            Meta { at: view.at(), id: view.id(), kind: record.kind(), severity: named.severity, msgid: named.msgid, name: named.name };
+        // One enormous record doesn't hold its memory for ever.
+        self.sentence.shrink_to(DEFAULT_EVENT);
+        Some(meta)
     }
 }
 

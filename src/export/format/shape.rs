@@ -66,16 +66,23 @@ fn trim(record: &mut Record, bounds: Bounds, cut: &mut Parts) {
         flag(flags, Flag::TimelineCut);
         cut.add(Part::Timeline);
     }
-    if !bounds.detail {
-        less(upstream);
-        cut.add(Part::Detail);
-    }
-    let Record::Transaction(it) = record else { return };
-    if !bounds.detail {
-        it.message.signatures.clear();
-        if let Some(report) = &mut it.message.report {
-            report.recipients_cut += shortened(&mut report.recipients, bounds.items.min(10));
+    let mut less = !bounds.detail && less(upstream);
+    let Record::Transaction(it) = record else {
+        if less {
+            cut.add(Part::Detail);
         }
+        return;
+    };
+    if !bounds.detail {
+        less |= shortened(&mut it.message.signatures, 0) > 0;
+        if let Some(report) = &mut it.message.report {
+            let gone = shortened(&mut report.recipients, bounds.items.min(10));
+            report.recipients_cut = report.recipients_cut.saturating_add(gone);
+            less |= gone > 0;
+        }
+    }
+    if less {
+        cut.add(Part::Detail);
     }
     let gone = shortened(&mut it.envelope.recipients, bounds.items);
     if gone > 0 {
@@ -95,13 +102,13 @@ fn trim(record: &mut Record, bounds: Bounds, cut: &mut Parts) {
     }
 }
 
-/// What the upstream offers and how it was found isn't what happened.
-fn less(upstream: &mut Upstream) {
-    upstream.offered.clear();
-    upstream.hidden.clear();
-    upstream.tried.clear();
-    upstream.lookups.clear();
-    upstream.dns = None;
+/// What the upstream offers and how it was found isn't what happened. Says whether there was any of it.
+fn less(upstream: &mut Upstream) -> bool {
+    let gone = shortened(&mut upstream.offered, 0)
+        + shortened(&mut upstream.hidden, 0)
+        + shortened(&mut upstream.tried, 0)
+        + shortened(&mut upstream.lookups, 0);
+    upstream.dns.take().is_some() || gone > 0
 }
 
 fn shorten<T>(list: &mut Vec<T>, bounds: Bounds, cut: &mut Parts) {

@@ -84,7 +84,10 @@ fn upstream(object: &mut Object<'_>, it: &Upstream) {
     tls(object, it.tls.as_ref());
     auth(object, it.auth.as_ref());
     if !object.bounds().detail {
-        return object.lose(Part::Detail);
+        if it.tls_policy.is_some() || !it.tried.is_empty() {
+            object.lose(Part::Detail);
+        }
+        return;
     }
     object.maybe("tls_policy", it.tls_policy.as_ref().map(|policy| policy.policy.as_str()));
     object.objects("tried", &it.tried, |object, it| {
@@ -180,7 +183,10 @@ fn report(object: &mut Object<'_>, it: &Report) {
     object.maybe("original_message_id", it.original_message_id.as_deref());
     object.maybe("original_subject", it.original_subject.as_deref());
     if !object.bounds().detail {
-        return object.lose(Part::Detail);
+        if !it.recipients.is_empty() {
+            object.lose(Part::Detail);
+        }
+        return;
     }
     object.objects("recipients", &it.recipients, |object, it| {
         object.text("address", &it.address);

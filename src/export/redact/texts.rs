@@ -49,14 +49,15 @@ fn transaction(it: &mut Transaction, f: &mut dyn FnMut(&mut String)) {
         recipient.reply.iter_mut().for_each(|reply| of_reply(reply, f));
     }
     let message = &mut it.message;
-    let header = [&mut message.from, &mut message.to, &mut message.in_reply_to, &mut message.message_id, &mut message.subject];
+    // Message-IDs look like addresses, and are none.
+    let header = [&mut message.from, &mut message.to, &mut message.subject];
     header.into_iter().flatten().for_each(&mut *f);
     message.report.iter_mut().for_each(|it| report(it, f));
     of_outcome(&mut it.outcome, f);
 }
 
 fn report(it: &mut Report, f: &mut dyn FnMut(&mut String)) {
-    let texts = [&mut it.original_from, &mut it.original_to, &mut it.envid, &mut it.original_subject, &mut it.original_message_id];
+    let texts = [&mut it.original_from, &mut it.original_to, &mut it.envid, &mut it.original_subject];
     texts.into_iter().flatten().for_each(&mut *f);
     for recipient in &mut it.recipients {
         f(&mut recipient.address);

@@ -82,8 +82,6 @@ pub enum FailureKind {
     Passing,
     /// Smaller batches may be taken; of a single event, that it never will be.
     TooMuch,
-    /// The receiver closes in the middle of things: it may take one event at a time.
-    CutOff,
 }
 
 impl Failure {
@@ -128,6 +126,14 @@ impl Transport {
             Self::Splunk(it) => it.send(batch).await,
             Self::Elasticsearch(it) => it.send(batch).await,
             Self::File(it) => it.send(batch),
+        }
+    }
+
+    /// Events that it can send together.
+    pub fn most(&self) -> usize {
+        match self {
+            Self::Stream(it) => it.most(),
+            _ => usize::MAX,
         }
     }
 

@@ -21,7 +21,11 @@ const CONNECT: Duration = Duration::from_secs(15);
 const STALLED: Duration = Duration::from_secs(60);
 /// The receiver's own end is awaited so long, when this side ends.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// Between events to a receiver that closes in the middle of things.
+/// A receiver that closed so often, each time soon, may want a connection for each event.
+const SUSPICIOUS: u32 = 3;
+/// What is no longer soon.
+const STEADY: Duration = Duration::from_secs(10);
+/// Its end is awaited so long before the next event.
 const CAUTION: Duration = Duration::from_millis(100);
 
 /// Where to.
@@ -70,15 +74,15 @@ pub struct Stream {
     connection: Option<Connection>,
     /// Framed messages of the batch that is being sent.
     framed: Vec<u8>,
-    /// Ends of connections since one last took two batches.
+    /// Connections in a row that the receiver soon ended.
     ends: u32,
-    batches: u32,
+    connected_at: Instant,
 }
 
 impl Stream {
     pub fn new(options: Options, header: Header, at: Cursor) -> Self {
         let (writer, trail) = (Writer::new(&header), Trail::starts_at(at));
-        Self { options, writer, trail, connection: None, framed: Vec::new(), ends: 0, batches: 0 }
+        Self { options, writer, trail, connection: None, framed: Vec::new(), ends: 0, connected_at: Instant::now() }
     }
 
     pub async fn send(&mut self, batch: &Batch) -> Result<Taken, Failure> {
@@ -88,7 +92,11 @@ impl Stream {
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => {
+                let connection = self.connect().await?;
+                self.connected_at = Instant::now();
+                connection
+            }
         };
         let sent_at = Instant::now();
         let Connection { reader, writer } = &mut connection;
@@ -109,34 +117,40 @@ impl Stream {
         if let Err(ended) = done {
             return Err(self.ended(ended));
         }
-        if self.ends >= 3 && batch.events().len() == 1 {
-            // A receiver that closes after each event: its end is awaited before the next one.
-            if let Ok(ended) = tokio::time::timeout(CAUTION, end_of(&mut connection.reader)).await {
-                return Err(self.ended(ended));
+        if self.is_cautious() {
+            // Its end is awaited before the next event. When it comes in order, all that was sent has been read.
+            match tokio::time::timeout(CAUTION, end_of(&mut connection.reader)).await {
+                Ok(Ended::Closed) => {
+                    self.trail.all_read();
+                    return Ok(Taken::default());
+                }
+                Ok(ended) => return Err(self.ended(ended)),
+                Err(_) => {}
             }
-        }
-        self.batches = self.batches.saturating_add(1);
-        if self.batches > 1 {
-            self.ends = 0;
         }
         self.connection = Some(connection);
         Ok(Taken::default())
     }
 
+    fn is_cautious(&self) -> bool {
+        self.ends >= SUSPICIOUS && self.connected_at.elapsed() < STEADY
+    }
+
+    /// Events that are sent together.
+    pub fn most(&self) -> usize {
+        if self.ends >= SUSPICIOUS && (self.connection.is_none() || self.connected_at.elapsed() < STEADY) { 1 } else { usize::MAX }
+    }
+
     /// Where to go on when a connection has ended.
     fn ended(&mut self, ended: Ended) -> Failure {
         self.connection = None;
-        self.ends = self.ends.saturating_add(1);
-        self.batches = 0;
+        self.ends = if self.connected_at.elapsed() < STEADY { self.ends.saturating_add(1) } else { 1 };
         let now = Instant::now();
         let (why, resume) = match ended {
             Ended::Closed => ("the receiver closed the connection".to_owned(), self.trail.after_close(now)),
-            // One event at a time was closed upon: it is the receiver's habit, and what it has read it has read.
-            Ended::Lost(error) if self.ends > 6 => (format!("the connection was lost: {error}"), self.trail.after_close(now)),
             Ended::Lost(error) => (format!("the connection was lost: {error}"), self.trail.after_reset(now)),
         };
-        let kind = if self.ends >= 3 { FailureKind::CutOff } else { FailureKind::Passing };
-        Failure { why, kind, retry_after: None, resume: Some(resume) }
+        Failure { why, kind: FailureKind::Passing, retry_after: None, resume: Some(resume) }
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {

@@ -83,8 +83,8 @@ impl Trail {
     /// Where to go on after the connection was reset, or nothing came back for too long.
     pub fn after_reset(&mut self, now: Instant) -> Cursor {
         let total = self.total;
-        let unread = self.entries.iter().zip(self.entries.iter().skip(1).map(|next| next.offset).chain([total]));
-        let unread = unread.map(|(entry, end)| (entry, end)).find(|(_, end)| total.saturating_sub(*end) <= BUFFERED);
+        let mut unread = self.entries.iter().zip(self.entries.iter().skip(1).map(|next| next.offset).chain([total]));
+        let unread = unread.find(|(_, end)| total.saturating_sub(*end) <= BUFFERED);
         let safe = self.safe(now);
         let target = unread.map_or(safe, |(entry, _)| entry.before.min(safe));
         self.restart(target)

@@ -25,6 +25,10 @@ use crate::net::resolve::Tlsa;
 pub enum ClientTlsError {
     #[error("ca_file: {0}")]
     CaFile(#[from] PemError),
+    #[error("certificate: {0}")]
+    Certificate(PemError),
+    #[error("certificate: it and its key don't belong together: {0}")]
+    Mismatch(TlsError),
     #[error("ca_file: {path}: certificate {number} in it can't be used: {source}")]
     BadRoot { path: String, number: usize, source: TlsError },
     #[error("TLS can't be set up: {0}")]
@@ -67,10 +71,11 @@ impl ClientTls {
     /// A file can't be read, or chain and key don't belong together.
     pub fn with_certificate(ca_file: Option<&Path>, chain: &Path, key: &Path) -> Result<Self, ClientTlsError> {
         let mut made = Self::new(ca_file)?;
-        let (chain, key) = (pem::certificates(chain)?, pem::private_key(key)?);
+        let chain = pem::certificates(chain).map_err(ClientTlsError::Certificate)?;
+        let key = pem::private_key(key).map_err(ClientTlsError::Certificate)?;
         let signing = made.judge.provider.key_provider.load_private_key(key).map_err(ClientTlsError::Setup)?;
         let certified = sign::CertifiedKey::new(chain, signing);
-        certified.keys_match().map_err(ClientTlsError::Setup)?;
+        certified.keys_match().map_err(ClientTlsError::Mismatch)?;
         let resolver: Arc<dyn ResolvesClientCert> = Arc::new(sign::SingleCertAndKey::from(certified));
         for configuration in [&mut made.verifying, &mut made.accepting] {
             Arc::make_mut(configuration).client_auth_cert_resolver = resolver.clone();

@@ -163,6 +163,9 @@ pub struct HopClient {
     pub ip: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub helo: Option<String>,
+    /// As whom it logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// Its own queue id for the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_id: Option<String>,

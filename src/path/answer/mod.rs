@@ -2,12 +2,14 @@
 
 mod hop;
 mod never;
+mod wider;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use hop::{Confidence, Hop, HopClient, HopUpstream, JoinedBy, LogHop, RelayHop, ReportHop, Side, Tie};
 pub use never::{EarlyEnd, Headerless, NearDomain, Nearest, NeverSeen, Tracing};
+pub use wider::{Concern, Wider};
 
 use crate::trace::json::{Id, Reply, Time, Vocabulary, Word, schema_of};
 use crate::trace::{Act, Actor, Cause, Stage, State};
@@ -141,6 +143,12 @@ pub struct MessagePath {
     pub reports_on: Option<ReportsOn>,
     /// What to do next: only what follows from the facts.
     pub next: Vec<String>,
+    /// Where it failed: incidents that this may be part of, the likeliest and gravest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incidents: Vec<Wider>,
+    /// Incidents beyond these.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub incidents_more: u32,
 }
 
 impl MessagePath {

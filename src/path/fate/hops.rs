@@ -98,7 +98,7 @@ fn log(line: &Line) -> LogHop {
 }
 
 pub fn hop_client(client: &record::Client, queue_id: Option<String>) -> HopClient {
-    HopClient { ip: client.ip, helo: client.helo.clone(), queue_id }
+    HopClient { ip: client.ip, helo: client.helo.clone(), user: client.auth.as_ref().and_then(|auth| auth.user.clone()), queue_id }
 }
 
 pub fn hop_upstream(upstream: &record::Upstream) -> HopUpstream {

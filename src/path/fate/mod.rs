@@ -43,6 +43,8 @@ pub fn path(group: &Group, originals: &HashMap<RecordId, RecordId>, now: WallMic
         inside: inside(group),
         reports_on: reports_on(group, originals),
         next: Vec::new(),
+        incidents: Vec::new(),
+        incidents_more: 0,
     };
     retell(&mut path);
     Some(path)

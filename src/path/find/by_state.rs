@@ -8,6 +8,7 @@ use super::super::gaps;
 use super::super::join::Group;
 use super::super::reading::Reading;
 use super::super::what::What;
+use super::super::wider;
 use super::collect::Reports;
 use super::{MATCHES, Manner, PATIENCE, Traces, collect, is_of_mail, paths, stuck};
 use crate::store::{PageRequest, Query, Term};
@@ -53,6 +54,7 @@ pub fn find<T: Traces>(traces: &T, what: &What, state: PathState, manner: Manner
         messages.sort_by_key(|path| std::cmp::Reverse(path.last_at));
         let cut = messages.len() > manner.limit;
         messages.truncate(manner.limit);
+        notes.extend(wider::look(traces, &mut messages, manner.now)?);
         let gaps = gaps::around(traces, &messages)?;
         return Ok(Some(Answer { query: what.text.clone(), messages, more: more || cut, notes, gaps, never_seen: None }));
     }

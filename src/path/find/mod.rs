@@ -11,6 +11,7 @@ use super::gaps;
 use super::never::{self, outside::Outside};
 use super::reading::Reading;
 use super::what::What;
+use super::wider;
 use crate::store::{Field, Page, PageRequest, Query, Tally};
 use crate::trace::{Record, WallMicros};
 use collect::{Collected, Reports};
@@ -88,6 +89,7 @@ fn answer<T: Traces>(traces: &T, what: &What, mut collected: Collected, more: bo
     collected.groups.truncate(manner.limit);
     let mut messages = paths(&collected, manner.now);
     stuck::look(traces, &mut messages, manner.now)?;
+    collected.notes.extend(wider::look(traces, &mut messages, manner.now)?);
     let gaps = gaps::around(traces, &messages)?;
     Ok(Answer { query: what.text.clone(), messages, more, notes: collected.notes, gaps, never_seen: None })
 }

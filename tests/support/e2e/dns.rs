@@ -36,11 +36,17 @@ enum Kind {
 #[derive(Clone, Default)]
 pub struct Zones {
     zones: BTreeMap<String, (Kind, Vec<String>)>,
+    uncached: bool,
 }
 
 impl Zones {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No answer is kept by anybody: what DNS says next is seen at once.
+    pub fn uncached(self) -> Self {
+        Self { uncached: true, ..self }
     }
 
     /// A zone without signatures.
@@ -107,7 +113,7 @@ impl Zones {
             labels[labels.len().saturating_sub(2)..].join(".")
         });
         let (_, records) = self.zones.entry(zone).or_insert((Kind::Plain, Vec::new()));
-        records.push(format!("{name}. {TTL} {data}"));
+        records.push(format!("{name}. {} {data}", if self.uncached { 0 } else { TTL }));
         self
     }
 }
@@ -161,6 +167,14 @@ impl Dns {
         self.control(&["flush_zone", "."]);
     }
 
+    /// The server of this zone answers SERVFAIL, until [`Dns::replace`] brings it back.
+    pub fn lose(&self, zone: &str) {
+        let config = self.dir.join("knot.conf");
+        let (code, output) = run(Command::new(path_of("knotc")).arg("-c").arg(config).args(["-b", "-f", "zone-purge", zone]));
+        assert_eq!(code, 0, "knotc: {output}");
+        self.control(&["flush_zone", "."]);
+    }
+
     /// What the resolver has counted since it was started, as `unbound-control` prints it.
     pub fn statistics(&self) -> String {
         self.control(&["stats_noreset"])
@@ -188,10 +202,11 @@ fn started(program: &str, options: &[&str], config: &std::path::Path, ready: &st
 
 fn write_zones(dir: &std::path::Path, zones: &Zones, serial: u32) {
     // Signing counts the serial up as well.
+    let ttl = if zones.uncached { 0 } else { TTL };
     let head = |zone: &str| {
         let zone = zone.trim_end_matches('.');
         let dot = if zone.is_empty() { "" } else { "." };
-        format!("{zone}. {TTL} SOA ns{dot}{zone}. h{dot}{zone}. {}000 3600 600 86400 {TTL}\n{zone}. {TTL} NS ns{dot}{zone}.\n", serial)
+        format!("{zone}. {ttl} SOA ns{dot}{zone}. h{dot}{zone}. {serial}000 3600 600 86400 {ttl}\n{zone}. {ttl} NS ns{dot}{zone}.\n")
     };
     std::fs::write(dir.join("zones/root.zone"), format!("{}ns. {TTL} A 127.0.0.1\n", head("."))).unwrap();
     for (zone, (_, records)) in zones.zones.iter().filter(|(_, (kind, _))| *kind != Kind::Dead) {

@@ -15,6 +15,7 @@ pub mod ports;
 pub mod postfix;
 pub mod process;
 pub mod programs;
+pub mod receiver;
 pub mod records;
 pub mod relayscope;
 pub mod sink;

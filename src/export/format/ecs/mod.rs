@@ -9,7 +9,7 @@ use super::bounds::Bounds;
 use super::view::View;
 use super::writer::{self, Object};
 use super::{inert, smtp};
-use crate::trace::kinds::{AuditEvent, EndHow, IncidentStep};
+use crate::trace::kinds::{Anomaly, AuditEvent, EndHow, IncidentStep};
 use crate::trace::{Incident, Record, Session};
 
 /// The version of the schema.
@@ -86,7 +86,7 @@ fn categories(record: &Record) -> (&'static [&'static str], &'static [&'static s
         Record::Session(it) => session(it),
         Record::Incident(it) => match it.step {
             IncidentStep::Opened | IncidentStep::Reopened | IncidentStep::Changed | IncidentStep::Resolved => {
-                (&["intrusion_detection"], &["info"])
+                (anomaly(it.anomaly), &["info"])
             }
             IncidentStep::Muted | IncidentStep::Unmuted => (&["configuration"], &["change"]),
         },
@@ -95,11 +95,54 @@ fn categories(record: &Record) -> (&'static [&'static str], &'static [&'static s
             AuditEvent::Stopped | AuditEvent::Crashed => (&["process"], &["end"]),
             AuditEvent::HandedOver => (&["process"], &["change"]),
             AuditEvent::Reloaded => (&["configuration"], &["change"]),
-            AuditEvent::ExportFailed | AuditEvent::ExportSkipped => (&["process"], &["error"]),
-            AuditEvent::ExportResumed => (&["process"], &["info"]),
+            AuditEvent::ExportFailed | AuditEvent::ExportSkipped | AuditEvent::ExportResumed => (&["process"], &["info"]),
             AuditEvent::ExportReplayed => (&["configuration"], &["change"]),
         },
         Record::Gap(_) => (&["process"], &["info"]),
+    }
+}
+
+/// Whether somebody attacks, or what doesn't work.
+fn anomaly(it: Anomaly) -> &'static [&'static str] {
+    match it {
+        Anomaly::AuthGuessing
+        | Anomaly::AuthInClear
+        | Anomaly::DirectoryHarvest
+        | Anomaly::TlsDowngrade
+        | Anomaly::StarttlsStripped
+        | Anomaly::SmugglingAttempts
+        | Anomaly::TlsInjection
+        | Anomaly::OpenRelayProbes
+        | Anomaly::Scanner => &["intrusion_detection"],
+        Anomaly::AuthAllFail | Anomaly::AuthAccountFails | Anomaly::AccountLocked | Anomaly::AuthMechanismRefused => &["authentication"],
+        Anomaly::UpstreamDown
+        | Anomaly::UpstreamFlapping
+        | Anomaly::UpstreamSlow
+        | Anomaly::UpstreamClosing
+        | Anomaly::ConnectionLimit
+        | Anomaly::PortBlocked
+        | Anomaly::DnsFailing
+        | Anomaly::ExportFailing
+        | Anomaly::ExportSkipping
+        | Anomaly::CertificateExpiring
+        | Anomaly::PeerChanged
+        | Anomaly::DnsChanged => &["network"],
+        Anomaly::SendingLimitNear
+        | Anomaly::SendingLimitReached
+        | Anomaly::RateLimited
+        | Anomaly::Blocklisted
+        | Anomaly::ReverseDnsRefused
+        | Anomaly::SenderAuthRefused
+        | Anomaly::RejectRatio
+        | Anomaly::SpamVerdicts
+        | Anomaly::VolumeSpike
+        | Anomaly::Silence
+        | Anomaly::MailLoop
+        | Anomaly::BounceWave
+        | Anomaly::Duplicates
+        | Anomaly::AddressUnknown
+        | Anomaly::MailboxStaysFull => &["email"],
+        Anomaly::TracingGap => &["process"],
     }
 }
 

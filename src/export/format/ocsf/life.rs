@@ -1,6 +1,6 @@
 //! Incidents, Relayscope's own life, and holes in the trace.
 
-use super::Class;
+use super::{Class, OTHER};
 use crate::export::format::view::View;
 use crate::export::format::writer::Object;
 use crate::trace::kinds::{AuditEvent, IncidentStep, Severity};
@@ -64,7 +64,7 @@ pub fn audit_class(it: &Audit) -> Class {
         AuditEvent::Stopped | AuditEvent::Crashed => 4,
         AuditEvent::HandedOver => 5,
         AuditEvent::Reloaded => 8,
-        AuditEvent::ExportFailed | AuditEvent::ExportResumed | AuditEvent::ExportSkipped | AuditEvent::ExportReplayed => 99,
+        AuditEvent::ExportFailed | AuditEvent::ExportResumed | AuditEvent::ExportSkipped | AuditEvent::ExportReplayed => OTHER,
     };
     Class { category: 6, class: 6002, activity }
 }

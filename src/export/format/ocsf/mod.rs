@@ -6,7 +6,7 @@
 //! | session, login refused | Authentication (3002), where the user is known | Logon (1), failed |
 //! | session, otherwise | Network Activity (4001) | Close, Reset, Fail, Refuse |
 //! | incident | Detection Finding (2004) | Create, Update, Close |
-//! | audit | Application Lifecycle (6002) | Start, Stop, Restart, Update |
+//! | audit | Application Lifecycle (6002) | Start, Stop, Restart, Update, Other |
 //! | gap | Application Error (6008) | General Error (1) |
 //! | amendment | Base Event (0) | Other (99); `metadata.correlation_uid` is the record it speaks of |
 //!
@@ -40,6 +40,9 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds) {
     let class = if bounds.rest { class(view) } else { BASE };
     writer::object(out, bounds, |object| {
         object.number("activity_id", class.activity);
+        if class.activity == OTHER {
+            object.shown("activity_name", view.named.name);
+        }
         object.number("category_uid", class.category);
         object.number("class_uid", class.class);
         object.number("type_uid", class.class * 100 + class.activity);
@@ -56,7 +59,7 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds) {
                 Record::Incident(it) => life::incident(object, it),
                 Record::Audit(it) => life::audit(object, view, it),
                 Record::Gap(it) => life::gap(object, it),
-                Record::Amendment(_) | Record::Mark(_) | Record::Log(_) => object.text("activity_name", view.named.name),
+                Record::Amendment(_) | Record::Mark(_) | Record::Log(_) => {}
             }
         }
         object.object("unmapped", |unmapped| smtp::write(unmapped, view));
@@ -64,7 +67,9 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds) {
     });
 }
 
-const BASE: Class = Class { category: 0, class: 0, activity: 99 };
+/// An activity that the class has no number for: its name says what.
+const OTHER: u64 = 99;
+const BASE: Class = Class { category: 0, class: 0, activity: OTHER };
 
 fn class(view: &View<'_>) -> Class {
     match view.record {

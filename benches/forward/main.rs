@@ -1,0 +1,202 @@
+//! How fast a sink forwards a store that is full already, by way and format; and the memory of one that is stuck.
+//!
+//! The receivers are threads of this program that read and throw away, each on a processor it shares with the sink: a sink's own share is
+//! the CPU column.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that can't go on stops, and prints what it found")]
+
+mod receivers;
+#[path = "../../src/store/samples.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with the store's own tests")]
+mod samples;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use relayscope::export::format::{Context, Encoder, Format};
+use relayscope::export::transport::{Target, elasticsearch, file, http, stream, syslog};
+use relayscope::export::{Batching, Feed, Options, Redaction, Sink, Start};
+use relayscope::net::http_client::HttpUrl;
+use relayscope::net::tls::ClientTls;
+use relayscope::store::{self, Store};
+use relayscope::trace::{self, Record};
+use tokio::sync::watch;
+
+use receivers::Receivers;
+
+/// Records of the store, unless said otherwise on the command line.
+const RECORDS: u64 = 300_000;
+
+fn main() {
+    let records = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(RECORDS);
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let store = filled(&dir.path().join("store"), records);
+    let receivers = Receivers::start(dir.path());
+    println!("{records} records, 4 KiB messages with one recipient; wanted: 30,000 records/s for each sink");
+    println!("{:<28}{:>12}{:>16}{:>16}", "way, format", "records/s", "CPU µs/record", "octets/record");
+    for (name, target, format) in ways(&receivers, dir.path()) {
+        measure(&store, dir.path(), name, target, format, records);
+    }
+    together(&store, dir.path(), &receivers, records);
+    stuck(&store, dir.path(), &receivers);
+    store.close();
+}
+
+/// A store with so many records, sealed as far as it gets.
+fn filled(dir: &Path, records: u64) -> Store {
+    let options = store::Options { keep_days: 0, ..store::Options::new(dir) };
+    let store = Store::open(options).unwrap().store;
+    let appender = store.appender();
+    for no in 0..records {
+        let record = Record::Transaction(Box::new(samples::plain(no)));
+        while appender.append(&record).is_err() {
+            std::thread::sleep(Duration::from_millis(5)); // the queue is full
+        }
+    }
+    while store
+        .end()
+        .is_ok_and(|end| store.places_from(store::Cursor::at_start_of(end.day())).unwrap().iter().map(|it| it.1).sum::<u64>() < records)
+    {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    store
+}
+
+fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)> {
+    let header =
+        || syslog::Header { facility: syslog::Facility::Mail, host_name: "relay.example".to_owned(), app_name: "relayscope".to_owned() };
+    let stream = |tls: bool| Target::Syslog {
+        to: stream::Options {
+            host: "localhost".to_owned(),
+            port: if tls { receivers.tls } else { receivers.tcp },
+            tls: tls.then(|| ClientTls::only(&receivers.certificate).unwrap()),
+            framing: syslog::Framing::OctetCounting,
+        },
+        header: header(),
+    };
+    let url = |path: &str| HttpUrl::parse(&format!("http://localhost:{}{path}", receivers.http)).unwrap();
+    let tls = || ClientTls::only(&receivers.certificate).unwrap();
+    let hook =
+        |gzip| Target::Http(http::Options { url: url("/hook"), tls: tls(), key: None, headers: Vec::new(), body: http::Body::Lines, gzip });
+    let bulk = Target::Elasticsearch(elasticsearch::Options {
+        url: url(""),
+        tls: tls(),
+        index: "mail".to_owned(),
+        headers: Vec::new(),
+        gzip: false,
+    });
+    let file = Target::File(file::Options { path: dir.join("out.jsonl"), rotate: 1 << 30, keep: 1 });
+    vec![
+        ("syslog over TLS, json", stream(true), Format::Json),
+        ("syslog over TLS, cef", stream(true), Format::Cef),
+        ("syslog over TCP, leef", stream(false), Format::Leef),
+        ("http, ocsf", hook(false), Format::Ocsf),
+        ("http with gzip, json", hook(true), Format::Json),
+        ("elasticsearch, ecs", bulk, Format::Ecs),
+        ("file, json", file, Format::Json),
+    ]
+}
+
+fn options(name: &str, target: Target, format: Format) -> Options {
+    Options {
+        name: name.replace([' ', ','], "-"),
+        target,
+        format,
+        include: None,
+        exclude: None,
+        timeline: false,
+        redaction: Redaction::default(),
+        batching: Batching { events: 1_000, octets: 1 << 20, linger: Duration::from_millis(200) },
+        max_event: 64 << 10,
+        start: Start::Oldest,
+        report_after: Duration::from_secs(60),
+    }
+}
+
+/// A sink at work; CPU of its thread in µs when it has ended.
+fn start(
+    feed: &Arc<Feed>,
+    dir: &Path,
+    options: Options,
+    stop: &watch::Sender<bool>,
+) -> (Arc<relayscope::export::Status>, std::thread::JoinHandle<u64>) {
+    let origin = trace::Origin { node: "bench".to_owned(), proxy_version: "0".to_owned(), config_digest: String::new() };
+    let context = Context { max_event: options.max_event, ..Context::new("bench") };
+    let encoder = Encoder::new(options.format, context);
+    let (sink, handle) =
+        Sink::new(options, feed.clone(), dir.join("places"), encoder, Arc::new(origin.into()), None, stop.subscribe()).unwrap();
+    let thread = std::thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(sink.run());
+        own_cpu_us()
+    });
+    (handle.status, thread)
+}
+
+fn until_sent(status: &relayscope::export::Status, records: u64) {
+    while status.sent.load(Relaxed) < records {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn measure(store: &Store, dir: &Path, name: &str, target: Target, format: Format, records: u64) {
+    let (feed, stop) = (Arc::new(Feed::new(store.clone())), watch::Sender::new(false));
+    let began = Instant::now();
+    let (status, thread) = start(&feed, dir, options(name, target, format), &stop);
+    until_sent(&status, records);
+    let took = began.elapsed().as_secs_f64();
+    stop.send_replace(true);
+    let cpu = thread.join().unwrap();
+    let each = |total: u64| total as f64 / records as f64;
+    println!("{name:<28}{:>12.0}{:>16.1}{:>16.0}", records as f64 / took, each(cpu), each(status.octets.load(Relaxed)));
+}
+
+/// Three sinks of one feed: what one has decoded, the others need not.
+fn together(store: &Store, dir: &Path, receivers: &Receivers, records: u64) {
+    let (feed, stop) = (Arc::new(Feed::new(store.clone())), watch::Sender::new(false));
+    let began = Instant::now();
+    let sinks: Vec<_> = ways(receivers, dir)
+        .into_iter()
+        .take(3)
+        .enumerate()
+        .map(|(no, (name, target, format))| start(&feed, dir, options(&format!("{no} {name}"), target, format), &stop))
+        .collect();
+    sinks.iter().for_each(|(status, _)| until_sent(status, records));
+    let took = began.elapsed().as_secs_f64();
+    stop.send_replace(true);
+    let cpu: u64 = sinks.into_iter().map(|(_, thread)| thread.join().unwrap()).sum();
+    println!("{:<28}{:>12.0}{:>16.1}", "the first three together", 3.0 * records as f64 / took, cpu as f64 / (3.0 * records as f64));
+}
+
+/// A receiver that accepts and never reads.
+fn stuck(store: &Store, dir: &Path, receivers: &Receivers) {
+    let (feed, stop) = (Arc::new(Feed::new(store.clone())), watch::Sender::new(false));
+    let header =
+        syslog::Header { facility: syslog::Facility::Mail, host_name: "relay.example".to_owned(), app_name: "relayscope".to_owned() };
+    let to = stream::Options { host: "localhost".to_owned(), port: receivers.deaf, tls: None, framing: syslog::Framing::OctetCounting };
+    let before = resident();
+    let (status, thread) = start(&feed, dir, options("stuck", Target::Syslog { to, header }, Format::Json), &stop);
+    let mut sent = u64::MAX;
+    while sent != status.sent.load(Relaxed) {
+        sent = status.sent.load(Relaxed);
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    println!(
+        "a stuck sink holds {:.1} MiB (wanted: at most 8), {sent} records are in the kernel's buffers",
+        resident().saturating_sub(before) as f64 / 1024.0
+    );
+    stop.send_replace(true);
+    thread.join().unwrap();
+}
+
+/// KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn own_cpu_us() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1_000
+}

@@ -1,0 +1,54 @@
+//! Incidents beside a message: one sentence each, right below the verdict.
+
+use crate::cli::screen::{Look, Screen, Style};
+use crate::path::answer::{MessagePath, Wider};
+use crate::trace::Severity;
+use crate::wording::several;
+
+/// All that are told of, and how many there are besides.
+pub(super) fn all(screen: &mut Screen, message: &MessagePath, look: &Look) {
+    for wider in &message.incidents {
+        screen.paragraph(style(wider), &sentence(wider, look), look.width, 2);
+    }
+    if message.incidents_more > 0 {
+        let many = several(u64::from(message.incidents_more), "more incident", "more incidents");
+        screen.styled(Style::Faint, &format!("{many} of that time may have to do with it.")).newline();
+    }
+}
+
+/// The first, below a message that is one of several.
+pub(super) fn first(screen: &mut Screen, message: &MessagePath, look: &Look) {
+    if let Some(wider) = message.incidents.first() {
+        screen.pad(2).paragraph(style(wider), &sentence(wider, look), look.width.map(|width| width - 2), 4);
+    }
+}
+
+/// "Part of a wider trouble: critical, "Upstream main can't be reached" since 02:14, 312 events (relayscope anomalies 01J…)".
+fn sentence(wider: &Wider, look: &Look) -> String {
+    let began = look.clock.moment(wider.opened_at);
+    if let Some(relation) = &wider.relation {
+        return format!("A change that may explain it: {relation}, {began}: {} (relayscope anomalies {})", changed(wider), wider.id);
+    }
+    let when = match wider.resolved_at {
+        Some(until) => format!("{began} to {}", look.clock.moment(until)),
+        None => format!("since {began}"),
+    };
+    let events = several(wider.count, "event", "events");
+    format!("Part of a wider trouble: {}, \"{}\" {when}, {events} (relayscope anomalies {})", wider.severity, wider.summary, wider.id)
+}
+
+/// "10 mx1.example.org is now 10 mx2.example.org".
+pub(super) fn changed(wider: &Wider) -> String {
+    match &wider.change {
+        Some(change) => format!("{} is now {}", change.before, change.after),
+        None => wider.summary.clone(),
+    }
+}
+
+fn style(wider: &Wider) -> Style {
+    match (wider.resolved_at.is_some(), wider.severity.0) {
+        (true, _) | (_, Severity::Notice) => Style::Plain,
+        (false, Severity::Warning) => Style::Wait,
+        (false, Severity::Critical) => Style::Bad,
+    }
+}

@@ -1,0 +1,45 @@
+//! The public JSON of what stands beside a message: incidents that its failures may be part of.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::trace::json::{Change, Id, Time, Word};
+use crate::trace::{Act, Anomaly, Cause, Severity};
+
+/// An incident that was open while the message failed, and concerns what the message had to do with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Wider {
+    /// Of the incident: `relayscope anomalies ID` shows it whole.
+    pub id: Id,
+    pub anomaly: Word<Anomaly>,
+    pub severity: Word<Severity>,
+    /// The first event that counts.
+    pub opened_at: Time,
+    /// Absent while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Time>,
+    /// Events so far.
+    pub count: u64,
+    /// What happens, in one sentence.
+    pub summary: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Word<Cause>>,
+    pub act: Word<Act>,
+    pub advice: String,
+    /// What the message and the incident have in common.
+    pub concerns: Vec<Concern>,
+    /// Where something changed: what it was and what it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+    /// Of a change of DNS: how it lies to the first failure, "MX of example.org changed 12 min before the first failure".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relation: Option<String>,
+}
+
+/// One thing in common: "upstream main", or that the incident names an attempt of the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Concern {
+    /// Kind of the incident's `about`, or `attempt`.
+    pub kind: String,
+    pub value: String,
+}

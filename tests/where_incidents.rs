@@ -1,0 +1,255 @@
+//! Incidents beside messages: which stand there, in which order, and what they cost the store.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that can't go on should stop where it is
+
+mod stories;
+
+use std::cell::RefCell;
+
+use relayscope::cli::locate;
+use relayscope::path::answer::Hole;
+use relayscope::path::{self, Answer, Manner, Traces, What};
+use relayscope::store::{Field, Page, PageRequest, Query, Tally, Term};
+use relayscope::trace::*;
+use stories::golden::{ask, golden, look};
+use stories::{Shelf, at, greylisted, morning};
+
+/// An incident that begins and is last seen then; its id is made of the number.
+fn incident(number: u64, anomaly: Anomaly, since: &str, last: &str, about: &[(AboutKind, &str)]) -> Incident {
+    let (since, last) = (at(since), at(last));
+    let id = RecordId::from_parts(since / 1000, u128::from(number));
+    Incident {
+        id,
+        incident: id,
+        step: IncidentStep::Opened,
+        at: last,
+        origin: stories::origin(),
+        anomaly,
+        severity: Severity::Warning,
+        about: about.iter().map(|(kind, value)| About { kind: *kind, value: (*value).into() }).collect(),
+        summary: format!("Trouble number {number}"),
+        arithmetic: "3 of 3".into(),
+        baseline: None,
+        cause: None,
+        act: Act::LocalAdmin,
+        advice: "See to it.".into(),
+        since,
+        last,
+        count: 312,
+        samples: Vec::new(),
+        change: None,
+        part_of: None,
+        mute: None,
+        who: None,
+        note: None,
+    }
+}
+
+fn changed(number: u64, since: &str, domain: &str) -> Incident {
+    Incident {
+        change: Some(Change {
+            what: "MX".into(),
+            before: "10 mx1.example.org".into(),
+            after: "10 mx9.example.org".into(),
+            last_before: Some(at("09:40:00")),
+        }),
+        ..incident(number, Anomaly::DnsChanged, since, since, &[(AboutKind::Domain, domain), (AboutKind::Dns, "MX")])
+    }
+}
+
+fn shelf(messages: Vec<Record>, incidents: Vec<Incident>) -> Shelf {
+    let mut records = messages;
+    records.extend(incidents.into_iter().map(|it| Record::Incident(Box::new(it))));
+    Shelf { records, running: true }
+}
+
+/// The anomalies beside the only message.
+fn beside(shelf: &Shelf, question: &str) -> Vec<Anomaly> {
+    let answer = ask(shelf, question);
+    assert_eq!(answer.messages.len(), 1, "{question}");
+    answer.messages[0].incidents.iter().map(|it| it.anomaly.0).collect()
+}
+
+#[test]
+fn a_message_is_shown_with_what_it_is_part_of() {
+    let critical = Incident {
+        severity: Severity::Critical,
+        ..incident(1, Anomaly::UpstreamClosing, "10:08:00", "10:50:00", &[(AboutKind::Upstream, "smart")])
+    };
+    let shelf = shelf(greylisted(3, false), vec![critical, changed(2, "09:58:00", "example.org")]);
+    golden("incidents", &ask(&shelf, "judy@example.org"));
+    let said = locate::render(&ask(&shelf, "judy@example.org"), false, &look(None)).as_str().to_owned();
+    assert!(
+        said.contains("Part of a wider trouble: critical, \"Trouble number 1\" since 11:08:00, 312 events (relayscope anomalies 01"),
+        "{said}"
+    );
+    assert!(
+        said.contains("MX of example.org changed 12 min before the first failure, 10:58:00: 10 mx1.example.org is now 10 mx9.example.org"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_has_all_in_common_and_was_then_stands_there() {
+    use AboutKind::*;
+    let is_beside = |about: &[(AboutKind, &str)]| {
+        let it = incident(1, Anomaly::VolumeSpike, "10:00:00", "10:30:00", about);
+        !beside(&shelf(greylisted(3, false), vec![it]), "judy@example.org").is_empty()
+    };
+    for about in [
+        (Upstream, "smart"),
+        (Host, "SMTP.example.net"),
+        (Host, "198.51.100.25"),
+        (Client, "192.0.2.10"),
+        (Listener, "submission"),
+        (Sender, "Alice@example.com"),
+        (Recipient, "judy@example.org"),
+        (Domain, "example.org"),
+        (Domain, "example.com"),
+    ] {
+        assert!(is_beside(&[about]), "{about:?}");
+    }
+    for about in
+        [(Upstream, "other"), (Client, "192.0.2.11"), (Recipient, "bob@example.org"), (Domain, "org"), (User, "judy"), (Phase, "connect")]
+    {
+        assert!(!is_beside(&[about]), "{about:?}");
+    }
+    assert!(is_beside(&[(Upstream, "smart"), (Period, "day")]));
+    assert!(!is_beside(&[(Upstream, "smart"), (Domain, "elsewhere.example")]), "another destination of the same smart host");
+    assert!(!is_beside(&[]), "of many at once, and not of this");
+}
+
+#[test]
+fn time_decides() {
+    let about = [(AboutKind::Upstream, "smart")];
+    let with = |it: Incident| beside(&shelf(greylisted(3, false), vec![it]), "judy@example.org").len();
+    let ended = |since, last| Incident { step: IncidentStep::Resolved, ..incident(1, Anomaly::UpstreamSlow, since, last, &about) };
+    assert_eq!(with(ended("08:00:00", "09:00:00")), 0, "over an hour before");
+    assert_eq!(with(ended("08:00:00", "10:12:00")), 1);
+    assert_eq!(with(incident(1, Anomaly::UpstreamSlow, "08:00:00", "09:00:00", &about)), 1, "it is open still");
+    assert_eq!(with(incident(1, Anomaly::UpstreamSlow, "10:52:00", "10:53:00", &about)), 1, "its first event may be a little later");
+    assert_eq!(with(incident(1, Anomaly::UpstreamSlow, "10:58:00", "10:59:00", &about)), 0, "it began afterwards");
+    assert_eq!(with(changed(1, "10:50:00", "example.org")), 0, "a change explains nothing that was before it");
+    assert_eq!(with(changed(1, "10:12:00", "example.org")), 1);
+}
+
+#[test]
+fn an_incident_that_names_the_attempt_stands_first_and_at_most_three_stand_there() {
+    let about = [(AboutKind::Upstream, "smart")];
+    let messages = greylisted(3, false);
+    let sample = messages[1].id();
+    let mut incidents: Vec<Incident> = [Anomaly::UpstreamSlow, Anomaly::UpstreamClosing, Anomaly::ConnectionLimit, Anomaly::RejectRatio]
+        .into_iter()
+        .zip(1..)
+        .map(|(anomaly, number)| incident(number, anomaly, "10:05:00", "10:50:00", &about))
+        .collect();
+    // One of many at once: nothing but its examples ties it.
+    let named = Incident {
+        samples: vec![sample],
+        severity: Severity::Notice,
+        ..incident(9, Anomaly::MailboxStaysFull, "10:05:00", "10:50:00", &[])
+    };
+    let wider = incidents[1].incident;
+    incidents[0].part_of = Some(wider);
+    incidents.push(named);
+    let answer = ask(&shelf(messages, incidents), "judy@example.org");
+    let message = &answer.messages[0];
+    let anomalies: Vec<Anomaly> = message.incidents.iter().map(|it| it.anomaly.0).collect();
+    assert_eq!(anomalies, [Anomaly::MailboxStaysFull, Anomaly::UpstreamClosing, Anomaly::ConnectionLimit]);
+    assert_eq!(message.incidents_more, 1, "the slow one is explained by another that stands there");
+    assert_eq!(message.incidents[0].concerns[0].kind, "attempt");
+    let said = locate::render(&answer, false, &look(None)).as_str().to_owned();
+    assert!(said.contains("1 more incident of that time may have to do with it."), "{said}");
+}
+
+#[test]
+fn how_it_stands_now_is_told_though_it_ended_long_after() {
+    let about = [(AboutKind::Upstream, "smart")];
+    let mut messages = greylisted(1, false);
+    for record in &mut messages {
+        let Record::Transaction(it) = record else { continue };
+        it.at = at("02:00:00");
+    }
+    let opened = incident(1, Anomaly::UpstreamClosing, "01:50:00", "02:00:00", &about);
+    let mut over = incident(2, Anomaly::UpstreamClosing, "01:50:00", "09:00:00", &about);
+    (over.id, over.incident, over.step) = (RecordId::from_parts(at("09:00:00") / 1000, 2), opened.incident, IncidentStep::Resolved);
+    let answer = ask(&shelf(messages, vec![opened, over]), "judy@example.org");
+    let beside = &answer.messages[0].incidents;
+    assert_eq!(beside.len(), 1);
+    assert_eq!(beside[0].resolved_at.map(|at| at.0), Some(at("09:00:00")));
+    let said = locate::render(&answer, false, &look(None)).as_str().to_owned();
+    assert!(said.contains("02:50:00 to 10:00:00, 312 events"), "{said}");
+}
+
+#[test]
+fn hostile_words_of_an_incident_stay_words() {
+    let evil = "\u{1b}]0;owned\u{7}\u{202e}\r\n250 Accepted";
+    let mut bad = changed(1, "09:58:00", "example.org");
+    bad.summary = evil.into();
+    bad.change.as_mut().unwrap().after = evil.into();
+    bad.change.as_mut().unwrap().what = evil.into();
+    let other =
+        Incident { summary: evil.into(), ..incident(2, Anomaly::UpstreamSlow, "10:05:00", "10:50:00", &[(AboutKind::Upstream, "smart")]) };
+    let answer = ask(&shelf(morning(), vec![bad, other]), "alice@example.com");
+    for (full, width) in [(false, None), (true, None), (true, Some(80))] {
+        let screen = locate::render(&answer, full, &look(width));
+        assert!(screen.as_str().contains("\\x1b]0;owned"));
+        for c in screen.as_str().chars() {
+            assert!(c == '\n' || !(c.is_control() || c == '\u{202e}'), "{c:?}");
+        }
+    }
+}
+
+/// A shelf that notes what it is asked.
+struct Noted(Shelf, RefCell<Vec<Query>>);
+
+impl Traces for Noted {
+    type Error = std::convert::Infallible;
+
+    fn query(&self, query: &Query, page: &PageRequest) -> Result<Page, Self::Error> {
+        self.1.borrow_mut().push(query.clone());
+        self.0.query(query, page)
+    }
+
+    fn tally(&self, query: &Query, by: &[Field]) -> Result<Tally, Self::Error> {
+        self.0.tally(query, by)
+    }
+
+    fn reach(&self) -> Result<Option<(WallMicros, WallMicros)>, Self::Error> {
+        self.0.reach()
+    }
+
+    fn is_running(&self) -> bool {
+        true
+    }
+
+    fn hole_now(&self) -> Option<Hole> {
+        None
+    }
+}
+
+#[test]
+fn incidents_are_asked_for_once_and_only_where_something_failed() {
+    let about = [(AboutKind::Upstream, "smart")];
+    let it = incident(1, Anomaly::UpstreamSlow, "10:05:00", "10:50:00", &about);
+    let traces = Noted(shelf(morning(), vec![it]), RefCell::default());
+    let asked = |question: &str| -> (Answer, usize) {
+        traces.1.borrow_mut().clear();
+        let now = at("11:00:00");
+        let what = What::parse(question, jiff::Timestamp::from_microsecond(now as i64).unwrap(), &jiff::tz::TimeZone::UTC).unwrap();
+        let answer = path::find(&traces, &what, Manner { limit: 20, now, outside: None }).unwrap();
+        let of_incidents = |query: &&Query| {
+            query.all.iter().any(|term| matches!(term, Term::Kind(RecordKind::Incident)) || format!("{term:?}").contains("Incident("))
+        };
+        let count = traces.1.borrow().iter().filter(of_incidents).count();
+        (answer, count)
+    };
+    let (many, queries) = asked("alice@example.com");
+    assert!(many.messages.iter().filter(|it| !it.incidents.is_empty()).count() > 3);
+    assert_eq!(queries, 1);
+    let (well, queries) = asked("<accepted.1@mail.example.com>");
+    assert_eq!((well.messages[0].incidents.len(), queries), (0, 0));
+    let (passed, _) = asked("state:accepted");
+    let of_passed = passed.messages.iter().find(|it| it.message_id.as_deref() == Some("twice.10@mail.example.com")).unwrap();
+    assert_eq!(of_passed.incidents.len(), 1, "in doubt first, then accepted: the failure is explained all the same");
+}
