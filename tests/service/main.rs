@@ -9,3 +9,4 @@ mod container;
 mod machine;
 mod package;
 mod units;
+mod upgrade;
