@@ -100,12 +100,14 @@ fn installed_started_upgraded_and_purged() {
         assert!(said.contains("accepted"), "{said}");
     }
 
-    // Whoever took over is supervised: killed, it is started again; stopped, it may finish what it has begun.
-    machine.done("kill", &["-KILL", &new]);
+    // Whoever took over is supervised, although the one before it still has a session: killed, it is started again; stopped, it may
+    // finish what it has begun.
+    machine.done("sh", &["-c", &format!("kill -KILL {new}")]);
     until("a new process", || {
         machine.property("ActiveState") == "active" && ![new.as_str(), "0"].contains(&machine.property("MainPID").as_str())
     });
     deliver(address, "again");
+    drop(under_way);
     machine.done("systemctl", &["kill", "--kill-whom=main", "--signal=SIGUSR2", "relayscope"]);
     let restarted = machine.property("MainPID");
     until("a hand-over", || machine.property("MainPID") != restarted);

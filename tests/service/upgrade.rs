@@ -64,7 +64,11 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let to = to.join(entry.file_name());
-        if entry.path().is_dir() { copy(&entry.path(), &to) } else { drop(fs::copy(entry.path(), to).unwrap()) }
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to)
+        } else {
+            let _ = fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 
@@ -91,7 +95,9 @@ fn what_is_kept_beside_the_records_is_read() {
         // Nothing is sent again, nothing is left out, and hashes are made with the same key.
         let newer = exported(&place, 1);
         assert_eq!(newer[0]["message"]["message_id"], "newer@msg.example", "{newer:?}");
-        assert_eq!(newer[0]["envelope"]["reverse_path"], before[0]["envelope"]["reverse_path"], "{form}");
+        let to = |event: &Value| event["envelope"]["recipients"][0]["address"].clone();
+        assert_eq!(to(&newer[0]), to(&before[0]), "{form}");
+        assert_ne!(to(&before[0]), "bob@to.example", "{form}");
         let (code, said) = run(&mut command(&place, &["where", "--store", "store", "older-1@msg.example"]));
         assert_eq!(code, 0, "{said}");
         // What is usual was taken in: whatever can't be read is warned of.
@@ -99,7 +105,7 @@ fn what_is_kept_beside_the_records_is_read() {
         relayscope.stop();
         assert!(!output.text().contains(" WARN ") && !output.text().contains("ERROR"), "{form}: {}", output.text());
         assert!(store.join("anomaly.state").is_file());
-        assert_ne!(ExportPlace::read(&store, "siem").unwrap().unwrap().at, at, "{form}: the export went on");
+        assert_ne!(ExportPlace::read(&store, "siem").unwrap().unwrap().at, at.at, "{form}: the export went on");
     }
 }
 
