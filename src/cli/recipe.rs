@@ -7,6 +7,8 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
+use crate::config::DEFAULT_PATHS;
+
 /// Whose address nobody has told.
 const THIS_MACHINE: &str = "THIS-MACHINE";
 
@@ -23,7 +25,7 @@ pub enum MailServer {
     Sendmail,
     Courier,
     #[value(name = "hmailserver")]
-    HMailServer,
+    Hmail,
     Domino,
     James,
 }
@@ -51,7 +53,7 @@ impl MailServer {
             Self::OpenSmtpd => "OpenSMTPD",
             Self::Sendmail => "Sendmail",
             Self::Courier => "Courier",
-            Self::HMailServer => "hMailServer",
+            Self::Hmail => "hMailServer",
             Self::Domino => "Domino",
             Self::James => "James",
         }
@@ -59,7 +61,7 @@ impl MailServer {
 
     /// It can't run where Relayscope does.
     pub fn is_for_windows(self) -> bool {
-        matches!(self, Self::Exchange | Self::HMailServer)
+        matches!(self, Self::Exchange | Self::Hmail)
     }
 
     /// The page in `deploy/`.
@@ -71,7 +73,7 @@ impl MailServer {
             Self::OpenSmtpd => include_str!("../../deploy/opensmtpd.md"),
             Self::Sendmail => include_str!("../../deploy/sendmail.md"),
             Self::Courier => include_str!("../../deploy/courier.md"),
-            Self::HMailServer => include_str!("../../deploy/hmailserver.md"),
+            Self::Hmail => include_str!("../../deploy/hmailserver.md"),
             Self::Domino => include_str!("../../deploy/domino.md"),
             Self::James => include_str!("../../deploy/james.md"),
         }
@@ -124,8 +126,9 @@ impl Ways<'_> {
             let _ = writeln!(step, "0. Name {server}'s address under `allow` in {file} (or start over with --allow ADDRESS):");
             let _ = writeln!(step, "   until then nobody but this machine may send.\n");
         }
-        let _ = writeln!(step, "1. Start Relayscope: relayscope run --config {file}");
-        let _ = writeln!(step, "   With the Debian package and /etc/relayscope/relayscope.toml: systemctl start relayscope");
+        let is_packaged = self.file == Path::new(DEFAULT_PATHS[1]);
+        let start = if is_packaged { "systemctl start relayscope".to_owned() } else { format!("relayscope run --config {file}") };
+        let _ = writeln!(step, "1. Start Relayscope: {start}");
         let _ = writeln!(step, "   Then see what it meets at {}: relayscope doctor upstream --config {file}", self.smart_host);
         if !self.smart_host.ends_with(":465") {
             let _ = writeln!(step, "   If its certificate is verified there, set tls = \"required\" under [[upstream]].");

@@ -8,5 +8,6 @@ mod support;
 mod container;
 mod machine;
 mod package;
+mod setup;
 mod units;
 mod upgrade;
