@@ -16,15 +16,15 @@ pub trait Detector: Send {
     /// Judges, about every ten seconds of the records' time. `now` never goes back.
     fn judge(&mut self, now: WallMicros, findings: &mut Findings);
 
-    /// What must outlive the process, in a form of its own (postcard, with a version in front). Empty: nothing.
-    fn keep(&self) -> Vec<u8> {
-        Vec::new()
-    }
+    /// What must outlive the process, in a form of its own (postcard, with a version in front): what is usual, and what is being counted, so
+    /// that one that takes it back goes on as if nothing had been.
+    fn keep(&self) -> Vec<u8>;
 
     /// Takes back what [`keep`](Self::keep) gave; what can't be read is forgotten, and `false` says so.
-    fn restore(&mut self, _kept: &[u8]) -> bool {
-        true
-    }
+    fn restore(&mut self, kept: &[u8]) -> bool;
+
+    /// Keys that had to go, or weren't taken, because a table was full: what concerns them may not be told.
+    fn forgotten(&self) -> u64;
 
     /// Quotas that are used up, for whoever wants to spare the provider what it will refuse.
     fn exhausted(&self, _now: WallMicros) -> Vec<Exhausted> {

@@ -15,6 +15,7 @@ pub mod detector;
 pub mod dns_watch;
 pub mod finding;
 pub mod flow;
+mod kept;
 pub mod limits;
 pub mod options;
 pub mod own;
@@ -23,6 +24,7 @@ pub mod peers;
 pub mod protocol;
 mod recent;
 pub mod reputation;
+mod room;
 #[cfg(test)]
 pub mod samples;
 pub mod seen;

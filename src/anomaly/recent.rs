@@ -1,30 +1,52 @@
 //! A memory of what passed lately, by hash: the last span and the one before it, bounded, nothing to sweep.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
+use serde::{Deserialize, Serialize};
 
 use crate::trace::WallMicros;
 
+/// A text's hash, the same in every run.
+pub fn hash(text: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Values by the hash of their key. What wasn't touched for one to two spans is forgotten; sooner where there is too much.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Recent<V> {
+    #[serde(skip)]
     span_us: u64,
+    #[serde(skip)]
     most: usize,
     began: WallMicros,
-    hasher: DefaultHashBuilder,
+    /// Drawn once and kept: nobody outside can make two keys alike, and they are the same after a restart.
+    seed: u64,
     now: HashMap<u64, V>,
     before: HashMap<u64, V>,
+    /// Keys that had to go before their time.
+    pub forgotten: u64,
 }
 
 impl<V> Recent<V> {
     /// `most` values of each span.
     pub fn new(span_us: u64, most: usize) -> Self {
-        Self { span_us, most, began: 0, hasher: DefaultHashBuilder::default(), now: HashMap::new(), before: HashMap::new() }
+        let seed = DefaultHashBuilder::default().hash_one(most);
+        Self { span_us, most, began: 0, seed, now: HashMap::new(), before: HashMap::new(), forgotten: 0 }
+    }
+
+    /// What was kept, with this one's bounds.
+    pub fn take_back(&mut self, kept: Self) {
+        *self = Self { span_us: self.span_us, most: self.most, ..kept };
     }
 
     pub fn key(&self, of: impl Hash) -> u64 {
-        self.hasher.hash_one(of)
+        let mut hasher = DefaultHasher::new();
+        self.seed.hash(&mut hasher);
+        of.hash(&mut hasher);
+        hasher.finish()
     }
 
     pub fn find(&self, key: u64) -> Option<&V> {
@@ -33,7 +55,11 @@ impl<V> Recent<V> {
 
     /// The value, made if there is none, and remembered for another span.
     pub fn touch(&mut self, key: u64, at: WallMicros, make: impl FnOnce() -> V) -> &mut V {
-        if at >= self.began.saturating_add(self.span_us) || self.now.len() >= self.most {
+        let full = self.now.len() >= self.most && !self.now.contains_key(&key);
+        if full || at >= self.began.saturating_add(self.span_us) {
+            if full {
+                self.forgotten += self.before.len() as u64;
+            }
             self.began = at;
             std::mem::swap(&mut self.now, &mut self.before);
             self.now.clear();

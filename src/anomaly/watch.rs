@@ -16,7 +16,11 @@ const EVERY: WallMicros = 10 * SECOND;
 const MOST_MADE_UP: u64 = 8_640;
 /// The book's name in what is kept.
 const BOOK: &str = "book";
-const DNS: &str = "dns";
+const DNS: &str = "dns_watch";
+/// The time of the last judgement.
+const TIME: &str = "time";
+/// After a longer pause than that, judging goes on with what comes, not with what was.
+const PAUSE: WallMicros = 60 * SECOND;
 
 /// Follows the records and says which incidents open, change and end.
 pub struct Watch {
@@ -27,6 +31,8 @@ pub struct Watch {
     /// The latest time seen.
     now: WallMicros,
     judged: WallMicros,
+    /// State was taken back, and nothing has come since.
+    resumed: bool,
 }
 
 impl std::fmt::Debug for Watch {
@@ -44,13 +50,14 @@ impl Watch {
             findings: Findings::default(),
             now: 0,
             judged: 0,
+            resumed: false,
         }
     }
 
     /// With these detectors only.
     pub fn with(detectors: Vec<Box<dyn Detector>>, book: Book) -> Self {
         let dns = DnsWatch::new(super::dns_watch::Options { enabled: false, ..Default::default() });
-        Self { detectors, book, dns, findings: Findings::default(), now: 0, judged: 0 }
+        Self { detectors, book, dns, findings: Findings::default(), now: 0, judged: 0, resumed: false }
     }
 
     /// Takes notice of a record; judges first what came before it, if it is time. What comes of that is appended to `entries`.
@@ -71,8 +78,13 @@ impl Watch {
 
     /// Lets time pass.
     pub fn tick(&mut self, now: WallMicros, entries: &mut Vec<Incident>) {
+        if self.resumed && now > self.judged.saturating_add(PAUSE) {
+            self.judged = 0;
+        }
+        self.resumed = false;
         if self.judged == 0 {
-            self.judged = now;
+            // The same moments in every run: what is judged again after a crash is the same, down to its ids.
+            self.judged = now - now % EVERY;
         }
         self.now = self.now.max(now);
         self.judged = self.judged.max(self.now.saturating_sub(MOST_MADE_UP * EVERY));
@@ -90,7 +102,7 @@ impl Watch {
     /// Lets time pass by a wall clock, which may have been set back.
     pub fn tick_by_wall_clock(&mut self, now: WallMicros, entries: &mut Vec<Incident>) {
         if self.now > now.saturating_add(HOUR) {
-            (self.now, self.judged) = (now, now);
+            (self.now, self.judged) = (now, now - now % EVERY);
         }
         self.tick(now, entries);
     }
@@ -108,6 +120,12 @@ impl Watch {
         self.detectors.iter().flat_map(|detector| detector.exhausted(now)).collect()
     }
 
+    /// Keys that had to go because a table was full, by the detectors' names; those with none are left out.
+    pub fn forgotten(&self) -> Vec<(&'static str, u64)> {
+        let all = self.detectors.iter().map(|detector| (detector.name(), detector.forgotten()));
+        all.chain([(DNS, self.dns.forgotten)]).filter(|(_, count)| *count > 0).collect()
+    }
+
     /// What is used of each quota that is known.
     pub fn uses(&self, now: WallMicros) -> Vec<Use> {
         self.detectors.iter().flat_map(|detector| detector.uses(now)).collect()
@@ -116,7 +134,8 @@ impl Watch {
     /// What must outlive the process, by the detectors' names, and the book.
     pub fn keep(&self) -> Vec<(String, Vec<u8>)> {
         let kept = self.detectors.iter().map(|detector| (detector.name().to_owned(), detector.keep()));
-        kept.chain([(BOOK.to_owned(), self.book.keep()), (DNS.to_owned(), self.dns.keep())])
+        let time = super::kept::write(1, &(self.now, self.judged));
+        kept.chain([(BOOK.to_owned(), self.book.keep()), (DNS.to_owned(), self.dns.keep()), (TIME.to_owned(), time)])
             .filter(|(_, octets)| !octets.is_empty())
             .collect()
     }
@@ -128,6 +147,12 @@ impl Watch {
             let octets = kept.iter().find(|(name, _)| name == detector.name());
             if octets.is_some_and(|(_, octets)| !detector.restore(octets)) {
                 failed.push(detector.name());
+            }
+        }
+        if let Some((_, octets)) = kept.iter().find(|(name, _)| name == TIME) {
+            match super::kept::read(1, octets) {
+                Some((now, judged)) => (self.now, self.judged, self.resumed) = (now, judged, true),
+                None => failed.push(TIME),
             }
         }
         if kept.iter().any(|(name, octets)| name == DNS && !self.dns.restore(octets)) {

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::hash::Hash;
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
+use super::room;
 use crate::trace::{RecordId, WallMicros};
 
 /// Records kept to show what was counted: the first ones, then the latest.
@@ -16,7 +18,7 @@ pub const HOUR: WallMicros = 60 * MINUTE;
 pub const DAY: WallMicros = 24 * HOUR;
 
 /// A count over a sliding span, in slots: exact to one slot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sliding {
     slot_us: u64,
     slots: VecDeque<(u64, u64)>,
@@ -47,19 +49,24 @@ impl Sliding {
         self.total
     }
 
+    /// Whether it counts over the same span in the same slots.
+    fn is_like(&self, other: &Self) -> bool {
+        (self.slot_us, self.most) == (other.slot_us, other.most)
+    }
+
     fn forget(&mut self, now: WallMicros) {
         let oldest = (now / self.slot_us + 1).saturating_sub(self.most as u64);
         while let Some(&(slot, count)) = self.slots.front()
             && slot < oldest
         {
-            self.total -= count;
+            self.total = self.total.saturating_sub(count);
             self.slots.pop_front();
         }
     }
 }
 
 /// What was counted for one key, and some records that show it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Evidence {
     pub window: Sliding,
     pub since: WallMicros,
@@ -156,12 +163,15 @@ impl<K: Hash + Eq + Clone> Tallies<K> {
         });
     }
 
-    pub fn len(&self) -> usize {
-        self.by_key.len()
+    /// All that was counted, to be kept.
+    pub fn all(&self) -> &HashMap<K, Evidence> {
+        &self.by_key
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
+    /// Takes back what was kept.
+    pub fn take_back(&mut self, kept: HashMap<K, Evidence>) {
+        let window = &self.window;
+        self.by_key = kept.into_iter().filter(|(_, evidence)| evidence.window.is_like(window)).take(self.most).collect();
     }
 
     fn make_room(&mut self, now: WallMicros) {
@@ -172,12 +182,6 @@ impl<K: Hash + Eq + Clone> Tallies<K> {
         if self.by_key.len() < self.most {
             return;
         }
-        // A tenth goes at once, so that this is rare.
-        let mut last: Vec<WallMicros> = self.by_key.values().map(|evidence| evidence.last).collect();
-        let tenth = last.len() / 10;
-        let (_, &mut edge, _) = last.select_nth_unstable(tenth);
-        let before = self.by_key.len();
-        self.by_key.retain(|_, evidence| evidence.last > edge);
-        self.forgotten += (before - self.by_key.len()) as u64;
+        self.forgotten += room::make(&mut self.by_key, |evidence| evidence.last);
     }
 }

@@ -132,10 +132,14 @@ thresholds! {
             silence_improbable = silence_improbable: f32, 1.0,
             /// Messages an hour below which nobody misses a client.
             silence_messages = silence_messages: f32, 1.0,
+            /// Messages within at most three hours, with nothing around them, that are a batch and missed if it doesn't come.
+            batch_messages = batch_messages: f32, 1.0,
         }
         spans {
             /// Silence shorter than that is none.
             silence = silence_us,
+            /// A batch is missing when nothing has come so long after its usual hours.
+            batch_late = batch_late_us,
         }
     }
 }

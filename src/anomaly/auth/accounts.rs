@@ -9,7 +9,9 @@ use super::login::{self, Came, Login};
 use super::options::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::pair::{Pair, PairRef};
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, Evidence, HOUR, MINUTE, SAMPLES, Sliding};
 use crate::diagnose::Rules;
@@ -33,9 +35,10 @@ pub struct Accounts {
     /// By upstream: the last login that succeeded.
     succeeded: HashMap<String, WallMicros>,
     any_failing: bool,
+    forgotten: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Account {
     clients: Vec<IpAddr>,
     succeeded: WallMicros,
@@ -44,7 +47,7 @@ struct Account {
     cleared: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Failing {
     evidence: Evidence,
     count: u64,
@@ -54,22 +57,17 @@ struct Failing {
     mechanism: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Locked {
     evidence: Evidence,
     words: String,
     provider: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Kept1 {
-    accounts: Vec<(Pair, Vec<IpAddr>, WallMicros)>,
-}
-
 impl Accounts {
     pub fn new(options: &Options) -> Self {
         let (accounts, locked) = (HashMap::new(), HashMap::new());
-        Self { options: options.clone(), accounts, locked, succeeded: HashMap::new(), any_failing: false }
+        Self { options: options.clone(), accounts, locked, succeeded: HashMap::new(), any_failing: false, forgotten: 0 }
     }
 
     fn login(&mut self, login: &Login<'_>, seen: &Seen<'_>) {
@@ -79,10 +77,11 @@ impl Accounts {
         } else {
             if self.accounts.len() >= MOST_ACCOUNTS {
                 // Accounts that never succeeded go first: somebody may be inventing them.
-                self.accounts.retain(|_, it| it.succeeded > 0 && seen.at < it.touched.saturating_add(30 * DAY));
+                let goes = |it: &mut Account| it.succeeded == 0 || seen.at >= it.touched.saturating_add(30 * DAY);
+                self.forgotten += room::drop_where(&mut self.accounts, goes);
             }
             if self.accounts.len() >= MOST_ACCOUNTS {
-                return;
+                self.forgotten += room::make(&mut self.accounts, |it| it.touched);
             }
             let mut account = Account::default();
             account.login(login, seen);
@@ -102,7 +101,7 @@ impl Accounts {
     fn all_fail(&mut self, now: WallMicros, findings: &mut Findings) -> Vec<String> {
         let mut by_upstream: HashMap<&str, Vec<(&Pair, &Failing)>> = HashMap::new();
         for (key, account) in self.accounts.iter().filter(|(_, it)| it.succeeded > 0) {
-            let Some(failing) = account.failing.as_ref().filter(|it| now < it.evidence.last.saturating_add(AT_ONCE)) else { continue };
+            let Some(failing) = account.failing.as_ref().filter(|it| now < it.evidence.last.saturating_add(LATELY)) else { continue };
             let last_success = self.succeeded.get(&key.0).copied().unwrap_or_default();
             if failing.evidence.last > last_success {
                 by_upstream.entry(key.0.as_str()).or_default().push((key, failing));
@@ -110,6 +109,9 @@ impl Accounts {
         }
         let mut all = Vec::new();
         for (upstream, mut failing) in by_upstream {
+            // It lasts as long as nobody gets in, also where nobody tries for a while: it doesn't fall apart into single accounts.
+            let newest = failing.iter().map(|(_, it)| it.evidence.last).max().unwrap_or(now);
+            failing.retain(|(_, it)| newest < it.evidence.last.saturating_add(AT_ONCE));
             if failing.len() < self.options.all_accounts {
                 continue;
             }
@@ -245,10 +247,12 @@ impl Detector for Accounts {
         }
         let user = seen.upstream_user().or(seen.user()).or(seen.reverse_path()).unwrap_or_default();
         let key = Pair(seen.upstream_name().unwrap_or_default().to_owned(), user.to_owned());
-        if self.locked.len() >= MOST_ACCOUNTS {
-            return;
+        if self.locked.len() >= MOST_ACCOUNTS && !self.locked.contains_key(&key) {
+            self.forgotten += room::make(&mut self.locked, |it| it.evidence.last);
         }
-        let reply = seen.client.and_then(|it| it.auth.as_ref()).and_then(|it| it.reply.as_ref()).filter(|it| it.code >= 400);
+        // The upstream's own words, of whichever login it was; the client may have heard others.
+        let logins = [seen.client.and_then(|it| it.auth.as_ref()), seen.upstream.and_then(|it| it.auth.as_ref())];
+        let reply = logins.into_iter().flatten().filter_map(|it| it.reply.as_ref()).find(|it| it.code >= 400);
         let words = reply.map_or_else(|| quoted(seen.reply_lines()), |it| quoted(it.lines.iter().map(String::as_str)));
         let provider = seen.provider().map(str::to_owned);
         let locked =
@@ -291,21 +295,17 @@ impl Detector for Accounts {
     }
 
     fn keep(&self) -> Vec<u8> {
-        let known = self.accounts.iter().filter(|(_, it)| it.succeeded > 0);
-        let accounts = known.map(|(key, it)| (key.clone(), it.clients.clone(), it.succeeded)).collect();
-        postcard::to_extend(&Kept1 { accounts }, vec![1]).unwrap_or_default()
+        kept::write(2, &(&self.accounts, &self.locked, &self.succeeded, self.any_failing))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((1, rest)) = kept.split_first() else { return false };
-        let Ok(kept) = postcard::from_bytes::<Kept1>(rest) else { return false };
-        for (key, mut clients, succeeded) in kept.accounts.into_iter().take(MOST_ACCOUNTS) {
-            clients.truncate(MOST_CLIENTS);
-            let at = self.succeeded.entry(key.0.clone()).or_default();
-            *at = (*at).max(succeeded);
-            self.accounts.insert(key, Account { clients, succeeded, touched: succeeded, ..Account::default() });
-        }
+        let Some((accounts, locked, succeeded, any_failing)) = kept::read(2, kept) else { return false };
+        (self.accounts, self.locked, self.succeeded, self.any_failing) = (accounts, locked, succeeded, any_failing);
         true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

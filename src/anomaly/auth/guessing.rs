@@ -3,11 +3,15 @@
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::login::{self, Came};
 use super::options::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
+use crate::anomaly::recent::hash;
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{Evidence, HOUR, MINUTE, Sliding};
 use crate::diagnose::Rules;
@@ -17,6 +21,8 @@ use crate::wording::{clock, several};
 const MOST_CLIENTS: usize = 10_000;
 /// User names of a client that are told apart.
 const MOST_USERS: usize = 32;
+/// Listeners and upstreams with passwords in clear.
+const MOST_WAYS: usize = 32;
 
 #[derive(Debug)]
 pub struct Guessing {
@@ -24,9 +30,10 @@ pub struct Guessing {
     clients: HashMap<IpAddr, Client>,
     /// By listener and upstream: logins in clear.
     clear: HashMap<crate::anomaly::pair::Pair, Evidence>,
+    forgotten: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Client {
     failures: Evidence,
     users: Vec<u64>,
@@ -40,12 +47,15 @@ struct Client {
 
 impl Guessing {
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), clients: HashMap::new(), clear: HashMap::new() }
+        Self { options: options.clone(), clients: HashMap::new(), clear: HashMap::new(), forgotten: 0 }
     }
 
     fn in_clear(&mut self, seen: &Seen<'_>) {
         let key = crate::anomaly::pair::PairRef(seen.listener().unwrap_or_default(), seen.upstream_name().unwrap_or_default());
-        if !self.clear.contains_key(&key) && self.clear.len() < MOST_USERS {
+        if !self.clear.contains_key(&key) {
+            if self.clear.len() >= MOST_WAYS {
+                self.forgotten += room::make(&mut self.clear, |it| it.last);
+            }
             self.clear.insert((&key).into(), Evidence::new(Sliding::new(24, HOUR)));
         }
         if let Some(evidence) = self.clear.get_mut(&key) {
@@ -60,7 +70,9 @@ impl Detector for Guessing {
     }
 
     fn observe(&mut self, seen: &Seen<'_>) {
-        if seen.has(Flag::PlaintextAuth) && !seen.is_synthetic() {
+        // The option alone is no password: there must have been a login.
+        let any = seen.client.is_some_and(|it| it.auth.is_some()) || seen.upstream.is_some_and(|it| it.auth.is_some());
+        if any && seen.has(Flag::PlaintextAuth) && !seen.is_synthetic() {
             self.in_clear(seen);
         }
         let Some(login) = login::of_client(seen) else { return };
@@ -75,7 +87,7 @@ impl Detector for Guessing {
                 self.clients.retain(|_, it| seen.at < it.failures.last.max(it.ways.last).saturating_add(10 * MINUTE));
             }
             if self.clients.len() >= MOST_CLIENTS {
-                return;
+                self.forgotten += room::make(&mut self.clients, |it| it.failures.last.max(it.ways.last));
             }
             let (failures, ways) = (Evidence::new(Sliding::new(10, MINUTE)), Evidence::new(Sliding::new(12, 5 * MINUTE)));
             let client = Client { failures, users: Vec::new(), ways, way: String::new(), words: String::new(), got_in: None };
@@ -122,6 +134,20 @@ impl Detector for Guessing {
             }
             count > 0
         });
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.clients, &self.clear))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((clients, clear)) = kept::read(1, kept) else { return false };
+        (self.clients, self.clear) = (clients, clear);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 
@@ -189,9 +215,4 @@ fn in_clear(key: &crate::anomaly::pair::Pair, evidence: &mut Evidence, count: u6
         .advising(Act::LocalAdmin, advice)
         .evidence(evidence.since, evidence.last, evidence.take_fresh(), evidence.samples())
         .lasting(24 * HOUR)
-}
-
-fn hash(text: &str) -> u64 {
-    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
 }

@@ -1,12 +1,15 @@
 //! The proxy's own login at a smart host.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::login::{self, Came};
 use super::options::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::pair::{Pair, PairRef};
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{Evidence, HOUR, Sliding};
 use crate::diagnose::Rules;
@@ -22,16 +25,17 @@ const STALE: u64 = 6 * HOUR;
 pub struct Own {
     options: Options,
     logins: HashMap<Pair, Logins>,
+    forgotten: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Logins {
     succeeded: WallMicros,
     failing: Option<Failing>,
     cleared: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Failing {
     evidence: Evidence,
     since: WallMicros,
@@ -46,11 +50,15 @@ struct Failing {
 
 impl Own {
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), logins: HashMap::new() }
+        Self { options: options.clone(), logins: HashMap::new(), forgotten: 0 }
     }
 
     fn logins(&mut self, key: PairRef<'_>) -> Option<&mut Logins> {
-        if !self.logins.contains_key(&key) && self.logins.len() < MOST {
+        if !self.logins.contains_key(&key) {
+            if self.logins.len() >= MOST {
+                let last = |it: &Logins| it.failing.as_ref().map_or(it.succeeded, |failing| failing.evidence.last);
+                self.forgotten += room::make(&mut self.logins, last);
+            }
             self.logins.insert(Pair::from(&key), Logins { succeeded: 0, failing: None, cleared: false });
         }
         self.logins.get_mut(&key)
@@ -122,6 +130,20 @@ impl Detector for Own {
             }
             findings.raise(failing.finding(key, succeeded, now, &self.options));
         }
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &self.logins)
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some(logins) = kept::read(1, kept) else { return false };
+        self.logins = logins;
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Findings;
+use super::room;
 use super::seen::{Seen, domain_of};
 use super::window::{DAY, HOUR, MINUTE};
 use crate::trace::{Cause, Direction, LookupOutcome, RecordId, State, Transaction, Upstream, WallMicros};
@@ -40,8 +41,6 @@ impl Default for Options {
 
 /// A domain without mail for so long is watched no more.
 const INTEREST: u64 = 7 * DAY;
-/// A domain that begins to fail is looked at again, if the last look was that long ago.
-const AGAIN: u64 = 2 * MINUTE;
 /// A server that doesn't answer is asked again after so long.
 const RETRY: u64 = 10 * MINUTE;
 /// Selectors watched of one domain.
@@ -141,13 +140,14 @@ pub struct DnsWatch {
     /// Mail is refused for the name of the address that it comes from.
     unnamed: Option<Failing>,
     now: WallMicros,
+    pub(super) forgotten: u64,
 }
 
 impl DnsWatch {
     pub fn new(options: Options) -> Self {
         let question = |ip: &IpAddr| Question { sort: Sort::Ptr, of: ip.to_string(), selector: None };
         let addresses = options.addresses.iter().map(|ip| (question(ip), Known::default())).collect();
-        Self { options, domains: HashMap::new(), addresses, unnamed: None, now: 0 }
+        Self { options, domains: HashMap::new(), addresses, unnamed: None, now: 0, forgotten: 0 }
     }
 
     /// Takes notice of whom mail passes for, of how it fares, and of what DNS said on the way.
@@ -161,11 +161,9 @@ impl DnsWatch {
         {
             self.transaction(seen, it);
         }
-        if seen.direction() == Some(Direction::Outbound)
-            && seen.cause() == Some(Cause::ReverseDnsMissing)
-            && failing::note(&mut self.unnamed, seen.at, seen.id)
-        {
-            self.addresses.iter_mut().for_each(|(_, known)| known.sooner(seen.at, AGAIN));
+        if seen.direction() == Some(Direction::Outbound) && seen.cause() == Some(Cause::ReverseDnsMissing) {
+            let pause = failing::note(&mut self.unnamed, seen.at, seen.id);
+            self.addresses.iter_mut().for_each(|(_, known)| known.sooner(seen.at, pause));
         }
         if let Some(upstream) = seen.upstream {
             self.look_ups(upstream, seen.at);
@@ -231,10 +229,7 @@ impl DnsWatch {
         if self.domains.len() < self.options.domains.max(1) {
             return;
         }
-        let mut times: Vec<WallMicros> = self.domains.values().map(|domain| domain.interest).collect();
-        let tenth = times.len() / 10;
-        let (_, &mut edge, _) = times.select_nth_unstable(tenth);
-        self.domains.retain(|_, domain| domain.interest > edge);
+        self.forgotten += room::make(&mut self.domains, |domain| domain.interest);
     }
 
     /// What a session was told about MX records on its way.
@@ -334,20 +329,18 @@ impl DnsWatch {
 impl Domain {
     /// A recipient of it isn't reached.
     fn fails(&mut self, at: WallMicros, id: RecordId) {
-        if failing::note(&mut self.failing, at, id) {
-            self.look_again(at);
-        }
+        let pause = failing::note(&mut self.failing, at, id);
+        self.look_again(at, pause);
     }
 
     /// Somebody refuses mail from it for what it publishes.
     fn is_refused(&mut self, at: WallMicros, id: RecordId) {
-        if failing::note(&mut self.refused, at, id) {
-            self.look_again(at);
-        }
+        let pause = failing::note(&mut self.refused, at, id);
+        self.look_again(at, pause);
     }
 
-    fn look_again(&mut self, at: WallMicros) {
-        self.published.iter_mut().for_each(|(_, known)| known.sooner(at, AGAIN));
+    fn look_again(&mut self, at: WallMicros, pause: u64) {
+        self.published.iter_mut().for_each(|(_, known)| known.sooner(at, pause));
     }
 
     /// Has a place for each thing that is to be watched.

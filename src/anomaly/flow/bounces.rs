@@ -3,7 +3,9 @@
 use super::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::recent::Recent;
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::volume::usual::Usual;
 use crate::anomaly::window::{DAY, HOUR, MINUTE, Sliding, Tallies};
@@ -23,12 +25,13 @@ pub struct Bounces {
     usual: hashbrown::HashMap<String, Usual>,
     /// Who sent mail within the last day.
     senders: Recent<()>,
+    forgotten: u64,
 }
 
 impl Bounces {
     pub fn new(options: Options) -> Self {
         let tallies = Tallies::new(Sliding::new(6, 10 * MINUTE), MOST_ADDRESSES);
-        Self { options, tallies, usual: hashbrown::HashMap::new(), senders: Recent::new(DAY, MOST_SENDERS) }
+        Self { options, tallies, usual: hashbrown::HashMap::new(), senders: Recent::new(DAY, MOST_SENDERS), forgotten: 0 }
     }
 }
 
@@ -61,7 +64,7 @@ impl Detector for Bounces {
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
-        let Self { options, tallies, usual, senders } = self;
+        let Self { options, tallies, usual, senders, forgotten } = self;
         tallies.judge(now, |address, evidence, bounces| {
             if bounces < u64::from(options.bounces) {
                 return;
@@ -101,7 +104,23 @@ impl Detector for Bounces {
         });
         if usual.len() >= MOST_ADDRESSES {
             let week_ago = (now / HOUR).saturating_sub(168) as u32;
-            usual.retain(|_, usual| usual.hour > week_ago);
+            *forgotten += room::drop_where(usual, |usual| usual.hour <= week_ago);
         }
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(self.tallies.all(), &self.usual, &self.senders))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((tallies, usual, senders)) = kept::read(1, kept) else { return false };
+        self.tallies.take_back(tallies);
+        self.usual = usual;
+        self.senders.take_back(senders);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.tallies.forgotten + self.senders.forgotten + self.forgotten
     }
 }

@@ -1,7 +1,10 @@
 //! Messages that went out again after an outcome in doubt: their recipients may have them twice.
 
+use serde::{Deserialize, Serialize};
+
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::recent::Recent;
 use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{DAY, HOUR, MINUTE, Sliding, Tallies};
@@ -13,7 +16,7 @@ const MOST_IN_DOUBT: usize = 10_000;
 const MOST_UPSTREAMS: usize = 200;
 
 /// A message whose fate isn't known.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct InDoubt {
     id: RecordId,
     at: WallMicros,
@@ -99,5 +102,22 @@ impl Detector for Doubled {
                 .evidence(evidence.since, evidence.last, evidence.take_fresh(), evidence.samples());
             findings.raise(Finding { quiet_after_us: Some(HOUR), ..finding });
         });
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.in_doubt, &self.settled, self.tallies.all(), &self.latest, self.any))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((in_doubt, settled, tallies, latest, any)) = kept::read(1, kept) else { return false };
+        self.in_doubt.take_back(in_doubt);
+        self.settled.take_back(settled);
+        self.tallies.take_back(tallies);
+        (self.latest, self.any) = (latest, any);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.in_doubt.forgotten + self.settled.forgotten + self.tallies.forgotten
     }
 }

@@ -1,11 +1,14 @@
 //! Mailboxes that stay full.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
-use crate::anomaly::seen::Seen;
+use crate::anomaly::kept;
+use crate::anomaly::room;
+use crate::anomaly::seen::{Seen, last_word};
 use crate::anomaly::window::{DAY, HOUR, SAMPLES};
 use crate::diagnose::{Act, Cause, Rules};
 use crate::trace::{About, AboutKind, Anomaly, Direction, RecordId, Severity, State, WallMicros};
@@ -16,7 +19,7 @@ const MOST_MAILBOXES: usize = 5_000;
 /// One that nobody writes to for so long is forgotten.
 const FORGOTTEN_US: u64 = 7 * DAY;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Mailbox {
     since: WallMicros,
     last: WallMicros,
@@ -35,11 +38,12 @@ pub struct Full {
     mailboxes: HashMap<String, Mailbox>,
     changed: bool,
     swept: WallMicros,
+    forgotten: u64,
 }
 
 impl Full {
     pub fn new(options: Options) -> Self {
-        Self { options, mailboxes: HashMap::new(), changed: false, swept: 0 }
+        Self { options, mailboxes: HashMap::new(), changed: false, swept: 0, forgotten: 0 }
     }
 }
 
@@ -60,10 +64,11 @@ impl Detector for Full {
                 }
                 continue;
             }
-            if recipient.cause != Some(Cause::MailboxFull)
-                || (self.mailboxes.len() >= MOST_MAILBOXES && !self.mailboxes.contains_key(address))
-            {
+            if recipient.cause != Some(Cause::MailboxFull) {
                 continue;
+            }
+            if self.mailboxes.len() >= MOST_MAILBOXES && !self.mailboxes.contains_key(address) {
+                self.forgotten += room::make(&mut self.mailboxes, |mailbox| mailbox.last);
             }
             self.changed = true;
             let mailbox = self.mailboxes.entry_ref(address).or_insert_with(|| Mailbox {
@@ -81,7 +86,7 @@ impl Detector for Full {
             mailbox.emptied = false;
             mailbox.times += 1;
             mailbox.fresh += 1;
-            mailbox.words = recipient.reply.as_ref().and_then(|reply| reply.lines.first()).map(|line| quoted([line]));
+            mailbox.words = last_word(transaction, recipient).and_then(|reply| reply.lines.first()).map(|line| quoted([line]));
             if mailbox.samples.len() >= SAMPLES {
                 mailbox.samples.remove(SAMPLES / 2);
             }
@@ -111,6 +116,20 @@ impl Detector for Full {
             now <= mailbox.last + FORGOTTEN_US
         });
         (self.changed, self.swept) = (false, now);
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.mailboxes, self.changed, self.swept))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((mailboxes, changed, swept)) = kept::read(1, kept) else { return false };
+        (self.mailboxes, self.changed, self.swept) = (mailboxes, changed, swept);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

@@ -3,10 +3,14 @@
 use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
+use serde::{Deserialize, Serialize};
 
 use super::{Options, network};
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
+use crate::anomaly::recent::hash;
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, SAMPLES};
 use crate::diagnose::{Act, Cause};
@@ -19,7 +23,7 @@ const MOST_CLIENTS: usize = 5_000;
 const MOST_ADDRESSES: usize = 1_000;
 
 /// What one client tried within an hour or so.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Tries {
     since: WallMicros,
     last: WallMicros,
@@ -35,11 +39,12 @@ struct Tries {
 pub struct Harvest {
     options: Options,
     by_client: HashMap<IpAddr, Tries>,
+    forgotten: u64,
 }
 
 impl Harvest {
     pub fn new(options: Options) -> Self {
-        Self { options, by_client: HashMap::new() }
+        Self { options, by_client: HashMap::new(), forgotten: 0 }
     }
 }
 
@@ -54,12 +59,14 @@ impl Detector for Harvest {
         let recipients = &transaction.envelope.recipients;
         let unknown = recipients.iter().filter(|it| it.cause == Some(Cause::RecipientUnknown));
         if !self.by_client.contains_key(&ip) {
-            if unknown.clone().next().is_none() || self.by_client.len() >= MOST_CLIENTS {
+            if unknown.clone().next().is_none() {
                 return;
+            }
+            if self.by_client.len() >= MOST_CLIENTS {
+                self.forgotten += room::make(&mut self.by_client, |tries| tries.last);
             }
             self.by_client.insert(ip, Tries { since: seen.at, ..Tries::default() });
         }
-        let hasher = self.by_client.hasher().clone();
         let Some(tries) = self.by_client.get_mut(&ip) else { return };
         if seen.at >= tries.since + HOUR && !tries.told {
             *tries = Tries { since: seen.at, ..Tries::default() };
@@ -70,7 +77,7 @@ impl Detector for Harvest {
             tries.fresh += 1;
             tries.last = tries.last.max(seen.at);
             if tries.unknown.len() < MOST_ADDRESSES {
-                tries.unknown.insert(std::hash::BuildHasher::hash_one(&hasher, &recipient.address));
+                tries.unknown.insert(hash(&recipient.address));
             }
             if tries.samples.last() != Some(&seen.id) {
                 if tries.samples.len() >= SAMPLES {
@@ -112,5 +119,19 @@ impl Detector for Harvest {
             findings.raise(finding);
             true
         });
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &self.by_client)
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some(by_client) = kept::read(1, kept) else { return false };
+        self.by_client = by_client;
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }

@@ -1,8 +1,11 @@
 //! Messages that go round in a circle.
 
+use serde::{Deserialize, Serialize};
+
 use super::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::recent::Recent;
 use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{HOUR, MINUTE, Sliding, Tallies};
@@ -16,14 +19,14 @@ const MOST_MESSAGES: usize = 20_000;
 const MOST_DOMAINS: usize = 500;
 
 /// How often a message passed to one recipient.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Passed {
     times: u32,
     hops: u32,
 }
 
 /// How a circle shows.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 struct Shows {
     most_hops: u32,
     most_times: u32,
@@ -123,5 +126,21 @@ impl Detector for Looping {
         });
         let tallies = &mut self.tallies;
         self.shows.retain(|domain, _| tallies.find(domain.as_str()).is_some());
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.passed, self.tallies.all(), &self.shows))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((passed, tallies, shows)) = kept::read(1, kept) else { return false };
+        self.passed.take_back(passed);
+        self.tallies.take_back(tallies);
+        self.shows = shows;
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.passed.forgotten + self.tallies.forgotten
     }
 }

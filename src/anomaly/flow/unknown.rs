@@ -1,12 +1,15 @@
 //! Addresses that mail goes to again and again and that don't exist: misspelt, or gone.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::recent::Recent;
-use crate::anomaly::seen::Seen;
+use crate::anomaly::room;
+use crate::anomaly::seen::{Seen, last_word};
 use crate::anomaly::window::{DAY, HOUR, SAMPLES};
 use crate::diagnose::{Act, Cause, Rules};
 use crate::trace::{AboutKind, Anomaly, Direction, RecordId, Severity, State, WallMicros};
@@ -20,7 +23,7 @@ const MOST_ACCEPTED: usize = 20_000;
 const NEAR: usize = 2;
 
 /// One address and how it failed.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Failing {
     since: WallMicros,
     last: WallMicros,
@@ -34,7 +37,7 @@ struct Failing {
     samples: Vec<RecordId>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Meant {
     Nothing,
     Accepted,
@@ -50,11 +53,12 @@ pub struct Unknown {
     changed: bool,
     /// When all were looked at.
     swept: WallMicros,
+    forgotten: u64,
 }
 
 impl Unknown {
     pub fn new(options: Options) -> Self {
-        Self { options, failing: HashMap::new(), accepted: Recent::new(7 * DAY, MOST_ACCEPTED), changed: false, swept: 0 }
+        Self { options, failing: HashMap::new(), accepted: Recent::new(7 * DAY, MOST_ACCEPTED), changed: false, swept: 0, forgotten: 0 }
     }
 }
 
@@ -74,8 +78,7 @@ impl Detector for Unknown {
             }
             let Some(cause) = recipient.cause.filter(|it| matches!(it, Cause::RecipientUnknown | Cause::DomainNotFound)) else { continue };
             if self.failing.len() >= MOST_UNKNOWN && !self.failing.contains_key(address) {
-                self.swept = 0;
-                continue;
+                self.forgotten += room::make(&mut self.failing, |failing| failing.last);
             }
             self.changed = true;
             let failing = self.failing.entry_ref(address).or_insert_with(|| Failing {
@@ -94,7 +97,7 @@ impl Detector for Unknown {
             failing.fresh += 1;
             failing.cause = cause;
             failing.sender.clone_from(&transaction.envelope.reverse_path);
-            failing.words = recipient.reply.as_ref().and_then(|reply| reply.lines.first()).map(|line| quoted([line]));
+            failing.words = last_word(transaction, recipient).and_then(|reply| reply.lines.first()).map(|line| quoted([line]));
             if failing.samples.len() >= SAMPLES {
                 failing.samples.remove(SAMPLES / 2);
             }
@@ -120,6 +123,21 @@ impl Detector for Unknown {
             true
         });
         (self.changed, self.swept) = (false, now);
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.failing, &self.accepted, self.changed, self.swept))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((failing, accepted, changed, swept)) = kept::read(1, kept) else { return false };
+        self.accepted.take_back(accepted);
+        (self.failing, self.changed, self.swept) = (failing, changed, swept);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.accepted.forgotten + self.forgotten
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::counted::Counted;
 use super::options::{Configured, Counts, DayBoundary, Period};
 use super::said::Said;
+use crate::anomaly::volume::usual::Usual;
 use crate::anomaly::window::{DAY, Evidence, HOUR, MINUTE, Sliding};
 use crate::trace::{RecordId, WallMicros};
 
@@ -56,7 +57,7 @@ pub struct Exhausted {
 }
 
 /// Refusals since the first of this episode.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Refused {
     pub evidence: Evidence,
     pub per: Period,
@@ -69,9 +70,12 @@ pub struct Refused {
     pub used: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Account {
     pub counted: Counted,
+    /// Messages and recipients by the hour of the week.
+    messages: Usual,
+    recipients: Usual,
     pub hour: Option<Learned>,
     pub day: Option<Learned>,
     pub refused: Option<Refused>,
@@ -94,16 +98,31 @@ pub struct Refusal<'a> {
 
 impl Account {
     pub fn new(now: WallMicros) -> Self {
-        Self::counting(Counted::new(now))
+        let usual = Usual::new(now);
+        Self {
+            counted: Counted::new(now),
+            messages: usual.clone(),
+            recipients: usual,
+            hour: None,
+            day: None,
+            refused: None,
+            hasty: None,
+            fresh: 0,
+        }
     }
 
-    /// One that goes on with what was counted before.
-    pub fn counting(counted: Counted) -> Self {
-        Self { counted, hour: None, day: None, refused: None, hasty: None, fresh: 0 }
+    /// What is usual at each hour of the week, of what the quota counts.
+    pub fn usual(&self, counts: Counts) -> &Usual {
+        match counts {
+            Counts::Messages => &self.messages,
+            Counts::Recipients => &self.recipients,
+        }
     }
 
     pub fn accepted(&mut self, at: WallMicros, recipients: u64, day: DayBoundary) {
         self.counted.add(at, recipients);
+        self.messages.add(at, 1, |_| true);
+        self.recipients.add(at, u32::try_from(recipients).unwrap_or(u32::MAX), |_| true);
         self.fresh += 1;
         for refused in [&mut self.refused, &mut self.hasty].into_iter().flatten() {
             refused.passed += 1;

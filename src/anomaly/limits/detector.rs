@@ -1,18 +1,18 @@
 //! Counts what each account sends, and says when a quota is nearly or wholly used up.
 
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
 
-use super::account::{Account, Exhausted, Learned, Limit, Refusal, Refused, Use};
-use super::counted::Counted;
+use super::account::{Account, Exhausted, Limit, Refusal, Refused, Use};
 use super::forecast::{Forecast, forecast, room_again};
 use super::options::{DayBoundary, Options, Period};
 use super::refusals::Refusals;
 use super::said;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::pair::{Pair, PairRef};
-use crate::anomaly::seen::Seen;
+use crate::anomaly::room;
+use crate::anomaly::seen::{Seen, last_word};
 use crate::anomaly::window::{DAY, HOUR, MINUTE};
 use crate::diagnose::Rules;
 use crate::trace::{About, AboutKind, Anomaly, Cause, Direction, Severity, State, UpstreamKind, WallMicros};
@@ -36,16 +36,13 @@ pub struct Limits {
     refusals: Refusals,
     looked: WallMicros,
     near: Vec<Finding>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Kept1 {
-    accounts: Vec<(Pair, Counted, Option<Learned>, Option<Learned>)>,
+    forgotten: u64,
 }
 
 impl Limits {
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), accounts: HashMap::new(), refusals: Refusals::default(), looked: 0, near: Vec::new() }
+        let (accounts, refusals) = (HashMap::new(), Refusals::default());
+        Self { options: options.clone(), accounts, refusals, looked: 0, near: Vec::new(), forgotten: 0 }
     }
 
     fn accepted(&mut self, key: PairRef<'_>, at: WallMicros, recipients: u64) {
@@ -58,10 +55,7 @@ impl Limits {
             return change(account);
         }
         if self.accounts.len() >= MOST_ACCOUNTS {
-            let mut last: Vec<WallMicros> = self.accounts.values().map(|it| it.counted.last).collect();
-            let tenth = last.len() / 10;
-            let (_, &mut edge, _) = last.select_nth_unstable(tenth);
-            self.accounts.retain(|_, account| account.counted.last > edge);
+            self.forgotten += room::make(&mut self.accounts, |it| it.counted.last);
         }
         let mut account = Account::new(at);
         change(&mut account);
@@ -101,7 +95,7 @@ impl Limits {
             let limits = account.limits(&key.0, &key.1, &self.options.limits);
             let fresh = if limits.is_empty() { 0 } else { account.take_fresh() };
             for limit in limits {
-                let forecast = forecast(&account.counted, &limit, self.options.day, now);
+                let forecast = forecast(&account.counted, account.usual(limit.counts), &limit, self.options.day, now);
                 near.extend(judge_use(&self.options, key, account.counted.last, fresh, &limit, forecast, now));
             }
         }
@@ -170,8 +164,13 @@ impl Detector for Limits {
         }
         let refused = transaction.envelope.recipients.iter().filter(|it| it.cause == Some(cause));
         let lines = || {
-            let of_recipient = transaction.envelope.recipients.iter().find(|it| it.cause == Some(cause)).and_then(|it| it.reply.as_ref());
-            of_recipient.or(transaction.outcome.reply.as_ref()).map(|it| it.lines.as_slice()).unwrap_or_default().iter().map(String::as_str)
+            let of_recipient = transaction.envelope.recipients.iter().find(|it| it.cause == Some(cause));
+            of_recipient
+                .map_or(transaction.outcome.reply.as_ref(), |it| last_word(transaction, it))
+                .map(|it| it.lines.as_slice())
+                .unwrap_or_default()
+                .iter()
+                .map(String::as_str)
         };
         let words = quoted(lines());
         let refusal = Refusal {
@@ -205,26 +204,27 @@ impl Detector for Limits {
         }
     }
 
-    fn keep(&self) -> Vec<u8> {
-        let accounts = self.accounts.iter().map(|(key, it)| (key.clone(), it.counted.clone(), it.hour, it.day)).collect();
-        postcard::to_extend(&Kept1 { accounts }, vec![1]).unwrap_or_default()
-    }
-
-    fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((1, rest)) = kept.split_first() else { return false };
-        let Ok(kept) = postcard::from_bytes::<Kept1>(rest) else { return false };
-        for (key, counted, hour, day) in kept.accounts.into_iter().take(MOST_ACCOUNTS).filter(|(_, counted, ..)| counted.is_sound()) {
-            self.accounts.insert(key, Account { hour, day, ..Account::counting(counted) });
-        }
-        true
-    }
-
     fn exhausted(&self, now: WallMicros) -> Vec<Exhausted> {
         Limits::exhausted(self, now)
     }
 
     fn uses(&self, now: WallMicros) -> Vec<Use> {
         Limits::uses(self, now)
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(2, &(&self.accounts, &self.refusals, self.looked))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((accounts, refusals, looked)) = kept::read::<(HashMap<Pair, Account>, _, _)>(2, kept) else { return false };
+        self.accounts = accounts.into_iter().filter(|(_, account)| account.counted.is_sound()).collect();
+        (self.refusals, self.looked) = (refusals, looked);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten + self.refusals.forgotten
     }
 }
 
@@ -322,9 +322,9 @@ fn judge_use(
         None => format!("at this rate it lasts for the {per}"),
     };
     let summary = format!("{whose} has used {} of {whole}; {when}", number(forecast.used));
-    let pace = if forecast.as_yesterday { ", the next hours taken as yesterday's" } else { "" };
+    let pace = forecast.pace;
     let arithmetic = format!(
-        "{} {} used, {}; {:.0} an hour now{pace}; threshold {} %, or used up within {} h",
+        "{} {} used, {}; {:.0} an hour now, {pace}; threshold {} %, or used up within {} h",
         share(forecast.used, limit.limit),
         limit.counts,
         boundary(per, options.day),

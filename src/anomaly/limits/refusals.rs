@@ -1,11 +1,13 @@
 //! Refusals for too much mail by the exchangers of a domain: some are everyday, many at once are not.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::account::Refusal;
 use super::options::Options;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::pair::{Pair, PairRef};
+use crate::anomaly::room;
 use crate::anomaly::window::{Evidence, MINUTE, Sliding};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Anomaly, Cause, Severity, WallMicros};
@@ -16,7 +18,7 @@ const MOST: usize = 2_000;
 /// Of the tries, so much must be refused. Percent.
 const LEAST_PERCENT: u64 = 20;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Far {
     refused: Evidence,
     tries: Sliding,
@@ -26,9 +28,10 @@ struct Far {
 }
 
 /// By upstream and destination: a provider, or a domain.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Refusals {
     by_destination: HashMap<Pair, Far>,
+    pub forgotten: u64,
 }
 
 impl Refusals {
@@ -50,7 +53,7 @@ impl Refusals {
                 self.by_destination.retain(|_, far| refusal.at < far.refused.last.saturating_add(10 * MINUTE));
             }
             if self.by_destination.len() >= MOST {
-                return;
+                self.forgotten += room::make(&mut self.by_destination, |far| far.refused.last);
             }
             let mut tries = Sliding::new(10, MINUTE);
             tries.add(refusal.at, 1);

@@ -34,7 +34,7 @@ fn a_quota_that_is_nearly_used_up_is_forecast() {
     );
     assert_eq!(
         finding.arithmetic,
-        "600 of 1,000 (60 %) recipients used, over the last 24 h; 600 an hour now; threshold 80 %, or used up within 2 h"
+        "600 of 1,000 (60 %) recipients used, over the last 24 h; 600 an hour now, the next hours taken as this one; threshold 80 %, or used up within 2 h"
     );
     assert!(finding.baseline.as_deref().is_some_and(|it| it.ends_with("as configured")));
 }
@@ -52,6 +52,47 @@ fn a_newsletter_that_came_yesterday_as_well_is_no_forecast() {
             }
         }
     }
+}
+
+#[test]
+fn the_hour_of_the_week_is_known_better_than_yesterday() {
+    let mut limits = Limits::new(&configured(1_000, Period::Day));
+    // A newsletter of 900 on Mondays at ten, and 10 an hour otherwise: on Tuesdays, yesterday says little.
+    let mut no = 0;
+    for hour in 0..15 * 24 + 11 {
+        let newsletter = hour % 168 == 10;
+        for minute in 0..if newsletter { 900 } else { 10 } {
+            no += 1;
+            feed(&mut limits, mail(MONDAY + hour * HOUR + minute * SECOND, no));
+        }
+    }
+    // On the third Tuesday at eleven, the use of a day is that of 24 hours: the newsletter has just gone out of it.
+    let now = MONDAY + (15 * 24 + 11) * HOUR;
+    assert_eq!(judge(&mut limits, now), []);
+    // On Monday at eight a quarter is used; that the newsletter comes at ten is known, though it didn't come on Sunday.
+    let mut limits = Limits::new(&configured(1_000, Period::Day));
+    for hour in 0..14 * 24 + 9 {
+        let newsletter = hour % 168 == 10;
+        for minute in 0..if newsletter { 900 } else { 12 } {
+            no += 1;
+            feed(&mut limits, mail(MONDAY + hour * HOUR + minute * SECOND, no));
+        }
+    }
+    let found = judge(&mut limits, MONDAY + (14 * 24 + 9) * HOUR - MINUTE);
+    let [finding] = found.as_slice() else { panic!("{found:?}") };
+    assert!(finding.summary.contains("are used up at 10:"), "{}", finding.summary);
+    assert!(finding.arithmetic.contains("taken as usual at these hours of the week, from 2 weeks"), "{}", finding.arithmetic);
+}
+
+#[test]
+fn the_reply_to_the_message_is_quoted_not_the_one_to_the_recipient() {
+    let mut limits = Limits::new(&Options::default());
+    for no in 0..5 {
+        let text = "5.4.5 Daily sending quota of 2000 messages exceeded";
+        feed(&mut limits, mail(MONDAY + no * SECOND, no).refused(Stage::EndOfData, 550, text, Cause::SendingLimitReached));
+    }
+    let found = judge(&mut limits, MONDAY + MINUTE);
+    assert!(found[0].summary.contains("Daily sending quota of 2000 messages"), "{}", found[0].summary);
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR};
 use crate::trace::{About, AboutKind, Act, Anomaly, Audit, AuditEvent, Record, RecordId, Severity, WallMicros};
@@ -20,9 +23,10 @@ pub struct Exports {
     by_name: BTreeMap<String, Export>,
     /// What was said of those that take again.
     over: Vec<String>,
+    forgotten: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Export {
     /// Since when nothing is taken, the last reason, and the record that says so.
     failing: Option<(WallMicros, String, RecordId)>,
@@ -31,7 +35,7 @@ struct Export {
     fresh: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Skipped {
     since: WallMicros,
     last: WallMicros,
@@ -44,6 +48,7 @@ impl Exports {
     fn note(&mut self, audit: &Audit) {
         let Some(name) = &audit.who else { return };
         if self.by_name.len() >= MOST && !self.by_name.contains_key(name) {
+            self.forgotten += 1;
             return;
         }
         let export = self.by_name.entry(name.clone()).or_default();
@@ -53,11 +58,7 @@ impl Exports {
                 export.failing = Some((audit.since.unwrap_or(audit.at), detail, audit.id));
                 export.fresh += 1;
             }
-            AuditEvent::ExportResumed => {
-                if export.failing.take().is_some() {
-                    self.over.push(name.clone());
-                }
-            }
+            AuditEvent::ExportResumed if export.failing.take().is_some() => self.over.push(name.clone()),
             AuditEvent::ExportSkipped => {
                 let fresh = Skipped { since: audit.at, last: audit.at, said: String::new(), entries: 0, samples: Vec::new() };
                 let skipped = export.skipped.get_or_insert(fresh);
@@ -123,6 +124,20 @@ impl Detector for Exports {
                 findings.raise(finding.lasting(HOUR));
             }
         }
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.by_name, &self.over))
+    }
+
+    fn restore(&mut self, octets: &[u8]) -> bool {
+        let Some((by_name, over)) = kept::read(1, octets) else { return false };
+        (self.by_name, self.over) = (by_name, over);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

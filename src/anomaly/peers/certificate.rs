@@ -1,10 +1,13 @@
 //! Certificates that end soon, of every peer that showed one.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, MINUTE, SAMPLES};
 use crate::diagnose::Cause;
@@ -16,7 +19,7 @@ const MOST: usize = 2_000;
 /// A stranger's that ended longer ago has been left so.
 const ABANDONED_US: u64 = 7 * DAY;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Ending {
     about: About,
     subject: String,
@@ -38,11 +41,12 @@ pub struct Certificates {
     options: Options,
     ending: HashMap<(String, String), Ending>,
     judged: WallMicros,
+    forgotten: u64,
 }
 
 impl Certificates {
     pub fn new(options: Options) -> Self {
-        Self { options, ending: HashMap::new(), judged: 0 }
+        Self { options, ending: HashMap::new(), judged: 0, forgotten: 0 }
     }
 
     fn note(&mut self, seen: &Seen<'_>, tls: &Tls, about: impl Fn() -> About, foreign: bool) {
@@ -65,7 +69,7 @@ impl Certificates {
             return;
         }
         if self.ending.len() >= MOST && !self.ending.contains_key(&key) {
-            return;
+            self.forgotten += room::make(&mut self.ending, |it| it.last);
         }
         let ending = self.ending.entry(key).or_insert_with(|| Ending {
             about,
@@ -132,6 +136,20 @@ impl Detector for Certificates {
             findings.raise(finding(ending, now, options));
             true
         });
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.ending, self.judged))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((ending, judged)) = kept::read(1, kept) else { return false };
+        (self.ending, self.judged) = (ending, judged);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

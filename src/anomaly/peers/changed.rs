@@ -9,6 +9,8 @@ use super::Options;
 use super::parts::{PARTS, Part};
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::HOUR;
 use crate::trace::{AboutKind, Act, Anomaly, Change, RecordId, Severity, Upstream, WallMicros};
@@ -28,7 +30,7 @@ struct Variant {
 }
 
 /// A variant that is new, and how often it was seen in a row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct New {
     variant: Variant,
     since: WallMicros,
@@ -39,7 +41,6 @@ struct New {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Known {
     variants: Vec<Variant>,
-    #[serde(skip)]
     new: Option<Box<New>>,
 }
 
@@ -57,6 +58,7 @@ pub struct Changed {
     peers: HashMap<String, Peer>,
     /// Changes to be told at the next judgement: the server, the part, before, and what is new.
     found: Vec<(String, Part, Option<Variant>, New)>,
+    forgotten: u64,
 }
 
 /// Stable from run to run, so that what is kept can be compared: FNV-1a.
@@ -87,7 +89,7 @@ impl BuildHasher for Stable {
 
 impl Changed {
     pub fn new(options: Options) -> Self {
-        Self { options, peers: HashMap::new(), found: Vec::new() }
+        Self { options, peers: HashMap::new(), found: Vec::new(), forgotten: 0 }
     }
 }
 
@@ -149,9 +151,7 @@ impl Detector for Changed {
         }
         if !self.peers.contains_key(host) {
             if self.peers.len() >= MOST_HOSTS {
-                let mut last: Vec<WallMicros> = self.peers.values().map(|it| it.last).collect();
-                let (_, &mut edge, _) = last.select_nth_unstable(MOST_HOSTS / 10);
-                self.peers.retain(|_, peer| peer.last > edge);
+                self.forgotten += room::make(&mut self.peers, |peer| peer.last);
             }
             self.peers.insert(host.to_owned(), Peer { first: seen.at, ..Peer::default() });
         }
@@ -185,18 +185,17 @@ impl Detector for Changed {
     }
 
     fn keep(&self) -> Vec<u8> {
-        let peers: Vec<(&String, &Peer)> = self.peers.iter().collect();
-        postcard::to_extend(&peers, vec![1]).unwrap_or_default()
+        kept::write(2, &(&self.peers, &self.found))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let peers = match kept.split_first() {
-            Some((1, rest)) => postcard::from_bytes::<Vec<(String, Peer)>>(rest).ok(),
-            _ => None,
-        };
-        let Some(peers) = peers else { return false };
-        self.peers = peers.into_iter().take(MOST_HOSTS).collect();
+        let Some((peers, found)) = kept::read(2, kept) else { return false };
+        (self.peers, self.found) = (peers, found);
         true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

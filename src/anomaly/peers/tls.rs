@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, SAMPLES};
 use crate::diagnose::Cause;
@@ -34,14 +36,12 @@ struct History {
     last: WallMicros,
     /// When it was last as it always was.
     last_good: WallMicros,
-    #[serde(skip)]
     weaker: Option<Box<Weaker>>,
-    #[serde(skip)]
     stripped: Option<Box<Weaker>>,
 }
 
 /// What is worse than it was.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Weaker {
     since: WallMicros,
     last: WallMicros,
@@ -60,11 +60,12 @@ pub struct Tls {
     hosts: HashMap<String, History>,
     /// Servers with something to tell.
     told: Vec<String>,
+    forgotten: u64,
 }
 
 impl Tls {
     pub fn new(options: Options) -> Self {
-        Self { options, hosts: HashMap::new(), told: Vec::new() }
+        Self { options, hosts: HashMap::new(), told: Vec::new(), forgotten: 0 }
     }
 }
 
@@ -143,9 +144,7 @@ impl Detector for Tls {
         }
         if !self.hosts.contains_key(host) {
             if self.hosts.len() >= MOST_HOSTS {
-                let mut last: Vec<WallMicros> = self.hosts.values().map(|it| it.last).collect();
-                let (_, &mut edge, _) = last.select_nth_unstable(MOST_HOSTS / 10);
-                self.hosts.retain(|_, history| history.last > edge);
+                self.forgotten += room::make(&mut self.hosts, |history| history.last);
             }
             self.hosts.insert(host.to_owned(), History::default());
         }
@@ -212,7 +211,7 @@ impl Detector for Tls {
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
-        let Self { options, hosts, told } = self;
+        let Self { options, hosts, told, .. } = self;
         told.retain(|host| {
             let Some(history) = hosts.get_mut(host) else { return false };
             let last_good = (history.last_good > 0).then_some(history.last_good);
@@ -236,18 +235,17 @@ impl Detector for Tls {
     }
 
     fn keep(&self) -> Vec<u8> {
-        let hosts: Vec<(&String, &History)> = self.hosts.iter().collect();
-        postcard::to_extend(&hosts, vec![1]).unwrap_or_default()
+        kept::write(2, &(&self.hosts, &self.told))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let hosts = match kept.split_first() {
-            Some((1, rest)) => postcard::from_bytes::<Vec<(String, History)>>(rest).ok(),
-            _ => None,
-        };
-        let Some(hosts) = hosts else { return false };
-        self.hosts = hosts.into_iter().take(MOST_HOSTS).collect();
+        let Some((hosts, told)) = kept::read(2, kept) else { return false };
+        (self.hosts, self.told) = (hosts, told);
         true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

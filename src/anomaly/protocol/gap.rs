@@ -2,6 +2,7 @@
 
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, Sliding};
 use crate::trace::{Act, Anomaly, Gap, Record, RecordId, Severity, WallMicros};
@@ -64,5 +65,19 @@ impl Detector for Gaps {
             )
             .evidence(self.since, gap.until, std::mem::take(&mut self.fresh), self.samples.clone());
         findings.raise(finding.lasting(HOUR));
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.lost, &self.latest, self.since, self.fresh, &self.samples))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((lost, latest, since, fresh, samples)) = kept::read(1, kept) else { return false };
+        *self = Self { lost, latest, since, fresh, samples };
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        0
     }
 }

@@ -6,6 +6,7 @@ use super::super::flow::network;
 use super::{Options, is_private};
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, Sliding, Tallies};
 use crate::diagnose::Cause;
@@ -85,5 +86,19 @@ impl Detector for Relaying {
                 .evidence(evidence.since, evidence.last, evidence.take_fresh(), evidence.samples());
             findings.raise(finding.lasting(HOUR));
         });
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, self.refused.all())
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some(refused) = kept::read(1, kept) else { return false };
+        self.refused.take_back(refused);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.refused.forgotten
     }
 }

@@ -6,6 +6,7 @@ use super::super::flow::network;
 use super::{Options, is_private};
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::recent::Recent;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, MINUTE, Sliding, Tallies};
@@ -81,5 +82,21 @@ impl Detector for Scanner {
                 findings.raise(finding.lasting(HOUR));
             });
         }
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(self.foreign.all(), self.silent.all(), &self.mailers))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((foreign, silent, mailers)) = kept::read(1, kept) else { return false };
+        self.foreign.take_back(foreign);
+        self.silent.take_back(silent);
+        self.mailers.take_back(mailers);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.foreign.forgotten + self.silent.forgotten + self.mailers.forgotten
     }
 }

@@ -8,6 +8,8 @@ use super::super::flow::network;
 use super::{Options, is_private};
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, Sliding, Tallies};
 use crate::trace::{AboutKind, Act, Anomaly, Flag, Severity, WallMicros};
@@ -26,12 +28,13 @@ pub struct Smuggling {
     bare: Tallies<IpAddr>,
     /// Messages with clean line ends, up to where that is established; `None`: it writes bare ones, and always did.
     clean: HashMap<IpAddr, Option<u32>>,
+    forgotten: u64,
 }
 
 impl Smuggling {
     pub fn new(options: Options) -> Self {
         let window = Sliding::new(6, 10 * MINUTE);
-        Self { options, dots: Tallies::new(window.clone(), MOST), bare: Tallies::new(window, MOST), clean: HashMap::new() }
+        Self { options, dots: Tallies::new(window.clone(), MOST), bare: Tallies::new(window, MOST), clean: HashMap::new(), forgotten: 0 }
     }
 }
 
@@ -50,9 +53,10 @@ impl Detector for Smuggling {
             return self.dots.add_key(ip, seen.at, seen.id, 1);
         }
         if self.clean.len() >= MOST_KNOWN && !self.clean.contains_key(&ip) {
-            self.clean.retain(|_, clean| clean.is_some_and(|clean| clean >= self.options.clean_messages));
+            let established = self.options.clean_messages;
+            self.forgotten += room::drop_where(&mut self.clean, |clean| clean.is_none_or(|clean| clean < established));
             if self.clean.len() >= MOST_KNOWN {
-                self.clean.clear();
+                self.forgotten += room::drop_where(&mut self.clean, |_| true);
             }
         }
         let clean = self.clean.entry(ip).or_insert(Some(0));
@@ -97,5 +101,21 @@ impl Detector for Smuggling {
                 .evidence(evidence.since, evidence.last, evidence.take_fresh(), evidence.samples());
             findings.raise(finding.lasting(HOUR));
         });
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(self.dots.all(), self.bare.all(), &self.clean))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((dots, bare, clean)) = kept::read(1, kept) else { return false };
+        self.dots.take_back(dots);
+        self.bare.take_back(bare);
+        self.clean = clean;
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.dots.forgotten + self.bare.forgotten + self.forgotten
     }
 }

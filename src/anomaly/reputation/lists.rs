@@ -41,6 +41,11 @@ const LISTS: &[List] = &[
     ),
 ];
 
+/// The list of that zone.
+pub fn of_zone(zone: &str) -> Option<&'static List> {
+    LISTS.iter().find(|list| list.zone == zone)
+}
+
 /// The list that a reply names.
 pub fn named<'a>(lines: impl Iterator<Item = &'a str>) -> Option<&'static List> {
     let text = lines.collect::<Vec<_>>().join(" ").to_lowercase();

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::options::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
+use crate::anomaly::room;
 use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{DAY, Evidence, MINUTE, Sliding};
 use crate::diagnose::Rules;
@@ -31,11 +33,14 @@ pub struct Ratio {
     domains: HashMap<String, Row>,
     /// Verdicts of spam, by upstream.
     spam: HashMap<String, Row>,
+    forgotten: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Row {
     tries: Sliding,
+    /// When last.
+    tried: WallMicros,
     refused: Evidence,
     senders: Vec<String>,
     words: String,
@@ -51,25 +56,19 @@ struct Usual {
     halved: WallMicros,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Kept1 {
-    domains: Vec<(String, Usual)>,
-    spam: Vec<(String, Usual)>,
-}
-
 impl Ratio {
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), domains: HashMap::new(), spam: HashMap::new() }
+        Self { options: options.clone(), domains: HashMap::new(), spam: HashMap::new(), forgotten: 0 }
     }
 }
 
-fn row<'m>(map: &'m mut HashMap<String, Row>, key: &str, minutes: usize, now: WallMicros) -> Option<&'m mut Row> {
+fn row<'m>(map: &'m mut HashMap<String, Row>, forgotten: &mut u64, key: &str, minutes: usize, now: WallMicros) -> Option<&'m mut Row> {
     if !map.contains_key(key) {
         if map.len() >= MOST {
-            map.retain(|_, row| row.tries.count(now) > 0 || row.usual.tries > KNOWN);
+            *forgotten += room::drop_where(map, |row| row.tries.count(now) == 0 && row.usual.tries <= KNOWN);
         }
         if map.len() >= MOST {
-            return None;
+            *forgotten += room::make(map, |row| row.tried);
         }
         map.insert(key.to_owned(), Row::new(minutes));
     }
@@ -80,11 +79,12 @@ impl Row {
     fn new(minutes: usize) -> Self {
         let window = Sliding::new(10, minutes as u64 * MINUTE / 10);
         let (tries, refused) = (window.clone(), Evidence::new(window));
-        Self { tries, refused, senders: Vec::new(), words: String::new(), cause: None, usual: Usual::default() }
+        Self { tries, tried: 0, refused, senders: Vec::new(), words: String::new(), cause: None, usual: Usual::default() }
     }
 
     fn tried(&mut self, at: WallMicros) {
         self.tries.add(at, 1);
+        self.tried = self.tried.max(at);
         if at >= self.usual.halved.saturating_add(HALF) {
             self.usual = Usual { tries: self.usual.tries / 2.0, refused: self.usual.refused / 2.0, halved: at };
         }
@@ -133,7 +133,7 @@ impl Detector for Ratio {
             return;
         }
         for recipient in &transaction.envelope.recipients {
-            let Some(row) = row(&mut self.domains, domain_of(&recipient.address), 10, seen.at) else { continue };
+            let Some(row) = row(&mut self.domains, &mut self.forgotten, domain_of(&recipient.address), 10, seen.at) else { continue };
             row.tried(seen.at);
             let by_receiver = matches!(recipient.by, crate::trace::Actor::Upstream | crate::trace::Actor::Recipient);
             let refused = matches!(recipient.state, State::Rejected | State::Deferred) && recipient.cause != Some(Cause::Greylisted);
@@ -141,7 +141,7 @@ impl Detector for Ratio {
                 row.refused(seen, recipient.cause);
             }
         }
-        let Some(row) = row(&mut self.spam, seen.upstream_name().unwrap_or_default(), 60, seen.at) else { return };
+        let Some(row) = row(&mut self.spam, &mut self.forgotten, seen.upstream_name().unwrap_or_default(), 60, seen.at) else { return };
         row.tried(seen.at);
         if seen.cause() == Some(Cause::SpamDetected) {
             row.refused(seen, seen.cause());
@@ -208,18 +208,16 @@ impl Detector for Ratio {
     }
 
     fn keep(&self) -> Vec<u8> {
-        let usual = |map: &HashMap<String, Row>| map.iter().map(|(key, row)| (key.clone(), row.usual)).collect();
-        postcard::to_extend(&Kept1 { domains: usual(&self.domains), spam: usual(&self.spam) }, vec![1]).unwrap_or_default()
+        kept::write(2, &(&self.domains, &self.spam))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((1, rest)) = kept.split_first() else { return false };
-        let Ok(kept) = postcard::from_bytes::<Kept1>(rest) else { return false };
-        for (map, usual, minutes) in [(&mut self.domains, kept.domains, 10), (&mut self.spam, kept.spam, 60)] {
-            for (key, usual) in usual.into_iter().take(MOST) {
-                map.insert(key, Row { usual, ..Row::new(minutes) });
-            }
-        }
+        let Some((domains, spam)) = kept::read(2, kept) else { return false };
+        (self.domains, self.spam) = (domains, spam);
         true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }

@@ -1,12 +1,15 @@
 //! Refusals that say why: a block list, reverse DNS, SPF, DKIM or DMARC.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::lists::{self, List};
 use super::options::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::pair::{Pair, PairRef};
+use crate::anomaly::room;
 use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{DAY, Evidence, HOUR, Sliding};
 use crate::diagnose::Rules;
@@ -28,12 +31,15 @@ pub struct Refusals {
     reverse: HashMap<Pair, Refused>,
     /// By sender's domain and receiver.
     sender: HashMap<Pair, Refused>,
+    forgotten: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Refused {
     evidence: Evidence,
     tries: Sliding,
+    /// Follows from the key.
+    #[serde(skip)]
     list: Option<&'static List>,
     words: String,
     provider: Option<String>,
@@ -43,17 +49,19 @@ struct Refused {
 
 impl Refusals {
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), listed: HashMap::new(), reverse: HashMap::new(), sender: HashMap::new() }
+        Self { options: options.clone(), listed: HashMap::new(), reverse: HashMap::new(), sender: HashMap::new(), forgotten: 0 }
     }
 }
 
-fn note(map: &mut HashMap<Pair, Refused>, key: PairRef<'_>, seen: &Seen<'_>, destination: &str, list: Option<&'static List>) {
+/// How many had to go for it.
+fn note(map: &mut HashMap<Pair, Refused>, key: PairRef<'_>, seen: &Seen<'_>, list: Option<&'static List>) -> u64 {
+    let (mut forgotten, destination) = (0, seen.destination());
     if !map.contains_key(&key) {
         if map.len() >= MOST {
             map.retain(|_, it| seen.at < it.evidence.last.saturating_add(OVER));
         }
         if map.len() >= MOST {
-            return;
+            forgotten = room::make(map, |it| it.evidence.last);
         }
         let window = Sliding::new(24, HOUR);
         let refused = Refused {
@@ -66,13 +74,14 @@ fn note(map: &mut HashMap<Pair, Refused>, key: PairRef<'_>, seen: &Seen<'_>, des
         };
         map.insert(Pair::from(&key), refused);
     }
-    let Some(refused) = map.get_mut(&key) else { return };
+    let Some(refused) = map.get_mut(&key) else { return forgotten };
     refused.evidence.add(seen.at, seen.id, 1);
     refused.words = quoted(seen.reply_lines());
     refused.provider = seen.provider().map(str::to_owned);
     if refused.destinations.len() < 5 && !refused.destinations.iter().any(|it| it == destination) {
         refused.destinations.push(destination.to_owned());
     }
+    forgotten
 }
 
 impl Detector for Refusals {
@@ -97,13 +106,13 @@ impl Detector for Refusals {
             Some(Cause::Blocklisted) => {
                 let list = lists::named(seen.reply_lines());
                 let zone = list.map_or(receiver, |it| it.zone);
-                note(&mut self.listed, PairRef(zone, upstream), seen, seen.destination(), list);
+                self.forgotten += note(&mut self.listed, PairRef(zone, upstream), seen, list);
             }
-            Some(Cause::ReverseDnsMissing) => note(&mut self.reverse, PairRef(upstream, ""), seen, seen.destination(), None),
+            Some(Cause::ReverseDnsMissing) => self.forgotten += note(&mut self.reverse, PairRef(upstream, ""), seen, None),
             Some(Cause::SpfDkimDmarcFailure) if seen.transaction.is_some() => {
                 let key = PairRef(sender, seen.destination());
                 let is_new = !self.sender.contains_key(&key);
-                note(&mut self.sender, key, seen, seen.destination(), None);
+                self.forgotten += note(&mut self.sender, key, seen, None);
                 if let Some(refused) = self.sender.get_mut(&key).filter(|_| is_new) {
                     refused.tries.add(seen.at, 1);
                 }
@@ -137,6 +146,23 @@ impl Detector for Refusals {
             }
             count > 0
         });
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.listed, &self.reverse, &self.sender))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((listed, reverse, sender)) = kept::read(1, kept) else { return false };
+        (self.listed, self.reverse, self.sender) = (listed, reverse, sender);
+        for (key, refused) in &mut self.listed {
+            refused.list = lists::of_zone(&key.0);
+        }
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

@@ -69,7 +69,7 @@ fn a_destination_that_suddenly_refuses_stands_out() {
     }
     let found = judge(&mut next, at + 20 * SECOND);
     let finding = one(&found, Anomaly::RejectRatio);
-    assert!(finding.summary.starts_with("x.example refuses far more than usual: 20 of 20 (100 %)"), "{}", finding.summary);
+    assert!(finding.summary.starts_with("x.example refuses far more than usual: 20 of 28 (71 %)"), "{}", finding.summary);
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! Sessions that the upstream ends: 421, dropped connections, and too many connections for its taste.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::attempts::{self, Why};
 use super::names_connections;
 use super::options::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::pair::{Pair, PairRef};
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{Evidence, MINUTE, SECOND, Sliding};
 use crate::diagnose::Rules;
@@ -28,9 +31,10 @@ const FEW: u64 = 3;
 pub struct Closing {
     options: Options,
     by_host: HashMap<Pair, Closed>,
+    forgotten: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Closed {
     closing: Evidence,
     connections: Evidence,
@@ -40,7 +44,7 @@ struct Closed {
 
 impl Closing {
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), by_host: HashMap::new() }
+        Self { options: options.clone(), by_host: HashMap::new(), forgotten: 0 }
     }
 }
 
@@ -71,7 +75,13 @@ fn ends(seen: &Seen<'_>) -> Option<Ends> {
             let under_way = matches!(outcome.stage, Stage::MailFrom | Stage::RcptTo | Stage::Data | Stage::Body | Stage::EndOfData);
             if refused && seen.reply_lines().any(names_connections) {
                 Some(Ends::Connections)
-            } else if code == 421 && outcome.by == Actor::Upstream && !seen.reply_lines().any(idle) {
+            } else if code == 421
+                && outcome.by == Actor::Upstream
+                // Before MAIL FROM it is the proxy's own 421, for a greeting, a handshake or a login that failed.
+                && under_way
+                && (refused || outcome.cause == Some(Cause::ConnectionFailed))
+                && !seen.reply_lines().any(idle)
+            {
                 Some(Ends::Closing)
             } else {
                 (under_way && code == 0 && outcome.cause == Some(Cause::ConnectionFailed)).then_some(Ends::Closing)
@@ -95,13 +105,19 @@ impl Detector for Closing {
         let host = if upstream.kind == UpstreamKind::Mx { upstream.host.as_deref().unwrap_or_default() } else { "" };
         let key = PairRef(name, host);
         let ends = if failed { ends(seen) } else { None };
-        if ends.is_some() && !self.by_host.contains_key(&key) && self.by_host.len() < MOST {
+        if ends.is_some() && !self.by_host.contains_key(&key) {
+            if self.by_host.len() >= MOST {
+                self.forgotten += room::make(&mut self.by_host, |it| it.closing.last.max(it.connections.last));
+            }
             let window = Sliding::new(MINUTES, MINUTE);
             let (closing, connections) = (Evidence::new(window.clone()), Evidence::new(window.clone()));
             self.by_host.insert(Pair::from(&key), Closed { closing, connections, tries: window, words: String::new() });
         }
         let Some(closed) = self.by_host.get_mut(&key) else { return };
-        closed.tries.add(seen.at, 1);
+        // A session that had transactions is told of by them.
+        if seen.session.is_none_or(|it| it.transactions == 0) {
+            closed.tries.add(seen.at, 1);
+        }
         let evidence = match ends {
             Some(Ends::Closing) => &mut closed.closing,
             Some(Ends::Connections) => &mut closed.connections,
@@ -110,7 +126,7 @@ impl Detector for Closing {
         evidence.add(seen.at, seen.id, 1);
         let ended = seen.session.and_then(|it| it.ended.detail.as_deref()).or(upstream.tried.last().map(|it| it.error.as_str()));
         let said = quoted(seen.reply_lines());
-        closed.words = if said.is_empty() { quoted(ended.or(seen.outcome.and_then(|it| it.detail.as_deref())).into_iter()) } else { said };
+        closed.words = if said.is_empty() { quoted(ended.or(seen.outcome.and_then(|it| it.detail.as_deref()))) } else { said };
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
@@ -127,6 +143,20 @@ impl Detector for Closing {
             }
             closing + connections > 0
         });
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &self.by_host)
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some(by_host) = kept::read(1, kept) else { return false };
+        self.by_host = by_host;
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

@@ -1,16 +1,19 @@
 //! Tells a resolver that fails from a domain whose DNS fails.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::attempts;
 use super::options::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{Evidence, HOUR, MINUTE, Sliding};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Act, Anomaly, Cause, Severity, UpstreamKind, WallMicros};
-use crate::wording::{clock, several};
+use crate::wording::{clock, several, span};
 
 /// Names that fail, at most.
 const MOST_NAMES: usize = 2_000;
@@ -28,9 +31,10 @@ pub struct Dns {
     answered: Sliding,
     failed: Sliding,
     last_answer: WallMicros,
+    forgotten: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Failing {
     evidence: Evidence,
     since: WallMicros,
@@ -40,7 +44,7 @@ struct Failing {
 impl Dns {
     pub fn new(options: &Options) -> Self {
         let window = Sliding::new(10, LATELY / 10);
-        Self { options: options.clone(), failing: HashMap::new(), answered: window.clone(), failed: window, last_answer: 0 }
+        Self { options: options.clone(), failing: HashMap::new(), answered: window.clone(), failed: window, last_answer: 0, forgotten: 0 }
     }
 
     fn failed(&mut self, name: &str, seen: &Seen<'_>) {
@@ -50,7 +54,7 @@ impl Dns {
                 self.failing.retain(|_, it| seen.at < it.evidence.last.saturating_add(HOUR));
             }
             if self.failing.len() >= MOST_NAMES {
-                return;
+                self.forgotten += room::make(&mut self.failing, |it| it.evidence.last);
             }
             let failing = Failing { evidence: Evidence::new(Sliding::new(24, HOUR / 4)), since: seen.at, count: 0 };
             self.failing.insert(name.to_owned(), failing);
@@ -63,8 +67,9 @@ impl Dns {
 
     fn resolver(&mut self, now: WallMicros) -> Option<Finding> {
         let (answered, failed) = (self.answered.count(now), self.failed.count(now));
-        let lately: Vec<(&String, &Failing)> =
+        let mut lately: Vec<(&String, &Failing)> =
             self.failing.iter().filter(|(_, it)| now < it.evidence.last.saturating_add(LATELY)).collect();
+        lately.sort_unstable_by_key(|(name, it)| (it.evidence.last, *name));
         if lately.len() < self.options.dns_names || answered * 100 > (answered + failed) * MOST_ANSWERED {
             return None;
         }
@@ -129,10 +134,10 @@ impl Detector for Dns {
             }
             let summary = format!("The DNS of {name} fails: no answer since {}, while other names are answered", clock(failing.since, now));
             let arithmetic = format!(
-                "{0} of {0} look-ups of that name failed since {1}, threshold {least} over {2} min",
+                "{0} of {0} look-ups of that name failed since {1}, threshold {least} over {2}",
                 failing.count,
                 clock(failing.since, now),
-                after / MINUTE
+                span(after)
             );
             let finding = Finding::new(Anomaly::DnsFailing, Severity::Notice, summary, arithmetic)
                 .about(AboutKind::Domain, name.as_str())
@@ -142,5 +147,19 @@ impl Detector for Dns {
             findings.raise(finding.evidence(failing.since, failing.evidence.last, fresh, failing.evidence.samples()));
         }
         self.failing.retain(|_, it| now < it.evidence.last.saturating_add(6 * HOUR));
+    }
+
+    fn keep(&self) -> Vec<u8> {
+        kept::write(1, &(&self.failing, &self.answered, &self.failed, self.last_answer))
+    }
+
+    fn restore(&mut self, kept: &[u8]) -> bool {
+        let Some((failing, answered, failed, last_answer)) = kept::read(1, kept) else { return false };
+        (self.failing, self.answered, self.failed, self.last_answer) = (failing, answered, failed, last_answer);
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }

@@ -1,7 +1,6 @@
 //! Says which upstreams can't be had: down, coming and going, or behind a port that somebody blocks.
 
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
 
 use super::attempts::{self, Why};
 use super::host::{Failing, Host, Known};
@@ -9,7 +8,9 @@ use super::options::Options;
 use super::telling;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::Findings;
+use crate::anomaly::kept;
 use crate::anomaly::pair::{Pair, PairRef};
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, MINUTE};
 use crate::trace::{About, AboutKind, Anomaly, UpstreamKind, WallMicros};
@@ -40,16 +41,19 @@ pub struct Health {
     back: Vec<(Pair, WallMicros, Failing)>,
     /// Something was tried since then, or fails: there is something to judge.
     any_failing: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Kept1 {
-    hosts: Vec<(Pair, Known)>,
+    forgotten: u64,
 }
 
 impl Health {
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), hosts: HashMap::new(), reached: HashMap::new(), back: Vec::new(), any_failing: false }
+        Self {
+            options: options.clone(),
+            hosts: HashMap::new(),
+            reached: HashMap::new(),
+            back: Vec::new(),
+            any_failing: false,
+            forgotten: 0,
+        }
     }
 
     fn change(&mut self, key: PairRef<'_>, known: Known, now: WallMicros, change: impl FnOnce(&mut Host)) {
@@ -57,10 +61,7 @@ impl Health {
             return change(host);
         }
         if self.hosts.len() >= MOST_HOSTS {
-            let mut touched: Vec<WallMicros> = self.hosts.values().map(|it| it.touched).collect();
-            let tenth = touched.len() / 10;
-            let (_, &mut edge, _) = touched.select_nth_unstable(tenth);
-            self.hosts.retain(|_, host| host.touched > edge);
+            self.forgotten += room::make(&mut self.hosts, |host| host.touched);
         }
         let mut host = Host::new(Known { reached: 0, successes: 0, ..known });
         host.touched = now;
@@ -85,9 +86,12 @@ impl Health {
             let ours = |host: &Host| !host.failing.as_ref().is_some_and(|it| it.mostly(&[Why::Closing, Why::Unwelcome]));
             let all = group.iter().all(|(_, host)| down(host));
             let several = group.len() > 1;
+            let reached = self.reached.get(&name).copied();
             for (key, host) in group.iter_mut().filter(|(_, host)| down(host) && ours(host)) {
                 host.said_down = true;
-                if !all {
+                let since = host.failing.as_ref().map_or(0, |it| it.since);
+                // While the others are only about to be found down as well, mail doesn't go through them.
+                if !all && reached.is_some_and(|at| at > since) {
                     findings.raise(telling::host_down(key, host, now, self.options.down_after_us));
                 }
             }
@@ -97,7 +101,6 @@ impl Health {
                         findings.clear(Anomaly::UpstreamDown, about(key, true), "the whole upstream is down");
                     }
                 }
-                let reached = self.reached.get(&name).copied();
                 findings.raise(telling::upstream_down(&name, &mut group, reached, now, &self.options));
             }
         }
@@ -116,9 +119,15 @@ impl Health {
             let reached = self.reached.get(upstream).copied().unwrap_or_default();
             // Those that failed after anybody was last reached; a host that never answered proves nothing once others have.
             hosts.retain(|(_, host)| {
-                host.failing.as_ref().is_some_and(|it| it.evidence.last > reached && !it.last_why.reached())
+                let silent = |why: Why| !why.reached() || why == Why::Refused;
+                host.failing.as_ref().is_some_and(|it| it.evidence.last > reached && silent(it.last_why))
                     && (host.successes > 0 || reached == 0)
             });
+            // One that refuses can be reached, unless somebody refuses for all of them.
+            let refuses = |host: &Host| host.failing.as_ref().is_some_and(|it| it.last_why == Why::Refused);
+            if !hosts.iter().all(|(_, host)| refuses(host)) {
+                hosts.retain(|(_, host)| !refuses(host));
+            }
             hosts.sort_by(|one, other| one.0.cmp(other.0));
             let span = |host: &Host| host.failing.as_ref().map_or((u64::MAX, 0), |it| (it.since.max(reached), it.evidence.last));
             let (first, last) = hosts.iter().map(|(_, host)| span(host)).fold((u64::MAX, 0), |all, it| (all.0.min(it.0), all.1.max(it.1)));
@@ -216,19 +225,17 @@ impl Detector for Health {
     }
 
     fn keep(&self) -> Vec<u8> {
-        let hosts = self.hosts.iter().filter(|(_, it)| it.successes > 0).map(|(key, it)| (key.clone(), it.known())).collect();
-        postcard::to_extend(&Kept1 { hosts }, vec![1]).unwrap_or_default()
+        kept::write(2, &(&self.hosts, &self.reached, &self.back, self.any_failing))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((1, rest)) = kept.split_first() else { return false };
-        let Ok(kept) = postcard::from_bytes::<Kept1>(rest) else { return false };
-        for (key, known) in kept.hosts.into_iter().take(MOST_HOSTS) {
-            let reached = self.reached.entry(key.0.clone()).or_default();
-            *reached = (*reached).max(known.reached);
-            self.hosts.insert(key, Host::new(known));
-        }
+        let Some((hosts, reached, back, any_failing)) = kept::read(2, kept) else { return false };
+        (self.hosts, self.reached, self.back, self.any_failing) = (hosts, reached, back, any_failing);
         true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

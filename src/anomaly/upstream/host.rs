@@ -11,7 +11,7 @@ const MOST_ADDRESSES: usize = 4;
 /// Tries that are that far apart are not one and the same hiccup. µs.
 const APART: u64 = 5 * MINUTE;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Host {
     pub kind: UpstreamKind,
     pub port: u16,
@@ -28,7 +28,7 @@ pub struct Host {
 }
 
 /// Nobody got through since then.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Failing {
     pub evidence: Evidence,
     pub since: WallMicros,
@@ -40,8 +40,8 @@ pub struct Failing {
     ips: Vec<std::net::IpAddr>,
 }
 
-/// What must outlive the process.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+/// What is known of it beforehand.
+#[derive(Debug, Clone, Copy)]
 pub struct Known {
     pub kind: UpstreamKind,
     pub port: u16,
@@ -63,10 +63,6 @@ impl Host {
         }
     }
 
-    pub fn known(&self) -> Known {
-        Known { kind: self.kind, port: self.port, reached: self.reached, successes: self.successes }
-    }
-
     pub fn failed(&mut self, at: WallMicros, id: RecordId, failed: &Failed<'_>) {
         self.touched = self.touched.max(at);
         if failed.port != 0 {
@@ -75,7 +71,7 @@ impl Host {
         let failing = self.failing.get_or_insert_with(|| Failing {
             // Long, so that the evidence stays as long as nobody gets through.
             evidence: Evidence::new(Sliding::new(96, HOUR / 4)),
-            since: at,
+            since: failed.began.max(self.reached).min(at),
             count: 0,
             whys: [0; Why::COUNT],
             last_why: failed.why,

@@ -9,7 +9,9 @@ use super::attempts::first_told;
 use super::options::Options;
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
+use crate::anomaly::kept;
 use crate::anomaly::pair::{Pair, PairRef};
+use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR, MINUTE, SAMPLES};
 use crate::trace::{AboutKind, Act, Anomaly, Cause, RecordId, Severity, WallMicros};
@@ -35,17 +37,16 @@ const PHASES: [&str; 5] = ["connect", "banner", "tls", "auth", "end_of_data"];
 pub struct Slow {
     options: Options,
     hosts: HashMap<Pair, Host>,
-    /// Hosts forgotten because there were too many.
-    pub forgotten: u64,
+    forgotten: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Host {
     phases: [Phase; PHASES.len()],
     last: WallMicros,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Phase {
     usual: Usual,
     lately: VecDeque<(WallMicros, u64, RecordId)>,
@@ -62,11 +63,6 @@ struct Usual {
     halved: WallMicros,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Kept1 {
-    hosts: Vec<(Pair, Vec<Usual>)>,
-}
-
 impl Slow {
     pub fn new(options: &Options) -> Self {
         Self { options: options.clone(), hosts: HashMap::new(), forgotten: 0 }
@@ -76,15 +72,6 @@ impl Slow {
         let floors =
             [options.slow_connect_us, options.slow_banner_us, options.slow_tls_us, options.slow_auth_us, options.slow_end_of_data_us];
         floors.get(phase).copied().unwrap_or(u64::MAX)
-    }
-
-    fn make_room(&mut self) {
-        let mut last: Vec<WallMicros> = self.hosts.values().map(|it| it.last).collect();
-        let tenth = last.len() / 10;
-        let (_, &mut edge, _) = last.select_nth_unstable(tenth);
-        let before = self.hosts.len();
-        self.hosts.retain(|_, host| host.last > edge);
-        self.forgotten += (before - self.hosts.len()) as u64;
     }
 }
 
@@ -107,7 +94,7 @@ impl Detector for Slow {
         let key = PairRef(name, host);
         if !self.hosts.contains_key(&key) {
             if self.hosts.len() >= MOST_HOSTS {
-                self.make_room();
+                self.forgotten += room::make(&mut self.hosts, |host| host.last);
             }
             self.hosts.insert(Pair::from(&key), Host::default());
         }
@@ -136,21 +123,18 @@ impl Detector for Slow {
     }
 
     fn keep(&self) -> Vec<u8> {
-        let usual = |host: &Host| host.phases.iter().map(|it| it.usual.clone()).collect();
-        let hosts = self.hosts.iter().map(|(key, host)| (key.clone(), usual(host))).collect();
-        postcard::to_extend(&Kept1 { hosts }, vec![1]).unwrap_or_default()
+        kept::write(2, &self.hosts)
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((1, rest)) = kept.split_first() else { return false };
-        let Ok(kept) = postcard::from_bytes::<Kept1>(rest) else { return false };
-        for (key, usual) in kept.hosts.into_iter().take(MOST_HOSTS) {
-            let host = self.hosts.entry(key).or_default();
-            for (phase, usual) in host.phases.iter_mut().zip(usual).filter(|(_, it)| it.buckets.len() <= BUCKETS) {
-                phase.usual = usual;
-            }
-        }
+        let Some(hosts) = kept::read::<HashMap<Pair, Host>>(2, kept) else { return false };
+        let sound = |host: &Host| host.phases.iter().all(|it| it.usual.buckets.is_empty() || it.usual.buckets.len() == BUCKETS);
+        self.hosts = hosts.into_iter().filter(|(_, host)| sound(host)).collect();
         true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 

@@ -3,9 +3,11 @@
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use super::batch::Batches;
 use super::hot::Hot;
 use super::usual::Usual;
 use super::whose::{Whose, WhoseRef};
+use crate::anomaly::room;
 use crate::anomaly::window::HOUR;
 use crate::trace::WallMicros;
 
@@ -13,7 +15,7 @@ use crate::trace::WallMicros;
 const MOST_HOLES: usize = 64;
 
 /// One whose mail is counted.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Habit {
     pub usual: Usual,
     /// When mail came last.
@@ -28,22 +30,8 @@ pub struct Habit {
     pub listener: u8,
     /// The last hour in detail, of those with much mail.
     pub hot: Option<Box<Hot>>,
-}
-
-/// What is kept of a habit.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    whose: Whose,
-    usual: Usual,
-    last: WallMicros,
-    listener: u8,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptAll {
-    habits: Vec<Kept>,
-    holes: Vec<(u32, u32)>,
-    up_since: WallMicros,
+    /// Of those who send in batches.
+    pub batches: Option<Box<Batches>>,
 }
 
 /// Everybody's habits.
@@ -73,7 +61,7 @@ impl Habits {
     pub fn count(&mut self, whose: WhoseRef<'_>, at: WallMicros, count: u32) -> Option<&mut Habit> {
         if !self.by.contains_key(&whose) {
             if self.by.len() >= self.most {
-                self.make_room();
+                self.forgotten += room::make(&mut self.by, |habit| habit.last);
             }
             self.by.insert(Whose::from(&whose), Habit { usual: Usual::new(at), ..Habit::default() });
         }
@@ -105,37 +93,15 @@ impl Habits {
         }
     }
 
-    fn make_room(&mut self) {
-        // A tenth goes at once, so that this is rare.
-        let mut last: Vec<WallMicros> = self.by.values().map(|habit| habit.last).collect();
-        let tenth = last.len() / 10;
-        let (_, &mut edge, _) = last.select_nth_unstable(tenth);
-        let before = self.by.len();
-        self.by.retain(|_, habit| habit.last > edge);
-        self.forgotten += (before - self.by.len()) as u64;
+    /// What is kept: habits, holes, since when somebody looks.
+    pub fn kept(&self) -> (&HashMap<Whose, Habit>, &[(u32, u32)], WallMicros) {
+        (&self.by, &self.holes, self.up_since)
     }
 
-    pub fn keep(&self) -> Vec<u8> {
-        let kept = |(whose, habit): (&Whose, &Habit)| Kept {
-            whose: whose.clone(),
-            usual: habit.usual.clone(),
-            last: habit.last,
-            listener: habit.listener,
-        };
-        let kept = KeptAll { habits: self.by.iter().map(kept).collect(), holes: self.holes.clone(), up_since: self.up_since };
-        postcard::to_extend(&kept, vec![1]).unwrap_or_default()
-    }
-
-    pub fn restore(&mut self, octets: &[u8]) -> bool {
-        let kept = match octets.split_first() {
-            Some((1, rest)) => postcard::from_bytes::<KeptAll>(rest).ok(),
-            _ => None,
-        };
-        let Some(kept) = kept else { return false };
-        let habit = |it: Kept| (it.whose, Habit { usual: it.usual, last: it.last, listener: it.listener, ..Habit::default() });
-        self.by = kept.habits.into_iter().take(self.most).map(habit).collect();
-        (self.holes, self.up_since) = (kept.holes, kept.up_since);
-        true
+    /// Takes it back.
+    pub fn take_back(&mut self, by: HashMap<Whose, Habit>, holes: Vec<(u32, u32)>, up_since: WallMicros) {
+        (self.by, self.holes, self.up_since) = (by, holes, up_since);
+        self.holes.truncate(MOST_HOLES);
     }
 }
 
@@ -155,16 +121,12 @@ mod tests {
     }
 
     #[test]
-    fn those_quiet_longest_are_forgotten_and_the_rest_comes_back() {
+    fn those_quiet_longest_are_forgotten() {
         let mut habits = Habits::new(100);
         for no in 0..1_000_u64 {
             habits.count(WhoseRef::Sender(&format!("s{no}@our.example")), MONDAY + no, 1);
         }
         assert!(habits.by.len() <= 100 && habits.forgotten >= 900, "{} {}", habits.by.len(), habits.forgotten);
         assert!(habits.by.contains_key(&WhoseRef::Sender("s999@our.example")));
-        let mut back = Habits::new(100);
-        assert!(back.restore(&habits.keep()));
-        assert_eq!(back.by.len(), habits.by.len());
-        assert!(!back.restore(&[7]) && !back.restore(&[]));
     }
 }

@@ -1,5 +1,7 @@
 //! The last hour of somebody with much mail: where it goes, how it fares, and who is behind it.
 
+use serde::{Deserialize, Serialize};
+
 use super::whose::{Whose, WhoseRef};
 use crate::anomaly::seen::{Seen, domain_of};
 use crate::anomaly::window::{HOUR, SAMPLES};
@@ -9,7 +11,7 @@ use crate::trace::{RecordId, State, WallMicros};
 const MOST_DOMAINS: usize = 200;
 
 /// Mail since it became much, an hour at least.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Hot {
     pub since: WallMicros,
     pub last: WallMicros,

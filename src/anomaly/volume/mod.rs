@@ -1,5 +1,6 @@
 //! How much mail there is, against what is usual: spikes and silence.
 
+mod batch;
 mod habits;
 mod hot;
 mod silence;
@@ -13,8 +14,9 @@ use whose::{Whose, WhoseRef};
 
 use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::Findings;
+use crate::anomaly::kept;
 use crate::anomaly::seen::Seen;
-use crate::anomaly::window::MINUTE;
+use crate::anomaly::window::{HOUR, MINUTE};
 use crate::trace::{AuditEvent, Direction, Record, WallMicros};
 
 /// Names longer than that aren't counted: no address is (RFC 5321 §4.5.3.1.3).
@@ -37,6 +39,10 @@ pub struct Options {
     pub silence_improbable: f32,
     /// Clients that send fewer messages an hour than that, at the hours in question, may be silent.
     pub silence_messages: f32,
+    /// Who usually sends so much within at most three hours, and nothing around them, sends a batch: told if one is missing.
+    pub batch_messages: f32,
+    /// A batch is missing when nothing has come so long after its usual hours. µs.
+    pub batch_late_us: u64,
     /// Users, senders, clients and listeners whose habits are kept; 560 octets each.
     pub most: usize,
 }
@@ -51,6 +57,8 @@ impl Default for Options {
             silence_us: 15 * MINUTE,
             silence_improbable: 6.0,
             silence_messages: 6.0,
+            batch_messages: 50.0,
+            batch_late_us: HOUR,
             most: 100_000,
         }
     }
@@ -67,6 +75,8 @@ pub struct Volume {
     listeners: Vec<Box<str>>,
     /// When silence was looked for.
     listened: WallMicros,
+    /// The hour in which batches were looked at.
+    batched: u32,
     /// The latest record.
     now: WallMicros,
 }
@@ -74,7 +84,7 @@ pub struct Volume {
 impl Volume {
     pub fn new(options: Options) -> Self {
         let habits = Habits::new(options.most);
-        Self { options, habits, hot: Vec::new(), listeners: Vec::new(), listened: 0, now: 0 }
+        Self { options, habits, hot: Vec::new(), listeners: Vec::new(), listened: 0, batched: 0, now: 0 }
     }
 
     /// Octets that the habits of one of [`Options::most`] take at most, with a name of thirty octets.
@@ -162,15 +172,24 @@ impl Detector for Volume {
         if now >= self.listened + MINUTE {
             self.listened = now;
             self.judge_silence(now, findings);
+            self.judge_batches(now, findings);
         }
     }
 
     fn keep(&self) -> Vec<u8> {
-        self.habits.keep()
+        kept::write(2, &(self.habits.kept(), &self.hot, &self.listeners, (self.listened, self.batched, self.now)))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        self.habits.restore(kept)
+        let Some(((by, holes, up_since), hot, listeners, times)) = kept::read(2, kept) else { return false };
+        self.habits.take_back(by, holes, up_since);
+        (self.hot, self.listeners) = (hot, listeners);
+        (self.listened, self.batched, self.now) = times;
+        true
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.habits.forgotten
     }
 }
 

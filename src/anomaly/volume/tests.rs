@@ -167,3 +167,60 @@ fn quiet_systems_are_left_alone() {
     run.until(MONDAY + 31 * DAY);
     assert_eq!(run.raised, []);
 }
+
+/// 200 messages between two and three every night but on Sundays, and a client that sends now and then.
+fn batches(run: &mut Run, days: std::ops::Range<u64>) {
+    for day in days.filter(|day| day % 7 != 6) {
+        let begin = MONDAY + day * DAY + 2 * HOUR + day % 4 * 4 * MINUTE;
+        (0..200).for_each(|no| run.send(begin + no * 10_000_000, |it| it.client("10.0.0.30").from("batch@our.example")));
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_come_is_missed_by_name_when_its_hours_are_over() {
+    let mut run = Run::new();
+    batches(&mut run, 0..15);
+    assert_eq!(run.raised, []);
+    // Late by three quarters of an hour, within the margin: nothing.
+    let day = MONDAY + 15 * DAY;
+    (0..200).for_each(|no| run.send(day + 2 * HOUR + 45 * MINUTE + no * 10_000_000, |it| it.client("10.0.0.30").from("batch@our.example")));
+    run.until(day + DAY + 3 * HOUR + 55 * MINUTE);
+    assert_eq!(run.raised, []);
+    run.until(day + DAY + 4 * HOUR + MINUTE);
+    let [finding] = run.raised.as_slice() else { panic!("{:?}", run.raised) };
+    assert_eq!((finding.anomaly, finding.severity, finding.about[0].kind), (Anomaly::Silence, Severity::Warning, AboutKind::Client));
+    assert!(finding.summary.starts_with("10.0.0.30 sent nothing between 02:00 UTC and "), "{}", finding.summary);
+    assert!(finding.arithmetic.contains("times in a row at that hour, 1 times on that day of the week"), "{}", finding.arithmetic);
+    assert!(finding.arithmetic.starts_with("0 since an hour before 02:00 UTC"), "{}", finding.arithmetic);
+    run.send(day + DAY + 6 * HOUR, |it| it.client("10.0.0.30").from("batch@our.example"));
+    run.until(day + DAY + 6 * HOUR + 2 * MINUTE);
+    assert_eq!((run.raised.as_slice(), run.cleared), (&[][..], 2), "the machine and its sender");
+}
+
+#[test]
+fn batches_that_come_now_and_then_are_not_missed() {
+    let mut run = Run::new();
+    // Every other week, at the same time.
+    for week in [0, 2, 4, 6] {
+        let begin = MONDAY + week * 7 * DAY + 2 * HOUR;
+        (0..200).for_each(|no| run.send(begin + no * 10_000_000, |it| it.client("10.0.0.30")));
+    }
+    run.until(MONDAY + 55 * DAY);
+    assert_eq!(run.raised, []);
+    // A night without one is known for each Sunday.
+    let mut run = Run::new();
+    batches(&mut run, 0..20);
+    run.until(MONDAY + 21 * DAY);
+    assert_eq!(run.raised, []);
+}
+
+#[test]
+fn no_batch_is_missed_while_the_proxy_was_down() {
+    let mut run = Run::new();
+    batches(&mut run, 0..16);
+    run.until(MONDAY + 16 * DAY);
+    let up = MONDAY + 16 * DAY + 3 * HOUR;
+    run.volume.habits.hole(MONDAY + 16 * DAY + HOUR, up);
+    run.until(MONDAY + 17 * DAY);
+    assert_eq!(run.raised, []);
+}

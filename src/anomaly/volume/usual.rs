@@ -161,6 +161,17 @@ impl Usual {
         self.recent.iter().fold(0, |sum, slot| sum.saturating_add(*slot))
     }
 
+    /// How much usually comes between two times: of hours that are cut in two, a part.
+    pub fn between(&self, from: WallMicros, until: WallMicros) -> f32 {
+        let (mut sum, mut at) = (0.0, from.max(until.saturating_sub(8 * DAY)));
+        while at < until {
+            let end = ((at / HOUR + 1) * HOUR).min(until);
+            sum += self.at_hour((at / HOUR) as u32) * (end - at) as f32 / HOUR as f32;
+            at = end;
+        }
+        sum
+    }
+
     /// How much would usually have come from then until now, at least: an hour counts as the quietest of itself and its neighbours,
     /// since a batch that fills half an hour says nothing of the other half.
     pub fn expected(&self, from: WallMicros, until: WallMicros) -> f32 {

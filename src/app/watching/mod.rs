@@ -108,6 +108,8 @@ struct Course {
     /// Entries older than this may be in the journal already.
     started: WallMicros,
     kept: Instant,
+    /// Keys forgotten so far, as last said.
+    forgotten: u64,
 }
 
 impl Follower {
@@ -152,7 +154,7 @@ impl Follower {
             }
             None => Cursor::at_start_of(Day::of(now).earlier(LEARN_DAYS)),
         };
-        Course { watch, at, learning, started: now, kept: Instant::now() }
+        Course { watch, at, learning, started: now, kept: Instant::now(), forgotten: 0 }
     }
 
     /// Reads what is new and judges.
@@ -223,6 +225,12 @@ impl Follower {
         course.kept = Instant::now();
         if course.learning {
             return;
+        }
+        let forgotten = course.watch.forgotten();
+        let count = forgotten.iter().map(|(_, count)| count).sum();
+        if count > std::mem::replace(&mut course.forgotten, count) {
+            let by = forgotten.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ");
+            tracing::warn!(%by, "there are more addresses, hosts and accounts than are watched: those that were quiet longest were forgotten, and what concerns them may not be told");
         }
         let state = State { at: course.at, parts: course.watch.keep() };
         if let Err(error) = state.write(&self.dir) {

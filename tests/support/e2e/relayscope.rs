@@ -32,6 +32,14 @@ impl Relayscope {
         Self::start(place, &["--config", file.to_str().unwrap(), "--store", "store", "--http", "off"], listeners)
     }
 
+    /// As [`Relayscope::configured`], with a store of that name.
+    pub fn storing(place: &Place, config: &str, store: &str) -> Self {
+        let file = place.file("relayscope.toml", config);
+        let arguments = ["run", "--config", file.to_str().unwrap(), "--store", store, "--http", "off"];
+        let started = Self::follow(command(place, &arguments), place, config.matches("[[listener]]").count());
+        Self { store: place.path(store), ..started }
+    }
+
     /// With a configuration file, in the place of the one that runs on the same store.
     pub fn taking_over(place: &Place, config: &str) -> Self {
         let file = place.file("relayscope.toml", config);

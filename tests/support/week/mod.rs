@@ -1,6 +1,9 @@
 //! Weeks of ordinary mail of a company with 300 people, hour by hour, always the same.
 
 mod random;
+pub mod score;
+pub mod situation;
+pub mod trial;
 pub mod troubles;
 
 use std::collections::BTreeMap;
@@ -21,11 +24,11 @@ pub const DAY: WallMicros = 24 * HOUR;
 const PEOPLE: u64 = 300;
 const MACHINES: u64 = 40;
 /// Of mail that a shop sends around the clock.
-const SHOP: &str = "10.0.0.12";
-const NEWSLETTER: &str = "10.0.0.30";
+pub const SHOP: &str = "10.0.0.12";
+pub const NEWSLETTER: &str = "10.0.0.30";
 const NEWSLETTER_SIZE: u64 = 4_000;
 
-/// How much of the busiest hour's mail, in percent: office hours, evenings, nights, weekends.
+/// An ordinary week: office hours, evenings, nights, weekends.
 fn office(at: WallMicros) -> u64 {
     let hour = at / HOUR % 24;
     let is_workday = (at - MONDAY) / DAY % 7 < 5;
@@ -39,13 +42,27 @@ fn office(at: WallMicros) -> u64 {
     }
 }
 
-/// The same for mail from everywhere: it never sleeps.
-fn world(at: WallMicros) -> u64 {
-    40 + office(at) * 6 / 10
+/// Nobody works.
+pub fn holiday(at: WallMicros) -> u64 {
+    let day = (at - MONDAY) / DAY % 7;
+    office(at + (6 - day) * DAY)
+}
+
+/// By a clock that was set forward.
+pub fn an_hour_earlier(at: WallMicros) -> u64 {
+    office(at + HOUR)
+}
+
+/// By a clock that was set back.
+pub fn an_hour_later(at: WallMicros) -> u64 {
+    office(at - HOUR)
 }
 
 /// Where mail is made.
+#[derive(Clone)]
 pub struct Traffic {
+    /// How much of the busiest hour's mail there is, in percent.
+    pub office: fn(WallMicros) -> u64,
     random: Random,
     no: u64,
     /// Retries and bounces that are due later.
@@ -88,6 +105,7 @@ fn person(no: u64) -> Arc<Kept<Client>> {
 impl Traffic {
     pub fn new(seed: u64) -> Self {
         Self {
+            office,
             random: Random(seed),
             no: 0,
             later: BTreeMap::new(),
@@ -99,6 +117,11 @@ impl Traffic {
             like: mail(MONDAY, 0).0,
             transactions: 0,
         }
+    }
+
+    /// How much mail from everywhere there is: it never sleeps.
+    fn world(&self, at: WallMicros) -> u64 {
+        40 + (self.office)(at) * 6 / 10
     }
 
     /// All records of one hour, in the order of their ends.
@@ -141,7 +164,7 @@ impl Traffic {
     }
 
     fn people(&mut self, from: WallMicros, made: &mut Vec<Record>) {
-        for _ in 0..self.random.around(PEOPLE * 3 * office(from) / 100) {
+        for _ in 0..self.random.around(PEOPLE * 3 * (self.office)(from) / 100) {
             let no = self.random.below(PEOPLE);
             let client = self.people[no as usize].clone();
             let recipients = if self.random.below(40) == 0 { 5 + self.random.below(15) } else { 1 + self.random.below(8) / 6 };
@@ -160,7 +183,7 @@ impl Traffic {
     fn machines(&mut self, from: WallMicros, made: &mut Vec<Record>) {
         for no in 0..MACHINES {
             let client = self.machines[no as usize].clone();
-            let mean = (5 + no * 3 / 2) * (50 + world(from) / 2) / 100;
+            let mean = (5 + no * 3 / 2) * (50 + self.world(from) / 2) / 100;
             for _ in 0..self.random.around(mean) {
                 let sample = self.plain(from, &client).from(&format!("machine{no}@our.example"));
                 let to = self.address();
@@ -168,7 +191,7 @@ impl Traffic {
             }
         }
         let shop = samples::client(SHOP);
-        for _ in 0..self.random.around(10 * world(from)) {
+        for _ in 0..self.random.around(10 * self.world(from)) {
             let to = self.address();
             let sample = self.plain(from, &shop).from("shop@our.example").to(&[&to]);
             self.outwards(sample, made);
@@ -233,7 +256,7 @@ impl Traffic {
     }
 
     fn inbound(&mut self, from: WallMicros, made: &mut Vec<Record>) {
-        for _ in 0..self.random.around(20 * world(from)) {
+        for _ in 0..self.random.around(20 * self.world(from)) {
             let stranger = self.random.below(3_000);
             let client = self.strangers[stranger as usize].clone();
             let to = format!("u{}@our.example", self.random.below(PEOPLE));

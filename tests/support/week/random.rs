@@ -1,6 +1,7 @@
 //! Numbers that look like chance and are always the same.
 
 /// SplitMix64.
+#[derive(Clone)]
 pub struct Random(pub u64);
 
 impl Random {
