@@ -170,10 +170,10 @@ fn what_is_shown_loads_to_the_same() {
 fn init_writes_a_file_that_loads_and_never_overwrites() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config/relayscope.toml");
-    config::init(&path).unwrap();
+    config::init(&path, config::TEMPLATE).unwrap();
     let loaded = config::load(Some(&path), &smart_host("smtp.example.net:587")).unwrap();
     assert_eq!(loaded.source.as_deref(), Some(path.as_path()));
-    let error = config::init(&path).unwrap_err();
+    let error = config::init(&path, config::TEMPLATE).unwrap_err();
     assert!(error.to_string().contains("exists already, and is left as it is"), "{error}");
 }
 

@@ -1,11 +1,11 @@
 //! `relayscope config`: is the configuration right, and what does it come to.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
 use super::run::Source;
+use super::setup::Setup;
 use crate::config;
 
 #[derive(Debug, Clone, Subcommand)]
@@ -16,12 +16,9 @@ pub enum ConfigCommand {
     Show(#[command(flatten)] Box<Source>),
     /// Print the JSON Schema of the configuration file
     Schema,
-    /// Write the default configuration file with every option explained
-    Init {
-        /// Where to
-        #[arg(default_value = "config/relayscope.toml")]
-        file: PathBuf,
-    },
+    /// Write a configuration file with every option explained; for a mail server and its smart host, one that works at once, and say what
+    /// to set at the server
+    Init(Box<Setup>),
 }
 
 pub fn run(command: &ConfigCommand) -> ExitCode {
@@ -35,7 +32,7 @@ pub fn run(command: &ConfigCommand) -> ExitCode {
             Ok(text) => print(&text),
             Err(_) => ExitCode::from(3),
         },
-        ConfigCommand::Init { file } => init(file),
+        ConfigCommand::Init(setup) => setup.run(),
     }
 }
 
@@ -52,18 +49,8 @@ fn check(source: &Source) -> ExitCode {
     print(&format!("{from}: good. Listeners and upstreams: {}. Digest {}.", routes.join(", "), loaded.digest))
 }
 
-fn init(file: &Path) -> ExitCode {
-    match config::init(file) {
-        Ok(()) => print(&format!("{} written: name your smart host under [[upstream]], then `relayscope run`", file.display())),
-        Err(error) => {
-            eprintln!("relayscope: {error}");
-            ExitCode::from(2)
-        }
-    }
-}
-
 /// Prints to standard output; a reader that has gone away is no error.
-fn print(text: &str) -> ExitCode {
+pub(super) fn print(text: &str) -> ExitCode {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
     ExitCode::SUCCESS

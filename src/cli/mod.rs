@@ -18,14 +18,17 @@ mod import;
 mod ladder;
 pub mod locate;
 mod logs;
+mod manual;
 mod ndr;
 mod own_log;
 mod progress;
+mod recipe;
 mod reclassify;
 mod route;
 pub mod run;
 pub mod screen;
 mod search;
+mod setup;
 mod show;
 mod stats;
 mod store;
@@ -106,6 +109,9 @@ pub enum Command {
     Store(store::StoreCommand),
     /// Print the completion script for a shell
     Completions(completions::Completions),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(manual::Manual),
 }
 
 /// Runs what was typed.
@@ -135,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Export(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match done {
         Ok(status) => status.into(),

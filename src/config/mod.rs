@@ -44,7 +44,7 @@ pub use anomaly::{NotifyOptions, WatchOptions};
 pub use diagnosis::rules_in;
 pub use doctor::doctor_options;
 pub use export::ExportOptions;
-pub use init::{InitError, TEMPLATE, init};
+pub use init::{First, InitError, TEMPLATE, init};
 pub use overrides::Overrides;
 pub use problem::{ConfigErrors, Location, Problem};
 

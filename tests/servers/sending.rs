@@ -9,9 +9,9 @@ use crate::support::certificates;
 use crate::support::message::{Message, digest};
 use crate::support::place::Place;
 use crate::support::postfix::{Postfix, offer_mechanisms, sasl_users};
-use crate::support::process::Output;
+use crate::support::process::{Output, run};
 use crate::support::records;
-use crate::support::relayscope::Relayscope;
+use crate::support::relayscope::{Relayscope, command};
 
 use super::mail::{self, Mail};
 use super::server::{PASSWORD, Sending, Server, USER, until};
@@ -62,14 +62,17 @@ impl Scene {
             sasl = sasl.display(),
         );
         let behind = Postfix::behind(&place, &extra);
-        let relayscope = Relayscope::configured(
-            &place,
-            &format!(
-                "[[listener]]\nlisten = [\"127.0.0.1:0\"]\n[[upstream]]\nhosts = [\"localhost:{}\"]\nca_file = \"{}\"\n",
-                behind.address.port(),
-                certificates.authority.display()
-            ),
-        );
+        // As `config init` makes it; the authority that made the smart host's certificate is nobody's but this test's.
+        let smart_host = format!("localhost:{}", behind.address.port());
+        let file = place.path("init.toml").display().to_string();
+        let arguments = ["config", "init", &file, "--smart-host", &smart_host, "--listen", "127.0.0.1:0"];
+        let (code, said) = run(&mut command(&place, &arguments));
+        assert_eq!(code, 0, "{said}");
+        let made = fs::read_to_string(&file).unwrap();
+        let config = made
+            .replace("#ca_file = \"/etc/relayscope/smart-host-ca.pem\"", &format!("ca_file = \"{}\"", certificates.authority.display()));
+        assert_ne!(config, made);
+        let relayscope = Relayscope::configured(&place, &config);
         Self { place, behind, relayscope, authority: certificates.authority, sasl, access }
     }
 
