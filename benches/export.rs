@@ -47,7 +47,7 @@ fn record() -> Record {
         route_rule: text("default"),
         at: 1_795_428_131_042_817,
         duration_us: 41_982,
-        listener: "192.0.2.10:25".to_owned(),
+        listener: "smtp".to_owned(),
         direction: Direction::Outbound,
         client: Arc::new(
             Client {

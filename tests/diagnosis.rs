@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says where")]
 
-use relayscope::diagnose::{Cause, Rules};
+use relayscope::diagnose::{Act, Cause, Rules};
 use relayscope::trace::diagnosis::{amendment, diagnose};
-use relayscope::trace::{self, Actor, Outcome, Recipient, Record, Reply, Stage, State, Tried, Upstream};
+use relayscope::trace::{self, Actor, Outcome, Recipient, Record, Reply, Stage, State, Tried, Upstream, UpstreamKind};
 
 #[allow(dead_code)]
 #[path = "../src/store/samples.rs"]
@@ -124,6 +124,30 @@ fn hosts_that_all_time_out_on_the_port_of_mail_are_not_down() {
         diagnose(&mut record, &rules);
         assert_eq!(causes(&record).0 == Some(Cause::PortBlocked), expected, "{hosts} hosts, port {port}");
     }
+}
+
+#[test]
+fn an_exchanger_that_denies_relaying_is_the_wrong_one() {
+    for (kind, act) in [(UpstreamKind::Mx, Act::RecipientSide), (UpstreamKind::SmartHost, Act::LocalAdmin)] {
+        let denied = || reply(554, "5.7.1 Relay access denied");
+        let outcome = Outcome::of(State::Rejected, Stage::RcptTo, Actor::Upstream, denied(), None);
+        let Record::Transaction(mut it) = with(outcome, &[(State::Rejected, Stage::RcptTo, denied())]) else { unreachable!() };
+        it.upstream = std::sync::Arc::new(Upstream { kind, ..Upstream::default() }.into());
+        let mut record = Record::Transaction(it);
+        diagnose(&mut record, Rules::builtin());
+        let outcome = record.outcome().unwrap();
+        assert_eq!((outcome.cause, outcome.act), (Some(Cause::RelayDenied), Some(act)));
+    }
+}
+
+#[test]
+fn what_the_proxy_refused_is_diagnosed_by_its_own_words() {
+    let own = || reply(550, "5.7.1 relayscope: mail for this domain is not accepted here (trace 01J)");
+    let detail = Some("the client sent QUIT before the message".to_owned());
+    let outcome = Outcome::of(State::Rejected, Stage::RcptTo, Actor::Proxy, own(), detail);
+    let mut record = with(outcome, &[(State::Rejected, Stage::RcptTo, own())]);
+    diagnose(&mut record, Rules::builtin());
+    assert_eq!(causes(&record).0, Some(Cause::RelayDenied));
 }
 
 #[test]

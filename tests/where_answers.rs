@@ -8,8 +8,9 @@ mod stories;
 
 use relayscope::cli::locate;
 use relayscope::cli::screen::columns;
+use relayscope::trace::Cause;
 use stories::golden::{ask, golden, look};
-use stories::{Shelf, greylisted, morning};
+use stories::{Shelf, Tale, greylisted, morning};
 
 fn whole_morning() -> Shelf {
     Shelf { records: morning(), running: true }
@@ -93,6 +94,31 @@ fn a_refusal_for_good_is_not_continued_by_the_next_message() {
     records.extend(greylisted(3, true).split_off(2));
     let answer = ask(&Shelf { records, running: true }, "judy@example.org");
     assert_eq!(answer.messages.len(), 2);
+}
+
+#[test]
+fn an_address_that_does_not_exist_is_compared_with_those_that_took_mail() {
+    let unknown = |number, to: &str, cause| {
+        let tale = Tale::new(number, "10:05:00", "alice@example.com").to(to, "550 5.1.1 No such user").ends_at_rcpt();
+        tale.with(|it| it.envelope.recipients[0].cause = Some(cause)).record()
+    };
+    let taken = Tale::new(1, "10:00:00", "alice@example.com").to("carol@example.org", "250 2.1.5 Ok");
+    let records = vec![
+        taken.header("right.1@mail.example.com", "Offer").end_of_data("250 2.0.0 Ok", None).record(),
+        unknown(2, "carrol@example.org", Cause::RecipientUnknown),
+        unknown(3, "erwin@example.org", Cause::RecipientUnknown),
+        unknown(4, "erwin@gmial.com", Cause::DomainNotFound),
+    ];
+    let shelf = Shelf { records, running: true };
+    let of = |address: &str| {
+        let message = ask(&shelf, address).messages.remove(0);
+        (message.recipients[0].meant.clone(), message.next.join("\n"))
+    };
+    let (meant, next) = of("carrol@example.org");
+    assert_eq!(meant.as_deref(), Some("carol@example.org"));
+    assert!(next.contains("Perhaps carol@example.org is meant."), "{next}");
+    assert_eq!(of("erwin@example.org").0, None, "a refused address is no better");
+    assert_eq!(of("erwin@gmial.com").0.as_deref(), Some("erwin@gmail.com"));
 }
 
 #[test]

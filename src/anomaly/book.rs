@@ -106,7 +106,10 @@ impl Book {
         for cleared in std::mem::take(&mut findings.cleared) {
             self.clear(now, cleared, entries);
         }
-        for finding in std::mem::take(&mut findings.raised) {
+        let mut raised = std::mem::take(&mut findings.raised);
+        // What explains others comes first, so that they are part of it.
+        raised.sort_by_key(|finding| !wider_kinds(finding.anomaly).is_empty());
+        for finding in raised {
             self.raise(now, finding, entries);
         }
         self.end_quiet(now, entries);
@@ -156,7 +159,9 @@ impl Book {
         let explains = |open: &&Open| {
             let of_upstream = upstream.is_some_and(|upstream| open.entry.about.contains(upstream));
             let of_all = !open.entry.about.iter().any(|about| matches!(about.kind, AboutKind::Upstream | AboutKind::Domain));
-            wider_kinds(finding.anomaly).contains(&open.entry.anomaly) && (of_upstream || of_all)
+            // How much a domain refuses, whichever way mail goes there, is explained by whatever it is refused for.
+            let of_cause = finding.anomaly == Anomaly::RejectRatio && finding.cause.is_some() && finding.cause == open.entry.cause;
+            wider_kinds(finding.anomaly).contains(&open.entry.anomaly) && (of_upstream || of_all || of_cause)
         };
         self.open.values().find(explains).map(|open| open.entry.incident)
     }

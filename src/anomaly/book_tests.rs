@@ -1,7 +1,7 @@
 //! The life of incidents.
 
 use super::*;
-use crate::trace::{Mute, Severity};
+use crate::trace::{Cause, Mute, Severity};
 
 const NOW: WallMicros = 1_795_392_000_000_000;
 
@@ -91,6 +91,14 @@ fn the_narrower_is_part_of_the_wider() {
     let slow = |upstream: &str| Finding::new(Anomaly::UpstreamSlow, Severity::Warning, "slow", "").about(AboutKind::Upstream, upstream);
     let narrow = enter(&mut book, 1, vec![slow("main"), slow("other")]);
     assert_eq!(narrow.iter().map(|entry| entry.part_of).collect::<Vec<_>>(), [Some(wide[0].incident), None]);
+    // In whatever order they are found, and a domain's refusals by what they say.
+    let of = |anomaly, cause, kind, value: &str| Finding::new(anomaly, Severity::Warning, "", "").about(kind, value).caused(cause);
+    let ratio = |domain: &str, cause| of(Anomaly::RejectRatio, cause, AboutKind::Domain, domain);
+    let spam = of(Anomaly::SpamVerdicts, Cause::SpamDetected, AboutKind::Upstream, "main");
+    let found = vec![ratio("x.example", Cause::SpamDetected), ratio("y.example", Cause::PolicyRejected), spam];
+    let entries = enter(&mut book, 2, found);
+    let [spam, x, y] = entries.as_slice() else { panic!("{entries:?}") };
+    assert_eq!((spam.anomaly, x.part_of, y.part_of), (Anomaly::SpamVerdicts, Some(spam.incident), None));
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl Sample {
         })
     }
 
-    /// Refused or deferred, all recipients alike, as a reply of the upstream at that stage.
+    /// Refused or deferred, all recipients alike, as a reply of the upstream at that stage. What was said to RCPT TO before stays.
     #[must_use]
     pub fn refused(self, stage: Stage, code: u16, text: &str, cause: Cause) -> Self {
         let state = if code >= 500 { State::Rejected } else { State::Deferred };
@@ -151,7 +151,11 @@ impl Sample {
             };
             for recipient in &mut it.envelope.recipients {
                 (recipient.state, recipient.stage, recipient.cause) = (state, stage, Some(cause));
-                recipient.reply = Some(reply(code, text));
+                recipient.reply = match stage {
+                    Stage::RcptTo => Some(reply(code, text)),
+                    Stage::Data | Stage::Body | Stage::EndOfData => Some(reply(250, "2.1.5 ok")),
+                    _ => None,
+                };
             }
         })
     }

@@ -3,12 +3,18 @@
 use std::net::IpAddr;
 
 use crate::trace::{
-    Cause, Client, Direction, Flag, Outcome, Record, RecordId, RecordKind, Session, State, Transaction, Upstream, WallMicros,
+    Cause, Client, Direction, Flag, Outcome, Recipient, Record, RecordId, RecordKind, Reply, Session, State, Transaction, Upstream,
+    WallMicros,
 };
 
 /// The domain of an address, as written; empty where there is none.
 pub fn domain_of(address: &str) -> &str {
     address.rsplit_once('@').map_or("", |(_, domain)| domain)
+}
+
+/// The reply that failed the recipient: its own, or after RCPT TO was taken the one to the message.
+pub fn last_word<'a>(transaction: &'a Transaction, recipient: &'a Recipient) -> Option<&'a Reply> {
+    recipient.reply.as_ref().filter(|reply| reply.code >= 400).or(transaction.outcome.reply.as_ref())
 }
 
 /// What one record says, without copies.

@@ -8,6 +8,7 @@ mod anomaly;
 mod diagnosis;
 mod doctor;
 mod export;
+mod exports;
 mod init;
 mod limits;
 mod listeners;
@@ -241,7 +242,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
     limits::http(&raw, &mut findings);
     limits::log(&raw, &mut findings);
     doctor::check(&raw, &mut findings);
-    let exports = export::exports(&raw, &mut findings);
+    let exports = exports::exports(&raw, &mut findings);
 
     let (places, warnings) = findings.into_result()?;
     let sessions = listeners.into_iter().map(|(listener, upstream)| {

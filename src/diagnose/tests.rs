@@ -95,11 +95,13 @@ fn failures_without_a_reply_have_causes() {
     is(own(Stage::Connect, refused), ConnectionFailed, "own/connection-refused");
     let slow = "connecting to 192.0.2.9:25 timed out after 30 s (host down, or a firewall drops the packets)";
     is(own(Stage::Connect, slow), ConnectionFailed, "own/connect-timed-out");
+    let forbidden = "192.0.2.9:25 is unreachable (host down, or a router or firewall on the way forbids it)";
+    is(own(Stage::Connect, forbidden), ConnectionFailed, "own/unreachable");
     is(own(Stage::Connect, &format!("{slow}\nevery host timed out on port 25")), PortBlocked, "own/every-host-timed-out");
     is(own(Stage::Connect, "no such name in DNS: mx.y.example"), DomainNotFound, "own/dns-no-such-name");
     is(own(Stage::Connect, "DNS did not answer for mx.y.example within 5 s"), DnsFailure, "own/dns-fails");
     is(own(Stage::RcptTo, "y.example takes no mail (null MX)"), DomainNotFound, "own/dns-no-such-name");
-    is(own(Stage::StartTls, "certificate refused: certificate expired 2026-11-01"), TlsFailure, "own/certificate-expired");
+    is(own(Stage::StartTls, "certificate refused: certificate expired 2026-11-01"), TlsFailure, "own/servers-certificate-expired");
     let name = "certificate refused: name mismatch: certificate is for a.example, not b.example";
     is(own(Stage::StartTls, name), TlsFailure, "own/certificate-name");
     let issuer = "certificate refused: issued by an unknown authority (self-signed)";
@@ -107,6 +109,7 @@ fn failures_without_a_reply_have_causes() {
     let hidden =
         "mx.y.example doesn't offer STARTTLS, which this upstream requires\na firewall rewrites the server's EHLO reply (XXXXXXXA)";
     is(own(Stage::Ehlo, hidden), EncryptionRequired, "own/ehlo-rewritten");
+    is(own(Stage::RcptTo, "mail for this domain is not accepted here"), RelayDenied, "own/domain-not-accepted");
     is(own(Stage::EndOfData, "the upstream closed the connection"), ConnectionFailed, "own/closed-after-data");
 }
 

@@ -16,6 +16,8 @@ pub enum ConnectError {
     TimedOut { address: SocketAddr, after: Duration },
     #[error("no route to {address} (network down, or no {family} here)", family = if .address.is_ipv6() { "IPv6" } else { "IPv4" })]
     NoRoute { address: SocketAddr },
+    #[error("{address} is unreachable (host down, or a router or firewall on the way forbids it)")]
+    Unreachable { address: SocketAddr },
     #[error("{address} reset the connection at once")]
     Reset { address: SocketAddr },
     #[error("this process has no file descriptors left: raise LimitNOFILE (systemd) or `ulimit -n`")]
@@ -41,7 +43,9 @@ impl ConnectError {
     pub fn from_io(address: SocketAddr, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused { address },
-            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Self::NoRoute { address },
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Self::NoRoute { address },
+            // As well for an ICMP message "administratively prohibited", and for a firewall of this machine (EPERM).
+            io::ErrorKind::HostUnreachable | io::ErrorKind::PermissionDenied => Self::Unreachable { address },
             io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Self::Reset { address },
             io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Self::OutOfPorts { address },
             _ if matches!(source.raw_os_error(), Some(ENFILE | EMFILE)) => Self::OutOfDescriptors { source },
@@ -108,7 +112,8 @@ mod tests {
     #[test]
     fn each_failure_has_its_words() {
         let cases = [
-            (io::ErrorKind::HostUnreachable, "no route to 192.0.2.7:25 (network down, or no IPv4 here)"),
+            (io::ErrorKind::NetworkUnreachable, "no route to 192.0.2.7:25 (network down, or no IPv4 here)"),
+            (io::ErrorKind::HostUnreachable, "192.0.2.7:25 is unreachable (host down, or a router or firewall on the way forbids it)"),
             (io::ErrorKind::ConnectionReset, "192.0.2.7:25 reset the connection at once"),
             (io::ErrorKind::TimedOut, "connecting to 192.0.2.7:25 timed out after 30 s (host down, or a firewall drops the packets)"),
         ];

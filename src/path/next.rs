@@ -56,11 +56,12 @@ fn decisive(path: &MessagePath) -> Option<Id> {
 
 /// "The recipient's side must act (mailbox full): …", once for each cause.
 fn advice(path: &MessagePath) -> Vec<String> {
-    let of_fates = path.recipients.iter().filter(|fate| !fate.state.0.is_well()).map(|fate| (fate.act, fate.cause, &fate.advice));
+    let of_fates =
+        path.recipients.iter().filter(|fate| !fate.state.0.is_well()).map(|fate| (fate.act, fate.cause, &fate.advice, fate.meant.as_ref()));
     // Where it ended before any recipient was named, the attempt itself has it.
     let attempt = path.relays().next_back().filter(|hop| path.recipients.is_empty() && !PathState::from(hop.state.0).is_well());
     let mut told: Vec<String> = Vec::new();
-    for (act, cause, advice) in of_fates.chain(attempt.map(|hop| (hop.act, hop.cause, &hop.advice))) {
+    for (act, cause, advice, meant) in of_fates.chain(attempt.map(|hop| (hop.act, hop.cause, &hop.advice, None))) {
         let Some(act) = act else { continue };
         let cause = cause.and_then(|cause| words::cause(cause.0)).map(|words| format!(" ({words})")).unwrap_or_default();
         // Nothing is known, so nothing is said.
@@ -69,7 +70,8 @@ fn advice(path: &MessagePath) -> Vec<String> {
         }
         let must = if act.0 == Act::Nobody { "need do anything" } else { "must act" };
         let what = advice.as_deref().map(|advice| format!(": {advice}")).unwrap_or_else(|| ".".to_owned());
-        let step = format!("{} {must}{cause}{what}", words::act(act.0));
+        let meant = meant.map(|meant| format!(" Perhaps {meant} is meant.")).unwrap_or_default();
+        let step = format!("{} {must}{cause}{what}{meant}", words::act(act.0));
         if !told.contains(&step) && told.len() < 3 {
             told.push(step);
         }

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::kinds::{Actor, Flag, Stage, State};
+use super::kinds::{Actor, Flag, Stage, State, UpstreamKind};
 use super::record::{
     AmendedRecipient, Amendment, Log, Outcome, Recipient, Record, Reply, Report, Reported, Session, Transaction, Tried, Upstream,
     WallMicros,
 };
 use super::{RecordId, kinds};
-use crate::diagnose::{Cause, Facts, Rules, Verdict};
+use crate::diagnose::{Act, Cause, Facts, Rules, Verdict};
 
 /// The port that mail servers speak to each other on, and that providers close.
 const SMTP_PORT: u16 = 25;
@@ -71,16 +71,28 @@ fn transaction(it: &mut Transaction, rules: &Rules) {
             }
             _ => whole,
         };
-        let Some(verdict) = verdict else { continue };
+        let Some(verdict) = verdict.map(|verdict| by_exchanger(verdict, upstream)) else { continue };
         (recipient.cause, recipient.act, recipient.rule) = (Some(verdict.cause), Some(verdict.act), Some(verdict.rule.to_owned()));
         first = first.or(Some(verdict));
     }
     if let Some(verdict) = if it.outcome.state == State::Partial { first.or(whole) } else { whole.or(first) } {
-        tell(&mut it.outcome, &verdict, rules);
+        tell(&mut it.outcome, &by_exchanger(verdict, upstream), rules);
     }
 }
 
 /// What was said to one recipient alone.
+/// Nobody logs in at the mail exchanger of a domain: one that doesn't take its mail is the wrong one.
+fn by_exchanger<'r>(verdict: Verdict<'r>, upstream: &Upstream) -> Verdict<'r> {
+    if upstream.kind != UpstreamKind::Mx || verdict.cause != Cause::RelayDenied || verdict.act != Act::LocalAdmin {
+        return verdict;
+    }
+    Verdict {
+        act: Act::RecipientSide,
+        advice: "The domain's MX record leads to a server that doesn't take its mail: its admin must mend the record or that server. If it was changed lately, a retry may find the right one.",
+        ..verdict
+    }
+}
+
 fn own_reply(recipient: &Recipient) -> Option<&Reply> {
     let own = matches!(recipient.stage, Stage::RcptTo | Stage::EndOfData) || recipient.by != Actor::Upstream;
     recipient.reply.as_ref().filter(|reply| own && reply.code >= 400)
@@ -178,7 +190,11 @@ fn text(reply: &Reply) -> Cow<'_, str> {
 /// Where no reply says why: our own words, and what the session knows beyond them.
 fn own_words(outcome: &Outcome, upstream: &Upstream, flags: &[Flag]) -> String {
     let reply = outcome.reply.as_ref().map(text);
-    let mut words = outcome.detail.as_deref().or(reply.as_deref()).unwrap_or_default().to_owned();
+    let mut words = match (outcome.detail.as_deref(), reply.as_deref()) {
+        // What the proxy refused tells more than how the client took it.
+        (Some(detail), Some(reply)) if outcome.by == Actor::Proxy => format!("{reply}\n{detail}"),
+        (detail, reply) => detail.or(reply).unwrap_or_default().to_owned(),
+    };
     let mut add = |more: &str| {
         let _ = write!(words, "\n{more}");
     };

@@ -3,6 +3,7 @@
 //! What a test needs and the machine lacks is said in a line that begins with SKIPPED; `tests/run` installs it all.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that can't go on should stop where it is
 
+#[allow(dead_code, reason = "shared with the scenarios, which use more of it")]
 #[path = "../support/e2e/mod.rs"]
 mod support;
 

@@ -250,7 +250,9 @@ impl Detector for Accounts {
         if self.locked.len() >= MOST_ACCOUNTS && !self.locked.contains_key(&key) {
             self.forgotten += room::make(&mut self.locked, |it| it.evidence.last);
         }
-        let reply = seen.client.and_then(|it| it.auth.as_ref()).and_then(|it| it.reply.as_ref()).filter(|it| it.code >= 400);
+        // The upstream's own words, of whichever login it was; the client may have heard others.
+        let logins = [seen.client.and_then(|it| it.auth.as_ref()), seen.upstream.and_then(|it| it.auth.as_ref())];
+        let reply = logins.into_iter().flatten().filter_map(|it| it.reply.as_ref()).find(|it| it.code >= 400);
         let words = reply.map_or_else(|| quoted(seen.reply_lines()), |it| quoted(it.lines.iter().map(String::as_str)));
         let provider = seen.provider().map(str::to_owned);
         let locked =

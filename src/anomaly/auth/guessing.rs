@@ -70,7 +70,9 @@ impl Detector for Guessing {
     }
 
     fn observe(&mut self, seen: &Seen<'_>) {
-        if seen.has(Flag::PlaintextAuth) && !seen.is_synthetic() {
+        // The option alone is no password: there must have been a login.
+        let any = seen.client.is_some_and(|it| it.auth.is_some()) || seen.upstream.is_some_and(|it| it.auth.is_some());
+        if any && seen.has(Flag::PlaintextAuth) && !seen.is_synthetic() {
             self.in_clear(seen);
         }
         let Some(login) = login::of_client(seen) else { return };

@@ -30,6 +30,7 @@ pub(super) struct Known {
     /// Earlier answers, and when each was last seen.
     variants: Vec<(String, WallMicros)>,
     due: WallMicros,
+    asked: WallMicros,
     turn: Option<Turn>,
 }
 
@@ -41,18 +42,16 @@ impl Known {
 
     /// It was asked: not again before an answer is due to have come.
     pub fn asked(&mut self, now: WallMicros) {
-        self.due = now.saturating_add(60_000_000);
+        (self.asked, self.due) = (now, now.saturating_add(60_000_000));
     }
 
     pub fn later(&mut self, at: WallMicros) {
         self.due = at;
     }
 
-    /// Has it looked at now, if the last look was that long ago.
+    /// Has it looked at again now, or as soon as the last look was that long ago.
     pub fn sooner(&mut self, now: WallMicros, since_us: u64) {
-        if self.last.saturating_add(since_us) <= now {
-            self.due = self.due.min(now);
-        }
+        self.due = self.due.min(self.last.max(self.asked).saturating_add(since_us).max(now));
     }
 
     pub fn learn(&mut self, mut answer: String, now: WallMicros, every_us: u64) {

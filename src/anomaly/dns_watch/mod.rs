@@ -41,8 +41,6 @@ impl Default for Options {
 
 /// A domain without mail for so long is watched no more.
 const INTEREST: u64 = 7 * DAY;
-/// A domain that begins to fail is looked at again, if the last look was that long ago.
-const AGAIN: u64 = 2 * MINUTE;
 /// A server that doesn't answer is asked again after so long.
 const RETRY: u64 = 10 * MINUTE;
 /// Selectors watched of one domain.
@@ -163,11 +161,9 @@ impl DnsWatch {
         {
             self.transaction(seen, it);
         }
-        if seen.direction() == Some(Direction::Outbound)
-            && seen.cause() == Some(Cause::ReverseDnsMissing)
-            && failing::note(&mut self.unnamed, seen.at, seen.id)
-        {
-            self.addresses.iter_mut().for_each(|(_, known)| known.sooner(seen.at, AGAIN));
+        if seen.direction() == Some(Direction::Outbound) && seen.cause() == Some(Cause::ReverseDnsMissing) {
+            let pause = failing::note(&mut self.unnamed, seen.at, seen.id);
+            self.addresses.iter_mut().for_each(|(_, known)| known.sooner(seen.at, pause));
         }
         if let Some(upstream) = seen.upstream {
             self.look_ups(upstream, seen.at);
@@ -333,20 +329,18 @@ impl DnsWatch {
 impl Domain {
     /// A recipient of it isn't reached.
     fn fails(&mut self, at: WallMicros, id: RecordId) {
-        if failing::note(&mut self.failing, at, id) {
-            self.look_again(at);
-        }
+        let pause = failing::note(&mut self.failing, at, id);
+        self.look_again(at, pause);
     }
 
     /// Somebody refuses mail from it for what it publishes.
     fn is_refused(&mut self, at: WallMicros, id: RecordId) {
-        if failing::note(&mut self.refused, at, id) {
-            self.look_again(at);
-        }
+        let pause = failing::note(&mut self.refused, at, id);
+        self.look_again(at, pause);
     }
 
-    fn look_again(&mut self, at: WallMicros) {
-        self.published.iter_mut().for_each(|(_, known)| known.sooner(at, AGAIN));
+    fn look_again(&mut self, at: WallMicros, pause: u64) {
+        self.published.iter_mut().for_each(|(_, known)| known.sooner(at, pause));
     }
 
     /// Has a place for each thing that is to be watched.

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::anomaly::finding::Finding;
-use crate::trace::Severity;
+use crate::anomaly::samples::{Sample, mail};
+use crate::trace::{Severity, Stage};
 
 const NOW: WallMicros = 1_795_392_000_000_000;
 
@@ -98,7 +99,41 @@ fn a_domain_that_begins_to_fail_is_looked_at_again() {
     assert_eq!(watch.questions(NOW + 10 * MINUTE, 100), []);
     watch.passes("example.org", NOW + 10 * MINUTE, false, |domain| domain.fails(NOW + 10 * MINUTE, RecordId::from_parts(1, 1)));
     assert_eq!(watch.questions(NOW + 10 * MINUTE, 100).len(), 2);
-    assert_eq!(watch.questions(NOW + HOUR, 100).len(), 8);
+    // And again and again as long as it fails, but less and less often.
+    let mut looks = 0;
+    for second in (0..50 * 60).step_by(5) {
+        let now = NOW + 10 * MINUTE + second * 1_000_000;
+        watch.passes("example.org", now, false, |domain| domain.fails(now, RecordId::from_parts(1, 1)));
+        let asked = watch.questions(now, 100);
+        looks += asked.len();
+        for question in asked {
+            watch.answered(&question, records(&["10 a.example"]), now);
+        }
+    }
+    assert!((16..=32).contains(&looks), "{looks}");
+    assert_eq!(watch.questions(NOW + 61 * MINUTE, 100).len(), 6, "the others once an hour");
+}
+
+#[test]
+fn refusals_of_senders_and_addresses_are_explained_too() {
+    let mut watch = watch();
+    let spf = Question { sort: Sort::Spf, of: "our.example".to_owned(), selector: None };
+    let ptr = Question { sort: Sort::Ptr, of: "192.0.2.25".to_owned(), selector: None };
+    let mail = |no: u64| mail(NOW + no * MINUTE, no);
+    let observe = |watch: &mut DnsWatch, sample: Sample| watch.observe(&Seen::of(&sample.record()));
+    observe(&mut watch, mail(0));
+    watch.answered(&spf, records(&["v=spf1 include:_spf.provider.example -all"]), NOW);
+    watch.answered(&ptr, records(&["mail.our.example."]), NOW);
+    watch.answered(&spf, records(&["v=spf1 -all"]), NOW + 5 * MINUTE);
+    watch.answered(&ptr, Published::Nothing, NOW + 5 * MINUTE);
+    observe(&mut watch, mail(6).refused(Stage::EndOfData, 550, "5.7.23 SPF", Cause::SpfDkimDmarcFailure));
+    observe(&mut watch, mail(7));
+    observe(&mut watch, mail(8).refused(Stage::RcptTo, 550, "5.7.25 no PTR", Cause::ReverseDnsMissing));
+    let told = raised(&mut watch, 9);
+    let of = |sort: &str| told.iter().find(|it| it.summary.starts_with(sort)).map(|it| it.summary.as_str()).unwrap_or_default();
+    assert!(of("SPF of our.example").contains("; 1 min before the first failure (2026-11-23 00:06 UTC; 1 failure since)"), "{told:?}");
+    assert!(of("PTR of 192.0.2.25").contains("; 3 min before the first failure (2026-11-23 00:08 UTC; 1 failure since)"), "{told:?}");
+    assert!(of("PTR of 192.0.2.25").contains("mail.our.example is now nothing"), "{told:?}");
 }
 
 #[test]
@@ -117,5 +152,5 @@ fn what_is_watched_is_bounded_and_kept() {
     assert!(back.restore(&watch.keep()));
     back.answered(&mx("d999.example"), records(&["10 b.example"]), NOW + HOUR);
     assert_eq!(raised(&mut back, 61).len(), 1);
-    assert!(!back.restore(&[2]) && !back.restore(&[]));
+    assert!(!back.restore(&[1]) && !back.restore(&[2]) && !back.restore(&[]));
 }

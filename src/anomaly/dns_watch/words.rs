@@ -20,7 +20,7 @@ pub(super) fn changed(question: &Question, turn: &mut Turn, failing: Option<&mut
     };
     let mut summary = format!("{what} of {} changed {when}: {} is now {}", question.of, shown(&turn.before), shown(&turn.after));
     let arithmetic = format!(
-        "last seen as before {}, first seen otherwise {}; looked at again once an hour and when mail begins to fail",
+        "last seen as before {}, first seen otherwise {}; looked at again and again while mail fails",
         Time(turn.last_before),
         Time(turn.seen)
     );
@@ -52,7 +52,11 @@ fn relation(turn: &Turn, failing: &Failing, now: WallMicros) -> String {
         Some(after) if after >= MINUTE => format!("; {} min before the first failure ({first}; {failures})", after / MINUTE),
         Some(_) => format!("; less than a minute before the first failure ({first}; {failures})"),
         None => {
-            format!("; the first failure was at {first}, {} min before it was noticed ({failures})", (turn.seen - failing.since) / MINUTE)
+            let before = match turn.seen.saturating_sub(failing.since) / MINUTE {
+                0 => "less than a minute".to_owned(),
+                minutes => format!("{minutes} min"),
+            };
+            format!("; the first failure was at {first}, {before} before the change was noticed ({failures})")
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::kept;
 use crate::anomaly::room;
-use crate::anomaly::seen::Seen;
+use crate::anomaly::seen::{Seen, last_word};
 use crate::anomaly::window::{DAY, HOUR, SAMPLES};
 use crate::diagnose::{Act, Cause, Rules};
 use crate::trace::{About, AboutKind, Anomaly, Direction, RecordId, Severity, State, WallMicros};
@@ -86,7 +86,7 @@ impl Detector for Full {
             mailbox.emptied = false;
             mailbox.times += 1;
             mailbox.fresh += 1;
-            mailbox.words = recipient.reply.as_ref().and_then(|reply| reply.lines.first()).map(|line| quoted([line]));
+            mailbox.words = last_word(transaction, recipient).and_then(|reply| reply.lines.first()).map(|line| quoted([line]));
             if mailbox.samples.len() >= SAMPLES {
                 mailbox.samples.remove(SAMPLES / 2);
             }

@@ -9,7 +9,7 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::kept;
 use crate::anomaly::recent::Recent;
 use crate::anomaly::room;
-use crate::anomaly::seen::Seen;
+use crate::anomaly::seen::{Seen, last_word};
 use crate::anomaly::window::{DAY, HOUR, SAMPLES};
 use crate::diagnose::{Act, Cause, Rules};
 use crate::trace::{AboutKind, Anomaly, Direction, RecordId, Severity, State, WallMicros};
@@ -97,7 +97,7 @@ impl Detector for Unknown {
             failing.fresh += 1;
             failing.cause = cause;
             failing.sender.clone_from(&transaction.envelope.reverse_path);
-            failing.words = recipient.reply.as_ref().and_then(|reply| reply.lines.first()).map(|line| quoted([line]));
+            failing.words = last_word(transaction, recipient).and_then(|reply| reply.lines.first()).map(|line| quoted([line]));
             if failing.samples.len() >= SAMPLES {
                 failing.samples.remove(SAMPLES / 2);
             }

@@ -12,7 +12,7 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::kept;
 use crate::anomaly::pair::{Pair, PairRef};
 use crate::anomaly::room;
-use crate::anomaly::seen::Seen;
+use crate::anomaly::seen::{Seen, last_word};
 use crate::anomaly::window::{DAY, HOUR, MINUTE};
 use crate::diagnose::Rules;
 use crate::trace::{About, AboutKind, Anomaly, Cause, Direction, Severity, State, UpstreamKind, WallMicros};
@@ -164,8 +164,13 @@ impl Detector for Limits {
         }
         let refused = transaction.envelope.recipients.iter().filter(|it| it.cause == Some(cause));
         let lines = || {
-            let of_recipient = transaction.envelope.recipients.iter().find(|it| it.cause == Some(cause)).and_then(|it| it.reply.as_ref());
-            of_recipient.or(transaction.outcome.reply.as_ref()).map(|it| it.lines.as_slice()).unwrap_or_default().iter().map(String::as_str)
+            let of_recipient = transaction.envelope.recipients.iter().find(|it| it.cause == Some(cause));
+            of_recipient
+                .map_or(transaction.outcome.reply.as_ref(), |it| last_word(transaction, it))
+                .map(|it| it.lines.as_slice())
+                .unwrap_or_default()
+                .iter()
+                .map(String::as_str)
         };
         let words = quoted(lines());
         let refusal = Refusal {

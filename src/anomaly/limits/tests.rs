@@ -85,6 +85,17 @@ fn the_hour_of_the_week_is_known_better_than_yesterday() {
 }
 
 #[test]
+fn the_reply_to_the_message_is_quoted_not_the_one_to_the_recipient() {
+    let mut limits = Limits::new(&Options::default());
+    for no in 0..5 {
+        let text = "5.4.5 Daily sending quota of 2000 messages exceeded";
+        feed(&mut limits, mail(MONDAY + no * SECOND, no).refused(Stage::EndOfData, 550, text, Cause::SendingLimitReached));
+    }
+    let found = judge(&mut limits, MONDAY + MINUTE);
+    assert!(found[0].summary.contains("Daily sending quota of 2000 messages"), "{}", found[0].summary);
+}
+
+#[test]
 fn a_refusal_names_the_limit_and_is_remembered() {
     let mut limits = Limits::new(&Options::default());
     let at = MONDAY + 15 * HOUR;

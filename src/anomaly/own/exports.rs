@@ -58,11 +58,7 @@ impl Exports {
                 export.failing = Some((audit.since.unwrap_or(audit.at), detail, audit.id));
                 export.fresh += 1;
             }
-            AuditEvent::ExportResumed => {
-                if export.failing.take().is_some() {
-                    self.over.push(name.clone());
-                }
-            }
+            AuditEvent::ExportResumed if export.failing.take().is_some() => self.over.push(name.clone()),
             AuditEvent::ExportSkipped => {
                 let fresh = Skipped { since: audit.at, last: audit.at, said: String::new(), entries: 0, samples: Vec::new() };
                 let skipped = export.skipped.get_or_insert(fresh);

@@ -9,7 +9,7 @@ use crate::anomaly::kept;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{HOUR, MINUTE, Sliding, Tallies};
 use crate::trace::{AboutKind, Act, Actor, Anomaly, Flag, Severity, WallMicros};
-use crate::wording::{clock, number};
+use crate::wording::{clock, several};
 
 const MOST: usize = 1_000;
 
@@ -45,8 +45,8 @@ impl Detector for Injection {
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         self.by_client.judge(now, |ip, evidence, times| {
-            let summary = format!("{ip} sent commands behind STARTTLS, in clear, to have them taken for said in TLS ({} sessions)", number(times));
-            let arithmetic = format!("{times} sessions within the last hour, told from 1 on, since {}; each was ended before the handshake", clock(evidence.since, now));
+            let summary = format!("{ip} sent commands behind STARTTLS, in clear, to have them taken for said in TLS ({})", several(times, "session", "sessions"));
+            let arithmetic = format!("{} within the last hour, told from 1 on, since {}; each was ended before the handshake", several(times, "session", "sessions"), clock(evidence.since, now));
             let finding = Finding::new(Anomaly::TlsInjection, Severity::Warning, summary, arithmetic)
                 .about(AboutKind::Client, ip.to_string())
                 .advising(Act::LocalAdmin, "The attempt failed. If the address is one of yours, its program is broken, or somebody sits between it and the proxy; else block it.")
@@ -55,7 +55,7 @@ impl Detector for Injection {
         });
         self.by_host.judge(now, |host, evidence, times| {
             let summary = format!("replies came behind the 220 of {host} to STARTTLS, in clear: somebody on the way may have put them there");
-            let arithmetic = format!("{times} sessions within the last hour, told from 1 on, since {}; each was ended before the handshake", clock(evidence.since, now));
+            let arithmetic = format!("{} within the last hour, told from 1 on, since {}; each was ended before the handshake", several(times, "session", "sessions"), clock(evidence.since, now));
             let finding = Finding::new(Anomaly::TlsInjection, Severity::Critical, summary, arithmetic)
                 .about(AboutKind::Host, host)
                 .advising(Act::LocalAdmin, "Nothing was believed. Set the upstream to implicit TLS (port 465) if it has it, and ask its operator; if he sees nothing of the kind, the network in between is not yours alone.")

@@ -61,7 +61,7 @@ fn bare_newlines_are_news_only_from_those_who_never_wrote_them() {
 fn injections_are_told_by_their_side() {
     let mut injection = injection::Injection::default();
     let found = raised(&mut injection, sessions(1, |it| it.flags.push(Flag::TlsInjection)));
-    let words = "203.0.113.9 sent commands behind STARTTLS, in clear, to have them taken for said in TLS (1 sessions)";
+    let words = "203.0.113.9 sent commands behind STARTTLS, in clear, to have them taken for said in TLS (1 session)";
     assert_eq!(one_summary(&found), (Anomaly::TlsInjection, Severity::Warning, words));
     let mut injection = injection::Injection::default();
     let upstream = |it: &mut Session| {

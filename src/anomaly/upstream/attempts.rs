@@ -12,6 +12,8 @@ pub enum Why {
     Refused,
     TimedOut,
     NoRoute,
+    /// A router or firewall says so, or nobody has that address.
+    Unreachable,
     Reset,
     /// Its name can't be looked up.
     Dns,
@@ -30,13 +32,14 @@ pub enum Why {
 }
 
 impl Why {
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 
     pub fn words(self) -> &'static str {
         match self {
             Self::Refused => "connection refused",
             Self::TimedOut => "no answer (timed out)",
             Self::NoRoute => "no route",
+            Self::Unreachable => "unreachable, says a router or firewall",
             Self::Reset => "connection reset",
             Self::Dns => "its name can't be looked up",
             Self::NoSuchName => "DNS has no address of that name",
@@ -62,7 +65,7 @@ impl Why {
 
     /// Whether it proves that the port can be reached.
     pub fn reached(self) -> bool {
-        !matches!(self, Self::TimedOut | Self::NoRoute | Self::Dns | Self::NoSuchName | Self::Other)
+        !matches!(self, Self::TimedOut | Self::NoRoute | Self::Unreachable | Self::Dns | Self::NoSuchName | Self::Other)
     }
 }
 
@@ -73,6 +76,8 @@ pub struct Failed<'a> {
     pub port: u16,
     /// Tells the addresses of a host apart.
     pub ip: Option<std::net::IpAddr>,
+    /// When it was begun: one that timed out has found nobody there ever since.
+    pub began: WallMicros,
     pub why: Why,
     pub words: &'a str,
 }
@@ -82,11 +87,14 @@ pub fn failures<'a>(seen: &Seen<'a>, mut each: impl FnMut(Failed<'a>)) {
     let Some(upstream) = seen.upstream else { return };
     let Some(from_us) = first_told(seen) else { return };
     let cause = seen.cause();
+    let session_began = session_began(seen);
+    let mut began = session_began.saturating_add(from_us).min(seen.at);
     let mut last = None;
     for tried in upstream.tried.iter().filter(|it| it.at_us >= from_us) {
         last = Some(tried.stage);
         let why = why(tried.stage, &tried.error, cause);
-        each(Failed { host: &tried.host, port: tried.port, ip: tried.ip, why, words: &tried.error });
+        each(Failed { host: &tried.host, port: tried.port, ip: tried.ip, began, why, words: &tried.error });
+        began = session_began.saturating_add(tried.at_us).min(seen.at);
     }
     // What ends a session is not always among the tries.
     let (Some(session), Some(outcome)) = (seen.session, seen.outcome) else { return };
@@ -96,15 +104,20 @@ pub fn failures<'a>(seen: &Seen<'a>, mut each: impl FnMut(Failed<'a>)) {
         let words = session.ended.detail.as_deref().or(outcome.detail.as_deref()).unwrap_or_default();
         let host = upstream.host.as_deref().unwrap_or_default();
         let why = why(outcome.stage, words, cause);
-        each(Failed { host, port: upstream.port.unwrap_or_default(), ip: upstream.ip, why, words });
+        each(Failed { host, port: upstream.port.unwrap_or_default(), ip: upstream.ip, began, why, words });
     }
+}
+
+/// When the session began, on whose clock the tries are.
+fn session_began(seen: &Seen<'_>) -> WallMicros {
+    let of_transaction = seen.transaction.map(|it| it.session_id.unix_ms().saturating_mul(1_000));
+    of_transaction.or(seen.session.map(|it| it.at)).unwrap_or(seen.at)
 }
 
 /// From when in the session on tries are news; `None`: this record has none.
 pub fn first_told(seen: &Seen<'_>) -> Option<u64> {
     if let Some(transaction) = seen.transaction {
-        let began = transaction.session_id.unix_ms().saturating_mul(1_000);
-        return Some(if transaction.transaction_no <= 1 { 0 } else { transaction.at.saturating_sub(began) });
+        return Some(if transaction.transaction_no <= 1 { 0 } else { transaction.at.saturating_sub(session_began(seen)) });
     }
     seen.session.filter(|it| it.transactions == 0).map(|_| 0)
 }
@@ -147,6 +160,7 @@ fn why(stage: Stage, words: &str, cause: Option<Cause>) -> Why {
         _ if has("timed out") => Why::TimedOut,
         _ if has("refused the connection") => Why::Refused,
         _ if has("no route") => Why::NoRoute,
+        _ if has("is unreachable") => Why::Unreachable,
         _ if has("reset") => Why::Reset,
         _ if has("closed the connection") => Why::Silent,
         _ if has("TLS failed") => Why::Tls,

@@ -75,7 +75,13 @@ fn ends(seen: &Seen<'_>) -> Option<Ends> {
             let under_way = matches!(outcome.stage, Stage::MailFrom | Stage::RcptTo | Stage::Data | Stage::Body | Stage::EndOfData);
             if refused && seen.reply_lines().any(names_connections) {
                 Some(Ends::Connections)
-            } else if code == 421 && outcome.by == Actor::Upstream && !seen.reply_lines().any(idle) {
+            } else if code == 421
+                && outcome.by == Actor::Upstream
+                // Before MAIL FROM it is the proxy's own 421, for a greeting, a handshake or a login that failed.
+                && under_way
+                && (refused || outcome.cause == Some(Cause::ConnectionFailed))
+                && !seen.reply_lines().any(idle)
+            {
                 Some(Ends::Closing)
             } else {
                 (under_way && code == 0 && outcome.cause == Some(Cause::ConnectionFailed)).then_some(Ends::Closing)
@@ -108,7 +114,10 @@ impl Detector for Closing {
             self.by_host.insert(Pair::from(&key), Closed { closing, connections, tries: window, words: String::new() });
         }
         let Some(closed) = self.by_host.get_mut(&key) else { return };
-        closed.tries.add(seen.at, 1);
+        // A session that had transactions is told of by them.
+        if seen.session.is_none_or(|it| it.transactions == 0) {
+            closed.tries.add(seen.at, 1);
+        }
         let evidence = match ends {
             Some(Ends::Closing) => &mut closed.closing,
             Some(Ends::Connections) => &mut closed.connections,
@@ -117,7 +126,7 @@ impl Detector for Closing {
         evidence.add(seen.at, seen.id, 1);
         let ended = seen.session.and_then(|it| it.ended.detail.as_deref()).or(upstream.tried.last().map(|it| it.error.as_str()));
         let said = quoted(seen.reply_lines());
-        closed.words = if said.is_empty() { quoted(ended.or(seen.outcome.and_then(|it| it.detail.as_deref())).into_iter()) } else { said };
+        closed.words = if said.is_empty() { quoted(ended.or(seen.outcome.and_then(|it| it.detail.as_deref()))) } else { said };
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {

@@ -13,7 +13,7 @@ use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{Evidence, HOUR, MINUTE, Sliding};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Act, Anomaly, Cause, Severity, UpstreamKind, WallMicros};
-use crate::wording::{clock, several};
+use crate::wording::{clock, several, span};
 
 /// Names that fail, at most.
 const MOST_NAMES: usize = 2_000;
@@ -134,10 +134,10 @@ impl Detector for Dns {
             }
             let summary = format!("The DNS of {name} fails: no answer since {}, while other names are answered", clock(failing.since, now));
             let arithmetic = format!(
-                "{0} of {0} look-ups of that name failed since {1}, threshold {least} over {2} min",
+                "{0} of {0} look-ups of that name failed since {1}, threshold {least} over {2}",
                 failing.count,
                 clock(failing.since, now),
-                after / MINUTE
+                span(after)
             );
             let finding = Finding::new(Anomaly::DnsFailing, Severity::Notice, summary, arithmetic)
                 .about(AboutKind::Domain, name.as_str())

@@ -86,9 +86,12 @@ impl Health {
             let ours = |host: &Host| !host.failing.as_ref().is_some_and(|it| it.mostly(&[Why::Closing, Why::Unwelcome]));
             let all = group.iter().all(|(_, host)| down(host));
             let several = group.len() > 1;
+            let reached = self.reached.get(&name).copied();
             for (key, host) in group.iter_mut().filter(|(_, host)| down(host) && ours(host)) {
                 host.said_down = true;
-                if !all {
+                let since = host.failing.as_ref().map_or(0, |it| it.since);
+                // While the others are only about to be found down as well, mail doesn't go through them.
+                if !all && reached.is_some_and(|at| at > since) {
                     findings.raise(telling::host_down(key, host, now, self.options.down_after_us));
                 }
             }
@@ -98,7 +101,6 @@ impl Health {
                         findings.clear(Anomaly::UpstreamDown, about(key, true), "the whole upstream is down");
                     }
                 }
-                let reached = self.reached.get(&name).copied();
                 findings.raise(telling::upstream_down(&name, &mut group, reached, now, &self.options));
             }
         }
@@ -117,9 +119,15 @@ impl Health {
             let reached = self.reached.get(upstream).copied().unwrap_or_default();
             // Those that failed after anybody was last reached; a host that never answered proves nothing once others have.
             hosts.retain(|(_, host)| {
-                host.failing.as_ref().is_some_and(|it| it.evidence.last > reached && !it.last_why.reached())
+                let silent = |why: Why| !why.reached() || why == Why::Refused;
+                host.failing.as_ref().is_some_and(|it| it.evidence.last > reached && silent(it.last_why))
                     && (host.successes > 0 || reached == 0)
             });
+            // One that refuses can be reached, unless somebody refuses for all of them.
+            let refuses = |host: &Host| host.failing.as_ref().is_some_and(|it| it.last_why == Why::Refused);
+            if !hosts.iter().all(|(_, host)| refuses(host)) {
+                hosts.retain(|(_, host)| !refuses(host));
+            }
             hosts.sort_by(|one, other| one.0.cmp(other.0));
             let span = |host: &Host| host.failing.as_ref().map_or((u64::MAX, 0), |it| (it.since.max(reached), it.evidence.last));
             let (first, last) = hosts.iter().map(|(_, host)| span(host)).fold((u64::MAX, 0), |all, it| (all.0.min(it.0), all.1.max(it.1)));

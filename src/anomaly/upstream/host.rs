@@ -71,7 +71,7 @@ impl Host {
         let failing = self.failing.get_or_insert_with(|| Failing {
             // Long, so that the evidence stays as long as nobody gets through.
             evidence: Evidence::new(Sliding::new(96, HOUR / 4)),
-            since: at,
+            since: failed.began.max(self.reached).min(at),
             count: 0,
             whys: [0; Why::COUNT],
             last_why: failed.why,

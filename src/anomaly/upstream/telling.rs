@@ -46,7 +46,7 @@ pub(super) fn upstream_down(
     options: &Options,
 ) -> Finding {
     let (mut since, mut last, mut fresh, mut samples) = (u64::MAX, 0, 0, Vec::<RecordId>::new());
-    let (mut told, mut blocked, mut dns, mut addresses) = (Vec::new(), true, true, 0);
+    let (mut told, mut blocked, mut on_25, mut dns, mut addresses) = (Vec::new(), true, true, true, 0);
     let mut kind = UpstreamKind::SmartHost;
     let mut worst: Option<(Pair, Failing)> = None;
     for (key, host) in group.iter_mut() {
@@ -57,6 +57,7 @@ pub(super) fn upstream_down(
         last = last.max(failing.evidence.last);
         fresh += failing.evidence.take_fresh();
         samples.extend(failing.evidence.samples());
+        on_25 &= port == BLOCKED_PORT && matches!(failing.last_why, Why::TimedOut | Why::Unreachable | Why::Refused);
         blocked &= port == BLOCKED_PORT && failing.only(Why::TimedOut);
         dns &= failing.only(Why::Dns);
         addresses += failing.addresses().max(1);
@@ -66,7 +67,8 @@ pub(super) fn upstream_down(
     let arithmetic = told.join("; ");
     let Some((key, mut failing)) = worst else { return Finding::new(Anomaly::UpstreamDown, Severity::Notice, "", "") };
     let what = if kind == UpstreamKind::Fixed { "The mail server behind" } else { "Upstream" };
-    let gone = reached.filter(|&at| at > 0).map_or("it never answered before".to_owned(), |at| format!("last success {}", clock(at, now)));
+    let gone_well = reached.is_some_and(|at| at > 0);
+    let gone = reached.filter(|&at| at > 0).map_or("never a success before".to_owned(), |at| format!("last success {}", clock(at, now)));
     let begun = clock(since, now);
     let finding = if blocked && addresses > 1 {
         let summary = format!("Port 25 seems to be blocked: no host of upstream {name} answers on it since {begun}, all time out; {gone}");
@@ -78,18 +80,30 @@ pub(super) fn upstream_down(
         let finding = explained(finding, &mut failing);
         Finding { about: about_name(&key), act: Act::Network, ..finding }
     } else {
-        let summary = format!("{what} {name} can't be reached since {begun}: {}; {gone}", failing.last_why.words());
+        let summary = match failing.last_why {
+            Why::Tls | Why::Greeting => format!("{what} {name} can't be used since {begun}: {}; {gone}", failing.words),
+            why => format!("{what} {name} can't be reached since {begun}: {}; {gone}", why.words()),
+        };
         let finding = Finding::new(Anomaly::UpstreamDown, Severity::Critical, summary, arithmetic);
         let mut finding = explained(Finding { about: about(&key, false), ..finding }, &mut failing);
         if kind == UpstreamKind::Fixed {
             finding.act = Act::LocalAdmin;
             finding.advice = format!("See on that server whether its mail service runs and listens. {}", finding.advice);
-        } else if blocked {
-            finding.advice = format!("{} If other hosts don't answer on port 25 either, it is blocked: use port 587.", finding.advice);
+        } else {
+            // It took mail before and can be reached: its mail service has stopped, or keeps this machine out.
+            if kind == UpstreamKind::SmartHost && gone_well && matches!(failing.last_why, Why::Refused | Why::Silent) {
+                finding.act = Act::SmartHost;
+            }
+            if on_25 {
+                finding.advice.push_str(&format!(
+                    ". If no other host answers on port 25 either, it is blocked on the way: `relayscope doctor upstream {name}` tries 587 and 465 as well."
+                ));
+            }
         }
         finding
     };
     samples.sort_unstable();
+    samples.dedup();
     samples.truncate(crate::anomaly::window::SAMPLES);
     finding.evidence(since, last, fresh, samples)
 }
@@ -97,7 +111,8 @@ pub(super) fn upstream_down(
 /// No exchanger of any domain answers.
 pub(super) fn nobody_reached(upstream: &str, hosts: &[(&Pair, &Host)], reached: WallMicros, now: WallMicros, many: usize) -> Finding {
     let failing: Vec<&Failing> = hosts.iter().filter_map(|(_, host)| host.failing.as_ref()).collect();
-    let blocked = hosts.iter().all(|(_, host)| host.port == BLOCKED_PORT) && failing.iter().all(|it| it.last_why == Why::TimedOut);
+    let all = |why| failing.iter().all(|it| it.last_why == why);
+    let blocked = hosts.iter().all(|(_, host)| host.port == BLOCKED_PORT) && (all(Why::TimedOut) || all(Why::Refused));
     let since = failing.iter().map(|it| it.since.max(reached)).min().unwrap_or(now);
     let last = failing.iter().map(|it| it.evidence.last).max().unwrap_or(now);
     let names: Vec<&str> = hosts.iter().take(5).map(|(key, _)| key.1.as_str()).collect();
@@ -108,7 +123,8 @@ pub(super) fn nobody_reached(upstream: &str, hosts: &[(&Pair, &Host)], reached: 
     let samples =
         failing.iter().flat_map(|it| it.evidence.samples().into_iter().next_back()).take(crate::anomaly::window::SAMPLES).collect();
     let (anomaly, summary, cause, act, advice) = if blocked {
-        let summary = format!("Port 25 seems to be blocked: since {} no mail exchanger answers on it, all time out", clock(since, now));
+        let how = if all(Why::Refused) { "all refuse" } else { "all time out" };
+        let summary = format!("Port 25 seems to be blocked: since {} no mail exchanger answers on it, {how}", clock(since, now));
         (Anomaly::PortBlocked, summary, Cause::PortBlocked, Act::LocalAdmin, BLOCKED_ADVICE)
     } else {
         let why = failing.first().map_or("", |it| it.last_why.words());
@@ -176,6 +192,7 @@ const WHYS: &[Why] = &[
     Why::Refused,
     Why::TimedOut,
     Why::NoRoute,
+    Why::Unreachable,
     Why::Reset,
     Why::Dns,
     Why::NoSuchName,

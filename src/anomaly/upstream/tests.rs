@@ -113,6 +113,51 @@ fn all_hosts_silent_on_port_25_is_a_blocked_port() {
 }
 
 #[test]
+fn a_long_time_out_counts_from_its_beginning() {
+    let mut health = Health::new(&Options::default());
+    let slow = |at, no| {
+        let Record::Session(mut it) = failed(at, no, &[("main.example.net", 587, Stage::Connect, TIMED_OUT)]) else { unreachable!() };
+        it.duration_us = 30 * SECOND;
+        Arc::make_mut(&mut it.upstream).tried[0].at_us = 30 * SECOND;
+        Record::Session(it)
+    };
+    feed(&mut health, &slow(MONDAY, 1));
+    assert_eq!(judge(&mut health, MONDAY + 31 * SECOND), [], "one try says nothing");
+    feed(&mut health, &slow(MONDAY + 2 * SECOND, 2));
+    let found = judge(&mut health, MONDAY + 33 * SECOND);
+    let finding = one(&found, Anomaly::UpstreamDown);
+    assert_eq!(finding.since, MONDAY);
+    // Somebody got through while they waited.
+    let mut health = Health::new(&Options::default());
+    feed(&mut health, &mail(MONDAY + 25 * SECOND, 3).record());
+    feed(&mut health, &slow(MONDAY, 1));
+    feed(&mut health, &slow(MONDAY + 2 * SECOND, 2));
+    assert_eq!(judge(&mut health, MONDAY + 33 * SECOND), []);
+}
+
+#[test]
+fn exchangers_that_all_refuse_are_behind_a_blocked_port() {
+    let mut health = Health::new(&Options::default());
+    let refused = |at, no, host: &str| {
+        let Record::Session(mut it) = failed(at, no, &[(host, 25, Stage::Connect, REFUSED)]) else { unreachable!() };
+        Arc::make_mut(&mut it.upstream).kind = UpstreamKind::Mx;
+        Record::Session(it)
+    };
+    for no in 0..3 {
+        let host = Some(format!("mx{no}.x.example"));
+        feed(&mut health, &mail(MONDAY, no).upstream(|it| (it.kind, it.host, it.port) = (UpstreamKind::Mx, host, Some(25))).record());
+    }
+    feed(&mut health, &refused(MONDAY + MINUTE, 10, "mx0.x.example"));
+    feed(&mut health, &refused(MONDAY + 2 * MINUTE, 11, "mx0.x.example"));
+    assert_eq!(judge(&mut health, MONDAY + 2 * MINUTE), [], "one that refuses is that one's matter");
+    feed(&mut health, &refused(MONDAY + 2 * MINUTE, 12, "mx1.x.example"));
+    feed(&mut health, &refused(MONDAY + 2 * MINUTE, 13, "mx2.x.example"));
+    let found = judge(&mut health, MONDAY + 3 * MINUTE);
+    let finding = one(&found, Anomaly::PortBlocked);
+    assert!(finding.summary.contains("no mail exchanger answers on it, all refuse"), "{}", finding.summary);
+}
+
+#[test]
 fn a_smart_host_whose_name_cannot_be_looked_up_is_dns() {
     let mut health = Health::new(&Options::default());
     for no in 0..3 {
@@ -252,6 +297,21 @@ fn a_single_421_says_nothing() {
     feed(&mut closing, &idle.record());
     feed(&mut closing, &mail(MONDAY, 2).refused(Stage::MailFrom, 421, "4.3.2 Service shutting down", Cause::RemoteSystemError).record());
     assert_eq!(judge(&mut closing, MONDAY + 10 * SECOND), []);
+}
+
+#[test]
+fn the_proxys_own_421_is_no_closing() {
+    let mut closing = Closing::new(&Options::default());
+    for (stage, text, cause) in [
+        (Stage::Auth, "relayscope: smart host main.example.net:587: refused the proxy's login as ann: 535", Cause::AuthFailed),
+        (Stage::StartTls, "relayscope: smart host main.example.net:587: TLS failed: certificate expired", Cause::TlsFailure),
+        (Stage::Banner, "relayscope: smart host main.example.net:587: the smart host did not greet in time", Cause::RemoteSystemError),
+    ] {
+        for no in 0..20 {
+            feed(&mut closing, &mail(MONDAY + no * 2 * SECOND, no).refused(stage, 421, text, cause).record());
+        }
+        assert_eq!(judge(&mut closing, MONDAY + MINUTE), [], "{text}");
+    }
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub async fn ask(resolver: &Resolver, question: &Question) -> Published {
         Asked::Name(name) => name,
         Asked::Reverse(ip) => reverse_name(ip),
     };
-    let look_up = resolver.look_up(&name, kind, TIMEOUT).await;
+    let look_up = resolver.look_up_anew(&name, kind, TIMEOUT).await;
     let answer = &look_up.answer;
     match &answer.failure {
         Some(failure) if failure.is_denial() => Published::Nothing,

@@ -166,6 +166,7 @@ impl Family {
                 Err(ConnectError::Refused { .. } | ConnectError::Reset { .. }) => format!("{place} refused"),
                 Err(ConnectError::TimedOut { after, .. }) => format!("{place} silent for {}", seconds(*after)),
                 Err(ConnectError::NoRoute { .. }) => format!("{place} no route"),
+                Err(ConnectError::Unreachable { .. }) => format!("{place} unreachable"),
                 Err(other) => format!("{place}: {other}"),
             }
         });

@@ -164,6 +164,16 @@ impl Resolver {
             self.shared.counts.cached.fetch_add(1, Ordering::Relaxed);
             return Lookup { answer: kept.answer, cached_for: Some(start.saturating_duration_since(kept.since)), took: start.elapsed() };
         }
+        self.look_up_now(key, timeout, start).await
+    }
+
+    /// The same past the cache, which keeps what comes back: for those who watch for changes.
+    pub async fn look_up_anew(&self, name: &str, kind: Kind, timeout: Duration) -> Lookup {
+        let bare = name.strip_suffix('.').unwrap_or(name);
+        self.look_up_now((bare.to_ascii_lowercase().into_boxed_str(), kind), timeout, Instant::now()).await
+    }
+
+    async fn look_up_now(&self, key: Key, timeout: Duration, start: Instant) -> Lookup {
         // Boxed: who asks for many names at once would hold as many of these on its stack.
         let work = self.shared.flights.join(&key, Box::pin(self.shared.fetch(&key)));
         let answer = match tokio::time::timeout(timeout, work).await {

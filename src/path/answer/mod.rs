@@ -197,6 +197,9 @@ pub struct Fate {
     pub act: Option<Word<Act>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// Where there is no such mailbox or domain: the address that was meant, perhaps. Mail to it was accepted, or its domain is well known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meant: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// Transactions that named this recipient.

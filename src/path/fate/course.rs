@@ -114,6 +114,7 @@ fn of_attempt(transaction: &Transaction, recipient: &Recipient) -> Fate {
         cause: recipient.cause.map(Word),
         act: recipient.act.or(outcome.act.filter(|_| of_outcome)).map(Word),
         advice: if of_outcome && same_rule { outcome.advice.clone() } else { None },
+        meant: None,
         provider: outcome.provider.clone().or_else(|| transaction.upstream.provider.clone()),
         attempts: 1,
         upstream_queue_id: if recipient.state == State::Accepted { outcome.upstream_queue_id.clone() } else { None },

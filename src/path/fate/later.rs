@@ -160,6 +160,7 @@ fn unheard(address: &str, line: &Line) -> Fate {
         cause: None,
         act: None,
         advice: None,
+        meant: None,
         provider: None,
         attempts: 0,
         upstream_queue_id: line.log.queue_id.clone(),

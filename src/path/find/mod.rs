@@ -2,6 +2,7 @@
 
 mod by_state;
 mod collect;
+mod meant;
 mod pool;
 mod stuck;
 
@@ -90,6 +91,7 @@ fn answer<T: Traces>(traces: &T, what: &What, mut collected: Collected, more: bo
     let mut messages = paths(&collected, manner.now);
     stuck::look(traces, &mut messages, manner.now)?;
     collected.notes.extend(wider::look(traces, &mut messages, manner.now)?);
+    meant::look(traces, &mut messages)?;
     let gaps = gaps::around(traces, &messages)?;
     Ok(Answer { query: what.text.clone(), messages, more, notes: collected.notes, gaps, never_seen: None })
 }

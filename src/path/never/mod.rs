@@ -1,9 +1,9 @@
 //! No match is an answer too: what comes near, what ended before it could carry a message, and whether anybody was looking.
 
-mod near;
+pub(super) mod near;
 pub mod outside;
 mod sessions;
-mod well_known;
+pub(super) mod well_known;
 mod words;
 
 pub use words::{dns_lines, early_end_words, next, verdict};

@@ -119,3 +119,22 @@ fn the_flat_fields_are_documented() {
     }
     assert_eq!(read("flat-fields.md"), table);
 }
+
+#[test]
+fn the_exports_of_the_readmes_are_valid() {
+    let place = tempfile::tempdir().unwrap();
+    let secret = place.path().join("secret");
+    std::fs::write(&secret, "s3cret").unwrap();
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let secret_file = regex::Regex::new(r#"secret_file = "[^"]+""#).unwrap();
+    for system in ["splunk", "elastic", "sentinel", "wazuh", "graylog"] {
+        let readme = read(&format!("{system}/README.md"));
+        let block =
+            readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or_else(|| panic!("{system}: no export"));
+        let block = secret_file.replace(block, format!("secret_file = {secret:?}"));
+        let text = format!("[[upstream]]\nname = \"provider\"\nhosts = [\"smtp.provider.example:587\"]\n\n{block}");
+        if let Err(errors) = relayscope::config::load_text(&place.path().join("relayscope.toml"), &text, &Default::default()) {
+            panic!("{system}: {errors}");
+        }
+    }
+}

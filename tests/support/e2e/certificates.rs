@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 
@@ -24,6 +25,14 @@ pub fn expired(place: &Place, dir: &str, names: &[&str]) -> Certificates {
     made(place, dir, names, &KeyPair::generate().unwrap(), |params| {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
+    })
+}
+
+/// As [`make`], valid for so many days from now on.
+pub fn ending_in(place: &Place, dir: &str, names: &[&str], days: u64) -> Certificates {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    made(place, dir, names, &KeyPair::generate().unwrap(), |params| {
+        params.not_after = date_time_ymd(1970, 1, 1) + now + Duration::from_secs(days * 86_400);
     })
 }
 

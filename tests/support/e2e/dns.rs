@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::netns::Host;
 use super::place::Place;
 use super::ports;
 use super::process::{Process, run};
@@ -35,8 +36,9 @@ enum Kind {
 /// none, one is made of the last two labels of its name.
 #[derive(Clone, Default)]
 pub struct Zones {
+    /// Of all records; [`TTL`] if absent.
+    ttl: Option<u32>,
     zones: BTreeMap<String, (Kind, Vec<String>)>,
-    uncached: bool,
 }
 
 impl Zones {
@@ -44,9 +46,18 @@ impl Zones {
         Self::default()
     }
 
+    /// With this TTL in seconds, for what changes during a test. To be said before any record.
+    pub fn lasting(ttl: u32) -> Self {
+        Self { ttl: Some(ttl), ..Self::default() }
+    }
+
     /// No answer is kept by anybody: what DNS says next is seen at once.
     pub fn uncached(self) -> Self {
-        Self { uncached: true, ..self }
+        Self { ttl: Some(0), ..self }
+    }
+
+    fn ttl(&self) -> u32 {
+        self.ttl.unwrap_or(TTL)
     }
 
     /// A zone without signatures.
@@ -106,6 +117,7 @@ impl Zones {
 
     /// Any record, "TYPE data" as in a zone file.
     pub fn record(mut self, name: &str, data: &str) -> Self {
+        let ttl = self.ttl();
         let ancestors = || std::iter::successors(Some(name), |it| it.split_once('.').map(|(_, parent)| parent));
         let declared = ancestors().find(|it| self.zones.contains_key(*it)).map(str::to_owned);
         let zone = declared.unwrap_or_else(|| {
@@ -113,7 +125,7 @@ impl Zones {
             labels[labels.len().saturating_sub(2)..].join(".")
         });
         let (_, records) = self.zones.entry(zone).or_insert((Kind::Plain, Vec::new()));
-        records.push(format!("{name}. {} {data}", if self.uncached { 0 } else { TTL }));
+        records.push(format!("{name}. {ttl} {data}"));
         self
     }
 }
@@ -121,7 +133,7 @@ impl Zones {
 /// Both servers, running until this is dropped.
 pub struct Dns {
     _knot: Process,
-    _unbound: Process,
+    unbound: Process,
     resolver: SocketAddr,
     authority: SocketAddr,
     dir: PathBuf,
@@ -138,14 +150,41 @@ impl Dns {
         for _ in 0..5 {
             let authority = SocketAddr::from(([127, 0, 0, 1], ports::unused()));
             let resolver = SocketAddr::from(([127, 0, 0, 1], ports::unused()));
-            std::fs::write(dir.join("knot.conf"), knot_config(&dir, authority, zones)).unwrap();
-            let anchors = anchors(&dir, zones);
-            std::fs::write(dir.join("unbound.conf"), unbound_config(&dir, resolver, authority, zones, &anchors)).unwrap();
-            let Some(knot) = started("knotd", &["-c"], &dir.join("knot.conf"), "server started") else { continue };
-            let Some(unbound) = started("unbound", &["-d", "-c"], &dir.join("unbound.conf"), "start of service") else { continue };
-            return Self { _knot: knot, _unbound: unbound, resolver, authority, dir, serial: AtomicU32::new(1) };
+            if let Some(started) = Self::launch(dir.clone(), zones, authority, resolver, None) {
+                return started;
+            }
         }
         panic!("no ports for the DNS servers");
+    }
+
+    /// On a host of a test's own network; the resolver is on its loopback, port 53, where programs look for one.
+    pub fn start_on(host: &Host, place: &Place, zones: &Zones) -> Self {
+        let dir = place.dir("dns");
+        place.dir("dns/zones");
+        place.dir("dns/knot");
+        write_zones(&dir, zones, 1);
+        let (authority, resolver) = (SocketAddr::from(([127, 0, 0, 1], 5353)), SocketAddr::from(([127, 0, 0, 1], 53)));
+        Self::launch(dir, zones, authority, resolver, Some(host)).expect("ports of its own")
+    }
+
+    /// `None` if the ports are taken.
+    fn launch(dir: PathBuf, zones: &Zones, authority: SocketAddr, resolver: SocketAddr, host: Option<&Host>) -> Option<Self> {
+        std::fs::write(dir.join("knot.conf"), knot_config(&dir, authority, zones)).unwrap();
+        let anchors = anchors(&dir, zones);
+        std::fs::write(dir.join("unbound.conf"), unbound_config(&dir, resolver, authority, zones, &anchors)).unwrap();
+        let knot = started("knotd", &["-c"], &dir.join("knot.conf"), "server started", host)?;
+        let unbound = started("unbound", &["-d", "-c"], &dir.join("unbound.conf"), "start of service", host)?;
+        Some(Self { _knot: knot, unbound, resolver, authority, dir, serial: AtomicU32::new(1) })
+    }
+
+    /// The resolver ends: its port refuses.
+    pub fn stop_resolver(&mut self) {
+        self.unbound.terminate();
+    }
+
+    /// The resolver stops where it stands: nobody answers.
+    pub fn hang_resolver(&self) {
+        self.unbound.signal("STOP");
     }
 
     /// The validating resolver, on loopback.
@@ -189,9 +228,12 @@ impl Dns {
 }
 
 /// The program, once it has said `ready`; `None` if it ended before.
-fn started(program: &str, options: &[&str], config: &std::path::Path, ready: &str) -> Option<Process> {
+fn started(program: &str, options: &[&str], config: &std::path::Path, ready: &str, host: Option<&Host>) -> Option<Process> {
     let mut command = Command::new(path_of(program));
     command.args(options).arg(config);
+    if let Some(host) = host {
+        command = host.command(&command);
+    }
     let process = Process::start(command, false);
     let found = process.output.wait_for(ready, |line| line.contains(ready).then_some(()));
     if found.is_none() {
@@ -201,12 +243,12 @@ fn started(program: &str, options: &[&str], config: &std::path::Path, ready: &st
 }
 
 fn write_zones(dir: &std::path::Path, zones: &Zones, serial: u32) {
+    let ttl = zones.ttl();
     // Signing counts the serial up as well.
-    let ttl = if zones.uncached { 0 } else { TTL };
     let head = |zone: &str| {
         let zone = zone.trim_end_matches('.');
         let dot = if zone.is_empty() { "" } else { "." };
-        format!("{zone}. {ttl} SOA ns{dot}{zone}. h{dot}{zone}. {serial}000 3600 600 86400 {ttl}\n{zone}. {ttl} NS ns{dot}{zone}.\n")
+        format!("{zone}. {ttl} SOA ns{dot}{zone}. h{dot}{zone}. {}000 3600 600 86400 {ttl}\n{zone}. {ttl} NS ns{dot}{zone}.\n", serial)
     };
     std::fs::write(dir.join("zones/root.zone"), format!("{}ns. {TTL} A 127.0.0.1\n", head("."))).unwrap();
     for (zone, (_, records)) in zones.zones.iter().filter(|(_, (kind, _))| *kind != Kind::Dead) {

@@ -41,6 +41,9 @@ scache     unix       - - n -    1 scache
 postlog    unix-dgram n - n -    1 postlogd
 ";
 
+/// Where a program runs: the program as it is to be started.
+type Within<'a> = dyn Fn(&Command) -> Command + 'a;
+
 pub struct Postfix {
     process: Process,
     pub address: SocketAddr,
@@ -69,7 +72,38 @@ impl Postfix {
     pub fn on(host: &Host, place: &Place, name: &str, extra: &str) -> Self {
         let listen: Vec<_> = host.addresses.iter().map(|ip| SocketAddr::new(*ip, 25)).collect();
         let extra = format!("{}{extra}", mailboxes(&place.path(name).join("mail")));
-        Self::launch(place, name, &extra, &listen, Some(host)).expect("port 25 of its own")
+        Self::launch(place, name, &extra, &listen, Some(&|command| host.command(command))).expect("port 25 of its own")
+    }
+
+    /// As [`Postfix::on`], on this address and port alone.
+    pub fn on_port(host: &Host, place: &Place, name: &str, listen: SocketAddr, extra: &str) -> Self {
+        let extra = format!("{}{extra}", mailboxes(&place.path(name).join("mail")));
+        Self::launch(place, name, &extra, &[listen], Some(&|command| host.command(command))).expect("a port of its own")
+    }
+
+    /// As [`Postfix::on_port`]; the names that it asks for are answered by that host's own resolver ([`super::dns::Dns::start_on`]).
+    pub fn resolving(host: &Host, place: &Place, name: &str, listen: SocketAddr, extra: &str) -> Self {
+        let extra = format!("{}{extra}", mailboxes(&place.path(name).join("mail")));
+        let file = place.file(&format!("{name}/resolv.conf"), "nameserver 127.0.0.1\n");
+        // In a mount namespace of its own, another file lies over /etc/resolv.conf.
+        let within = |command: &Command| {
+            let mut covered = Command::new(path_of("unshare"));
+            covered.args(["--mount", "--propagation", "private", "sh", "-c"]);
+            covered.arg(r#"mount --bind "$0" /etc/resolv.conf && exec "$@""#).arg(&file);
+            covered.arg(command.get_program()).args(command.get_args());
+            command.get_current_dir().map(|dir| covered.current_dir(dir));
+            host.command(&covered)
+        };
+        Self::launch(place, name, &extra, &[listen], Some(&within)).expect("a port of its own")
+    }
+
+    /// Stops it where it stands, with all its children: the kernel still takes connections for it.
+    pub fn hang(&self) {
+        self.process.signal_group("STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.process.signal_group("CONT");
     }
 
     /// As [`Postfix::behind`], for users who have logged in over TLS, and nobody else. `users`: name and password.
@@ -123,7 +157,7 @@ impl Postfix {
         Self::launch(place, name, extra, &[SocketAddr::from(([127, 0, 0, 1], port))], None)
     }
 
-    fn launch(place: &Place, name: &str, extra: &str, listen: &[SocketAddr], host: Option<&Host>) -> Option<Self> {
+    fn launch(place: &Place, name: &str, extra: &str, listen: &[SocketAddr], within: Option<&Within<'_>>) -> Option<Self> {
         let dir = place.dir(name);
         prepare(&dir, name, extra, listen);
         let conf = dir.join("conf");
@@ -131,8 +165,8 @@ impl Postfix {
         assert_eq!(code, 0, "postfix check: {text}");
         let mut command = Command::new(path_of("master"));
         command.arg("-c").arg(&conf).arg("-s").current_dir(&dir);
-        if let Some(host) = host {
-            command = host.command(&command);
+        if let Some(within) = within {
+            command = within(&command);
         }
         let process = Process::start(command, true);
         let ready = process.output.wait_for("start of Postfix", |line| {
@@ -219,6 +253,15 @@ pub struct Stopped {
 }
 
 impl Stopped {
+    /// Starts it again without the settings that begin so.
+    pub fn without(self, place: &Place, settings: &str) -> Postfix {
+        let file = self.dir.join("conf/extra.cf");
+        let kept = fs::read_to_string(&file).unwrap();
+        let kept: String = kept.lines().filter(|line| !line.starts_with(settings)).map(|line| format!("{line}\n")).collect();
+        fs::write(&file, kept).unwrap();
+        self.start(place)
+    }
+
     pub fn start(self, place: &Place) -> Postfix {
         let extra = fs::read_to_string(self.dir.join("conf/extra.cf")).unwrap();
         let name = self.dir.file_name().unwrap().to_str().unwrap();
@@ -249,7 +292,7 @@ fn prepare(dir: &Path, name: &str, extra: &str, listen: &[SocketAddr]) {
     let owner = fs::metadata("/var/lib/postfix").map(|it| it.uid()).unwrap_or_default();
     chown(&data, Some(owner), None).unwrap();
     chown(&mail, Some(65534), Some(65534)).unwrap();
-    let own_network = listen.iter().any(SocketAddr::is_ipv6);
+    let own_network = listen.iter().any(|address| !address.ip().is_loopback());
     let main = format!(
         "compatibility_level = 3.6\n\
          queue_directory = {spool}\n\

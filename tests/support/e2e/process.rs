@@ -136,6 +136,11 @@ impl Process {
         signal(name, &self.child.id().to_string());
     }
 
+    /// To the program and its children, where it leads a group of its own.
+    pub fn signal_group(&self, name: &str) {
+        signal(name, &format!("-{}", self.child.id()));
+    }
+
     /// `kill -9`: nothing of the program runs after this.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -46,6 +46,7 @@ pub fn skip(test: &str, why: &str) {
 }
 
 /// Leaves the test unless all these programs (or the right, `root`) are there.
+#[allow(unused_macros, reason = "shared with tests that ask in another way")]
 macro_rules! need {
     ($($program:literal),+ $(,)?) => {
         if !$crate::support::programs::present(module_path!(), &[$($program),+]) {
@@ -53,4 +54,5 @@ macro_rules! need {
         }
     };
 }
+#[allow(unused_imports, reason = "the same")]
 pub(crate) use need;

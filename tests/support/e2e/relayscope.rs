@@ -38,6 +38,14 @@ impl Relayscope {
         Self::start(place, &["--config", file.to_str().unwrap(), "--store", "store"], config.matches("[[listener]]").count())
     }
 
+    /// As [`Relayscope::configured`], with a store of that name.
+    pub fn storing(place: &Place, config: &str, store: &str) -> Self {
+        let file = place.file("relayscope.toml", config);
+        let arguments = ["run", "--config", file.to_str().unwrap(), "--store", store, "--http", "off"];
+        let started = Self::follow(command(place, &arguments), place, config.matches("[[listener]]").count());
+        Self { store: place.path(store), ..started }
+    }
+
     /// With a configuration file, in the place of the one that runs on the same store.
     pub fn taking_over(place: &Place, config: &str) -> Self {
         let file = place.file("relayscope.toml", config);

@@ -49,7 +49,7 @@ pub fn slowly(monday: WallMicros) -> Vec<Slowly> {
         ),
         batch(
             none("the nightly batch is half as large", Vec::new())
-                .instead(|it| (!is_newsletter(&it) || matches!(&it, Record::Transaction(mail) if mail.at / SECOND % 2 == 0)).then_some(it)),
+                .instead(|it| (!is_newsletter(&it) || matches!(&it, Record::Transaction(mail) if (mail.at / SECOND).is_multiple_of(2))).then_some(it)),
         ),
         otherwise("a holiday", |it| it.office = holiday, 20),
         otherwise("clocks were set forward: all come an hour earlier", |it| it.office = an_hour_earlier, 20),

@@ -56,7 +56,7 @@ pub fn situations(at: WallMicros, moment: Moment) -> Vec<Situation> {
                 .instead(|record| (!client_is(&record, "10.0.0.50")).then_some(record)),
         );
         all.push(none("half of the people are at a meeting", Vec::new()).hour(at).instead(|record| match &record {
-            Record::Transaction(it) if it.client.auth.is_some() && it.at / SECOND % 2 == 0 => None,
+            Record::Transaction(it) if it.client.auth.is_some() && (it.at / SECOND).is_multiple_of(2) => None,
             _ => Some(record),
         }));
     }
