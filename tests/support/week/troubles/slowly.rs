@@ -47,10 +47,9 @@ pub fn slowly(monday: WallMicros) -> Vec<Slowly> {
             none("the nightly batch is 40 min late", Vec::new())
                 .instead(|it| if is_newsletter(&it) { Some(later(it, 40 * MINUTE)) } else { Some(it) }),
         ),
-        batch(
-            none("the nightly batch is half as large", Vec::new())
-                .instead(|it| (!is_newsletter(&it) || matches!(&it, Record::Transaction(mail) if (mail.at / SECOND).is_multiple_of(2))).then_some(it)),
-        ),
+        batch(none("the nightly batch is half as large", Vec::new()).instead(|it| {
+            (!is_newsletter(&it) || matches!(&it, Record::Transaction(mail) if (mail.at / SECOND).is_multiple_of(2))).then_some(it)
+        })),
         otherwise("a holiday", |it| it.office = holiday, 20),
         otherwise("clocks were set forward: all come an hour earlier", |it| it.office = an_hour_earlier, 20),
         otherwise("clocks were set back: all come an hour later", |it| it.office = an_hour_later, 20),
