@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use crate::support::api::{self, Scrape};
 use crate::support::client::Client;
 use crate::support::message::Message;
+use crate::support::mount::Mount;
 use crate::support::place::Place;
 use crate::support::ports::{self, Refusing};
 use crate::support::programs::need;
@@ -179,6 +180,51 @@ fn over_tcp_the_token_is_asked_for_unless_metrics_are_open() {
         let token = std::fs::read_to_string(place.path("store/api.token")).unwrap();
         let bearer = format!("Authorization: Bearer {}\r\n", token.trim());
         assert_eq!(ask("/metrics", &bearer), 200);
+        relayscope.stop();
+    }
+}
+
+#[test]
+fn a_store_that_fails_is_a_reason_only_where_mail_is_put_off() {
+    for (policy, status, list) in [("pass", 200, "degraded"), ("defer", 503, "reasons")] {
+        let place = Place::new();
+        let Some(mount) = Mount::new(&place, "store", 8 << 20) else { return };
+        let sink = Sink::start(Manner::Take);
+        // No export: its file would be on another disk, and it is not what this is about.
+        let config =
+            config(sink.address).split("[[export]]").next().unwrap().to_owned() + &format!("[store]\non_store_failure = \"{policy}\"\n");
+        let relayscope = Relayscope::configured(&place, &config);
+        let store = place.path("store");
+        assert_eq!(api::json(&store, "/readyz").0, 200);
+        mount.fill();
+        let mut client = Client::ready(relayscope.address());
+        for number in 0.. {
+            // Until the journal needs room that there isn't.
+            if relayscope.output().count("the trace store can't be written") > 0 {
+                break;
+            }
+            assert!(number < 2_000, "{}", relayscope.output().text());
+            if client.exchange("MAIL FROM:<a@from.example>\r\n").is_some_and(|reply| reply.code == 250) {
+                client.command("RCPT TO:<b@to.example>", 250);
+                client.command("DATA", 354);
+                client.send("text\r\n.\r\n");
+                client.reply();
+            }
+        }
+        let (answered, ready) = api::json(&store, "/readyz");
+        assert_eq!((answered, ready[list][0]["what"].as_str()), (status, Some("store")), "{ready}");
+        assert!(!ready.to_string().contains(store.to_str().unwrap()), "no paths: {ready}");
+        assert_eq!(api::json(&store, "/healthz").0, 503);
+        let scrape = api::scrape(&store);
+        assert!(
+            scrape.text.contains("\nrelayscope_store_up 0.0\n") && scrape.text.contains("\nrelayscope_store_failing_since_"),
+            "{}",
+            scrape.text
+        );
+        mount.empty();
+        relayscope.output().expect("the trace store can be written again");
+        assert_eq!(api::json(&store, "/readyz").0, 200);
+        drop(client);
         relayscope.stop();
     }
 }

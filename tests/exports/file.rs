@@ -35,7 +35,7 @@ fn filters_and_redaction_hold() {
     let path = place.path("traces.jsonl");
     let sink = smart_host();
     let exports = format!(
-        "[[export]]\nname = \"file\"\nkind = \"file\"\npath = \"{}\"\nexclude = \"message-id:two-0@test.example or kind:audit\"\n\
+        "[[export]]\nname = \"file\"\nkind = \"file\"\npath = \"{}\"\nexclude = \"message-id:two-0@msg.example or kind:audit\"\n\
          [export.redact]\naddresses = \"hashed\"\nsubject = \"off\"\nclients = \"hashed\"\n",
         path.display()
     );

@@ -131,8 +131,8 @@ fn refusals_of_senders_and_addresses_are_explained_too() {
     observe(&mut watch, mail(8).refused(Stage::RcptTo, 550, "5.7.25 no PTR", Cause::ReverseDnsMissing));
     let told = raised(&mut watch, 9);
     let of = |sort: &str| told.iter().find(|it| it.summary.starts_with(sort)).map(|it| it.summary.as_str()).unwrap_or_default();
-    assert!(of("SPF of our.example").contains("; 1 min before the first failure (2026-11-23 00:06 UTC; 1 failure since)"), "{told:?}");
-    assert!(of("PTR of 192.0.2.25").contains("; 3 min before the first failure (2026-11-23 00:08 UTC; 1 failure since)"), "{told:?}");
+    assert!(of("SPF of our.example").contains("; 1 min before the first failure (00:06 UTC; 1 failure since)"), "{told:?}");
+    assert!(of("PTR of 192.0.2.25").contains("; 3 min before the first failure (00:08 UTC; 1 failure since)"), "{told:?}");
     assert!(of("PTR of 192.0.2.25").contains("mail.our.example is now nothing"), "{told:?}");
 }
 
