@@ -9,7 +9,7 @@ use relayscope::config::{self, Overrides, TEMPLATE};
 use serde_json::Value;
 
 /// Options without a default of their own, which the file shows with an example.
-const EXAMPLES: [&str; 42] = [
+const EXAMPLES: [&str; 44] = [
     "upstream.mark",
     "listener.ehlo",
     "route",
