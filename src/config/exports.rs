@@ -336,7 +336,7 @@ impl One<'_> {
         let it = self.written;
         let headers = self.otlp_headers(secret)?;
         if url.path().contains('?') || ["/v1/logs", "/v1/traces"].iter().any(|end| url.path().trim_end_matches('/').ends_with(end)) {
-            self.refuse("url", "url is without /v1/logs, /v1/traces and a query: the paths are added to it");
+            self.refuse("url", "write url without /v1/logs, /v1/traces and a query: the paths are added to it");
         }
         if url.port() == 4317 {
             self.refuse("url", "port 4317 is for OTLP over gRPC, and this is OTLP over HTTP: write the port for that, mostly 4318");

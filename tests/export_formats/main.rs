@@ -9,6 +9,7 @@
 mod dice;
 mod golden;
 mod laws;
+mod otlp;
 mod parsers;
 mod records;
 mod schema_ecs;

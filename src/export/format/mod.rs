@@ -126,7 +126,7 @@ impl Encoder {
         Self { format, context, sentence: String::new(), otlp: None }
     }
 
-    /// Events are as [`otlp`] has them: without bounds of one line and of `max_event`, which their log's body keeps.
+    /// Events are as [`otlp`] has them: octets, of which the log's body is an event as without it.
     #[must_use]
     pub fn wrapped(self, signals: otlp::Signals) -> Self {
         Self { otlp: Some(signals), ..self }

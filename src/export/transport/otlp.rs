@@ -84,26 +84,12 @@ impl Otlp {
     }
 
     pub async fn send(&mut self, batch: &Batch) -> Result<Taken, Failure> {
-        let (mut logs, mut spans) = (self.scope.clone(), self.scope.clone());
-        let (mut log_events, mut span_events) = (0, 0);
-        for (event, octets) in batch.iter() {
-            let (log, its_spans) = parts(octets);
-            if event.after > self.logs_at && !log.is_empty() {
-                logs.extend_from_slice(log);
-                log_events += 1;
-            }
-            if !its_spans.is_empty() {
-                spans.extend_from_slice(its_spans);
-                span_events += 1;
-            }
-        }
-        if log_events > 0 {
-            self.post("logs", logs, log_events).await?;
-        }
+        let logs = batch.iter().filter(|(event, _)| event.after > self.logs_at).map(|(_, octets)| parts(octets).0);
+        let (logs, events) = self.joined(logs);
+        self.post("logs", logs, events).await?;
         self.logs_at = self.logs_at.max(batch.after);
-        if span_events > 0 {
-            self.post("traces", spans, span_events).await?;
-        }
+        let (spans, events) = self.joined(batch.iter().map(|(_, octets)| parts(octets).1));
+        self.post("traces", spans, events).await?;
         self.at = batch.after;
         let mut taken = Taken::default();
         match self.refused.take() {
@@ -113,12 +99,27 @@ impl Otlp {
         Ok(taken)
     }
 
+    /// The items of a scope behind what it begins with, and of how many events they are.
+    fn joined<'o>(&self, items: impl Iterator<Item = &'o [u8]>) -> (Vec<u8>, u64) {
+        let (mut of_scope, mut events) = (self.scope.clone(), 0);
+        for item in items.filter(|item| !item.is_empty()) {
+            of_scope.extend_from_slice(item);
+            events += 1;
+        }
+        (of_scope, events)
+    }
+
     /// Posts what is of so many events.
     async fn post(&mut self, signal: &str, of_scope: Vec<u8>, events: u64) -> Result<(), Failure> {
-        let request = Request { resources: vec![OfResource { resource: self.resource.clone(), of_scope }] };
+        if events == 0 {
+            return Ok(());
+        }
+        let resources = vec![OfResource { resource: self.resource.clone(), of_scope }];
+        // Only what is sent is kept while the answer is awaited.
+        let request = Request { resources }.encode_to_vec();
         let mut headers: HeaderMap = self.options.headers.iter().cloned().collect();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        let body = packed(request.encode_to_vec(), self.options.gzip, &mut headers)?;
+        let body = packed(request, self.options.gzip, &mut headers)?;
         let path = format!("{}/v1/{signal}", self.options.url.path().trim_end_matches('/'));
         let answer = self.client.post(&path, &headers, body).await.map_err(of)?;
         if !answer.status.is_success() {

@@ -117,6 +117,9 @@ fn facts(view: &View<'_>) -> Attributes {
     it.text("relayscope.id", &view.id().to_string());
     it.text("relayscope.kind", view.record.kind().word());
     it.text("relayscope.node", view.node());
+    if let Record::Amendment(amendment) = view.record {
+        it.text("relayscope.of", &amendment.of.to_string());
+    }
     if let Some(outcome) = view.outcome() {
         it.text("relayscope.state", outcome.state.word());
         it.text("relayscope.stage", outcome.stage.word());
