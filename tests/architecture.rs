@@ -29,8 +29,8 @@ const MAP: &[(&str, &[&str])] = &[
     ("path", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     ("import", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     ("anomaly", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace"]),
-    ("doctor", &["wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     ("export", &["vocabulary", "smtp", "message", "net", "diagnose", "trace", "store"]),
+    ("doctor", &["wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "export"]),
     // 7
     ("metrics", &["net", "proxy", "store", "export", "trace"]),
     // 8

@@ -56,7 +56,8 @@ fn writing(store: &Store) -> Check {
     }
 }
 
-fn since(store: &Store, kind: RecordKind, now: WallMicros) -> Result<Vec<Record>, StoreError> {
+/// What of that kind was recorded within a week, newest first.
+pub(super) fn since(store: &Store, kind: RecordKind, now: WallMicros) -> Result<Vec<Record>, StoreError> {
     let query = Query { since: Some(now.saturating_sub(WEEK_US)), ..Query::of(Term::Kind(kind)) };
     Ok(store.query(&query, &PageRequest::newest(MOST))?.records)
 }

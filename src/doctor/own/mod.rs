@@ -1,9 +1,10 @@
-//! The proxy's own health: store, disk, gaps, limits of the process, certificates of its listeners, configuration, clock.
+//! The proxy's own health: store, disk, gaps, exports, limits of the process, certificates of its listeners, configuration, clock.
 //!
 //! Everything here reads files and the store: not for threads that serve sockets.
 
 mod changes;
 mod disk;
+mod exports;
 mod life;
 mod limits;
 mod listeners;
@@ -11,6 +12,7 @@ mod listeners;
 use super::options::Options;
 use super::{Report, Section, clock, queue};
 use crate::store::{Store, StoreError};
+use crate::trace::RecordKind;
 
 /// `running`: this process is the proxy, so that its own limits are those that count.
 ///
@@ -21,6 +23,8 @@ pub fn examine_own(options: &Options, store: &Store, running: bool) -> Result<Re
     let mut traces = Section::new("trace store");
     traces.checks.extend(disk::checks(options, store, now)?);
     traces.checks.extend(life::checks(store, now)?);
+    let audits = life::since(store, RecordKind::Audit, now)?;
+    traces.checks.extend(exports::checks(&options.store.dir, store, &audits, now)?);
     let mut process = Section::new("proxy");
     process.checks.extend(changes::checks(options, store, running)?);
     process.checks.extend(listeners::checks(options));

@@ -1,0 +1,89 @@
+//! Exports: whether their receivers have what is recorded.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::super::Check;
+use crate::export::{Place, known_places};
+use crate::store::{Store, StoreError};
+use crate::trace::json::{self, Time};
+use crate::trace::{Audit, AuditEvent, Record, WallMicros};
+use crate::wording::{number, span};
+
+/// A receiver that is so far behind is behind; beyond the second, retention may come first. µs.
+const BEHIND: u64 = 5 * 60_000_000;
+const LATE: u64 = 86_400_000_000;
+
+/// One check for each export that has a place in the store. `audits`: the last week's, newest first.
+pub(super) fn checks(dir: &Path, store: &Store, audits: &[Record], now: WallMicros) -> Result<Vec<Check>, StoreError> {
+    let mut said: BTreeMap<&str, &Audit> = BTreeMap::new();
+    for record in audits {
+        if let Record::Audit(audit) = record
+            && let (AuditEvent::ExportFailed | AuditEvent::ExportResumed, Some(who)) = (audit.event, audit.who.as_deref())
+        {
+            said.entry(who).or_insert(audit);
+        }
+    }
+    let mut checks = Vec::new();
+    for name in known_places(dir) {
+        let check = Check::asking(
+            "own.export",
+            format!("how far the receiver of export {name} is"),
+            "what retention removes before it is sent is never sent",
+        );
+        checks.push(match Place::read(dir, &name) {
+            Ok(Some(place)) => judged(check, store, &place, said.get(name.as_str()).copied(), now)?,
+            Ok(None) => continue,
+            Err(error) => check
+                .fail(error.to_string(), "Nothing is sent there. Remove the file and `relayscope export replay` what the receiver lacks."),
+        });
+    }
+    Ok(checks)
+}
+
+fn judged(check: Check, store: &Store, place: &Place, said: Option<&Audit>, now: WallMicros) -> Result<Check, StoreError> {
+    let waiting: u64 = store.places_from(place.at)?.iter().map(|(_, records)| records).sum();
+    let first = store.follow_written(place.at, 1, false)?;
+    let oldest = first.records.first().map_or(now, |(_, record)| json::Record::from(record).at().0);
+    let lag = now.saturating_sub(oldest);
+    let fix =
+        "`relayscope export list` says what goes wrong. If it isn't configured any more and won't come back: `relayscope export forget`.";
+    let waits = || format!("{} records wait, the oldest for {}", number(waiting), span(lag));
+    Ok(match said.filter(|audit| audit.event == AuditEvent::ExportFailed) {
+        _ if waiting == 0 || lag < BEHIND => check.ok(if waiting == 0 { "it has everything".to_owned() } else { waits() }),
+        Some(audit) => {
+            let since = Time(audit.since.unwrap_or(audit.at));
+            check.fail(format!("{}; it takes nothing since {since}: {}", waits(), audit.detail.as_deref().unwrap_or_default()), fix)
+        }
+        None if lag >= LATE => check.fail(waits(), fix),
+        None => check.warn(waits(), fix),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+    use crate::store::{Cursor, Day, Options};
+    use crate::trace::Gap;
+
+    #[test]
+    fn a_receiver_that_is_behind_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(Options::new(dir.path())).unwrap().store;
+        let now = store.now();
+        assert!(checks(dir.path(), &store, &[], now).unwrap().is_empty());
+        let at = now.saturating_sub(2 * BEHIND);
+        let gap = Gap { id: store.record_id(), from: at, until: at, records_lost: 1, why: "a test".to_owned() };
+        store.appender().append(&Record::Gap(gap)).unwrap();
+        let end = store.end().unwrap();
+        let place = |at| Place { at, since: None, written_at: now };
+        place(Cursor::at_start_of(Day::of(now))).write(dir.path(), "siem").unwrap();
+        let told = checks(dir.path(), &store, &[], now).unwrap();
+        assert!(told[0].verdict == Verdict::Warn && told[0].answer.contains("1 records wait"), "{told:?}");
+        place(end).write(dir.path(), "siem").unwrap();
+        let told = checks(dir.path(), &store, &[], now).unwrap();
+        assert!(told[0].verdict == Verdict::Ok && told[0].answer == "it has everything", "{told:?}");
+        store.close();
+    }
+}
