@@ -181,6 +181,8 @@ impl HttpClient {
         let host = || self.url.host.clone();
         let stream = TcpStream::connect((self.url.host.as_str(), self.url.port)).await;
         let stream = stream.map_err(|source| HttpError::Connect { host: host(), source })?;
+        // A body's last segment must not wait for the acknowledgement of the one before it.
+        let _ = stream.set_nodelay(true);
         if !self.url.tls {
             return self.speak(stream).await;
         }
