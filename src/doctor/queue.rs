@@ -168,28 +168,9 @@ mod tests {
 
     fn log(id: &str, at: WallMicros, event: LogEvent) -> Log {
         Log {
-            id: RecordId::from_parts(at / 1_000, 1),
-            at,
-            format: "postfix".to_owned(),
             host: Some("mx.example".to_owned()),
-            event,
             queue_id: Some(id.to_owned()),
-            next_queue_id: None,
-            message_id: None,
-            reverse_path: None,
-            recipient: None,
-            original_recipient: None,
-            subject: None,
-            size: None,
-            client_host: None,
-            client_ip: None,
-            relay_host: None,
-            relay_ip: None,
-            relay_port: None,
-            delay_us: None,
-            reply: None,
-            detail: None,
-            outcome: None,
+            ..Log::of(RecordId::from_parts(at / 1_000, 1), at, "postfix", event)
         }
     }
 

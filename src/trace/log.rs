@@ -48,3 +48,33 @@ pub struct Log {
     /// For events that say how it went.
     pub outcome: Option<Outcome>,
 }
+
+impl Log {
+    /// A line of which nothing else is known.
+    pub fn of(id: RecordId, at: WallMicros, format: &str, event: LogEvent) -> Self {
+        Self {
+            id,
+            at,
+            format: format.to_owned(),
+            host: None,
+            event,
+            queue_id: None,
+            next_queue_id: None,
+            message_id: None,
+            reverse_path: None,
+            recipient: None,
+            original_recipient: None,
+            subject: None,
+            size: None,
+            client_host: None,
+            client_ip: None,
+            relay_host: None,
+            relay_ip: None,
+            relay_port: None,
+            delay_us: None,
+            reply: None,
+            detail: None,
+            outcome: None,
+        }
+    }
+}

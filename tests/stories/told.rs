@@ -78,28 +78,11 @@ pub fn to_mail_server() -> Upstream {
 pub fn line(number: u64, clock: &str, event: LogEvent, change: impl FnOnce(&mut Log)) -> Record {
     let at = at(clock);
     let mut log = Log {
-        id: RecordId::from_parts(at / 1000, u128::from(number) << 32 | 0x10c),
-        at,
-        format: "postfix".into(),
         host: Some("smtp.example.net".into()),
-        event,
         queue_id: Some("4F1C21A0B7".into()),
-        next_queue_id: None,
         message_id: Some("accepted.1@mail.example.com".into()),
         reverse_path: Some("alice@example.com".into()),
-        recipient: None,
-        original_recipient: None,
-        subject: None,
-        size: None,
-        client_host: None,
-        client_ip: None,
-        relay_host: None,
-        relay_ip: None,
-        relay_port: None,
-        delay_us: None,
-        reply: None,
-        detail: None,
-        outcome: None,
+        ..Log::of(RecordId::from_parts(at / 1000, u128::from(number) << 32 | 0x10c), at, "postfix", event)
     };
     change(&mut log);
     Record::Log(Box::new(log))
