@@ -20,20 +20,22 @@ pub struct Event {
 pub struct Batch {
     octets: Vec<u8>,
     events: Vec<Event>,
+    /// Records of the stretch without an event.
+    pub left_out: u64,
     pub before: Cursor,
     pub after: Cursor,
 }
 
 impl Batch {
     pub fn new(at: Cursor) -> Self {
-        Self { octets: Vec::new(), events: Vec::new(), before: at, after: at }
+        Self { octets: Vec::new(), events: Vec::new(), left_out: 0, before: at, after: at }
     }
 
     /// Empties it, to be filled from that place on; its buffers stay.
     pub fn begin(&mut self, at: Cursor) {
         self.octets.clear();
         self.events.clear();
-        (self.before, self.after) = (at, at);
+        (self.before, self.after, self.left_out) = (at, at, 0);
     }
 
     /// Takes in one record: `encode` appends its event, if it makes one.
@@ -41,7 +43,10 @@ impl Batch {
         let start = self.octets.len();
         match encode(&mut self.octets) {
             Some(meta) => self.events.push(Event { range: start..self.octets.len(), meta, after }),
-            None => self.octets.truncate(start),
+            None => {
+                self.octets.truncate(start);
+                self.left_out += 1;
+            }
         }
         self.after = after;
     }

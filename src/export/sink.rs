@@ -136,7 +136,7 @@ impl Sink {
                 }
                 Ok(()) if !batch.is_empty() => self.deliver(&batch).await,
                 Ok(()) if batch.after != self.at => {
-                    self.at = batch.after;
+                    self.advance(&batch);
                     self.transport.pass(self.at);
                     Pause::Go
                 }
@@ -173,12 +173,8 @@ impl Sink {
                     break 'full;
                 }
                 let is_meant = self.is_meant(record);
-                let Self { encoder, options, status, .. } = self;
-                let events = batch.events().len();
+                let Self { encoder, options, .. } = self;
                 batch.add(*after, |out| if is_meant { encoder.encode(&options.redaction.apply(record), out) } else { None });
-                if batch.events().len() == events {
-                    status.filtered.fetch_add(1, Relaxed);
-                }
             }
         }
         Ok(())
@@ -225,7 +221,7 @@ impl Sink {
                     refused += events;
                     self.leave_out(*events, &format!("{events} of {} events, it doesn't say which", batch.events().len()), why);
                 }
-                self.at = batch.after;
+                self.advance(batch);
                 self.status.took((batch.events().len() as u64).saturating_sub(refused), batch.len() as u64, now);
                 self.backoff.reset();
                 self.most = (self.most * 2).min(self.options.batching.events);
@@ -235,13 +231,19 @@ impl Sink {
             Err(failure) => {
                 if failure.kind == FailureKind::TooMuch && batch.events().len() == 1 {
                     self.give_up(batch, 0, &failure.why);
-                    self.at = batch.after;
+                    self.advance(batch);
                     self.transport.pass(self.at);
                     return Pause::Go;
                 }
                 self.failed(failure).await
             }
         }
+    }
+
+    /// A batch is done with: only now its records are counted, because one that fails is made again.
+    fn advance(&mut self, batch: &Batch) {
+        self.at = batch.after;
+        self.status.filtered.fetch_add(batch.left_out, Relaxed);
     }
 
     /// A batch that wasn't full is followed by a pause, so that the next one has more than one event.
