@@ -17,6 +17,7 @@ mod hosts;
 mod logins;
 mod mailboxes;
 mod quotas;
+mod receiver;
 mod report;
 mod resolver;
 mod reverse;
