@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::support::certificates::Certificates;
-use crate::support::place::Place;
-use crate::support::ports;
-use crate::support::process::{Process, run};
-use crate::support::programs::{is_root, skip};
+use super::PATIENCE;
+use super::certificates::Certificates;
+use super::place::Place;
+use super::ports;
+use super::process::{Process, run};
+use super::programs::{is_root, skip};
 
 /// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +104,11 @@ impl LogServer {
         };
         let _ = fs::remove_file(self.root.join("run/pid"));
         self.process = Some(Process::start(command, false));
-        super::mail::until("the log server listens", || self.listens());
+        let until = Instant::now() + PATIENCE;
+        while !self.listens() {
+            assert!(Instant::now() < until, "the log server doesn't listen:\n{}", self.says());
+            std::thread::sleep(Duration::from_millis(20)); // between two looks at what the kernel tells
+        }
     }
 
     /// Whether its port is taken, on either protocol.
