@@ -9,7 +9,6 @@ mod support;
 
 mod command;
 mod file;
-mod log_server;
 mod mail;
 mod syslog;
 mod web;
