@@ -77,8 +77,13 @@ impl Postfix {
 
     /// As [`Postfix::on`], on this address and port alone.
     pub fn on_port(host: &Host, place: &Place, name: &str, listen: SocketAddr, extra: &str) -> Self {
+        Self::on_ports(host, place, name, &[listen], extra)
+    }
+
+    /// As [`Postfix::on`], on these addresses and ports.
+    pub fn on_ports(host: &Host, place: &Place, name: &str, listen: &[SocketAddr], extra: &str) -> Self {
         let extra = format!("{}{extra}", mailboxes(&place.path(name).join("mail")));
-        Self::launch(place, name, &extra, &[listen], Some(&|command| host.command(command))).expect("a port of its own")
+        Self::launch(place, name, &extra, listen, Some(&|command| host.command(command))).expect("ports of its own")
     }
 
     /// As [`Postfix::on_port`]; the names that it asks for are answered by that host's own resolver ([`super::dns::Dns::start_on`]).
