@@ -21,7 +21,7 @@ impl Haproxy {
     /// Balances to one server. `bind` and `server` are added to those lines, as HAProxy spells them.
     pub fn start(place: &Place, name: &str, server: SocketAddr, bind: &str, server_options: &str) -> Self {
         let unique = "unique-id-format mail-%ci-%fp-%rt";
-        Self::launch(place, name, "tcp", bind, &format!("  {unique}\n  server relayscope {server} {server_options}\n"))
+        Self::launch(place, name, "smtp", bind, &format!("  {unique}\n  server relayscope {server} {server_options}\n"))
     }
 
     /// An HTTP server that answers by these rules (`http-request …`), which see the body as well.
@@ -30,14 +30,15 @@ impl Haproxy {
         Self::launch(place, name, "http", "", &format!("  option http-buffer-request\n{rules}"))
     }
 
-    fn launch(place: &Place, name: &str, mode: &str, bind: &str, does: &str) -> Self {
+    fn launch(place: &Place, name: &str, protocol: &str, bind: &str, does: &str) -> Self {
+        let mode = if protocol == "http" { "http" } else { "tcp" };
         loop {
             let address = SocketAddr::from(([127, 0, 0, 1], ports::unused()));
             let socket = place.path(&format!("{name}.sock"));
             let config = format!(
                 "global\n  log stdout format raw local0\n  stats socket {socket} mode 600 level admin\n\
                  defaults\n  mode {mode}\n  log global\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n\
-                 listen {name}\n  bind {address} {bind}\n{does}",
+                 listen {protocol}\n  bind {address} {bind}\n{does}",
                 socket = socket.display(),
             );
             let file = place.file(&format!("{name}.cfg"), config);
