@@ -11,6 +11,7 @@ mod command;
 mod file;
 mod log_server;
 mod mail;
+mod replay;
 mod syslog;
 mod web;
 mod web_server;
