@@ -10,6 +10,7 @@ mod support;
 mod command;
 mod file;
 mod mail;
+mod replay;
 mod syslog;
 mod web;
 mod web_server;
