@@ -81,6 +81,6 @@ impl One<'_> {
         if it.mechanism == Mechanism::Plain && !tls && !brokers.iter().all(|(host, _)| is_near(host)) {
             self.refuse("mechanism", "the password would travel in clear: write tls:// in url, or mechanism = \"scram-sha-512\"");
         }
-        Some(Some(kafka::Login { mechanism: it.mechanism.into(), user, password }))
+        Some(Some(kafka::Login { mechanism: it.mechanism.into(), user, password: kafka::Password::new(password.reveal().clone()) }))
     }
 }

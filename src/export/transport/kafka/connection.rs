@@ -84,7 +84,7 @@ impl Connection {
     pub async fn open(options: &Options, host: &str, port: u16) -> Result<Self, Trouble> {
         let shown = shown(host, port);
         let opening = Self::opened(options, host, port, &shown);
-        let late = || Trouble::Refused(format!("{shown}: no connection within {} s", CONNECT.as_secs()));
+        let late = || Trouble::Refused(format!("{shown}: no connection, or no answer of a Kafka broker, within {} s", CONNECT.as_secs()));
         tokio::time::timeout(CONNECT, opening).await.unwrap_or_else(|_| Err(late()))
     }
 
@@ -139,7 +139,7 @@ impl Connection {
 
 impl Login {
     fn config(&self) -> SaslConfig {
-        let credentials = Credentials::new(self.user.clone(), self.password.reveal().clone());
+        let credentials = Credentials::new(self.user.clone(), self.password.0.clone());
         match self.mechanism {
             Mechanism::Plain => SaslConfig::Plain(credentials),
             Mechanism::ScramSha256 => SaslConfig::ScramSha256(credentials),

@@ -22,7 +22,6 @@ use self::partition::partition_of;
 use super::{Failure, Taken};
 use crate::export::batch::Batch;
 use crate::net::tls::ClientTls;
-use crate::relay::options::Secret;
 use crate::store::Cursor;
 
 /// A broker may ask for a longer pause (its quota); it isn't kept longer than that.
@@ -56,7 +55,23 @@ pub enum Partition {
 pub struct Login {
     pub mechanism: Mechanism,
     pub user: String,
-    pub password: Secret<String>,
+    pub password: Password,
+}
+
+/// A password that never shows itself.
+#[derive(Clone)]
+pub struct Password(String);
+
+impl Password {
+    pub fn new(password: String) -> Self {
+        Self(password)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
 }
 
 /// SASL (RFC 4422) mechanisms that Kafka has for passwords.
