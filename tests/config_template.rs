@@ -9,7 +9,7 @@ use relayscope::config::{self, Overrides, TEMPLATE};
 use serde_json::Value;
 
 /// Options without a default of their own, which the file shows with an example.
-const EXAMPLES: [&str; 45] = [
+const EXAMPLES: [&str; 47] = [
     "log.filter",
     "upstream.mark",
     "listener.ehlo",
@@ -40,6 +40,7 @@ const EXAMPLES: [&str; 45] = [
     "export.include",
     "export.exclude",
     "export.max_event",
+    "export.batch_size",
     "export.linger",
     "export.ca_file",
     "export.certificate",
@@ -48,6 +49,7 @@ const EXAMPLES: [&str; 45] = [
     "export.secret_file",
     "export.secret_env",
     "export.secret_header",
+    "export.partition",
     "export.index",
     "anomaly.quota",
     "anomaly.quota.upstream",
@@ -98,6 +100,7 @@ fn with_every_option_in_use_only_the_files_it_names_are_missing() {
             "/nonexistent/relayscope/rules: no such folder",
             "export \"siem\": ca_file: /nonexistent/relayscope/siem-ca.pem: no such file",
             "export \"siem\": index is not for kind = \"syslog\": remove it",
+            "export \"siem\": partition is not for kind = \"syslog\": remove it",
             "export \"siem\": path is not for kind = \"syslog\": remove it",
             "export \"siem\": secret_env is not for kind = \"syslog\": remove it",
             "export \"siem\": secret_file is not for kind = \"syslog\": remove it",

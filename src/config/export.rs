@@ -10,7 +10,7 @@ use super::raw::choice;
 use super::units::{Interval, Octets};
 use crate::export;
 use crate::export::format::{Format as EventFormat, otlp};
-use crate::export::transport::{http, syslog};
+use crate::export::transport::{http, kafka, syslog};
 
 /// What a sink runs by.
 pub type ExportOptions = export::Options;
@@ -46,8 +46,8 @@ pub struct Export {
     /// Events that are sent together at most.
     #[schemars(range(min = 1, max = 10_000))]
     pub batch_events: u32,
-    /// Octets of them.
-    pub batch_size: Octets,
+    /// Octets of them. Default: "1 MiB", with kind = "kafka" "512 KiB".
+    pub batch_size: Option<Octets>,
     /// How long an event waits for others. Default: "200ms" for syslog and files, "1s" for others.
     #[schemars(extend("x-duration" = ["0s", "5m"]))]
     pub linger: Option<Interval>,
@@ -59,7 +59,7 @@ pub struct Export {
     pub certificate: Option<PathBuf>,
     /// Its private key, PEM, not readable by every user.
     pub key: Option<PathBuf>,
-    /// For Elasticsearch and OTLP with a password; without one the secret is an API key, or a bearer token.
+    /// For Elasticsearch and OTLP with a password; without one the secret is an API key, or a bearer token. For Kafka's login.
     pub user: Option<String>,
     /// File with the token, API key, password, or the key that signs posts; not readable by every user.
     pub secret_file: Option<PathBuf>,
@@ -69,7 +69,7 @@ pub struct Export {
     pub secret_header: Option<String>,
     /// With kind = "otlp": what is sent of a record.
     pub signals: Signals,
-    /// Posts are compressed.
+    /// Posts, or batches, are compressed.
     pub gzip: bool,
     /// With kind = "http": how events stand in a post.
     pub body: Body,
@@ -86,6 +86,16 @@ pub struct Export {
     pub source_type: String,
     /// With kind = "splunk": a batch counts only when the indexers have it. The token must have it switched on.
     pub acknowledgement: bool,
+    /// With kind = "kafka": the topic.
+    #[schemars(extend("maxLength" = 249))]
+    pub topic: String,
+    /// With kind = "kafka": the partition that all events go to, in order. Default: 0.
+    #[schemars(range(max = 0x7fff_ffff))]
+    pub partition: Option<u32>,
+    /// With kind = "kafka": events go to all partitions, by their ids; order then holds within each only.
+    pub spread: bool,
+    /// With kind = "kafka" and `user`: how the password is shown to be known (SASL).
+    pub mechanism: Mechanism,
     /// With kind = "file": a file of this size is turned over.
     pub rotate_size: Octets,
     /// With kind = "file": older files that are kept.
@@ -120,6 +130,7 @@ choice!(Start => export::Start { Now = "now", Oldest = "oldest" });
 choice!(Body => http::Body { Lines = "lines", Array = "array" });
 choice!(Framing => syslog::Framing { OctetCounting = "octet_counting", Lf = "lf" });
 choice!(Signals => otlp::Signals { Both = "both", Logs = "logs", Traces = "traces" });
+choice!(Mechanism => kafka::Mechanism { Plain = "plain", ScramSha256 = "scram-sha-256", ScramSha512 = "scram-sha-512" });
 choice!(Format => EventFormat { Json = "json", Cef = "cef", Leef = "leef", Ecs = "ecs", Ocsf = "ocsf", Gelf = "gelf" });
 
 /// What is spoken with the receiver.
@@ -133,6 +144,7 @@ pub enum Kind {
     Elasticsearch,
     Otlp,
     Gelf,
+    Kafka,
     File,
 }
 
@@ -145,6 +157,7 @@ impl Kind {
             Self::Elasticsearch => "elasticsearch",
             Self::Otlp => "otlp",
             Self::Gelf => "gelf",
+            Self::Kafka => "kafka",
             Self::File => "file",
         }
     }
@@ -203,7 +216,7 @@ impl Default for Export {
             timeline: false,
             max_event: None,
             batch_events: 1_000,
-            batch_size: Octets(1 << 20),
+            batch_size: None,
             linger: None,
             report_after: Interval(Duration::from_secs(60)),
             ca_file: None,
@@ -222,6 +235,10 @@ impl Default for Export {
             index: None,
             source_type: "relayscope:json".to_owned(),
             acknowledgement: false,
+            topic: "relayscope".to_owned(),
+            partition: None,
+            spread: false,
+            mechanism: Mechanism::ScramSha512,
             rotate_size: Octets(100 << 20),
             keep: 10,
             redact: Redact::default(),

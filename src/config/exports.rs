@@ -1,5 +1,7 @@
 //! `[[export]]`: from what is written to options, refusing what can't work or would leak a secret.
 
+mod kafka;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -76,7 +78,9 @@ impl One<'_> {
         if written.timeline && !redaction.is_none() {
             self.refuse("timeline", "timeline = true and [export.redact] exclude each other: the dialogue would show what is hidden");
         }
-        if !BATCH.contains(&written.batch_size.0) {
+        // Brokers take 1 MiB by default, with what stands around the events.
+        let batch_size = written.batch_size.map_or(if written.kind == Kind::Kafka { 1 << 19 } else { 1 << 20 }, |octets| octets.0);
+        if !BATCH.contains(&batch_size) {
             self.refuse("batch_size", "batch_size is from \"4 KiB\" to \"2 MiB\"");
         }
         let target = self.target()?;
@@ -100,7 +104,7 @@ impl One<'_> {
             redaction,
             batching: Batching {
                 events: written.batch_events.max(1) as usize,
-                octets: usize::try_from(written.batch_size.0).unwrap_or(1 << 20),
+                octets: usize::try_from(batch_size).unwrap_or(1 << 20),
                 linger,
             },
             max_event: usize::try_from(max_event).unwrap_or(65_536),
@@ -126,7 +130,7 @@ impl One<'_> {
             ("path", it.path.is_some(), kind == Kind::File),
             ("url", it.url.is_some(), kind != Kind::File),
             ("format", it.format.is_some_and(|format| format != Format::Gelf), kind != Kind::Gelf),
-            ("gzip", it.gzip, web || kind == Kind::Gelf),
+            ("gzip", it.gzip, web || matches!(kind, Kind::Gelf | Kind::Kafka)),
             ("body", it.body != default.body, kind == Kind::Http),
             ("framing", it.framing != default.framing, kind == Kind::Syslog),
             ("facility", it.facility != default.facility, kind == Kind::Syslog),
@@ -134,11 +138,15 @@ impl One<'_> {
             ("index", it.index.is_some(), matches!(kind, Kind::Splunk | Kind::Elasticsearch)),
             ("source_type", it.source_type != default.source_type, kind == Kind::Splunk),
             ("acknowledgement", it.acknowledgement, kind == Kind::Splunk),
-            ("user", it.user.is_some(), matches!(kind, Kind::Elasticsearch | Kind::Otlp)),
-            ("secret_file", it.secret_file.is_some(), web),
-            ("secret_env", it.secret_env.is_some(), web),
+            ("user", it.user.is_some(), matches!(kind, Kind::Elasticsearch | Kind::Otlp | Kind::Kafka)),
+            ("secret_file", it.secret_file.is_some(), web || kind == Kind::Kafka),
+            ("secret_env", it.secret_env.is_some(), web || kind == Kind::Kafka),
             ("secret_header", it.secret_header.is_some(), kind == Kind::Otlp),
             ("signals", it.signals != default.signals, kind == Kind::Otlp),
+            ("topic", it.topic != default.topic, kind == Kind::Kafka),
+            ("partition", it.partition.is_some(), kind == Kind::Kafka),
+            ("spread", it.spread, kind == Kind::Kafka),
+            ("mechanism", it.mechanism != default.mechanism, kind == Kind::Kafka),
             ("rotate_size", it.rotate_size != default.rotate_size, kind == Kind::File),
             ("keep", it.keep != default.keep, kind == Kind::File),
             ("ca_file", it.ca_file.is_some(), kind != Kind::File),
@@ -218,6 +226,7 @@ impl One<'_> {
             Kind::Elasticsearch => self.elasticsearch(),
             Kind::Otlp => self.otlp(),
             Kind::Gelf => self.gelf(),
+            Kind::Kafka => self.kafka(),
             Kind::File => self.file(),
         }
     }

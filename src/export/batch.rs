@@ -64,6 +64,11 @@ impl Batch {
         self.octets.len()
     }
 
+    /// The event at that place with its octets.
+    pub fn event(&self, place: usize) -> Option<(&Event, &[u8])> {
+        self.events.get(place).map(|event| (event, self.octets.get(event.range.clone()).unwrap_or_default()))
+    }
+
     /// The events with their octets.
     pub fn iter(&self) -> impl Iterator<Item = (&Event, &[u8])> {
         self.events.iter().map(|event| (event, self.octets.get(event.range.clone()).unwrap_or_default()))

@@ -4,6 +4,7 @@ pub mod elasticsearch;
 pub mod file;
 pub mod gelf;
 pub mod http;
+pub mod kafka;
 pub mod otlp;
 pub mod splunk;
 pub mod stream;
@@ -41,6 +42,7 @@ pub enum Target {
     Splunk(splunk::Options),
     Elasticsearch(elasticsearch::Options),
     Otlp(otlp::Options),
+    Kafka(kafka::Options),
     File(file::Options),
 }
 
@@ -54,6 +56,7 @@ impl Target {
             Self::Splunk(_) => "splunk",
             Self::Elasticsearch(_) => "elasticsearch",
             Self::Otlp(_) => "otlp",
+            Self::Kafka(_) => "kafka",
             Self::File(_) => "file",
         }
     }
@@ -67,6 +70,7 @@ impl Target {
             Self::Splunk(it) => it.url.to_string(),
             Self::Elasticsearch(it) => it.url.to_string(),
             Self::Otlp(it) => it.url.to_string(),
+            Self::Kafka(it) => it.to_string(),
             Self::File(it) => it.path.display().to_string(),
         }
     }
@@ -115,6 +119,7 @@ pub enum Transport {
     Splunk(Box<splunk::Splunk>),
     Elasticsearch(Box<elasticsearch::Elasticsearch>),
     Otlp(Box<otlp::Otlp>),
+    Kafka(Box<kafka::Kafka>),
     File(file::File),
 }
 
@@ -130,6 +135,7 @@ impl Transport {
             Target::Splunk(options) => Self::Splunk(Box::new(splunk::Splunk::new(options.clone(), at))),
             Target::Elasticsearch(options) => Self::Elasticsearch(Box::new(elasticsearch::Elasticsearch::new(options.clone(), at))),
             Target::Otlp(options) => Self::Otlp(Box::new(otlp::Otlp::new(options.clone(), at))),
+            Target::Kafka(options) => Self::Kafka(Box::new(kafka::Kafka::new(options.clone(), at))),
             Target::File(options) => Self::File(file::File::new(options.clone(), at)),
         }
     }
@@ -146,6 +152,7 @@ impl Transport {
             Self::Splunk(it) => it.send(batch).await,
             Self::Elasticsearch(it) => it.send(batch).await,
             Self::Otlp(it) => it.send(batch).await,
+            Self::Kafka(it) => it.send(batch).await,
             Self::File(it) => it.send(batch),
         }
     }
@@ -168,6 +175,7 @@ impl Transport {
             Self::Udp(it) => it.at = after,
             Self::Http(it) => it.at = after,
             Self::Elasticsearch(it) => it.at = after,
+            Self::Kafka(it) => it.at = after,
             Self::File(it) => it.at = after,
         }
     }
@@ -194,7 +202,9 @@ impl Transport {
                 it.attend().await;
                 Ok(())
             }
-            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::File(_) => std::future::pending().await,
+            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::Kafka(_) | Self::File(_) => {
+                std::future::pending().await
+            }
         }
     }
 
@@ -205,7 +215,9 @@ impl Transport {
     pub async fn look_after(&mut self) -> Result<(), Failure> {
         match self {
             Self::Splunk(it) => it.ask().await,
-            Self::Stream(_) | Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::File(_) => Ok(()),
+            Self::Stream(_) | Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::Kafka(_) | Self::File(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -218,6 +230,7 @@ impl Transport {
             Self::Http(it) => it.at,
             Self::Elasticsearch(it) => it.at,
             Self::Otlp(it) => it.at,
+            Self::Kafka(it) => it.at,
             Self::File(it) => it.at,
         }
     }
@@ -227,7 +240,7 @@ impl Transport {
         match self {
             Self::Stream(it) => it.finish().await,
             Self::Splunk(it) => it.finish().await,
-            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::File(_) => {}
+            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::Kafka(_) | Self::File(_) => {}
         }
     }
 }

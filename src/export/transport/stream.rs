@@ -49,7 +49,7 @@ impl fmt::Display for Options {
 }
 
 /// Anything octets can be read from and written to.
-trait Octets: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {}
+pub(super) trait Octets: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug> Octets for T {}
 
 #[derive(Debug)]
@@ -165,21 +165,7 @@ impl Stream {
 
     async fn connected(&self) -> Result<Connection, Failure> {
         let Options { host, port, tls, .. } = &self.options;
-        let stream = TcpStream::connect((host.as_str(), *port)).await;
-        let stream = stream.map_err(|error| Failure::passing(format!("{} can't be reached: {error}", self.options)))?;
-        let _ = stream.set_nodelay(true);
-        let socket = SockRef::from(&stream);
-        // A receiver that vanished is found out although it says nothing.
-        let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(STALLED).with_interval(CONNECT));
-        #[cfg(target_os = "linux")]
-        let _ = socket.set_tcp_user_timeout(Some(STALLED));
-        let stream: Box<dyn Octets> = match tls {
-            None => Box::new(stream),
-            Some(tls) => {
-                let secured = tls.handshake(stream, host, false).await;
-                Box::new(secured.map_err(|error| Failure::passing(format!("TLS with {} failed: {error}", self.options)))?.0)
-            }
-        };
+        let stream = open(host, *port, tls.as_ref(), &self.options.to_string()).await.map_err(Failure::passing)?;
         let (reader, writer) = tokio::io::split(stream);
         Ok(Connection { reader, writer })
     }
@@ -218,6 +204,25 @@ impl Stream {
         };
         if let Ok(Ok(())) = tokio::time::timeout(FAREWELL, farewell).await {
             self.trail.all_read();
+        }
+    }
+}
+
+/// Connects to what is shown as `shown`, and shakes hands if that is wanted. Sets no time limit. `Err` says what went wrong.
+pub(super) async fn open(host: &str, port: u16, tls: Option<&ClientTls>, shown: &str) -> Result<Box<dyn Octets>, String> {
+    let stream = TcpStream::connect((host, port)).await;
+    let stream = stream.map_err(|error| format!("{shown} can't be reached: {error}"))?;
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(&stream);
+    // A receiver that vanished is found out although it says nothing.
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(STALLED).with_interval(CONNECT));
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(STALLED));
+    match tls {
+        None => Ok(Box::new(stream)),
+        Some(tls) => {
+            let secured = tls.handshake(stream, host, false).await;
+            Ok(Box::new(secured.map_err(|error| format!("TLS with {shown} failed: {error}"))?.0))
         }
     }
 }
