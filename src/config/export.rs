@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::raw::choice;
 use super::units::{Interval, Octets};
 use crate::export;
-use crate::export::format::{Format as EventFormat, otlp};
-use crate::export::transport::{http, syslog};
+use crate::export::format::Format as EventFormat;
+use crate::export::transport::{http, otlp, syslog};
 
 /// What a sink runs by.
 pub type ExportOptions = export::Options;
@@ -67,8 +67,11 @@ pub struct Export {
     pub secret_env: Option<String>,
     /// With kind = "otlp": the header that has the secret, where the receiver wants it as it is.
     pub secret_header: Option<String>,
-    /// With kind = "otlp": what is sent of a record.
-    pub signals: Signals,
+    /// With kind = "otlp": what is sent.
+    pub signals: Vec<Signal>,
+    /// With kind = "otlp": how often metrics are sent, if they are.
+    #[schemars(extend("x-duration" = ["1s", "1h"]))]
+    pub metrics_interval: Interval,
     /// Posts are compressed.
     pub gzip: bool,
     /// With kind = "http": how events stand in a post.
@@ -119,7 +122,7 @@ choice!(Hide => export::Hide { Keep = "keep", Hashed = "hashed", Off = "off" });
 choice!(Start => export::Start { Now = "now", Oldest = "oldest" });
 choice!(Body => http::Body { Lines = "lines", Array = "array" });
 choice!(Framing => syslog::Framing { OctetCounting = "octet_counting", Lf = "lf" });
-choice!(Signals => otlp::Signals { Both = "both", Logs = "logs", Traces = "traces" });
+choice!(Signal => otlp::Signal { Logs = "logs", Traces = "traces", Metrics = "metrics" });
 choice!(Format => EventFormat { Json = "json", Cef = "cef", Leef = "leef", Ecs = "ecs", Ocsf = "ocsf", Gelf = "gelf" });
 
 /// What is spoken with the receiver.
@@ -213,7 +216,8 @@ impl Default for Export {
             secret_file: None,
             secret_env: None,
             secret_header: None,
-            signals: Signals::Both,
+            signals: vec![Signal::Logs, Signal::Traces],
+            metrics_interval: Interval(Duration::from_secs(60)),
             gzip: false,
             body: Body::Lines,
             framing: Framing::OctetCounting,

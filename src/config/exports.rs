@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ring::hmac;
 
-use super::export::{Body, Export, ExportOptions, Format, Kind, Redact};
+use super::export::{Body, Export, ExportOptions, Format, Kind, Redact, Signal};
 use super::problem::Findings;
 use super::raw::Raw;
 use super::secret;
 use super::upstreams::check_name;
-use crate::export::format::Format as EventFormat;
+use crate::export::format::{Format as EventFormat, otlp as otlp_format};
 use crate::export::transport::{Target, elasticsearch, file, http, otlp, splunk, stream, syslog, udp};
 use crate::export::{self, Batching, Filter};
 use crate::net::http_client::HttpUrl;
@@ -139,6 +139,7 @@ impl One<'_> {
             ("secret_env", it.secret_env.is_some(), web),
             ("secret_header", it.secret_header.is_some(), kind == Kind::Otlp),
             ("signals", it.signals != default.signals, kind == Kind::Otlp),
+            ("metrics_interval", it.metrics_interval != default.metrics_interval, kind == Kind::Otlp),
             ("rotate_size", it.rotate_size != default.rotate_size, kind == Kind::File),
             ("keep", it.keep != default.keep, kind == Kind::File),
             ("ca_file", it.ca_file.is_some(), kind != Kind::File),
@@ -335,14 +336,25 @@ impl One<'_> {
         let (tls, secret) = (self.tls(url.is_tls())?, self.secret());
         let it = self.written;
         let headers = self.otlp_headers(secret)?;
-        if url.path().contains('?') || ["/v1/logs", "/v1/traces"].iter().any(|end| url.path().trim_end_matches('/').ends_with(end)) {
-            self.refuse("url", "write url without /v1/logs, /v1/traces and a query: the paths are added to it");
+        if url.path().contains('?')
+            || ["/v1/logs", "/v1/traces", "/v1/metrics"].iter().any(|end| url.path().trim_end_matches('/').ends_with(end))
+        {
+            self.refuse("url", "write url without /v1/logs, /v1/traces, /v1/metrics and a query: the paths are added to it");
         }
         if url.port() == 4317 {
             self.refuse("url", "port 4317 is for OTLP over gRPC, and this is OTLP over HTTP: write the port for that, mostly 4318");
         }
+        if it.signals.is_empty() {
+            self.refuse("signals", "signals = [] sends nothing: write for example [\"logs\", \"traces\", \"metrics\"]");
+        }
+        let has = |signal: Signal| it.signals.contains(&signal);
+        if it.metrics_interval != Export::default().metrics_interval && !has(Signal::Metrics) {
+            self.refuse("metrics_interval", "metrics_interval is for signals with \"metrics\" among them");
+        }
+        let signals = otlp_format::Signals { logs: has(Signal::Logs), traces: has(Signal::Traces) };
+        let metrics_every = has(Signal::Metrics).then_some(it.metrics_interval.0);
         let node = self.raw.node.clone().unwrap_or_default();
-        Some(Target::Otlp(otlp::Options { url, tls, headers, gzip: it.gzip, signals: it.signals.into(), node }))
+        Some(Target::Otlp(otlp::Options { url, tls, headers, gzip: it.gzip, signals, metrics_every, node }))
     }
 
     fn gelf(&mut self) -> Option<Target> {

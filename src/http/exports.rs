@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::api::{Api, parameters};
 use super::error::ApiError;
 use crate::export::{self, Order, Snapshot};
+use crate::metrics::PUSHED;
 use crate::path::when::{self, Edge};
 use crate::trace::json::Time;
 
@@ -112,8 +113,12 @@ pub(super) async fn replay(
     let Query(asked) = query.map_err(parameters)?;
     let since = when::parse(&asked.since, Edge::Since, Timestamp::now(), &TimeZone::UTC);
     let since = since.map_err(|error| ApiError::BadRequest(format!("since: {error}")))?;
-    let orders = api.exports.borrow().iter().find(|handle| handle.status.name == name).map(|handle| handle.orders.clone());
-    let orders = orders.ok_or_else(|| ApiError::NotFound(format!("no export {name:?} runs")))?;
+    let named: Vec<export::Handle> = api.exports.borrow().iter().filter(|handle| handle.status.name == name).cloned().collect();
+    let orders = match named.iter().find(|handle| handle.status.kind != PUSHED) {
+        Some(handle) => handle.orders.clone(),
+        None if named.is_empty() => return Err(ApiError::NotFound(format!("no export {name:?} runs"))),
+        None => return Err(ApiError::BadRequest(format!("the export {name:?} sends metrics only, of which there are no earlier ones"))),
+    };
     orders.send(Order::Replay { since }).await.map_err(|_| ApiError::NotFound(format!("the export {name:?} has just ended")))?;
     Ok(Json(Replayed { name, since: Time(since) }).into_response())
 }

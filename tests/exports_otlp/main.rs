@@ -9,5 +9,6 @@ mod gelf;
 #[allow(dead_code, reason = "shared with the other tests of exports")]
 #[path = "../exports/mail.rs"]
 mod mail;
+mod metrics;
 mod otlp;
 mod otlp_server;
