@@ -67,6 +67,8 @@ pub struct Export {
     pub secret_env: Option<String>,
     /// With kind = "otlp": the header that has the secret, where the receiver wants it as it is.
     pub secret_header: Option<String>,
+    /// With kind = "otlp".
+    pub protocol: Protocol,
     /// With kind = "otlp": what is sent.
     pub signals: Vec<Signal>,
     /// With kind = "otlp": how often metrics are sent, if they are.
@@ -122,6 +124,7 @@ choice!(Hide => export::Hide { Keep = "keep", Hashed = "hashed", Off = "off" });
 choice!(Start => export::Start { Now = "now", Oldest = "oldest" });
 choice!(Body => http::Body { Lines = "lines", Array = "array" });
 choice!(Framing => syslog::Framing { OctetCounting = "octet_counting", Lf = "lf" });
+choice!(Protocol => otlp::Protocol { Http = "http", Grpc = "grpc" });
 choice!(Signal => otlp::Signal { Logs = "logs", Traces = "traces", Metrics = "metrics" });
 choice!(Format => EventFormat { Json = "json", Cef = "cef", Leef = "leef", Ecs = "ecs", Ocsf = "ocsf", Gelf = "gelf" });
 
@@ -216,6 +219,7 @@ impl Default for Export {
             secret_file: None,
             secret_env: None,
             secret_header: None,
+            protocol: Protocol::Http,
             signals: vec![Signal::Logs, Signal::Traces],
             metrics_interval: Interval(Duration::from_secs(60)),
             gzip: false,

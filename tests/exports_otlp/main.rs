@@ -6,6 +6,8 @@
 mod support;
 
 mod gelf;
+mod grpc;
+mod grpc_server;
 #[allow(dead_code, reason = "shared with the other tests of exports")]
 #[path = "../exports/mail.rs"]
 mod mail;

@@ -23,25 +23,31 @@ pub struct Scene {
 }
 
 pub fn scene(export: &str, prepare: impl FnOnce(&Receiver)) -> Scene {
-    let (place, receiver, sink) = (Place::new(), Receiver::start(), smart_host());
+    let (place, receiver) = (Place::new(), Receiver::start());
     prepare(&receiver);
-    let secret = place.file("secret", "the-token");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-    let export = format!(
-        "[[export]]\nname = \"otel\"\nkind = \"otlp\"\nlinger = \"50ms\"\nurl = \"http://{}/base/\"\nsecret_file = \"{}\"\n{export}\n",
-        receiver.address,
-        secret.display()
-    );
-    let relayscope = exporting(&place, &sink, &export);
-    Scene { _place: place, receiver, _sink: sink, relayscope }
+    let url = format!("http://{}/base/", receiver.address);
+    Scene::set(place, receiver, &url, export)
 }
 
 impl Scene {
+    /// With what stands at a url.
+    pub fn set(place: Place, receiver: Receiver, url: &str, export: &str) -> Self {
+        let sink = smart_host();
+        let secret = place.file("secret", "the-token");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let export = format!(
+            "[[export]]\nname = \"otel\"\nkind = \"otlp\"\nlinger = \"50ms\"\nurl = \"{url}\"\nsecret_file = \"{}\"\n{export}\n",
+            secret.display()
+        );
+        let relayscope = exporting(&place, &sink, &export);
+        Self { _place: place, receiver, _sink: sink, relayscope }
+    }
+
     pub fn place(&self) -> &Place {
         &self._place
     }
 
-    fn arrive(&self, what: impl Fn(&Receiver) -> Vec<String>, wanted: usize) {
+    pub fn arrive(&self, what: impl Fn(&Receiver) -> Vec<String>, wanted: usize) {
         until(&format!("{wanted} transactions\n{}", self.relayscope.output().text()), || {
             what(&self.receiver).into_iter().collect::<BTreeSet<_>>().len() == wanted
         });

@@ -42,39 +42,51 @@ pub struct Seen {
     pub faults: Vec<String>,
     pub headers: Vec<HeaderMap>,
     /// By path.
-    does: BTreeMap<&'static str, VecDeque<Does>>,
+    pub does: BTreeMap<&'static str, VecDeque<Does>>,
 }
 
-type Shared = Arc<Mutex<Seen>>;
+pub type Shared = Arc<Mutex<Seen>>;
 
 pub struct Receiver {
     pub address: SocketAddr,
     pub seen: Shared,
-    _runtime: tokio::runtime::Runtime,
+    listener: Arc<tokio::net::TcpListener>,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Receiver {
     pub fn start() -> Self {
-        let seen = Shared::default();
+        let this = Self::listening();
         let router = Router::new()
             .route("/base/v1/logs", post(receive::<ExportLogsServiceRequest>))
             .route("/base/v1/traces", post(receive::<ExportTraceServiceRequest>))
             .route("/base/v1/metrics", post(receive::<ExportMetricsServiceRequest>))
-            .with_state(seen.clone());
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        runtime.spawn(async move {
-            loop {
-                let Ok((stream, _)) = listener.accept().await else { return };
-                let service = hyper_util::service::TowerToHyperService::new(router.clone());
-                tokio::spawn(async move {
-                    let stream = hyper_util::rt::TokioIo::new(stream);
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
-                });
+            .with_state(this.seen.clone());
+        this.serve(move |stream| {
+            let service = hyper_util::service::TowerToHyperService::new(router.clone());
+            async move {
+                let stream = hyper_util::rt::TokioIo::new(stream);
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
             }
         });
-        Self { address, seen, _runtime: runtime }
+        this
+    }
+
+    /// Clients can connect, and wait for an answer.
+    pub fn listening() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        Self { address: listener.local_addr().unwrap(), seen: Shared::default(), listener: listener.into(), runtime }
+    }
+
+    /// Serves each connection.
+    pub fn serve<F: Future<Output = ()> + Send + 'static>(&self, serve: impl Fn(tokio::net::TcpStream) -> F + Send + 'static) {
+        let listener = self.listener.clone();
+        self.runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
     }
 
     /// What it does with the next requests for a path, one after the other; then it takes them.
@@ -109,7 +121,7 @@ pub fn text(attributes: &[KeyValue], key: &str) -> String {
 }
 
 /// A request of one signal.
-trait Request: Message + Default + std::fmt::Debug {
+pub trait Request: Message + Default + std::fmt::Debug {
     /// Path as the tests name it.
     const OF: &'static str;
 

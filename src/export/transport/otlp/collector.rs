@@ -9,17 +9,20 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
 
+use super::grpc::{self, RpcStatus};
 use crate::export::format::otlp::{Signals, resource, scope};
 use crate::export::transport::Failure;
 use crate::export::transport::http::{TIMEOUT, of, packed, refusal};
+use crate::net::grpc_client::GrpcClient;
 use crate::net::http_client::{Answer, HttpClient, HttpUrl};
 use crate::net::tls::ClientTls;
 
 /// Where to.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `/v1/logs`, `/v1/traces` and `/v1/metrics` are added.
+    /// Over HTTP, `/v1/logs`, `/v1/traces` and `/v1/metrics` are added.
     pub url: HttpUrl,
+    pub protocol: Protocol,
     pub tls: ClientTls,
     /// Sent with each post; values may be secrets.
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -30,6 +33,14 @@ pub struct Options {
     pub metrics_every: Option<Duration>,
     /// Name of this proxy.
     pub node: String,
+}
+
+/// How requests travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Protobuf by HTTP/1.1.
+    Http,
+    Grpc,
 }
 
 /// What is sent.
@@ -62,9 +73,15 @@ pub struct Rejected {
 #[derive(Debug)]
 pub struct Collector {
     options: Options,
-    client: HttpClient,
+    way: Way,
     resource: Vec<u8>,
     scope: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Way {
+    Http(HttpClient),
+    Grpc(GrpcClient),
 }
 
 /// `ExportLogsServiceRequest`, and those of traces and metrics alike: what stands inside is encoded already.
@@ -91,21 +108,16 @@ struct OfScope {
     scope: Vec<u8>,
 }
 
-/// `google.rpc.Status`, which explains a refusal.
-#[derive(Clone, PartialEq, Message)]
-struct RpcStatus {
-    #[prost(int32, tag = "1")]
-    code: i32,
-    #[prost(string, tag = "2")]
-    message: String,
-}
-
 impl Collector {
     /// Nothing is connected yet.
     pub fn new(options: Options) -> Self {
-        let client = HttpClient::new(options.url.clone(), options.tls.clone(), TIMEOUT);
+        let (url, tls) = (options.url.clone(), options.tls.clone());
+        let way = match options.protocol {
+            Protocol::Http => Way::Http(HttpClient::new(url, tls, TIMEOUT)),
+            Protocol::Grpc => Way::Grpc(GrpcClient::new(url, tls, TIMEOUT, options.gzip)),
+        };
         let (resource, scope) = (resource(&options.node), OfScope { scope: scope() }.encode_to_vec());
-        Self { options, client, resource, scope }
+        Self { options, way, resource, scope }
     }
 
     /// Sends items, each encoded as the field of its scope that it is: `log_records`, `spans` or `metrics`.
@@ -118,7 +130,7 @@ impl Collector {
         let resources = vec![OfResource { resource: self.resource.clone(), of_scope }];
         // Only what is sent is kept while the answer is awaited.
         let request = Request { resources }.encode_to_vec();
-        let answer = self.post(signal, request).await?;
+        let answer = self.answer(signal, request).await?;
         // Those of traces and metrics are the same on the wire.
         let said = ExportLogsServiceResponse::decode(answer).map_err(|_| {
             let (url, signal) = (&self.options.url, signal.word());
@@ -131,13 +143,21 @@ impl Collector {
         Ok((count > 0).then(|| Rejected { count, why: why() }))
     }
 
-    async fn post(&mut self, signal: Signal, request: Vec<u8>) -> Result<Bytes, Failure> {
+    async fn answer(&mut self, signal: Signal, request: Vec<u8>) -> Result<Bytes, Failure> {
+        let url = &self.options.url;
         let mut headers: HeaderMap = self.options.headers.iter().cloned().collect();
+        let client = match &mut self.way {
+            Way::Http(client) => client,
+            Way::Grpc(client) => {
+                let answer = client.call(signal.method(), &headers, request.into()).await;
+                return answer.map_err(|error| grpc::failure(url, error));
+            }
+        };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         let body = packed(request, self.options.gzip, &mut headers)?;
-        let path = format!("{}/v1/{}", self.options.url.path().trim_end_matches('/'), signal.word());
-        let answer = self.client.post(&path, &headers, body).await.map_err(of)?;
-        refusal(&self.options.url, &in_words(&answer))?;
+        let path = format!("{}/v1/{}", url.path().trim_end_matches('/'), signal.word());
+        let answer = client.post(&path, &headers, body).await.map_err(of)?;
+        refusal(url, &in_words(&answer))?;
         Ok(answer.body)
     }
 }

@@ -3,12 +3,13 @@
 //! A batch counts when both requests are taken; what one of them took already is left out of the next try.
 
 mod collector;
+mod grpc;
 
 use super::{Failure, Taken};
 use crate::export::batch::Batch;
 use crate::export::format::otlp::parts;
 use crate::store::Cursor;
-pub use collector::{Collector, Options, Rejected, Signal};
+pub use collector::{Collector, Options, Protocol, Rejected, Signal};
 
 /// A receiver of what records say.
 #[derive(Debug)]
