@@ -4,63 +4,48 @@
 //! the CPU column.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that can't go on stops, and prints what it found")]
 
+#[path = "../filled.rs"]
+mod filled;
 mod receivers;
-#[path = "../../src/store/samples.rs"]
-#[allow(dead_code, unused_imports, reason = "shared with the store's own tests")]
-mod samples;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use relayscope::export::format::otlp::Signals;
 use relayscope::export::format::{Context, Encoder, Format};
-use relayscope::export::transport::{Target, elasticsearch, file, http, stream, syslog};
+use relayscope::export::transport::{Target, elasticsearch, file, http, otlp, stream, syslog};
 use relayscope::export::{Batching, Feed, Options, Redaction, Sink, Start};
 use relayscope::net::http_client::HttpUrl;
 use relayscope::net::tls::ClientTls;
-use relayscope::store::{self, Store};
-use relayscope::trace::{self, Record};
+use relayscope::store::Store;
+use relayscope::trace;
 use tokio::sync::watch;
 
 use receivers::Receivers;
 
-/// Records of the store, unless said otherwise on the command line.
+/// Records of the store, unless said otherwise on the command line. Words there choose the ways that have them in their names.
 const RECORDS: u64 = 300_000;
 
 fn main() {
-    let records = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(RECORDS);
+    let words: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let records = words.iter().filter_map(|word| word.parse().ok()).next().unwrap_or(RECORDS);
+    let wanted: Vec<&String> = words.iter().filter(|word| word.parse::<u64>().is_err()).collect();
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let store = filled(&dir.path().join("store"), records);
+    let store = filled::filled(&dir.path().join("store"), records);
     let receivers = Receivers::start(dir.path());
     println!("{records} records, 4 KiB messages with one recipient; wanted: 30,000 records/s for each sink");
     println!("{:<28}{:>12}{:>16}{:>16}", "way, format", "records/s", "CPU µs/record", "octets/record");
-    for (name, target, format) in ways(&receivers, dir.path()) {
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str()));
+    for (name, target, format) in ways(&receivers, dir.path()).into_iter().filter(|(name, ..)| is_wanted(name)) {
         measure(&store, dir.path(), name, target, format, records);
     }
-    together(&store, dir.path(), &receivers, records);
-    stuck(&store, dir.path(), &receivers);
+    if wanted.is_empty() {
+        together(&store, dir.path(), &receivers, records);
+        stuck(&store, dir.path(), &receivers);
+    }
     store.close();
-}
-
-/// A store with so many records, sealed as far as it gets.
-fn filled(dir: &Path, records: u64) -> Store {
-    let options = store::Options { keep_days: 0, ..store::Options::new(dir) };
-    let store = Store::open(options).unwrap().store;
-    let appender = store.appender();
-    for no in 0..records {
-        let record = Record::Transaction(Box::new(samples::plain(no)));
-        while appender.append(&record).is_err() {
-            std::thread::sleep(Duration::from_millis(5)); // the queue is full
-        }
-    }
-    while store
-        .end()
-        .is_ok_and(|end| store.places_from(store::Cursor::at_start_of(end.day())).unwrap().iter().map(|it| it.1).sum::<u64>() < records)
-    {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    store
 }
 
 fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)> {
@@ -95,6 +80,24 @@ fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)
         headers: Vec::new(),
         gzip: false,
     });
+    let otlp = |logs: bool, traces: bool| {
+        Target::Otlp(otlp::Options {
+            url: url(receivers::OTLP),
+            protocol: otlp::Protocol::Http,
+            tls: tls(),
+            headers: Vec::new(),
+            gzip: false,
+            signals: Signals { logs, traces },
+            metrics_every: None,
+            node: "bench".to_owned(),
+        })
+    };
+    let gelf = Target::Gelf(stream::Options {
+        host: "localhost".to_owned(),
+        port: receivers.tcp,
+        tls: None,
+        framing: syslog::Framing::OctetCounting,
+    });
     let file = Target::File(file::Options { path: dir.join("out.jsonl"), rotate: 1 << 30, keep: 1 });
     vec![
         ("syslog over TLS, json", stream(true), Format::Json),
@@ -104,6 +107,10 @@ fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)
         ("http with gzip, json", hook(true), Format::Json),
         ("elasticsearch, ecs", bulk, Format::Ecs),
         ("file, json", file, Format::Json),
+        ("otlp logs, json", otlp(true, false), Format::Json),
+        ("otlp traces", otlp(false, true), Format::Json),
+        ("otlp logs and traces, json", otlp(true, true), Format::Json),
+        ("gelf over TCP", gelf, Format::Gelf),
     ]
 }
 
@@ -133,6 +140,10 @@ fn start(
     let origin = trace::Origin { node: "bench".to_owned(), proxy_version: "0".to_owned(), config_digest: String::new() };
     let context = Context { max_event: options.max_event, ..Context::new("bench") };
     let encoder = Encoder::new(options.format, context);
+    let encoder = match &options.target {
+        Target::Otlp(target) => encoder.wrapped(target.signals),
+        _ => encoder,
+    };
     let (sink, handle) =
         Sink::new(options, feed.clone(), dir.join("places"), encoder, Arc::new(origin.into()), None, stop.subscribe()).unwrap();
     let thread = std::thread::spawn(move || {

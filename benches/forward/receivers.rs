@@ -9,6 +9,9 @@ use rcgen::{CertificateParams, KeyPair};
 use relayscope::net::tls::ServerTls;
 use tokio::io::AsyncReadExt;
 
+/// Path of a receiver of OTLP.
+pub const OTLP: &str = "/otlp";
+
 pub struct Receivers {
     pub tcp: u16,
     pub tls: u16,
@@ -91,7 +94,8 @@ fn answer(mut stream: TcpStream) {
                 _ => return,
             }
         }
-        let body = r#"{"errors":false}"#;
+        // Of OTLP, a message without fields is no octets.
+        let body = if text.starts_with(&format!("post {OTLP}")) { "" } else { r#"{"errors":false}"# };
         // In one segment: pieces would wait for acknowledgements.
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         if stream.write_all(answer.as_bytes()).is_err() {

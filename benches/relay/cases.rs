@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::catching::Catching;
 use super::load::Measured;
 use super::options::{LoadOptions, Options};
 use super::peers::{Peer, Recipe};
@@ -31,9 +32,13 @@ pub enum Case {
     /// What idle sessions hold, and what a 50 MB message adds.
     #[value(name = "memory", alias = "m")]
     Memory,
+    /// As `latency` beside other traffic, while an export sends all that a full store holds.
+    #[value(name = "catching-up", alias = "u")]
+    CatchingUp,
 }
 
 impl Case {
+    /// Unless said otherwise: the last one is for itself.
     pub const ALL: [Self; 6] = [Self::Connections, Self::Reused, Self::Medium, Self::Large, Self::Latency, Self::Memory];
 
     pub fn title(self) -> &'static str {
@@ -44,6 +49,7 @@ impl Case {
             Self::Large => "10 MiB, 4 sessions, connections reused",
             Self::Latency => "latency of one 4 KiB message on an open connection",
             Self::Memory => "memory",
+            Self::CatchingUp => "latency of one 4 KiB message beside other traffic, while an export catches up with a full store",
         }
     }
 
@@ -54,7 +60,7 @@ impl Case {
             Self::Reused => Some([(0.88, 1.4), (0.75, 1.5)]),
             Self::Medium => Some([(0.92, 1.2); 2]),
             Self::Large => Some([(0.92, 1.0); 2]),
-            Self::Latency | Self::Memory => None,
+            Self::Latency | Self::Memory | Self::CatchingUp => None,
         }
     }
 
@@ -87,6 +93,7 @@ pub fn run(case: Case, peer: &Peer, options: &Options) -> Result<Figures> {
         Case::Medium => throughput(peer, LoadOptions { size: 100 << 10, ..load }),
         Case::Large => throughput(peer, LoadOptions { size: 10 << 20, sessions: 4, ..load }),
         Case::Latency => latency(load, options.background),
+        Case::CatchingUp => catching_up(peer, load, options),
         Case::Memory => bail!("the memory case needs peers of its own"),
     }
 }
@@ -156,13 +163,7 @@ fn latency(load: LoadOptions, background: f64) -> Result<Figures> {
     probe.go()?;
     let unloaded = probe.measured()?;
     drop(probe);
-    let mut others = Load::ready(&LoadOptions { sessions: 20, rate: background, seconds: load.seconds + 0.4, ..load })?;
-    let mut probe = Load::ready(&alone)?;
-    others.go()?;
-    std::thread::sleep(std::time::Duration::from_millis(200)); // until the others are at their rate
-    probe.go()?;
-    let loaded = probe.measured()?;
-    let kept = others.measured()?.rate();
+    let (loaded, kept) = beside_others(load, background)?;
     Ok(Figures::from([
         ("unloaded_p50_us", unloaded.p50_us),
         ("unloaded_p99_us", unloaded.p99_us),
@@ -170,6 +171,39 @@ fn latency(load: LoadOptions, background: f64) -> Result<Figures> {
         ("loaded_p99_us", loaded.p99_us),
         ("background_per_s", kept),
     ]))
+}
+
+/// One message after the other while so many others a second pass, and how many these were in the end.
+fn beside_others(load: LoadOptions, background: f64) -> Result<(Measured, f64)> {
+    let alone = LoadOptions { sessions: 1, warm_up: 20, ..load.clone() };
+    let mut others = Load::ready(&LoadOptions { sessions: 20, rate: background, seconds: load.seconds + 0.4, ..load })?;
+    let mut probe = Load::ready(&alone)?;
+    others.go()?;
+    std::thread::sleep(std::time::Duration::from_millis(200)); // until the others are at their rate
+    probe.go()?;
+    let loaded = probe.measured()?;
+    let kept = others.measured()?.rate();
+    Ok((loaded, kept))
+}
+
+fn catching_up(peer: &Peer, load: LoadOptions, options: &Options) -> Result<Figures> {
+    let before = peer.catching.as_ref().map(Catching::begin_anew).transpose()?;
+    let began = std::time::Instant::now();
+    let (loaded, kept) = beside_others(load, options.background)?;
+    let mut figures = Figures::from([("loaded_p50_us", loaded.p50_us), ("loaded_p99_us", loaded.p99_us), ("background_per_s", kept)]);
+    if let (Some(before), Some(catching)) = (before, &peer.catching) {
+        let (after, took) = (catching.progress()?, began.elapsed().as_secs_f64());
+        // What passes meanwhile waits as well, but for a moment only.
+        if after.backlog < options.stored / 20 {
+            bail!(
+                "the export had caught up before the end ({} records left): fill the store with more (--stored), or measure for less time (--seconds)",
+                after.backlog
+            );
+        }
+        figures.insert("exported_per_s", (after.sent - before.sent) as f64 / took);
+        figures.insert("waiting", after.backlog as f64);
+    }
+    Ok(figures)
 }
 
 /// Starts the peer anew for each question: memory once used may stay with a process.

@@ -1,7 +1,10 @@
 //! Interleaved measurement of SMTP relays on loopback; README.md in the folder above tells how to read it.
 
 mod cases;
+mod catching;
 mod drain;
+#[path = "../filled.rs"]
+mod filled;
 mod load;
 mod message;
 mod options;
@@ -11,10 +14,14 @@ mod report;
 mod sink;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use relayscope::trace; // by this name the samples of records know it
 
+use cases::Case;
+use catching::Stored;
 use options::{Options, Role};
 use peers::{Peer, Recipe};
 use process::Process;
@@ -38,10 +45,15 @@ fn measure(options: &Options) -> Result<()> {
     for reason in &left_out {
         println!("left out: {reason}");
     }
-    let names: Vec<String> = recipes.iter().map(|recipe| recipe.name.clone()).collect();
-    println!("peers: {}; {} rounds of {} s", names.join(", "), options.rounds, options.seconds);
-    let mut runs = Vec::new();
+    let list = |recipes: &[Recipe]| recipes.iter().map(|recipe| recipe.name.clone()).collect::<Vec<String>>();
+    println!("peers: {}; {} rounds of {} s", list(&recipes).join(", "), options.rounds, options.seconds);
+    let (mut runs, ordinary) = (Vec::new(), recipes);
     for &case in &options.cases {
+        let recipes = match case {
+            Case::CatchingUp => Recipe::of_full_stores(&Arc::new(Stored::fill(&options.dir, options.stored)?)),
+            _ => ordinary.clone(),
+        };
+        let names = list(&recipes);
         let first = runs.len();
         let peers = if case.wants_fresh_peers() { Vec::new() } else { start_all(&recipes, sink_address, options) };
         for round in 0..options.rounds {

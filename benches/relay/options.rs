@@ -14,7 +14,7 @@ pub struct Options {
     #[command(subcommand)]
     pub role: Option<Role>,
 
-    /// Which cases, by letter or name; all by default.
+    /// Which cases, by letter or name; all but catching-up by default.
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = Case::ALL.to_vec())]
     pub cases: Vec<Case>,
     /// How often each case is run with each peer.
@@ -35,6 +35,9 @@ pub struct Options {
     /// Messages a second behind which the loaded latency is taken.
     #[arg(long, default_value_t = 2_000.0)]
     pub background: f64,
+    /// Records that the store holds in the catching-up case.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub stored: u64,
     /// Idle sessions in the memory case.
     #[arg(long, default_value_t = 1_000)]
     pub idle_sessions: usize,

@@ -5,15 +5,19 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::catching::{Catching, EXPORT, Stored};
 use super::process::{OwnDir, Process};
 
 /// The peer that others are compared with.
 pub const BASE: &str = "haproxy";
 pub const DIRECT: &str = "direct";
+/// With a full store, the mark for the same that exports it.
+pub const FULL: &str = "full";
 /// Behind a load balancer that tells of its clients.
 const PROXIED: &str = "proxied";
 /// The header of such a client: PROXY protocol, version 1.
@@ -39,6 +43,12 @@ enum Kind {
         program: PathBuf,
         sinks: usize,
     },
+    /// With a full store, which it exports over TLS syslog or not.
+    Full {
+        program: PathBuf,
+        stored: Arc<Stored>,
+        exports: bool,
+    },
     /// To the sink as the mail exchanger of its domain, by a resolver of the peer's own.
     Mx {
         program: PathBuf,
@@ -57,6 +67,8 @@ pub struct Peer {
     pub process: Option<Process>,
     /// The client begins with a PROXY header.
     pub proxy_header: bool,
+    /// Its export, which has a full store before it.
+    pub catching: Option<Catching>,
     /// Or its receiver of exports.
     _resolver: Option<Process>,
     dir: Option<OwnDir>,
@@ -94,7 +106,10 @@ impl Recipe {
             let program = match &kind {
                 Kind::Direct => None,
                 Kind::Haproxy => Some(Path::new("haproxy")),
-                Kind::Relayscope { program, .. } | Kind::Fixed { program, .. } | Kind::Exporting { program, .. } => Some(program.as_path()),
+                Kind::Relayscope { program, .. }
+                | Kind::Fixed { program, .. }
+                | Kind::Exporting { program, .. }
+                | Kind::Full { program, .. } => Some(program.as_path()),
                 Kind::Mx { .. } => Some(Path::new("unbound")),
             };
             match program {
@@ -105,15 +120,23 @@ impl Recipe {
         Ok((recipes, left_out))
     }
 
+    /// Those with a full store: without an export, the same once more (what lies between them is noise), and with an export.
+    pub fn of_full_stores(stored: &Arc<Stored>) -> Vec<Self> {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_relayscope"));
+        let full = |exports| Kind::Full { program: program.clone(), stored: stored.clone(), exports };
+        let kinds = [(DIRECT, Kind::Direct), (FULL, full(false)), ("full again", full(false)), ("catching up", full(true))];
+        kinds.map(|(name, kind)| Self { name: name.to_owned(), kind }).into()
+    }
+
     /// Starts the peer between `sink` and a port of its own, and waits until it greets.
     pub fn start(&self, sink: SocketAddr, parent: &Path) -> Result<Peer> {
         if let Kind::Direct = self.kind {
-            return Ok(Peer { address: sink, process: None, proxy_header: false, _resolver: None, dir: None });
+            return Ok(Peer { address: sink, process: None, proxy_header: false, catching: None, _resolver: None, dir: None });
         }
         let dir = OwnDir::new(parent)?;
         let address = free_address()?;
         let config = dir.path().join("config");
-        let mut resolver = None;
+        let (mut resolver, mut catching) = (None, None);
         let mut command = match &self.kind {
             Kind::Direct | Kind::Haproxy => {
                 fs::write(&config, haproxy_config(address, sink))?;
@@ -130,14 +153,25 @@ impl Recipe {
                 command
             }
             Kind::Exporting { program, sinks } => {
-                let certificate = dir.path().join("receiver.pem");
-                let mut drain = Process::role(&["drain".to_owned(), "--certificate".to_owned(), certificate.display().to_string()])?;
-                let port: u16 = drain.line()?.parse().context("the receiver gave no port")?;
-                fs::write(&config, exporting_config(port, &certificate, *sinks, dir.path()))?;
+                let (drain, exports) = exporting(*sinks, dir.path())?;
+                fs::write(&config, exports)?;
                 resolver = Some(drain);
-                let mut command = Command::new(program);
-                command.arg("run").args(["--listen", &address.to_string(), "--smart-host", &sink.to_string()]);
-                command.arg("--store").arg(dir.path().join("store")).arg("--config").arg(&config);
+                let mut command = relaying(program, address, sink, dir.path());
+                command.arg("--config").arg(&config);
+                command
+            }
+            Kind::Full { program, stored, exports } => {
+                stored.copy_to(&dir.path().join("store"))?;
+                let mut text = "[store]\nkeep_days = 0\n".to_owned();
+                if *exports {
+                    let (drain, exports) = exporting(1, dir.path())?;
+                    text.push_str(&exports);
+                    resolver = Some(drain);
+                    catching = Some(Catching { program: program.clone(), store: dir.path().join("store") });
+                }
+                fs::write(&config, text)?;
+                let mut command = relaying(program, address, sink, dir.path());
+                command.arg("--config").arg(&config);
                 command
             }
             Kind::Fixed { program, tell_client } => {
@@ -150,9 +184,7 @@ impl Recipe {
                 command
             }
             Kind::Relayscope { program, config: text } => {
-                let mut command = Command::new(program);
-                command.arg("run").args(["--listen", &address.to_string(), "--smart-host", &sink.to_string()]);
-                command.arg("--store").arg(dir.path().join("store"));
+                let mut command = relaying(program, address, sink, dir.path());
                 if !text.is_empty() {
                     fs::write(&config, text)?;
                     command.arg("--config").arg(&config);
@@ -172,7 +204,7 @@ impl Recipe {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(Peer { address, process: Some(process), proxy_header, _resolver: resolver, dir: Some(dir) })
+        Ok(Peer { address, process: Some(process), proxy_header, catching, _resolver: resolver, dir: Some(dir) })
     }
 }
 
@@ -240,6 +272,21 @@ fn start_resolver(dir: &Path, dns: SocketAddr, sink: SocketAddr) -> Result<Proce
     Ok(process)
 }
 
+fn relaying(program: &Path, address: SocketAddr, sink: SocketAddr, dir: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.arg("run").args(["--listen", &address.to_string(), "--smart-host", &sink.to_string()]);
+    command.arg("--store").arg(dir.join("store"));
+    command
+}
+
+/// A receiver over TLS, and the configuration of so many exports.
+fn exporting(sinks: usize, dir: &Path) -> Result<(Process, String)> {
+    let certificate = dir.join("receiver.pem");
+    let mut drain = Process::role(&["drain".to_owned(), "--certificate".to_owned(), certificate.display().to_string()])?;
+    let port: u16 = drain.line()?.parse().context("the receiver gave no port")?;
+    Ok((drain, exporting_config(port, &certificate, sinks, dir)))
+}
+
 /// The first over TLS, the second in another format, the third into a file.
 fn exporting_config(port: u16, certificate: &Path, sinks: usize, dir: &Path) -> String {
     let syslog = |name: &str, format: &str| {
@@ -249,7 +296,7 @@ fn exporting_config(port: u16, certificate: &Path, sinks: usize, dir: &Path) -> 
         )
     };
     let file = format!("[[export]]\nname = \"third\"\nkind = \"file\"\npath = \"{}\"\n", dir.join("traces.jsonl").display());
-    [syslog("first", "json"), syslog("second", "cef"), file].into_iter().take(sinks).collect()
+    [syslog(EXPORT, "json"), syslog("second", "cef"), file].into_iter().take(sinks).collect()
 }
 
 fn mx_config(listen: SocketAddr, dns: SocketAddr, port: u16) -> String {

@@ -48,6 +48,7 @@ pub fn clean_up_when_interrupted() -> Result<()> {
 }
 
 /// A directory of its own that goes with the value.
+#[derive(Debug)]
 pub struct OwnDir(tempfile::TempDir);
 
 impl OwnDir {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::cases::{Case, Figures};
-use super::peers::{BASE, DIRECT};
+use super::peers::{BASE, DIRECT, FULL};
 
 /// One case with one peer in one round.
 #[derive(Debug, Serialize)]
@@ -29,6 +29,10 @@ impl Report<'_> {
             Case::Latency => (
                 "| peer | alone: p50 µs | p99 µs | added p50 | added p99 | loaded: p50 µs | p99 µs | added p50 | added p99 | p50 of haproxy's added | beside messages/s |",
                 Self::latency_row,
+            ),
+            Case::CatchingUp => (
+                "| peer | p50 µs | p99 µs (min–max) | added p50 | added p99 | added p99 over full | beside messages/s | exported records/s | records that wait at the end |",
+                Self::catching_row,
             ),
             Case::Memory => {
                 ("| peer | KiB an idle session | KiB after a message | KiB that a 50 MB message adds | MiB at rest |", Self::memory_row)
@@ -98,6 +102,24 @@ impl Report<'_> {
         cells.push(shown(added(peer).zip(added(BASE)).map(|(mine, base)| mine / base), 2));
         cells.push(self.figure(peer, "background_per_s", 0));
         cells.join(" | ")
+    }
+
+    fn catching_row(&self, peer: &str) -> String {
+        let all = self.of(peer, |run| run.figures.get("loaded_p99_us").copied());
+        let (low, high) = all.iter().fold((f64::MAX, 0f64), |(low, high), (_, p99)| (low.min(*p99), high.max(*p99)));
+        let over_full =
+            if [DIRECT, FULL].contains(&peer) { None } else { self.against(peer, FULL, "loaded_p99_us", |mine, full| mine - full) };
+        [
+            self.figure(peer, "loaded_p50_us", 0),
+            format!("{} ({low:.0}–{high:.0})", self.figure(peer, "loaded_p99_us", 0)),
+            shown(self.added(peer, "loaded_p50_us"), 0),
+            shown(self.added(peer, "loaded_p99_us"), 0),
+            shown(over_full, 0),
+            self.figure(peer, "background_per_s", 0),
+            self.figure(peer, "exported_per_s", 0),
+            self.figure(peer, "waiting", 0),
+        ]
+        .join(" | ")
     }
 
     fn memory_row(&self, peer: &str) -> String {

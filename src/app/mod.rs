@@ -31,6 +31,7 @@ use crate::config::Loaded;
 use crate::diagnose::Diagnosing;
 use crate::doctor::examine::Doctor;
 use crate::export::Handle;
+use crate::metrics::Sources;
 use crate::net::connect::ConnectError;
 use crate::net::listen::BindError;
 use crate::net::passed::Passed;
@@ -320,16 +321,21 @@ impl Running {
             diagnosing: self.diagnosing.subscribe(),
             doctor: self.doctor.subscribe(),
             exports: self.exports.subscribe(),
-            telemetry: self.telemetry.sources(&self.store, &self.counters, self.exports.subscribe()),
+            telemetry: self.sources(),
         };
         self.api = Some(api::Serving::start(&self.store, asks, self.loaded.store.dir.clone(), &self.loaded.http));
         self.watch();
         self.export();
     }
 
+    fn sources(&self) -> Sources {
+        self.telemetry.sources(&self.store, &self.counters, self.exports.subscribe())
+    }
+
     fn export(&mut self) {
         let began = self.began.take();
-        let exporting = Exporting::start(&self.store, &self.loaded, build::origin(&self.loaded), began, &self.exports.borrow());
+        let sources = self.sources();
+        let exporting = Exporting::start(&self.store, &self.loaded, build::origin(&self.loaded), began, &self.exports.borrow(), &sources);
         self.exports.send_replace(exporting.handles());
         self.exporting = Some(exporting);
     }

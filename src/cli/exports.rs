@@ -13,6 +13,7 @@ use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, show_json};
 use crate::export::{Place, known_places};
 use crate::http::{Export, Exports, Replayed};
+use crate::metrics::PUSHED;
 use crate::path::StoreTraces;
 use crate::path::clock::{octets, span};
 use crate::path::when::{self, Edge};
@@ -137,7 +138,11 @@ fn running(exports: &[Export], look: &Look) -> Screen {
             count => format!("{} records wait, the oldest for {}", number(count), span(it.lag_us)),
         };
         let last = it.last_sent_at.map(|at| format!(", the last at {}", look.clock.moment(at))).unwrap_or_default();
-        screen.line(&format!("  {} events sent ({}){last}; {waits}", number(it.sent), octets(it.octets)));
+        let sent = |what: &str| format!("  {} {what} sent ({}){last}", number(it.sent), octets(it.octets));
+        match &*it.kind {
+            PUSHED => screen.line(&sent("points of metrics")),
+            _ => screen.line(&format!("{}; {waits}", sent("events"))),
+        };
         if let (Some(why), Some(since)) = (&it.why, it.failing_since) {
             screen.paragraph(Style::Plain, &format!("nothing is taken since {}: {why}", look.clock.moment(since)), None, 2);
         }
@@ -145,7 +150,11 @@ fn running(exports: &[Export], look: &Look) -> Screen {
             let last = it.last_refusal.as_deref().unwrap_or_default();
             screen.paragraph(
                 Style::Plain,
-                &format!("{} events were refused for good and left out, the last: {last}", number(it.refused)),
+                &format!(
+                    "{} {} were refused for good and left out, the last: {last}",
+                    number(it.refused),
+                    if it.kind == PUSHED { "points of metrics" } else { "events" }
+                ),
                 None,
                 2,
             );

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::raw::choice;
 use super::units::{Interval, Octets};
 use crate::export;
-use crate::export::format::{Format as EventFormat, otlp};
-use crate::export::transport::{http, kafka, syslog};
+use crate::export::format::Format as EventFormat;
+use crate::export::transport::{http, kafka, otlp, syslog};
 
 /// What a sink runs by.
 pub type ExportOptions = export::Options;
@@ -67,8 +67,13 @@ pub struct Export {
     pub secret_env: Option<String>,
     /// With kind = "otlp": the header that has the secret, where the receiver wants it as it is.
     pub secret_header: Option<String>,
-    /// With kind = "otlp": what is sent of a record.
-    pub signals: Signals,
+    /// With kind = "otlp".
+    pub protocol: Protocol,
+    /// With kind = "otlp": what is sent.
+    pub signals: Vec<Signal>,
+    /// With kind = "otlp": how often metrics are sent, if they are.
+    #[schemars(extend("x-duration" = ["1s", "1h"]))]
+    pub metrics_interval: Interval,
     /// Posts, or batches, are compressed.
     pub gzip: bool,
     /// With kind = "http": how events stand in a post.
@@ -129,7 +134,8 @@ choice!(Hide => export::Hide { Keep = "keep", Hashed = "hashed", Off = "off" });
 choice!(Start => export::Start { Now = "now", Oldest = "oldest" });
 choice!(Body => http::Body { Lines = "lines", Array = "array" });
 choice!(Framing => syslog::Framing { OctetCounting = "octet_counting", Lf = "lf" });
-choice!(Signals => otlp::Signals { Both = "both", Logs = "logs", Traces = "traces" });
+choice!(Protocol => otlp::Protocol { Http = "http", Grpc = "grpc" });
+choice!(Signal => otlp::Signal { Logs = "logs", Traces = "traces", Metrics = "metrics" });
 choice!(Mechanism => kafka::Mechanism { Plain = "plain", ScramSha256 = "scram-sha-256", ScramSha512 = "scram-sha-512" });
 choice!(Format => EventFormat { Json = "json", Cef = "cef", Leef = "leef", Ecs = "ecs", Ocsf = "ocsf", Gelf = "gelf" });
 
@@ -226,7 +232,9 @@ impl Default for Export {
             secret_file: None,
             secret_env: None,
             secret_header: None,
-            signals: Signals::Both,
+            protocol: Protocol::Http,
+            signals: vec![Signal::Logs, Signal::Traces],
+            metrics_interval: Interval(Duration::from_secs(60)),
             gzip: false,
             body: Body::Lines,
             framing: Framing::OctetCounting,

@@ -1,13 +1,12 @@
 //! `[[export]]`: from what is written to options, refusing what can't work or would leak a secret.
 
 mod kafka;
+mod open_telemetry;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hyper::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ring::hmac;
@@ -18,7 +17,7 @@ use super::raw::Raw;
 use super::secret;
 use super::upstreams::check_name;
 use crate::export::format::Format as EventFormat;
-use crate::export::transport::{Target, elasticsearch, file, http, otlp, splunk, stream, syslog, udp};
+use crate::export::transport::{Target, elasticsearch, file, http, splunk, stream, syslog, udp};
 use crate::export::{self, Batching, Filter};
 use crate::net::http_client::HttpUrl;
 use crate::net::tls::{ClientTls, ClientTlsError};
@@ -31,9 +30,6 @@ const MOST: usize = 32;
 const EVENT: std::ops::RangeInclusive<u64> = 480..=1 << 20;
 /// The most octets of a batch: a sink that is stuck holds one.
 const BATCH: std::ops::RangeInclusive<u64> = 4_096..=2 << 20;
-/// Headers that each post has of its own.
-const OWN_HEADERS: [HeaderName; 6] = [HOST, CONNECTION, CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING];
-
 /// Every export's options; what can't be made into options is left out, and found.
 pub(super) fn exports(raw: &Raw, findings: &mut Findings) -> Vec<ExportOptions> {
     if raw.export.len() > MOST {
@@ -142,11 +138,13 @@ impl One<'_> {
             ("secret_file", it.secret_file.is_some(), web || kind == Kind::Kafka),
             ("secret_env", it.secret_env.is_some(), web || kind == Kind::Kafka),
             ("secret_header", it.secret_header.is_some(), kind == Kind::Otlp),
+            ("protocol", it.protocol != default.protocol, kind == Kind::Otlp),
             ("signals", it.signals != default.signals, kind == Kind::Otlp),
             ("topic", it.topic != default.topic, kind == Kind::Kafka),
             ("partition", it.partition.is_some(), kind == Kind::Kafka),
             ("spread", it.spread, kind == Kind::Kafka),
             ("mechanism", it.mechanism != default.mechanism, kind == Kind::Kafka),
+            ("metrics_interval", it.metrics_interval != default.metrics_interval, kind == Kind::Otlp),
             ("rotate_size", it.rotate_size != default.rotate_size, kind == Kind::File),
             ("keep", it.keep != default.keep, kind == Kind::File),
             ("ca_file", it.ca_file.is_some(), kind != Kind::File),
@@ -339,21 +337,6 @@ impl One<'_> {
         Some(Target::Elasticsearch(elasticsearch::Options { url, tls, index, headers, gzip: it.gzip }))
     }
 
-    fn otlp(&mut self) -> Option<Target> {
-        let url = self.http_url("https://collector.example:4318")?;
-        let (tls, secret) = (self.tls(url.is_tls())?, self.secret());
-        let it = self.written;
-        let headers = self.otlp_headers(secret)?;
-        if url.path().contains('?') || ["/v1/logs", "/v1/traces"].iter().any(|end| url.path().trim_end_matches('/').ends_with(end)) {
-            self.refuse("url", "write url without /v1/logs, /v1/traces and a query: the paths are added to it");
-        }
-        if url.port() == 4317 {
-            self.refuse("url", "port 4317 is for OTLP over gRPC, and this is OTLP over HTTP: write the port for that, mostly 4318");
-        }
-        let node = self.raw.node.clone().unwrap_or_default();
-        Some(Target::Otlp(otlp::Options { url, tls, headers, gzip: it.gzip, signals: it.signals.into(), node }))
-    }
-
     fn gelf(&mut self) -> Option<Target> {
         let it = self.written;
         if it.url.as_deref().is_some_and(|url| url.starts_with("http")) {
@@ -375,30 +358,6 @@ impl One<'_> {
         }
         let tls = self.tls(url.tls)?;
         Some(Target::Gelf(stream::Options { host: url.host, port: url.port, tls: url.tls.then_some(tls), framing: it.framing.into() }))
-    }
-
-    /// The secret as the receiver wants it: a header of its own, a password, or a bearer token (RFC 6750).
-    fn otlp_headers(&mut self, secret: Option<Secret<String>>) -> Option<Vec<(HeaderName, HeaderValue)>> {
-        let it = self.written;
-        let Some(secret) = secret else {
-            let needing = [("user", it.user.is_some()), ("secret_header", it.secret_header.is_some())];
-            for (key, _) in needing.into_iter().filter(|(_, is_set)| *is_set) {
-                self.refuse(key, &format!("{key} needs a secret: write secret_file"));
-            }
-            return Some(Vec::new());
-        };
-        let (name, value) = match (&it.user, &it.secret_header) {
-            (Some(_), Some(_)) => return self.refused("secret_header", Err("user and secret_header exclude each other".to_owned())),
-            (Some(user), None) => (AUTHORIZATION, format!("Basic {}", base64(&format!("{user}:{}", secret.reveal())))),
-            (None, None) => (AUTHORIZATION, format!("Bearer {}", secret.reveal())),
-            (None, Some(name)) => {
-                let header = HeaderName::from_bytes(name.as_bytes()).ok().filter(|header| !OWN_HEADERS.contains(header));
-                let header =
-                    header.ok_or_else(|| format!("secret_header = {name:?} is no header for a secret: write for example \"X-API-Key\""));
-                (self.refused("secret_header", header)?, secret.reveal().clone())
-            }
-        };
-        Some(vec![(name, self.sensitive(value)?)])
     }
 
     fn file(&mut self) -> Option<Target> {

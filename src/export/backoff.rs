@@ -9,7 +9,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Doubles with each failure, up to a minute.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub struct Backoff {
     failures: u32,
 }
 

@@ -16,6 +16,7 @@ mod sink;
 mod status;
 pub mod transport;
 
+pub use backoff::Backoff;
 pub use batch::{Batch, Event};
 pub use feed::Feed;
 pub use options::{Batching, Filter, Options, Start};

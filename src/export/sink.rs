@@ -44,6 +44,13 @@ pub struct Handle {
     pub orders: mpsc::Sender<Order>,
 }
 
+impl Handle {
+    /// Of what keeps no place in the journal and can't be told to go back.
+    pub fn without_place(status: Arc<Status>) -> Self {
+        Self { status, orders: mpsc::channel(1).0 }
+    }
+}
+
 /// One sink.
 #[derive(Debug)]
 pub struct Sink {

@@ -130,7 +130,7 @@ impl Status {
         self.change(|it| it.at = Some(at));
     }
 
-    pub(super) fn took(&self, events: u64, octets: u64, now: WallMicros) {
+    pub fn took(&self, events: u64, octets: u64, now: WallMicros) {
         self.sent.fetch_add(events, Relaxed);
         self.octets.fetch_add(octets, Relaxed);
         self.change(|it| {
@@ -139,13 +139,13 @@ impl Status {
         });
     }
 
-    pub(super) fn were_refused(&self, events: u64, why: String) {
+    pub fn were_refused(&self, events: u64, why: String) {
         self.refused.fetch_add(events, Relaxed);
         self.change(|it| it.last_refusal = Some(why));
     }
 
     /// Notes a failure; since when they last.
-    pub(super) fn failed(&self, why: String, now: WallMicros) -> WallMicros {
+    pub fn failed(&self, why: String, now: WallMicros) -> WallMicros {
         self.failures.fetch_add(1, Relaxed);
         self.change(|it| {
             let since = if let State::Failing { since, .. } = it.state { since } else { now };

@@ -21,11 +21,11 @@ use super::export;
 use super::exports;
 use super::incidents;
 use super::live;
-use super::metrics::{self, Telemetry};
+use super::metrics;
 use super::outside::Dns;
 use crate::diagnose::Diagnosing;
 use crate::export::Handle;
-use crate::metrics::Sources;
+use crate::metrics::{Scrape, Sources};
 use crate::path::outside::Outside;
 use crate::path::when::{self, Edge};
 use crate::path::{Asked, ListRequest, Manner, StoreTraces, What, by_list, stats};
@@ -52,7 +52,7 @@ pub struct Api {
     pub(super) ping: Duration,
     pub(super) practice: Option<Practice>,
     pub(super) exports: watch::Receiver<Vec<Handle>>,
-    pub(super) telemetry: Option<Telemetry>,
+    pub(super) telemetry: Option<Scrape>,
 }
 
 impl Api {
@@ -90,7 +90,7 @@ impl Api {
     /// Lets numbers and readiness be asked for.
     #[must_use]
     pub fn with_telemetry(self, sources: Sources) -> Self {
-        Self { telemetry: Some(Telemetry::new(sources)), ..self }
+        Self { telemetry: Some(Scrape::new(sources)), ..self }
     }
 
     /// Lets examinations be asked for.

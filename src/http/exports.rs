@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::api::{Api, parameters};
 use super::error::ApiError;
 use crate::export::{self, Order, Snapshot};
+use crate::metrics::PUSHED;
 use crate::path::when::{self, Edge};
 use crate::trace::json::Time;
 
@@ -113,8 +114,12 @@ pub(super) async fn replay(
     let Query(asked) = query.map_err(parameters)?;
     let since = when::parse(&asked.since, Edge::Since, Timestamp::now(), &TimeZone::UTC);
     let since = since.map_err(|error| ApiError::BadRequest(format!("since: {error}")))?;
-    let orders = api.exports.borrow().iter().find(|handle| handle.status.name == name).map(|handle| handle.orders.clone());
-    let orders = orders.ok_or_else(|| ApiError::NotFound(format!("no export {name:?} runs")))?;
+    let named: Vec<export::Handle> = api.exports.borrow().iter().filter(|handle| handle.status.name == name).cloned().collect();
+    let orders = match named.iter().find(|handle| handle.status.kind != PUSHED) {
+        Some(handle) => handle.orders.clone(),
+        None if named.is_empty() => return Err(ApiError::NotFound(format!("no export {name:?} runs"))),
+        None => return Err(ApiError::BadRequest(format!("the export {name:?} sends metrics only, of which there are no earlier ones"))),
+    };
     let ended = || ApiError::NotFound(format!("the export {name:?} has just ended"));
     let (done, written) = oneshot::channel();
     orders.send(Order::Replay { since, done }).await.map_err(|_| ended())?;

@@ -6,10 +6,10 @@ use crate::export::{Handle, Snapshot, State};
 type Pick = fn(&Snapshot) -> u64;
 
 const COUNTERS: [(&str, &str, Pick); 6] = [
-    ("relayscope_export_sent_events", "Events that the receiver has", |it| it.sent),
-    ("relayscope_export_sent_bytes", "Octets of the events that the receiver has", |it| it.octets),
+    ("relayscope_export_sent_events", "Events, or points of metrics, that the receiver has", |it| it.sent),
+    ("relayscope_export_sent_bytes", "Octets of what the receiver has", |it| it.octets),
     ("relayscope_export_filtered_records", "Records that are not for this receiver", |it| it.filtered),
-    ("relayscope_export_refused_events", "Events that the receiver refused for good", |it| it.refused),
+    ("relayscope_export_refused_events", "Events, or points of metrics, that the receiver refused for good", |it| it.refused),
     ("relayscope_export_expired_records", "Records that retention removed before they were sent", |it| it.expired),
     ("relayscope_export_failures", "Attempts to send that failed", |it| it.failures),
 ];

@@ -49,16 +49,16 @@ impl Format {
 pub struct Page(Vec<Family>);
 
 #[derive(Debug)]
-struct Family {
+pub(super) struct Family {
     /// Without `_total`.
-    name: &'static str,
-    help: &'static str,
+    pub name: &'static str,
+    pub help: &'static str,
     kind: MetricType,
-    samples: Vec<(Labels, Value)>,
+    pub samples: Vec<(Labels, Value)>,
 }
 
 #[derive(Debug)]
-enum Value {
+pub(super) enum Value {
     Count(u64),
     Gauge(f64),
     Spread(Spread),
@@ -84,6 +84,10 @@ impl Page {
 
     fn add(&mut self, name: &'static str, help: &'static str, kind: MetricType, samples: Vec<(Labels, Value)>) {
         self.0.push(Family { name, help, kind, samples });
+    }
+
+    pub(super) fn families(&self) -> impl Iterator<Item = &Family> {
+        self.0.iter()
     }
 
     /// The page as text.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::push::KIND;
 use super::sources::{Setup, Sources};
 use crate::export::State;
 use crate::store::Health;
@@ -68,7 +69,10 @@ impl Sources {
         for handle in self.exports.borrow().iter() {
             let snapshot = handle.status.snapshot();
             if matches!(snapshot.state, State::Failing { .. }) {
-                let why = format!("the receiver takes nothing; {} records wait", snapshot.backlog);
+                let why = match snapshot.kind {
+                    KIND => "the receiver takes no metrics".to_owned(),
+                    _ => format!("the receiver takes nothing; {} records wait", snapshot.backlog),
+                };
                 degraded.push(reason("export", Some(&snapshot.name), why));
             }
         }

@@ -80,7 +80,7 @@ impl std::fmt::Display for HttpUrl {
 }
 
 impl HttpUrl {
-    fn authority(&self) -> &str {
+    pub(super) fn authority(&self) -> &str {
         self.uri.authority().map(|authority| authority.as_str()).unwrap_or_default()
     }
 }

@@ -3,6 +3,7 @@
 pub mod channel;
 pub mod connect;
 mod flight;
+pub mod grpc_client;
 pub mod http_client;
 pub mod intercept;
 pub mod listen;

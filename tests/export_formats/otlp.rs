@@ -10,6 +10,8 @@ use relayscope::trace::Record;
 use super::context;
 use super::records::{self, AT, IntoRecord};
 
+const BOTH: Signals = Signals { logs: true, traces: true };
+
 fn wrapped(record: &Record, signals: Signals) -> Option<(ScopeLogs, Vec<Span>)> {
     let mut out = Vec::new();
     Encoder::new(Format::Json, context()).wrapped(signals).encode(record, &mut out)?;
@@ -18,7 +20,7 @@ fn wrapped(record: &Record, signals: Signals) -> Option<(ScopeLogs, Vec<Span>)> 
 }
 
 fn spans(record: &Record) -> Vec<Span> {
-    wrapped(record, Signals::Both).unwrap().1
+    wrapped(record, BOTH).unwrap().1
 }
 
 #[track_caller]
@@ -58,7 +60,7 @@ fn a_session_without_a_transaction_has_its_phases_within() {
 #[test]
 fn whatever_a_record_says_spans_have_ids_and_lie_within_their_parents() {
     for record in records::drawn(300).chain(records::all().into_iter().map(|(_, record)| record)) {
-        let (logs, spans) = wrapped(&record, Signals::Both).unwrap();
+        let (logs, spans) = wrapped(&record, BOTH).unwrap();
         let is_dialogue = matches!(record, Record::Transaction(_) | Record::Session(_));
         assert_eq!((logs.log_records.len(), spans.is_empty()), (1, !is_dialogue));
         assert_ne!(logs.log_records[0].severity_number(), SeverityNumber::Unspecified);
@@ -79,9 +81,9 @@ fn whatever_a_record_says_spans_have_ids_and_lie_within_their_parents() {
 fn what_has_no_dialogue_is_nothing_to_a_receiver_of_traces() {
     let mut out = b"before".to_vec();
     let audit = Record::Audit(Box::new(records::audit()));
-    let mut encoder = Encoder::new(Format::Json, context()).wrapped(Signals::Traces);
+    let mut encoder = Encoder::new(Format::Json, context()).wrapped(Signals { logs: false, traces: true });
     assert_eq!(encoder.encode(&audit, &mut out), None);
     assert_eq!(out, b"before");
-    let (logs, spans) = wrapped(&records::accepted().into_record(), Signals::Traces).unwrap();
+    let (logs, spans) = wrapped(&records::accepted().into_record(), Signals { logs: false, traces: true }).unwrap();
     assert!(logs.log_records.is_empty() && !spans.is_empty());
 }

@@ -6,8 +6,11 @@
 mod support;
 
 mod gelf;
+mod grpc;
+mod grpc_server;
 #[allow(dead_code, reason = "shared with the other tests of exports")]
 #[path = "../exports/mail.rs"]
 mod mail;
+mod metrics;
 mod otlp;
 mod otlp_server;

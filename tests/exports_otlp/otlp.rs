@@ -15,35 +15,45 @@ use crate::support::records;
 use crate::support::relayscope::Relayscope;
 use crate::support::sink::Sink;
 
-struct Scene {
+pub struct Scene {
     _place: Place,
-    receiver: Receiver,
+    pub receiver: Receiver,
     _sink: Sink,
-    relayscope: Relayscope,
+    pub relayscope: Relayscope,
 }
 
-fn scene(export: &str, prepare: impl FnOnce(&Receiver)) -> Scene {
-    let (place, receiver, sink) = (Place::new(), Receiver::start(), smart_host());
+pub fn scene(export: &str, prepare: impl FnOnce(&Receiver)) -> Scene {
+    let (place, receiver) = (Place::new(), Receiver::start());
     prepare(&receiver);
-    let secret = place.file("secret", "the-token");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-    let export = format!(
-        "[[export]]\nname = \"otel\"\nkind = \"otlp\"\nlinger = \"50ms\"\nurl = \"http://{}/base/\"\nsecret_file = \"{}\"\n{export}\n",
-        receiver.address,
-        secret.display()
-    );
-    let relayscope = exporting(&place, &sink, &export);
-    Scene { _place: place, receiver, _sink: sink, relayscope }
+    let url = format!("http://{}/base/", receiver.address);
+    Scene::set(place, receiver, &url, export)
 }
 
 impl Scene {
-    fn arrive(&self, what: impl Fn(&Receiver) -> Vec<String>, wanted: usize) {
+    /// With what stands at a url.
+    pub fn set(place: Place, receiver: Receiver, url: &str, export: &str) -> Self {
+        let sink = smart_host();
+        let secret = place.file("secret", "the-token");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let export = format!(
+            "[[export]]\nname = \"otel\"\nkind = \"otlp\"\nlinger = \"50ms\"\nurl = \"{url}\"\nsecret_file = \"{}\"\n{export}\n",
+            secret.display()
+        );
+        let relayscope = exporting(&place, &sink, &export);
+        Self { _place: place, receiver, _sink: sink, relayscope }
+    }
+
+    pub fn place(&self) -> &Place {
+        &self._place
+    }
+
+    pub fn arrive(&self, what: impl Fn(&Receiver) -> Vec<String>, wanted: usize) {
         until(&format!("{wanted} transactions\n{}", self.relayscope.output().text()), || {
             what(&self.receiver).into_iter().collect::<BTreeSet<_>>().len() == wanted
         });
     }
 
-    fn stop(self) -> (Receiver, PathBuf, Place) {
+    pub fn stop(self) -> (Receiver, PathBuf, Place) {
         let store = self.relayscope.stop();
         (self.receiver, store, self._place)
     }
@@ -130,7 +140,7 @@ fn a_receiver_that_refuses_for_a_while_gets_everything_and_no_log_twice() {
 
 #[test]
 fn what_it_refuses_of_a_batch_is_counted_and_said_and_not_sent_again() {
-    let scene = scene("signals = \"logs\"", |receiver| receiver.next("logs", [Does::Answer(500), Does::Partial(2)]));
+    let scene = scene("signals = [\"logs\"]", |receiver| receiver.next("logs", [Does::Answer(500), Does::Partial(2)]));
     deliver(&scene.relayscope, "one", 10);
     scene.arrive(Receiver::logged, 10);
     let said = scene.relayscope.output().expect("an event is refused for good and left out");
@@ -147,7 +157,7 @@ fn what_it_refuses_of_a_batch_is_counted_and_said_and_not_sent_again() {
 
 #[test]
 fn spans_may_go_alone() {
-    let scene = scene("signals = \"traces\"", |receiver| receiver.next("traces", [Does::Partial(1)]));
+    let scene = scene("signals = [\"traces\"]", |receiver| receiver.next("traces", [Does::Partial(1)]));
     deliver(&scene.relayscope, "one", 3);
     scene.arrive(Receiver::traced, 3);
     let said = scene.relayscope.output().expect("an event is refused for good and left out");

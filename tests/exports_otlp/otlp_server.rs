@@ -11,9 +11,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Metric, metric};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -32,42 +36,57 @@ pub enum Does {
 pub struct Seen {
     pub logs: Vec<LogRecord>,
     pub spans: Vec<Span>,
+    /// Each time that metrics came, all of them.
+    pub metrics: Vec<Vec<Metric>>,
     /// What wasn't as it should be.
     pub faults: Vec<String>,
     pub headers: Vec<HeaderMap>,
     /// By path.
-    does: BTreeMap<&'static str, VecDeque<Does>>,
+    pub does: BTreeMap<&'static str, VecDeque<Does>>,
 }
 
-type Shared = Arc<Mutex<Seen>>;
+pub type Shared = Arc<Mutex<Seen>>;
 
 pub struct Receiver {
     pub address: SocketAddr,
     pub seen: Shared,
-    _runtime: tokio::runtime::Runtime,
+    listener: Arc<tokio::net::TcpListener>,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Receiver {
     pub fn start() -> Self {
-        let seen = Shared::default();
+        let this = Self::listening();
         let router = Router::new()
             .route("/base/v1/logs", post(receive::<ExportLogsServiceRequest>))
             .route("/base/v1/traces", post(receive::<ExportTraceServiceRequest>))
-            .with_state(seen.clone());
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        runtime.spawn(async move {
-            loop {
-                let Ok((stream, _)) = listener.accept().await else { return };
-                let service = hyper_util::service::TowerToHyperService::new(router.clone());
-                tokio::spawn(async move {
-                    let stream = hyper_util::rt::TokioIo::new(stream);
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
-                });
+            .route("/base/v1/metrics", post(receive::<ExportMetricsServiceRequest>))
+            .with_state(this.seen.clone());
+        this.serve(move |stream| {
+            let service = hyper_util::service::TowerToHyperService::new(router.clone());
+            async move {
+                let stream = hyper_util::rt::TokioIo::new(stream);
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
             }
         });
-        Self { address, seen, _runtime: runtime }
+        this
+    }
+
+    /// Clients can connect, and wait for an answer.
+    pub fn listening() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        Self { address: listener.local_addr().unwrap(), seen: Shared::default(), listener: listener.into(), runtime }
+    }
+
+    /// Serves each connection.
+    pub fn serve<F: Future<Output = ()> + Send + 'static>(&self, serve: impl Fn(tokio::net::TcpStream) -> F + Send + 'static) {
+        let listener = self.listener.clone();
+        self.runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
     }
 
     /// What it does with the next requests for a path, one after the other; then it takes them.
@@ -102,7 +121,7 @@ pub fn text(attributes: &[KeyValue], key: &str) -> String {
 }
 
 /// A request of one signal.
-trait Request: Message + Default + std::fmt::Debug {
+pub trait Request: Message + Default + std::fmt::Debug {
     /// Path as the tests name it.
     const OF: &'static str;
 
@@ -154,6 +173,26 @@ impl Request for ExportTraceServiceRequest {
     }
 }
 
+impl Request for ExportMetricsServiceRequest {
+    const OF: &'static str = "metrics";
+
+    fn take(self, seen: &mut Seen) {
+        for of_resource in self.resource_metrics {
+            check_resource(of_resource.resource, seen);
+            for of_scope in of_resource.scope_metrics {
+                check_scope(of_scope.scope, seen);
+                check_metrics(&of_scope.metrics, seen);
+                seen.metrics.push(of_scope.metrics);
+            }
+        }
+    }
+
+    fn partial(rejected: i64) -> Vec<u8> {
+        let partial = ExportMetricsPartialSuccess { rejected_data_points: rejected, error_message: "too many series".to_owned() };
+        ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec()
+    }
+}
+
 fn check_resource(resource: Option<Resource>, seen: &mut Seen) {
     let attributes = resource.unwrap_or_default().attributes;
     let found = ["service.name", "service.version", "service.instance.id"].map(|key| text(&attributes, key));
@@ -187,6 +226,41 @@ fn check_log(log: &LogRecord, seen: &mut Seen) {
     }
     if !(1..=24).contains(&log.severity_number) || !log.event_name.starts_with("relayscope.") {
         seen.faults.push(format!("severity or name of {log:?}"));
+    }
+}
+
+/// Each family comes once, with points of its own that count from one beginning.
+fn check_metrics(metrics: &[Metric], seen: &mut Seen) {
+    let is_cumulative = |temporality: i32| temporality == i32::from(AggregationTemporality::Cumulative);
+    /// Attributes, beginning and end.
+    type Point<'a> = (&'a [KeyValue], u64, u64);
+    for metric in metrics {
+        let (points, is_good): (Vec<Point<'_>>, bool) = match &metric.data {
+            Some(metric::Data::Sum(sum)) => (
+                sum.data_points.iter().map(|it| (&it.attributes[..], it.start_time_unix_nano, it.time_unix_nano)).collect(),
+                sum.is_monotonic && is_cumulative(sum.aggregation_temporality),
+            ),
+            Some(metric::Data::Gauge(gauge)) => {
+                (gauge.data_points.iter().map(|it| (&it.attributes[..], it.time_unix_nano, it.time_unix_nano)).collect(), true)
+            }
+            Some(metric::Data::Histogram(histogram)) => (
+                histogram.data_points.iter().map(|it| (&it.attributes[..], it.start_time_unix_nano, it.time_unix_nano)).collect(),
+                is_cumulative(histogram.aggregation_temporality)
+                    && histogram.data_points.iter().all(|it| {
+                        it.bucket_counts.len() == it.explicit_bounds.len() + 1
+                            && it.bucket_counts.iter().sum::<u64>() == it.count
+                            && it.explicit_bounds.is_sorted()
+                    }),
+            ),
+            _ => (Vec::new(), false),
+        };
+        let namesakes = metrics.iter().filter(|other| other.name == metric.name).count();
+        let is_named = !metric.description.is_empty() && metric.name.contains('.') && namesakes == 1;
+        let are_different = points.iter().all(|(attributes, ..)| points.iter().filter(|(other, ..)| other == attributes).count() == 1);
+        let have_times = points.iter().all(|(_, from, to)| *from > 0 && from <= to);
+        if !is_good || !is_named || points.is_empty() || !are_different || !have_times {
+            seen.faults.push(format!("metric {metric:?}"));
+        }
     }
 }
 

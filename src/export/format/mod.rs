@@ -144,11 +144,11 @@ impl Encoder {
         let view = View { record, context: &self.context, named, sentence: &self.sentence };
         if let Some(signals) = self.otlp {
             let mut body = Vec::new();
-            if signals.logs() {
+            if signals.logs {
                 self.bounded(&view, &mut body);
             }
-            let body = signals.logs().then(|| String::from_utf8_lossy(&body).into_owned());
-            if !otlp::write(out, &view, body, signals.traces()) {
+            let body = signals.logs.then(|| String::from_utf8_lossy(&body).into_owned());
+            if !otlp::write(out, &view, body, signals.traces) {
                 return None;
             }
         } else {

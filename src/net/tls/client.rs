@@ -109,6 +109,15 @@ impl ClientTls {
         Ok([one(&TLS12)?, one(&TLS13)?])
     }
 
+    /// The same, offering these protocols (RFC 7301).
+    #[must_use]
+    pub fn with_alpn(mut self, protocols: &[&str]) -> Self {
+        for configuration in [&mut self.verifying, &mut self.accepting] {
+            Arc::make_mut(configuration).alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
+        }
+        self
+    }
+
     /// A connector for use without [`ClientTls::handshake`]; with `accept_unverified` nobody has looked at the certificate.
     pub fn connector(&self, accept_unverified: bool) -> TlsConnector {
         TlsConnector::from(Arc::clone(if accept_unverified { &self.accepting } else { &self.verifying }))

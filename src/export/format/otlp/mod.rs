@@ -10,7 +10,6 @@ mod spans;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
-use serde::{Deserialize, Serialize};
 
 use super::view::View;
 use crate::trace::{Record, RecordId};
@@ -22,21 +21,16 @@ const LENGTH: usize = 4;
 const SAMPLED: u32 = 1;
 
 /// What is sent of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Signals {
-    #[default]
-    Both,
-    Logs,
-    Traces,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signals {
+    pub logs: bool,
+    pub traces: bool,
 }
 
 impl Signals {
-    pub fn logs(self) -> bool {
-        self != Self::Traces
-    }
-
-    pub fn traces(self) -> bool {
-        self != Self::Logs
+    /// Whether records are of any use.
+    pub fn any(self) -> bool {
+        self.logs || self.traces
     }
 }
 
