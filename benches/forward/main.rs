@@ -4,6 +4,7 @@
 //! the CPU column.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that can't go on stops, and prints what it found")]
 
+mod broker;
 mod receivers;
 #[path = "../../src/store/samples.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with the store's own tests")]
@@ -15,7 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use relayscope::export::format::{Context, Encoder, Format};
-use relayscope::export::transport::{Target, elasticsearch, file, http, stream, syslog};
+use relayscope::export::transport::{Target, elasticsearch, file, http, kafka, stream, syslog};
 use relayscope::export::{Batching, Feed, Options, Redaction, Sink, Start};
 use relayscope::net::http_client::HttpUrl;
 use relayscope::net::tls::ClientTls;
@@ -95,6 +96,17 @@ fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)
         headers: Vec::new(),
         gzip: false,
     });
+    let lake = |gzip| {
+        Target::Kafka(kafka::Options {
+            brokers: vec![("localhost".to_owned(), receivers.kafka)],
+            tls: None,
+            login: None,
+            topic: "mail".to_owned(),
+            partition: kafka::Partition::One(0),
+            gzip,
+            format: "json",
+        })
+    };
     let file = Target::File(file::Options { path: dir.join("out.jsonl"), rotate: 1 << 30, keep: 1 });
     vec![
         ("syslog over TLS, json", stream(true), Format::Json),
@@ -103,6 +115,8 @@ fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)
         ("http, ocsf", hook(false), Format::Ocsf),
         ("http with gzip, json", hook(true), Format::Json),
         ("elasticsearch, ecs", bulk, Format::Ecs),
+        ("kafka, json", lake(false), Format::Json),
+        ("kafka with gzip, json", lake(true), Format::Json),
         ("file, json", file, Format::Json),
     ]
 }
