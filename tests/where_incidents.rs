@@ -253,3 +253,89 @@ fn incidents_are_asked_for_once_and_only_where_something_failed() {
     let of_passed = passed.messages.iter().find(|it| it.message_id.as_deref() == Some("twice.10@mail.example.com")).unwrap();
     assert_eq!(of_passed.incidents.len(), 1, "in doubt first, then accepted: the failure is explained all the same");
 }
+
+/// The anomalies that may be why nothing was seen, and how many more there are.
+fn why(shelf: &Shelf, question: &str) -> (Vec<Anomaly>, u32) {
+    let seen = ask(shelf, question).never_seen.unwrap();
+    (seen.incidents.iter().map(|it| it.anomaly.0).collect(), seen.incidents_more)
+}
+
+#[test]
+fn what_was_never_seen_is_shown_with_what_may_be_why() {
+    use AboutKind::*;
+    let down = Incident {
+        severity: Severity::Critical,
+        ..incident(1, Anomaly::UpstreamDown, "09:55:00", "09:58:00", &[(Upstream, "smart"), (Host, "smtp.example.net")])
+    };
+    let silent = incident(2, Anomaly::Silence, "08:00:00", "10:50:00", &[(Listener, "submission")]);
+    let lost = Incident { step: IncidentStep::Resolved, ..incident(3, Anomaly::TracingGap, "09:00:00", "09:10:00", &[]) };
+    let shelf = shelf(morning(), vec![silent, lost, down]);
+    golden("never_seen_incidents", &ask(&shelf, "bob@exmaple.org"));
+    // What ended one of the sessions listed stands first.
+    assert_eq!(why(&shelf, "bob@exmaple.org"), (vec![Anomaly::UpstreamDown, Anomaly::Silence, Anomaly::TracingGap], 0));
+    let seen = ask(&shelf, "bob@exmaple.org").never_seen.unwrap();
+    let concerns: Vec<&str> = seen.incidents[0].concerns.iter().map(|it| it.kind.as_str()).collect();
+    assert_eq!(concerns, ["session"]);
+    let words = "This may be why: clients are turned away before MAIL FROM (critical: \"Trouble number 1\" since 2026-11-23 09:55:00 UTC).";
+    assert!(seen.verdict.contains(words), "{}", seen.verdict);
+    assert!(seen.next.iter().any(|step| step.ends_with(". See to it.")), "{:?}", seen.next);
+    // A message that was seen says nothing of them.
+    assert!(ask(&shelf, "<accepted.1@mail.example.com>").never_seen.is_none());
+}
+
+#[test]
+fn only_what_can_be_why_stands_there() {
+    use AboutKind::*;
+    // alice@example.com sent from 192.0.2.10 before; "from:alice…" to somebody who is in no record.
+    let of_alice = "from:alice@example.com to:lost@example.org";
+    let is_why = |it: Incident, question: &str| !why(&shelf(morning(), vec![it]), question).0.is_empty();
+    let now = |anomaly, about: &[(AboutKind, &str)]| incident(1, anomaly, "09:50:00", "10:50:00", about);
+    let silent = |about: &[(AboutKind, &str)]| is_why(now(Anomaly::Silence, about), of_alice);
+    for about in [&[][..], &[(Listener, "submission")], &[(Client, "192.0.2.10")], &[(Sender, "Alice@example.com")], &[(User, "alice")]] {
+        assert!(silent(about), "{about:?}");
+    }
+    for about in [(Client, "192.0.2.99"), (Sender, "carol@example.com"), (User, "crm"), (Domain, "elsewhere.example")] {
+        assert!(!silent(&[about]), "{about:?}");
+    }
+    // Of a Message-ID alone nobody knows whose it is, and a machine that is silent may be its sender.
+    assert!(is_why(now(Anomaly::Silence, &[(Client, "192.0.2.99")]), "<lost.77@mail.example.com>"));
+
+    // An upstream that is down leaves sessions; where there are none, clients were not turned away.
+    let down = |name| now(Anomaly::UpstreamDown, &[(Upstream, name)]);
+    assert!(is_why(down("smart"), of_alice));
+    assert!(!is_why(down("other"), of_alice));
+    let before =
+        Incident { step: IncidentStep::Resolved, ..incident(1, Anomaly::UpstreamDown, "08:00:00", "09:00:00", &[(Upstream, "smart")]) };
+    assert!(!is_why(before, of_alice), "it was over before these sessions");
+
+    assert!(is_why(now(Anomaly::AuthAccountFails, &[(Upstream, "smart"), (User, "alice@example.com")]), of_alice));
+    assert!(!is_why(now(Anomaly::AuthAccountFails, &[(Upstream, "smart"), (User, "carol@example.com")]), of_alice));
+    assert!(is_why(changed(1, "09:58:00", "example.org"), of_alice), "mail for it may go elsewhere");
+    assert!(!is_why(changed(1, "09:58:00", "example.net"), of_alice));
+    assert!(is_why(now(Anomaly::CertificateExpiring, &[(Client, "192.0.2.10"), (Part, "certificate")]), of_alice));
+    assert!(!is_why(now(Anomaly::CertificateExpiring, &[(Host, "smtp.example.net"), (Part, "certificate")]), of_alice));
+    for anomaly in [Anomaly::VolumeSpike, Anomaly::ExportFailing, Anomaly::SendingLimitNear, Anomaly::Scanner, Anomaly::UpstreamSlow] {
+        assert!(!is_why(now(anomaly, &[(Client, "192.0.2.10")]), of_alice), "{anomaly}");
+    }
+
+    // The time that was asked for decides, and where none was, the last day.
+    let on_sunday = |since, last| Incident { step: IncidentStep::Resolved, ..incident(1, Anomaly::TracingGap, since, last, &[]) };
+    assert!(is_why(on_sunday("09:00:00", "09:10:00"), of_alice));
+    assert!(!is_why(on_sunday("09:00:00", "09:10:00"), &format!("{of_alice} since:10:00")));
+    assert!(!is_why(now(Anomaly::TracingGap, &[]), &format!("{of_alice} until:09:30")));
+}
+
+#[test]
+fn of_many_the_likeliest_are_told() {
+    use AboutKind::*;
+    let many = (0..6).map(|number| incident(number, Anomaly::Silence, "09:00:00", "10:50:00", &[(Listener, &format!("port{number}"))]));
+    let theirs = incident(9, Anomaly::Silence, "10:00:00", "10:50:00", &[(Client, "192.0.2.10")]);
+    let part = incident(10, Anomaly::TracingGap, "10:00:00", "10:50:00", &[]);
+    let mut all: Vec<Incident> = many.collect();
+    let narrower = Incident { part_of: Some(part.incident), ..incident(11, Anomaly::Silence, "10:00:00", "10:50:00", &[(Listener, "x")]) };
+    all.extend([theirs, part, narrower]);
+    let shelf = shelf(morning(), all);
+    let seen = ask(&shelf, "from:alice@example.com to:lost@example.org").never_seen.unwrap();
+    assert_eq!((seen.incidents.len(), seen.incidents_more), (3, 5), "one is part of another");
+    assert_eq!(seen.incidents[0].concerns[0].value, "192.0.2.10");
+}

@@ -72,6 +72,7 @@ impl Recipe {
             (BASE.to_owned(), Kind::Haproxy),
             ("relayscope".to_owned(), relayscope("")),
             ("synced".to_owned(), relayscope("[store]\ndurability = \"synced\"\n")),
+            ("unwatched".to_owned(), relayscope("[anomaly]\nenabled = false\n")),
             ("export".to_owned(), Kind::Exporting { program: program.clone(), sinks: 1 }),
             ("export3".to_owned(), Kind::Exporting { program: program.clone(), sinks: 3 }),
             ("mx".to_owned(), Kind::Mx { program: program.clone() }),

@@ -8,7 +8,7 @@ use super::limits::{Exhausted, Limits, Use};
 use super::options::Options;
 use super::seen::Seen;
 use super::window::{HOUR, SECOND};
-use crate::trace::{Incident, Record, WallMicros};
+use crate::trace::{AuditEvent, Incident, Record, WallMicros};
 
 /// Judgements are that far apart.
 const EVERY: WallMicros = 10 * SECOND;
@@ -66,14 +66,25 @@ impl Watch {
             return self.book.learn(entry);
         }
         let seen = Seen::of(record);
+        // While the proxy was down nothing passed, and nobody is missed: that must be known before that time is judged.
+        let began = matches!(record, Record::Audit(audit) if matches!(audit.event, AuditEvent::Started | AuditEvent::Crashed));
+        if began {
+            self.notice(&seen);
+        }
         // Another server's log has another server's time, and an amendment may be of whenever.
         if !matches!(record, Record::Log(_) | Record::Amendment(_)) {
             self.tick(seen.at, entries);
         }
-        for detector in &mut self.detectors {
-            detector.observe(&seen);
+        if !began {
+            self.notice(&seen);
         }
-        self.dns.observe(&seen);
+    }
+
+    fn notice(&mut self, seen: &Seen<'_>) {
+        for detector in &mut self.detectors {
+            detector.observe(seen);
+        }
+        self.dns.observe(seen);
     }
 
     /// Lets time pass.
@@ -87,7 +98,8 @@ impl Watch {
             self.judged = now - now % EVERY;
         }
         self.now = self.now.max(now);
-        self.judged = self.judged.max(self.now.saturating_sub(MOST_MADE_UP * EVERY));
+        let earliest = self.now.saturating_sub(MOST_MADE_UP * EVERY);
+        self.judged = self.judged.max(earliest - earliest % EVERY);
         while self.judged + EVERY <= self.now {
             self.judged += EVERY;
             self.judge(entries);
@@ -177,4 +189,54 @@ fn detectors(options: &Options) -> Vec<Box<dyn Detector>> {
     detectors.extend(super::upstream::detectors(&options.upstream));
     detectors.extend(super::own::detectors());
     detectors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anomaly::book;
+    use crate::anomaly::samples::{MONDAY, id, mail, origin};
+    use crate::anomaly::volume::Volume;
+    use crate::anomaly::window::{DAY, MINUTE};
+    use crate::trace::{Audit, IncidentStep};
+
+    fn watch() -> Watch {
+        Watch::with(vec![Box::new(Volume::new(Default::default()))], Book::new(book::Options::default(), origin()))
+    }
+
+    /// One message a minute for so long; what was opened meanwhile.
+    fn mail_until(watch: &mut Watch, from: WallMicros, until: WallMicros) -> Vec<Incident> {
+        let mut entries = Vec::new();
+        for no in 0..(until - from) / MINUTE {
+            watch.observe(&mail(from + no * MINUTE, no + 1).record(), &mut entries);
+        }
+        entries
+    }
+
+    fn started(at: WallMicros, since: WallMicros) -> Record {
+        let (event, since) = (AuditEvent::Started, Some(since));
+        Record::Audit(Box::new(Audit { id: id(at, 0), at, origin: origin(), event, who: None, since, detail: None }))
+    }
+
+    #[test]
+    fn nobody_is_missed_while_the_proxy_was_down() {
+        let (down, up) = (MONDAY + 15 * DAY, MONDAY + 15 * DAY + 5 * HOUR);
+        let mut watch = watch();
+        assert_eq!(mail_until(&mut watch, MONDAY, down), []);
+        let mut entries = Vec::new();
+        watch.observe(&started(up, down), &mut entries);
+        watch.tick(up + 5 * MINUTE, &mut entries);
+        assert_eq!(entries, []);
+        // Whoever stays away afterwards is missed.
+        watch.tick(up + HOUR, &mut entries);
+        assert!(entries.iter().any(|it| it.step == IncidentStep::Opened), "{entries:?}");
+    }
+
+    #[test]
+    fn judgements_keep_to_the_clock_after_days_without_a_record() {
+        let mut watch = watch();
+        watch.tick(MONDAY + 3 * SECOND, &mut Vec::new());
+        watch.tick(MONDAY + 3 * DAY + 7 * SECOND, &mut Vec::new());
+        assert_eq!(watch.judged, MONDAY + 3 * DAY);
+    }
 }

@@ -106,6 +106,8 @@ fn of_raw(raw: &Raw, store: crate::store::Options) -> Options {
         sending_addresses: doctor.sending_addresses.iter().map(|address| address.0).collect(),
         domains: doctor.domains.clone(),
         dkim_selectors: doctor.dkim_selectors.clone(),
+        private_networks: raw.upstream.iter().flat_map(|upstream| &upstream.private_networks).map(|network| network.0).collect(),
+        mark: raw.upstream.iter().find_map(|upstream| upstream.mark),
         blocklists: doctor.blocklists.clone(),
         blocklists_off: doctor.blocklists_off.clone(),
         patience: doctor.timeout.0,

@@ -45,6 +45,25 @@ fn again(text: &str) -> String {
 }
 
 #[test]
+fn a_greeting_that_names_nobody_is_nobodys() {
+    let greeted = |banner: &str| {
+        let facts = Facts { text: "550 5.1.1 No such user", host: Some("mx.to.example"), banner: Some(banner), ..Facts::default() };
+        Rules::builtin().classify(&facts).provider
+    };
+    // What IronPort, hMailServer and qmail say by default, and many a Postfix whose admin shows no name.
+    for banner in ["mx.to.example ESMTP", "220 mx.to.example ESMTP", "mx.to.example ESMTP ready", "ESMTP"] {
+        assert_eq!(greeted(banner), None, "{banner}");
+    }
+    for (banner, provider) in [
+        ("mx.to.example ESMTP IronPort", "ironport"),
+        ("mx.to.example ESMTP Postfix (Debian/GNU)", "postfix"),
+        ("mx.to.example hMailServer ESMTP", "hmailserver"),
+    ] {
+        assert_eq!(greeted(banner), Some(provider), "{banner}");
+    }
+}
+
+#[test]
 fn a_code_means_what_its_provider_means() {
     use Cause::*;
     let microsoft = Some("mx1.mail.protection.outlook.com");

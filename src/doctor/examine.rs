@@ -202,7 +202,8 @@ impl Doctor {
             selectors: if own { self.options.dkim_selectors.clone() } else { Vec::new() },
             seen_selectors: seen_selectors.to_vec(),
             senders: if own { self.options.sending_addresses.clone() } else { Vec::new() },
-            networks: self.upstreams().into_iter().flat_map(|upstream| upstream.private_networks.clone()).collect(),
+            networks: self.options.private_networks.clone(),
+            mark: self.options.mark,
             patience: self.options.patience,
             ..DomainOptions::new(&self.options.host_name, tls)
         };

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::diagnose::Diagnosing;
 use crate::relay::options::SessionOptions;
 use crate::store;
@@ -28,6 +30,10 @@ pub struct Options {
     pub sending_addresses: Vec<IpAddr>,
     /// DKIM selectors in use, beside those that are tried anyway.
     pub dkim_selectors: Vec<String>,
+    /// Networks that aren't the internet's, where mail hosts may be all the same.
+    pub private_networks: Vec<IpNet>,
+    /// Of packets to mail hosts, so that rules that lead port 25 to the proxy let them pass.
+    pub mark: Option<u32>,
     /// Zones of blocklists beyond the known ones, and names or zones of those not to be asked.
     pub blocklists: Vec<String>,
     pub blocklists_off: Vec<String>,
@@ -53,6 +59,8 @@ impl Options {
             domains: Vec::new(),
             sending_addresses: Vec::new(),
             dkim_selectors: Vec::new(),
+            private_networks: Vec::new(),
+            mark: None,
             blocklists: Vec::new(),
             blocklists_off: Vec::new(),
             source: None,

@@ -10,6 +10,7 @@ mod feed;
 pub mod format;
 mod options;
 mod place;
+mod position;
 mod redact;
 mod sink;
 mod status;

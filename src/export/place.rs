@@ -1,5 +1,6 @@
 //! Up to where a receiver has everything: one small file a sink, `STORE/export/NAME.json`, kept when the sink is no longer configured.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -70,13 +71,29 @@ impl Place {
     /// # Errors
     /// It can't be written; the older one stays.
     pub fn write(&self, store: &Path, name: &str) -> io::Result<()> {
+        self.put(store, name, false)
+    }
+
+    /// The same, and it outlives a power cut.
+    ///
+    /// # Errors
+    /// It can't be written; the older one stays.
+    pub fn write_synced(&self, store: &Path, name: &str) -> io::Result<()> {
+        self.put(store, name, true)
+    }
+
+    fn put(&self, store: &Path, name: &str, synced: bool) -> io::Result<()> {
         let written = Written { at: self.at.to_string(), since_us: self.since, written_at_us: self.written_at };
         let octets = serde_json::to_vec(&written).map_err(io::Error::other)?;
         let file = file_of(store, name);
         std::fs::create_dir_all(dir_of(store))?;
         let draft = file.with_extension("new");
         std::fs::write(&draft, octets)?;
-        std::fs::rename(&draft, &file)
+        if synced {
+            File::open(&draft)?.sync_all()?;
+        }
+        std::fs::rename(&draft, &file)?;
+        if synced { File::open(dir_of(store))?.sync_all() } else { Ok(()) }
     }
 
     /// Forgets it: a sink of that name begins anew.

@@ -1,11 +1,12 @@
 //! One sink from its first record to its last: reads on, sends, goes back where it must, and notes how far the receiver is.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backoff::Backoff;
 use super::batch::Batch;
@@ -13,6 +14,7 @@ use super::feed::Feed;
 use super::format::Encoder;
 use super::options::{Options, Start};
 use super::place::{NotAPlace, Place};
+use super::position::Position;
 use super::status::{State, Status};
 use super::transport::{Failure, FailureKind, Transport};
 use crate::store::{Cursor, Day, Store, StoreError};
@@ -29,10 +31,10 @@ const UNREADABLE: Duration = Duration::from_secs(2);
 const SAY_EVERY: Duration = Duration::from_secs(600);
 
 /// What a sink is told while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Order {
-    /// Send everything again that was recorded since then.
-    Replay { since: WallMicros },
+    /// Send everything again that was recorded since then. `done`: it is written down, or can't be.
+    Replay { since: WallMicros, done: oneshot::Sender<io::Result<()>> },
 }
 
 /// How others see a sink that runs.
@@ -54,18 +56,13 @@ pub struct Sink {
     orders: mpsc::Receiver<Order>,
     stopped: watch::Receiver<bool>,
     transport: Transport,
-    /// Where reading goes on.
-    at: Cursor,
-    /// Records made before are not sent.
-    since: Option<WallMicros>,
+    position: Position,
     backoff: Backoff,
     /// At most so many events in a batch: fewer while the receiver takes no more.
     most: usize,
-    /// What is in the journal from `at` on, when it was counted last.
+    /// What is in the journal from there on, when it was counted last.
     ahead: Vec<(Day, u64)>,
     noted: Instant,
-    /// The place as it is written.
-    written: Option<Cursor>,
     reported: bool,
     /// When a failure was said last.
     said: Option<Instant>,
@@ -108,13 +105,11 @@ impl Sink {
             orders,
             stopped,
             transport,
-            at,
-            since,
+            position: Position::new(at, since),
             backoff: Backoff::default(),
             most,
             ahead: Vec::new(),
             noted: Instant::now(),
-            written: None,
             reported: false,
             said: None,
         };
@@ -124,7 +119,7 @@ impl Sink {
     /// Runs until it is told to stop.
     pub async fn run(mut self) {
         let mut news = self.feed.store().notified();
-        let mut batch = Batch::new(self.at);
+        let mut batch = Batch::new(self.position.at);
         self.note();
         loop {
             news.mark_unchanged();
@@ -135,9 +130,9 @@ impl Sink {
                     self.rest(UNREADABLE).await
                 }
                 Ok(()) if !batch.is_empty() => self.deliver(&batch).await,
-                Ok(()) if batch.after != self.at => {
+                Ok(()) if batch.after != self.position.at => {
                     self.advance(&batch);
-                    self.transport.pass(self.at);
+                    self.transport.pass(self.position.at);
                     Pause::Go
                 }
                 Ok(()) => {
@@ -145,10 +140,10 @@ impl Sink {
                     self.idle(&mut news).await
                 }
             };
+            self.obey();
             if matches!(pause, Pause::Stop) || *self.stopped.borrow() {
                 break;
             }
-            self.obey();
             if self.noted.elapsed() >= NOTE_EVERY {
                 self.note();
             }
@@ -159,7 +154,7 @@ impl Sink {
 
     /// Takes in what follows, up to a batch's bounds.
     fn fill(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        batch.begin(self.at);
+        batch.begin(self.position.at);
         let bounds = self.options.batching;
         let most = self.most.min(self.transport.most());
         'full: while batch.events().len() < most && batch.len() < bounds.octets {
@@ -172,7 +167,7 @@ impl Sink {
                 if batch.events().len() >= most || batch.len() >= bounds.octets {
                     break 'full;
                 }
-                let is_meant = self.is_meant(record);
+                let is_meant = self.is_meant(*after, record);
                 let Self { encoder, options, .. } = self;
                 batch.add(*after, |out| if is_meant { encoder.encode(&options.redaction.apply(record), out) } else { None });
             }
@@ -181,15 +176,12 @@ impl Sink {
     }
 
     /// Whether a record is for this receiver. What became known later counts by the record that it is of.
-    fn is_meant(&mut self, record: &Record) -> bool {
+    fn is_meant(&mut self, after: Cursor, record: &Record) -> bool {
         if matches!(record.kind(), RecordKind::Mark | RecordKind::Log) {
             return false;
         }
-        if let Some(since) = self.since {
-            if json::Record::from(record).at().0 < since {
-                return false;
-            }
-            self.since = None;
+        if self.position.is_limited() && self.position.is_too_old(after, json::Record::from(record).at().0) {
+            return false;
         }
         let Options { include, exclude, .. } = &self.options;
         if include.is_none() && exclude.is_none() {
@@ -205,10 +197,17 @@ impl Sink {
 
     /// Sends a batch, and looks to what comes of it.
     async fn deliver(&mut self, batch: &Batch) -> Pause {
-        let sent = tokio::select! {
-            biased;
-            sent = self.transport.send(batch) => sent,
-            () = ended(&mut self.stopped) => return Pause::Stop,
+        let sent = {
+            let mut sending = std::pin::pin!(self.transport.send(batch));
+            loop {
+                tokio::select! {
+                    biased;
+                    sent = &mut sending => break sent,
+                    () = ended(&mut self.stopped) => return Pause::Stop,
+                    // What was begun is ended first, so that no receiver gets half an event.
+                    Some(order) = self.orders.recv() => take(order, &mut self.position, &self.feed, &self.store_dir, &self.options.name),
+                }
+            }
         };
         let now = self.feed.store().now();
         match sent {
@@ -232,7 +231,7 @@ impl Sink {
                 if failure.kind == FailureKind::TooMuch && batch.events().len() == 1 {
                     self.give_up(batch, 0, &failure.why);
                     self.advance(batch);
-                    self.transport.pass(self.at);
+                    self.transport.pass(self.position.at);
                     return Pause::Go;
                 }
                 self.failed(failure).await
@@ -242,7 +241,7 @@ impl Sink {
 
     /// A batch is done with: only now its records are counted, because one that fails is made again.
     fn advance(&mut self, batch: &Batch) {
-        self.at = batch.after;
+        self.position.at = batch.after;
         self.status.filtered.fetch_add(batch.left_out, Relaxed);
     }
 
@@ -264,7 +263,7 @@ impl Sink {
             FailureKind::TooMuch => self.most = (self.most / 2).max(1),
         }
         if let Some(resume) = failure.resume {
-            self.at = resume;
+            self.position.at = resume;
         }
         if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             self.said = Some(Instant::now());
@@ -318,11 +317,11 @@ impl Sink {
                 return Pause::Go;
             }
             attended = self.transport.attend() => attended,
-            order = self.orders.recv() => {
-                self.follow(order);
+            Some(order) = self.orders.recv() => {
+                self.take(order);
                 return Pause::Go;
             }
-            () = tokio::time::sleep(if self.written == Some(self.at) { IDLE } else { NOTE_EVERY }) => return Pause::Go,
+            () = tokio::time::sleep(if self.position.is_settled() { IDLE } else { NOTE_EVERY }) => return Pause::Go,
             () = ended(&mut self.stopped) => return Pause::Stop,
         };
         let looked = match attended {
@@ -336,29 +335,32 @@ impl Sink {
     }
 
     async fn rest(&mut self, pause: Duration) -> Pause {
+        if self.position.is_ordered() {
+            return Pause::Go;
+        }
         tokio::select! {
             () = tokio::time::sleep(pause) => Pause::Go,
-            order = self.orders.recv() => {
-                self.follow(order);
+            Some(order) = self.orders.recv() => {
+                self.take(order);
                 Pause::Go
             }
             () = ended(&mut self.stopped) => Pause::Stop,
         }
     }
 
-    fn obey(&mut self) {
-        while let Ok(order) = self.orders.try_recv() {
-            self.follow(Some(order));
-        }
+    fn take(&mut self, order: Order) {
+        take(order, &mut self.position, &self.feed, &self.store_dir, &self.options.name);
     }
 
-    fn follow(&mut self, order: Option<Order>) {
-        let Some(Order::Replay { since }) = order else { return };
-        self.at = Cursor::at_start_of(Day::of(since));
-        self.since = Some(since);
+    /// Does what was ordered meanwhile.
+    fn obey(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            self.take(order);
+        }
+        let Some(since) = self.position.go_back() else { return };
         self.ahead.clear();
-        self.transport.restart(self.at);
-        self.written = None;
+        self.backoff.reset();
+        self.transport.restart(self.position.at);
         self.record(AuditEvent::ExportReplayed, Some(since), "set back: what was recorded since then is sent again".to_owned());
         self.note();
     }
@@ -366,22 +368,19 @@ impl Sink {
     /// Writes down how far the receiver is, and counts what waits.
     fn note(&mut self) {
         self.noted = Instant::now();
-        let safe = self.transport.safe(self.noted).min(self.at);
+        let safe = self.transport.safe(self.noted).min(self.position.at);
         self.status.stands_at(safe);
-        if self.written != Some(safe) {
-            let place = Place { at: safe, since: self.since, written_at: self.feed.store().now() };
-            match place.write(&self.store_dir, &self.options.name) {
-                Ok(()) => self.written = Some(safe),
-                Err(error) => tracing::warn!(export = self.options.name, %error, "the place of an export can't be written down"),
-            }
+        let now = self.feed.store().now();
+        if let Err(error) = self.position.write(safe, now, &self.store_dir, &self.options.name) {
+            tracing::warn!(export = self.options.name, %error, "the place of an export can't be written down");
         }
         self.count();
     }
 
     /// What waits, and what retention removed before its turn came.
     fn count(&mut self) {
-        let Ok(ahead) = self.feed.store().places_from(self.at) else { return };
-        let removed = |day: &Day| *day >= self.at.day() && !ahead.iter().any(|(kept, _)| kept == day);
+        let Ok(ahead) = self.feed.store().places_from(self.position.at) else { return };
+        let removed = |day: &Day| *day >= self.position.at.day() && !ahead.iter().any(|(kept, _)| kept == day);
         let expired: u64 = self.ahead.iter().filter(|(day, _)| removed(day)).map(|(_, records)| records).sum();
         if expired > 0 {
             self.status.expired.fetch_add(expired, Relaxed);
@@ -399,7 +398,7 @@ impl Sink {
         if backlog == 0 {
             return 0;
         }
-        let first = self.feed.store().follow_written(self.at, 1, false).ok();
+        let first = self.feed.store().follow_written(self.position.at, 1, false).ok();
         let at = first.and_then(|followed| followed.records.first().map(|(_, record)| json::Record::from(record).at().0));
         at.map_or(0, |at| self.feed.store().now().saturating_sub(at))
     }
@@ -419,6 +418,16 @@ impl Sink {
             tracing::debug!(%error, "what became of an export can't be recorded");
         }
     }
+}
+
+/// Writes an order down; it is obeyed once what is under way is done.
+fn take(order: Order, position: &mut Position, feed: &Feed, store: &Path, name: &str) {
+    let Order::Replay { since, done } = order;
+    let written = position.order(since, feed.store().now(), store, name);
+    if let Err(error) = &written {
+        tracing::warn!(export = name, %error, "the export can't be set back: its place can't be written down");
+    }
+    let _ = done.send(written);
 }
 
 fn micros(duration: Duration) -> u64 {

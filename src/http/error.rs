@@ -38,6 +38,8 @@ pub enum ApiError {
     Busy,
     #[error("the request did not come to its end in time")]
     Slow,
+    #[error("{0}")]
+    Unwritten(String),
     #[error("the answer could not be made")]
     Broken,
 }
@@ -56,7 +58,7 @@ impl ApiError {
             Self::TakeIn(TakeInError::Unframeable(_)) => StatusCode::BAD_REQUEST,
             Self::Busy => StatusCode::CONFLICT,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Store(_) | Self::TakeIn(_) | Self::Reclassify(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unwritten(_) | Self::Store(_) | Self::TakeIn(_) | Self::Reclassify(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use super::api::{Api, parameters};
 use super::error::ApiError;
@@ -114,6 +115,12 @@ pub(super) async fn replay(
     let since = since.map_err(|error| ApiError::BadRequest(format!("since: {error}")))?;
     let orders = api.exports.borrow().iter().find(|handle| handle.status.name == name).map(|handle| handle.orders.clone());
     let orders = orders.ok_or_else(|| ApiError::NotFound(format!("no export {name:?} runs")))?;
-    orders.send(Order::Replay { since }).await.map_err(|_| ApiError::NotFound(format!("the export {name:?} has just ended")))?;
+    let ended = || ApiError::NotFound(format!("the export {name:?} has just ended"));
+    let (done, written) = oneshot::channel();
+    orders.send(Order::Replay { since, done }).await.map_err(|_| ended())?;
+    written
+        .await
+        .map_err(|_| ended())?
+        .map_err(|error| ApiError::Unwritten(format!("the place of {name:?} can't be written down: {error}")))?;
     Ok(Json(Replayed { name, since: Time(since) }).into_response())
 }

@@ -24,7 +24,7 @@ const BEFORE_US: u64 = 48 * HOUR_US;
 /// A failure is noticed, and an incident ended, within this time. µs.
 const AFTER_US: u64 = HOUR_US;
 /// Failures so shortly before an incident's first event, or after its end, are held to be part of it. µs.
-const SLACK_US: u64 = 10 * 60_000_000;
+pub(super) const SLACK_US: u64 = 10 * 60_000_000;
 const HOUR_US: u64 = 3_600_000_000;
 /// Refusals of those who doubt that the sender is who it says.
 const DOUBTS: [Cause; 6] = [
@@ -41,29 +41,60 @@ pub fn look<T: Traces>(traces: &T, messages: &mut [MessagePath], now: WallMicros
     let failures: Vec<Option<Failure>> = messages.iter().map(Failure::of).collect();
     let spans = || failures.iter().flatten().map(|it| it.span);
     let (Some(since), Some(until)) = (spans().map(|it| it.0).min(), spans().map(|it| it.1).max()) else { return Ok(None) };
-    let (since, until) = (since.saturating_sub(BEFORE_US), until.saturating_add(AFTER_US));
-    let query = Query { all: vec![Term::Kind(RecordKind::Incident)], since: Some(since), until: Some(until) };
-    let page = traces.query(&query, &PageRequest::newest(ENTRIES))?;
-    let note = page
-        .next
-        .map(|_| format!("more than {ENTRIES} entries of incidents are of this time: older ones may be missing beside these messages"));
-    let mut incidents = newest(page.records);
+    let mut entries = Entries::of(traces, (since, until))?;
+    let note = entries
+        .cut
+        .then(|| format!("more than {ENTRIES} entries of incidents are of this time: older ones may be missing beside these messages"));
     let mut beside: Vec<Vec<(RecordId, Vec<Concern>)>> = Vec::new();
     for (message, failure) in messages.iter().zip(&failures) {
         let matched = failure.as_ref().map(|failure| {
             let of = |it: &Incident| failure.concerns(message, it);
-            incidents.values().filter_map(|it| of(it).map(|concerns| (it.incident, concerns))).collect()
+            entries.newest.values().filter_map(|it| of(it).map(|concerns| (it.incident, concerns))).collect()
         });
         beside.push(matched.unwrap_or_default());
     }
-    if until < now {
-        follow_up(traces, &mut incidents, &beside, until)?;
+    if entries.until < now {
+        entries.follow_up(traces, beside.iter().flatten().map(|(id, _)| *id).collect())?;
     }
     for ((message, failure), matched) in messages.iter_mut().zip(&failures).zip(beside) {
         let Some(failure) = failure else { continue };
-        put(message, failure, matched, &incidents);
+        put(message, failure, matched, &entries.newest);
     }
     Ok(note)
+}
+
+/// The incidents of a time, each by its newest entry.
+pub(super) struct Entries {
+    pub newest: HashMap<RecordId, Incident>,
+    /// Older entries weren't looked at.
+    cut: bool,
+    /// Where the time ended that was asked for.
+    until: WallMicros,
+}
+
+impl Entries {
+    /// Those that may have been open in a span.
+    pub fn of<T: Traces>(traces: &T, (since, until): (WallMicros, WallMicros)) -> Result<Self, T::Error> {
+        let (since, until) = (since.saturating_sub(BEFORE_US), until.saturating_add(AFTER_US));
+        let query = Query { all: vec![Term::Kind(RecordKind::Incident)], since: Some(since), until: Some(until) };
+        let page = traces.query(&query, &PageRequest::newest(ENTRIES))?;
+        Ok(Self { cut: page.next.is_some(), newest: newest(page.records), until })
+    }
+
+    /// How those of them stand now that were open when the asked time ended.
+    pub fn follow_up<T: Traces>(&mut self, traces: &T, mut ids: Vec<RecordId>) -> Result<(), T::Error> {
+        ids.retain(|id| self.newest.get(id).is_some_and(Incident::is_open));
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let terms = ids.into_iter().map(Term::Incident).collect();
+        let query = Query { all: vec![Term::Any(terms)], since: Some(self.until), until: None };
+        let page = traces.query(&query, &PageRequest::newest(ENTRIES))?;
+        self.newest.extend(newest(page.records));
+        Ok(())
+    }
 }
 
 /// The newest entry of each incident; people who mute say nothing new.
@@ -75,29 +106,6 @@ fn newest(records: Vec<Record>) -> HashMap<RecordId, Incident> {
         }
     }
     incidents
-}
-
-/// How those stand now that were open when the asked time ended.
-fn follow_up<T: Traces>(
-    traces: &T,
-    incidents: &mut HashMap<RecordId, Incident>,
-    beside: &[Vec<(RecordId, Vec<Concern>)>],
-    since: WallMicros,
-) -> Result<(), T::Error> {
-    let mut open: Vec<RecordId> = beside.iter().flatten().map(|(id, _)| *id).collect();
-    open.retain(|id| incidents.get(id).is_some_and(Incident::is_open));
-    open.sort_unstable();
-    open.dedup();
-    if open.is_empty() {
-        return Ok(());
-    }
-    let terms = open.into_iter().map(Term::Incident).collect();
-    let query = Query { all: vec![Term::Any(terms)], since: Some(since), until: None };
-    let page = traces.query(&query, &PageRequest::newest(ENTRIES))?;
-    for (id, later) in newest(page.records) {
-        incidents.insert(id, later);
-    }
-    Ok(())
 }
 
 fn put(message: &mut MessagePath, failure: &Failure, mut matched: Vec<(RecordId, Vec<Concern>)>, incidents: &HashMap<RecordId, Incident>) {
@@ -114,10 +122,10 @@ fn put(message: &mut MessagePath, failure: &Failure, mut matched: Vec<(RecordId,
     };
     found.sort_by_key(rank);
     message.incidents_more = u32::try_from(found.len().saturating_sub(TOLD)).unwrap_or(u32::MAX);
-    message.incidents = found.into_iter().take(TOLD).map(|(it, concerns)| told(it, concerns, failure)).collect();
+    message.incidents = found.into_iter().take(TOLD).map(|(it, concerns)| told(it, concerns, relation(it, failure.span.0))).collect();
 }
 
-fn told(it: &Incident, concerns: Vec<Concern>, failure: &Failure) -> Wider {
+pub(super) fn told(it: &Incident, concerns: Vec<Concern>, relation: Option<String>) -> Wider {
     Wider {
         id: Id(it.incident),
         anomaly: Word(it.anomaly),
@@ -131,7 +139,7 @@ fn told(it: &Incident, concerns: Vec<Concern>, failure: &Failure) -> Wider {
         advice: it.advice.clone(),
         concerns,
         change: crate::trace::json::Incident::from(it).change,
-        relation: relation(it, failure.span.0),
+        relation,
     }
 }
 
@@ -252,7 +260,7 @@ fn same_ip(ip: IpAddr, text: &str) -> bool {
     text.parse::<IpAddr>().is_ok_and(|it| it.to_canonical() == ip.to_canonical())
 }
 
-fn domain_of(address: &str) -> &str {
+pub(super) fn domain_of(address: &str) -> &str {
     address.rsplit_once('@').map_or("", |(_, domain)| domain)
 }
 

@@ -52,6 +52,18 @@ fn a_smart_host_that_stopped_is_one_incident_until_it_is_back() {
     assert_eq!((open["cause"].as_str(), open["about"][0]["value"].as_str()), (Some("connection_failed"), Some("main")));
     keep_trying(&relayscope, || std::fs::read_to_string(&told).is_ok_and(|text| text.contains(&id)));
 
+    // A message that never came as far as MAIL FROM: the answer names what turned its client away.
+    let lost = ["where", "lost@to.example", "--no-dns", "--store", "store"];
+    let (code, said) = run(&mut command(&place, &lost));
+    let words = [
+        "This may be why: clients are turned away before MAIL FROM (critical: \"Upstream main can't be reached",
+        &format!("(relayscope anomalies {id})"),
+    ];
+    assert!(code == 1 && words.iter().all(|it| said.replace("\n  ", " ").contains(it)), "{said}");
+    let (_, json) = run(&mut command(&place, &[&lost[..], &["--json"]].concat()));
+    let answer: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(answer["never_seen"]["incidents"][0]["id"], id.as_str(), "{json}");
+
     let (code, said) = anomalies(&[&id, "--mute", "2h", "--note", "the hoster knows"]);
     assert!(code == 0 && said.starts_with(&format!("Nobody is notified of {id} until ")), "{said}");
     assert!(anomalies(&[]).1.contains(", muted until "));

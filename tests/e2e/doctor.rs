@@ -26,8 +26,13 @@ const PASSWORD: &str = "sesame-Zwerg0815";
 
 /// `relayscope doctor …` with the test's configuration: its exit status and its report.
 pub fn doctor(place: &Place, arguments: &[&str]) -> (i32, Report) {
+    doctor_by(place, arguments, &mut |mut command| run(&mut command))
+}
+
+/// The same, run by somebody who knows where.
+pub fn doctor_by(place: &Place, arguments: &[&str], run: &mut dyn FnMut(Command) -> (i32, String)) -> (i32, Report) {
     let all = [&["doctor"], arguments, &["--config", "relayscope.toml", "--json", "--timeout", "2"]].concat();
-    let (code, text) = run(&mut command(place, &all));
+    let (code, text) = run(command(place, &all));
     let report = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"));
     let schema = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/doctor.schema.json")).unwrap();
     let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();

@@ -15,6 +15,7 @@ mod broken_host;
 mod broken_store;
 mod crash;
 mod doctor;
+mod doctor_networks;
 mod doctor_ways;
 mod exact;
 mod failing_disk;

@@ -9,8 +9,8 @@ mod support;
 
 mod command;
 mod file;
-mod log_server;
 mod mail;
+mod replay;
 mod syslog;
 mod web;
 mod web_server;

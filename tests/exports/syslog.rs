@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
-use super::log_server::{Kind, LogServer, Way, have};
 use super::mail::{deliver, exporting, ids, smart_host, transactions, until};
 use crate::support::certificates;
+use crate::support::log_server::{Kind, LogServer, Way, have};
 use crate::support::place::Place;
 
 /// An export to that port, with more options.

@@ -4,11 +4,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use crate::firewall::{addresses, filter};
+use crate::receiver;
 use crate::report::Situation;
 use crate::scene::{Scene, Wanted};
 use crate::support::dns::{Dns, Zones};
 use crate::support::netns::Network;
-use crate::support::postfix::Postfix;
 use crate::support::relayscope::Relayscope;
 use crate::support::sink::{Manner, Sink};
 use crate::traffic::Traffic;
@@ -25,12 +25,7 @@ pub const SITUATIONS: &[Situation] = &[
         needs: &["ip", "nft", "nsenter", "knotd", "knotc", "keymgr", "unbound", "unbound-control", "root"],
         play: everywhere,
     },
-    Situation {
-        cause: CAUSE,
-        name: "the own address is on a block list",
-        needs: &["ip", "nsenter", "unshare", "mount", "knotd", "knotc", "keymgr", "unbound", "unbound-control", "postfix", "root"],
-        play: listed,
-    },
+    Situation { cause: CAUSE, name: "the own address is on a block list", needs: receiver::NEEDS, play: listed },
 ];
 
 /// A smart host of two addresses that takes mail on ports 25 and 587.
@@ -96,25 +91,12 @@ fn everywhere(scene: &mut Scene) {
 }
 
 fn listed(scene: &mut Scene) {
-    let Some(network) = Network::new() else { return scene.row.skipped = true };
     let zones = Zones::new()
         .zone("zen.spamhaus.org")
         .record("1.2.25.10.zen.spamhaus.org", "A 127.0.0.2")
         .txt("1.2.25.10.zen.spamhaus.org", "https://check.spamhaus.org/query/ip/10.25.2.1");
-    let _dns = Dns::start_on(&network.internet, &scene.place, &zones);
-    let there = SocketAddr::from(([10, 25, 2, 2], 25));
-    let strict = "smtp_dns_support_level = enabled\nsmtpd_client_restrictions = reject_rbl_client zen.spamhaus.org=127.0.0.[2..11]\n";
-    let _postfix = Postfix::resolving(&network.internet, &scene.place, "receiver", there, strict);
-    let config = format!(
-        "[[listener]]\nlisten = [\"127.0.0.1:0\"]\ntls = \"off\"\n\
-         [[upstream]]\nname = \"main\"\nhosts = [\"{there}\"]\n[anomaly.dns]\nenabled = false\n"
-    );
-    let relayscope = Relayscope::on(&network.proxy, &scene.place, &config);
-    let address = relayscope.address();
-    scene.trouble();
-    let traffic = network.proxy.within(|| Traffic::start(address, &["bob@to.example"], 1, Duration::from_millis(700)));
+    let settings = "smtpd_client_restrictions = reject_rbl_client zen.spamhaus.org=127.0.0.[2..11]";
     let words = ["Spamhaus (zen.spamhaus.org)", "https://check.spamhaus.org/"];
-    scene.named(&Wanted { anomaly: "blocklisted", cause: "blocklisted", act: "local_admin", words: &words, also: &[] });
-    drop(traffic);
-    relayscope.kill();
+    let wanted = Wanted { anomaly: "blocklisted", cause: "blocklisted", act: "local_admin", words: &words, also: &[] };
+    receiver::refusing(scene, &zones, settings, &wanted);
 }

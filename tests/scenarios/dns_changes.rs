@@ -57,6 +57,7 @@ fn watched(scene: &Scene, dns: &Dns, host: &SmartHost) -> Relayscope {
     let config = format!(
         "[[listener]]\nlisten = [\"127.0.0.1:0\"]\ntls = \"off\"\n[[upstream]]\nname = \"main\"\nhosts = [\"{}\"]\n\
          [dns]\nservers = [\"{}\"]\nhosts_file = false\n\
+         [log]\nfilter = \"relayscope::app::watching=debug\"\n\
          [doctor]\nsending_addresses = [\"198.18.0.25\"]\n\
          [anomaly.dns]\nevery = \"1m\"\n", // and not an hour, within which a change is found without failures
         host.address,
@@ -65,16 +66,9 @@ fn watched(scene: &Scene, dns: &Dns, host: &SmartHost) -> Relayscope {
     Relayscope::configured(&scene.place, &config)
 }
 
-/// Waits until all that is watched was asked for once: four of the sender's domain, two of the recipient's, the own name.
-fn looked_at(dns: &Dns) {
-    let asked = |statistics: String| {
-        let total = statistics.lines().find_map(|line| line.strip_prefix("total.num.queries=")).map(str::to_owned);
-        total.and_then(|it| it.parse::<u32>().ok()).unwrap_or_default()
-    };
-    while asked(dns.statistics()) < 7 {
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    std::thread::sleep(Duration::from_secs(3)); // the watch takes answers once a second, and says nothing of it
+/// Waits until the watch knows how it was before; it says so at level debug.
+fn looked_at(relayscope: &Relayscope, what: &str) {
+    relayscope.output().expect(&format!("the DNS watch took an answer what={what} answer=\"1 record\""));
 }
 
 fn spf(scene: &mut Scene) {
@@ -85,7 +79,7 @@ fn spf(scene: &mut Scene) {
     let host = SmartHost::start(Says::default());
     let relayscope = watched(scene, &dns, &host);
     let _traffic = Traffic::start(relayscope.address(), &["bob@to.example"], 1, PACE);
-    looked_at(&dns);
+    looked_at(&relayscope, "Spf of=\"from.example\"");
     dns.replace(&zones("v=spf1 mx -all"));
     host.says(|it| it.end_of_data = "550 5.7.23 The message was rejected because of Sender Policy Framework violation".to_owned());
     scene.trouble();
@@ -100,7 +94,7 @@ fn ptr(scene: &mut Scene) {
     let host = SmartHost::start(Says::default());
     let relayscope = watched(scene, &dns, &host);
     let _traffic = Traffic::start(relayscope.address(), &["bob@to.example"], 1, PACE);
-    looked_at(&dns);
+    looked_at(&relayscope, "Ptr of=\"198.18.0.25\"");
     dns.replace(&zones());
     host.says(|it| it.rcpt = "550 5.7.25 Client host rejected: cannot find your reverse hostname, [198.18.0.25]".to_owned());
     scene.trouble();

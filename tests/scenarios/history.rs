@@ -27,9 +27,12 @@ pub fn age(place: &Place, from: &Path, times: &[WallMicros]) {
             begun => break begun.unwrap(),
         }
     };
+    // The oldest first, as they would have come: a habit is learnt in the journal's order.
+    let mut times = times.to_vec();
+    times.sort_unstable_by(|one, other| other.cmp(one));
     for (number, by) in (0u128..).zip(times) {
         for record in &records {
-            if let Some(record) = earlier(record, *by, number) {
+            if let Some(record) = earlier(record, by, number) {
                 import.add(&record).unwrap();
             }
         }

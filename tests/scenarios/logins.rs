@@ -22,6 +22,7 @@ const NEEDS: &[&str] = &["postfix", "root", "saslpasswd2"];
 pub const SITUATIONS: &[Situation] = &[
     Situation { cause: KIND, name: "a client tries one user after another", needs: NEEDS, play: guessing },
     Situation { cause: KIND, name: "one account's password is refused, others get in", needs: NEEDS, play: account },
+    Situation { cause: KIND, name: "the server's users are gone, nobody gets in", needs: NEEDS, play: everybody },
     Situation { cause: KIND, name: "the proxy's own account is locked", needs: &[], play: locked },
     Situation { cause: KIND, name: "the smart host takes tokens only, the proxy has a password", needs: &[], play: way },
     Situation { cause: KIND, name: "a password goes to the smart host in clear", needs: &[], play: clear },
@@ -72,6 +73,23 @@ fn account(scene: &mut Scene) {
     }
     let words = ["ben@submission.example"];
     scene.named(&Wanted { anomaly: "auth_account_fails", cause: "auth_failed", act: "local_admin", words: &words, also: &[] });
+}
+
+fn everybody(scene: &mut Scene) {
+    let (_postfix, relayscope) = submission(scene);
+    for _ in 0..3 {
+        log_in(&relayscope, "ann", "right", 235);
+        log_in(&relayscope, "ben", "right", 235);
+    }
+    let users = scene.place.path("submission/conf/sasl/users.db");
+    std::fs::rename(&users, users.with_extension("gone")).unwrap();
+    scene.trouble();
+    for _ in 0..4 {
+        log_in(&relayscope, "ann", "right", 535);
+        log_in(&relayscope, "ben", "right", 535);
+    }
+    let words = ["Every login at upstream main fails", "2 accounts refused within 10 min", "user directory or login service"];
+    scene.named(&Wanted { anomaly: "auth_all_fail", cause: "auth_failed", act: "smart_host", words: &words, also: &[] });
 }
 
 /// The proxy logs in itself, in clear: the scripted smart host has no TLS.

@@ -16,7 +16,10 @@ mod history;
 mod hosts;
 mod logins;
 mod mailboxes;
+mod own;
+mod peers;
 mod quotas;
+mod receiver;
 mod report;
 mod resolver;
 mod reverse;
@@ -26,6 +29,7 @@ mod spam;
 mod stopped;
 mod strangers;
 mod traffic;
+mod volume;
 mod ways;
 
 use report::Situation;
@@ -46,7 +50,8 @@ const SITUATIONS: &[&[Situation]] = &[
 ];
 
 /// What is named beside those.
-const OTHERS: &[&[Situation]] = &[logins::SITUATIONS, strangers::SITUATIONS, ways::SITUATIONS];
+const OTHERS: &[&[Situation]] =
+    &[logins::SITUATIONS, strangers::SITUATIONS, ways::SITUATIONS, peers::SITUATIONS, volume::SITUATIONS, own::SITUATIONS];
 
 #[test]
 fn the_ten_causes_of_mail_trouble_are_named() {

@@ -1,4 +1,4 @@
-//! Mail that goes round in a circle, goes out twice, or meets a server that isn't what it was; quotas and destinations.
+//! Mail that goes round in a circle, goes out twice, or meets a server that comes and goes; quotas and destinations.
 
 use std::time::Duration;
 
@@ -6,7 +6,6 @@ use crate::history::{HOUR, age, rehearsal};
 use crate::report::Situation;
 use crate::scene::{Scene, Wanted};
 use crate::smart_host::{Says, SmartHost};
-use crate::support::certificates;
 use crate::support::client::Client;
 use crate::support::message::Message;
 use crate::support::ports;
@@ -15,15 +14,13 @@ use crate::support::relayscope::Relayscope;
 use crate::support::sink::{Manner, Sink};
 use crate::traffic::{Traffic, send};
 
-const KIND: &str = "ways and servers";
+const KIND: &str = "ways";
 const NEEDS: &[&str] = &["postfix", "root"];
 
 pub const SITUATIONS: &[Situation] = &[
     Situation { cause: KIND, name: "two Postfix send each other the same message", needs: NEEDS, play: circle },
     Situation { cause: KIND, name: "a message goes out again after a lost reply", needs: &[], play: doubled },
-    Situation { cause: KIND, name: "the smart host offers no STARTTLS any more", needs: NEEDS, play: stripped },
-    Situation { cause: KIND, name: "its certificate ends in ten days", needs: NEEDS, play: ending },
-    Situation { cause: KIND, name: "it comes and goes", needs: &[], play: flapping },
+    Situation { cause: KIND, name: "the smart host comes and goes", needs: &[], play: flapping },
     Situation { cause: KIND, name: "a quota of 20 a day is nearly used up", needs: &[], play: near },
     Situation { cause: KIND, name: "a domain suddenly refuses everybody", needs: &[], play: refusing },
     Situation { cause: KIND, name: "a receiver refuses for DMARC", needs: &[], play: dmarc },
@@ -63,44 +60,6 @@ fn doubled(scene: &mut Scene) {
     client.quit();
     let words = ["1 message was sent again through main"];
     scene.named(&Wanted { anomaly: "duplicates", cause: "", act: "smart_host", words: &words, also: &[] });
-}
-
-/// A past of a week with a Postfix that has TLS.
-fn stripped(scene: &mut Scene) {
-    let certificates = certificates::make(&scene.place, "tls", &["127.0.0.1"]);
-    let tls = format!(
-        "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n",
-        certificates.certificate.display(),
-        certificates.key.display()
-    );
-    let postfix = Postfix::behind(&scene.place, &tls);
-    let config = config(&postfix.address.to_string(), "");
-    let relayscope = rehearsal(&scene.place, &config);
-    for number in 0..10 {
-        send(relayscope.address(), &format!("usual{number}"), "ann@from.example", "bob@to.example");
-    }
-    age(&scene.place, &relayscope.stop(), &[72 * HOUR, 48 * HOUR, 24 * HOUR, HOUR]);
-    let relayscope = Relayscope::configured(&scene.place, &config);
-    let _postfix = postfix.stop().without(&scene.place, "smtpd_tls");
-    scene.trouble();
-    let _traffic = Traffic::start(relayscope.address(), &["bob@to.example"], 1, Duration::from_secs(1));
-    let words = ["STARTTLS"];
-    scene.named(&Wanted { anomaly: "starttls_stripped", cause: "tls_failure", act: "local_admin", words: &words, also: &["peer_changed"] });
-}
-
-fn ending(scene: &mut Scene) {
-    let certificates = certificates::ending_in(&scene.place, "tls", &["127.0.0.1"], 10);
-    let tls = format!(
-        "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n",
-        certificates.certificate.display(),
-        certificates.key.display()
-    );
-    let postfix = Postfix::behind(&scene.place, &tls);
-    let relayscope = Relayscope::configured(&scene.place, &config(&postfix.address.to_string(), ""));
-    scene.trouble();
-    send(relayscope.address(), "one", "ann@from.example", "bob@to.example");
-    let words = ["the certificate of 127.0.0.1", "expires in "];
-    scene.named(&Wanted { anomaly: "certificate_expiring", cause: "tls_failure", act: "smart_host", words: &words, also: &[] });
 }
 
 /// Three outages of twelve seconds; by default each must last for twenty.

@@ -1,4 +1,4 @@
-//! The container file and the compose example, read: no container runtime is asked for. What they run is run.
+//! The container file and the compose example, read, and what they run is run, without a container; `runtime` has one.
 
 use std::fs;
 use std::path::Path;

@@ -8,6 +8,7 @@ mod support;
 mod container;
 mod machine;
 mod package;
+mod runtime;
 mod setup;
 mod units;
 mod upgrade;

@@ -1,13 +1,25 @@
 //! A change of DNS in words, beside the failures that it explains.
 
+use std::fmt;
+
 use super::failing::Failing;
 use super::known::Turn;
-use super::{Question, Sort};
+use super::{Published, Question, Sort};
 use crate::anomaly::finding::Finding;
 use crate::anomaly::window::{DAY, MINUTE};
 use crate::trace::json::Time;
 use crate::trace::{AboutKind, Act, Anomaly, Change, Severity, WallMicros};
 use crate::wording::{clock, several};
+
+impl fmt::Display for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Records(records) => f.write_str(&several(records.len() as u64, "record", "records")),
+            Self::Nothing => f.write_str("nothing"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
 
 /// What the administrator is told. `failing`: mail of the domain that fails since.
 pub(super) fn changed(question: &Question, turn: &mut Turn, failing: Option<&mut Failing>, now: WallMicros) -> Finding {

@@ -10,7 +10,7 @@ use crate::anomaly::kept;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, HOUR};
 use crate::trace::{About, AboutKind, Act, Anomaly, Audit, AuditEvent, Record, RecordId, Severity, WallMicros};
-use crate::wording::{clock, number, quoted, span};
+use crate::wording::{clock, quoted, several, span};
 
 /// Exports that are looked at: a configuration has fewer.
 const MOST: usize = 64;
@@ -115,7 +115,8 @@ impl Detector for Exports {
                     continue;
                 }
                 let summary = format!("export {name} has left records out since {}", clock(skipped.since, now));
-                let arithmetic = format!("{} entries say so, the last: {}", number(skipped.entries), quoted([&skipped.said]));
+                let arithmetic =
+                    format!("{}, the last: {}", several(skipped.entries, "entry says so", "entries say so"), quoted([&skipped.said]));
                 let advice = "What is refused doesn't fit the receiver: look at its log, its mapping and its limits, or at `format` and `max_event`. What retention removed needs more room in the store ([store] keep_days, keep_size).";
                 let finding = Finding::new(Anomaly::ExportSkipping, Severity::Warning, summary, arithmetic)
                     .about(AboutKind::Export, name.clone())

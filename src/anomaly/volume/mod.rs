@@ -16,11 +16,14 @@ use crate::anomaly::detector::Detector;
 use crate::anomaly::finding::Findings;
 use crate::anomaly::kept;
 use crate::anomaly::seen::Seen;
-use crate::anomaly::window::{HOUR, MINUTE};
+use crate::anomaly::window::{HOUR, MINUTE, SECOND};
 use crate::trace::{AuditEvent, Direction, Record, WallMicros};
 
 /// Names longer than that aren't counted: no address is (RFC 5321 §4.5.3.1.3).
 const MOST_NAME: usize = 256;
+
+/// Silence is looked for so often: it is told within a minute of being sure, however slow the journal.
+const LISTEN_EVERY: u64 = 20 * SECOND;
 
 /// When much mail is too much, and none too little.
 #[derive(Debug, Clone, PartialEq)]
@@ -169,7 +172,7 @@ impl Detector for Volume {
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         self.judge_spikes(now, findings);
-        if now >= self.listened + MINUTE {
+        if now >= self.listened + LISTEN_EVERY {
             self.listened = now;
             self.judge_silence(now, findings);
             self.judge_batches(now, findings);

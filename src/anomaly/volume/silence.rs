@@ -6,7 +6,7 @@ use super::whose::Whose;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::window::{DAY, HOUR};
 use crate::trace::{Act, Anomaly, Severity, WallMicros};
-use crate::wording::{clock, mean, span};
+use crate::wording::{clock, mean, several, span};
 
 /// Who is silent for so long has gone for good: nobody is told any more.
 const GONE_US: u64 = 7 * DAY;
@@ -122,6 +122,10 @@ fn finding(whose: &Whose, habit: &Habit, from: WallMicros, expected: f32, now: W
         .about(about.kind, about.value)
         .advising(Act::LocalAdmin, advice)
         .evidence(from, now, 1, Vec::new());
-    finding.baseline = Some(format!("{} an hour in these hours of the week, from {} weeks", mean(an_hour), habit.usual.weeks()));
+    finding.baseline = Some(format!(
+        "{} an hour in these hours of the week, from {}",
+        mean(an_hour),
+        several(habit.usual.weeks().into(), "week", "weeks")
+    ));
     finding
 }

@@ -6,7 +6,7 @@ use super::whose::Whose;
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::window::HOUR;
 use crate::trace::{Act, Anomaly, Severity, WallMicros};
-use crate::wording::{clock, mean, number};
+use crate::wording::{clock, mean, number, several};
 
 /// So much of the mail fails, or goes to so many places, where somebody else uses an account.
 const FAILED: f32 = 0.2;
@@ -70,7 +70,7 @@ impl Volume {
                 }
             );
             let arithmetic = format!(
-                "{} {unit} in 60 min; {}; since {}: {} recipients in {at_least}{destinations} domains, {} refused or deferred ({failed:.0} %); a stolen account is suspected from {:.0} % and {DESTINATIONS} domains on",
+                "{} {unit} in 60 min; {}; in detail since {}: {} recipients in {at_least}{destinations} domains, {} refused or deferred ({failed:.0} %); a stolen account is suspected from {:.0} % and {DESTINATIONS} domains on",
                 number(counted as u64),
                 limit.words,
                 clock(hot.since, now),
@@ -101,8 +101,8 @@ impl Limit {
     fn baseline(&self, habit: &Habit, unit: &str) -> String {
         let known = match (habit.usual.weeks(), habit.usual.days()) {
             (0, 0) => return "known for less than a day".to_owned(),
-            (0, days) => format!("{days} days"),
-            (weeks, _) => format!("{weeks} weeks"),
+            (0, days) => several(days.into(), "day", "days"),
+            (weeks, _) => several(weeks.into(), "week", "weeks"),
         };
         let (usual, peak) = (mean(self.usual), mean(habit.usual.peak));
         format!("{usual} {unit} an hour at this hour of the week, {peak} in the busiest hour, from {known}")

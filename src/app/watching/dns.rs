@@ -33,7 +33,10 @@ impl Asker {
     /// Hands the watch what came back, and takes what it wants to know next.
     pub fn exchange(&self, watch: &mut DnsWatch, now: WallMicros) {
         while let Ok((question, published)) = self.answers.try_recv() {
+            let Question { sort, of, selector } = &question;
+            let answer = published.to_string();
             watch.answered(&question, published, now);
+            tracing::debug!(what = ?sort, of, selector, answer, "the DNS watch took an answer");
         }
         let room = self.questions.capacity();
         if room > 0 {

@@ -51,6 +51,7 @@ pub(super) fn never_seen(screen: &mut Screen, seen: &NeverSeen, query: &str, loo
         table.draw(screen, look, 2);
         screen.newline();
     }
+    super::wider::of_nothing(screen, seen, look);
     for line in seen.dns.iter().flat_map(never::dns_lines) {
         screen.pad(2).paragraph(Style::Plain, &line, look.width.map(|width| width - 2), 4);
     }

@@ -1,7 +1,8 @@
 //! Incidents beside a message: one sentence each, right below the verdict.
 
 use crate::cli::screen::{Look, Screen, Style};
-use crate::path::answer::{MessagePath, Wider};
+use crate::path::answer::{MessagePath, NeverSeen, Wider};
+use crate::path::never;
 use crate::trace::Severity;
 use crate::wording::several;
 
@@ -20,6 +21,19 @@ pub(super) fn all(screen: &mut Screen, message: &MessagePath, look: &Look) {
 pub(super) fn first(screen: &mut Screen, message: &MessagePath, look: &Look) {
     if let Some(wider) = message.incidents.first() {
         screen.pad(2).paragraph(style(wider), &sentence(wider, look), look.width.map(|width| width - 2), 4);
+    }
+}
+
+/// Those that may be why nothing was seen.
+pub(super) fn of_nothing(screen: &mut Screen, seen: &NeverSeen, look: &Look) {
+    for wider in &seen.incidents {
+        let events = several(wider.count, "event", "events");
+        let text = format!("May be why: {}, {events} (relayscope anomalies {})", never::incident(wider, &look.clock), wider.id);
+        screen.pad(2).paragraph(style(wider), &text, look.width.map(|width| width - 2), 4);
+    }
+    if seen.incidents_more > 0 {
+        let many = several(u64::from(seen.incidents_more), "more incident", "more incidents");
+        screen.pad(2).styled(Style::Faint, &format!("{many} of that time may be why: relayscope anomalies")).newline();
     }
 }
 

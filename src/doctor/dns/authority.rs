@@ -7,6 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tokio::task::JoinSet;
 
 use super::super::check::Check;
+use super::delegation::{self, Zone};
 use super::{DomainOptions, counted};
 use crate::net::resolve::{DirectAnswer, Failure, Kind, Manner, Resolver, ask};
 
@@ -15,23 +16,33 @@ const MOST_SERVERS: usize = 8;
 const MOST_ADDRESSES: usize = 2;
 
 pub(super) async fn examine(resolver: &Resolver, options: &DomainOptions, domain: &str) -> Vec<Check> {
-    let Some((zone, names)) = zone_of(resolver, options, domain).await else {
+    let Some((zone, above)) = delegation::find(resolver, options, domain).await else {
         let check =
             Check::asking("ns.records", format!("NS of {domain} and the domains above"), "they say who speaks for the domain in DNS");
         return vec![
             check.fail("none could be found", "If the domain is yours: look at its delegation at the registrar, and at its name servers."),
         ];
     };
+    let Zone { name: zone, servers: names, failure } = zone;
+    // Resolvers come to the zone by those that the zone above names, whatever the zone itself says.
+    let mut all = names.clone();
+    all.extend(above.iter().flat_map(|above| &above.servers).filter(|name| !names.contains(name)).cloned());
     let mut tasks = JoinSet::new();
-    for (place, name) in names.iter().take(MOST_SERVERS).cloned().enumerate() {
+    for (place, name) in all.into_iter().take(MOST_SERVERS).enumerate() {
         let (resolver, options, zone, domain) = (resolver.clone(), options.clone(), zone.clone(), domain.to_owned());
         tasks.spawn(async move { (place, one(&resolver, &options, &name, &zone, &domain).await) });
     }
-    let (mut found, delegation) = tokio::join!(tasks.join_all(), delegation(resolver, options, &zone, &names));
+    let mut found = tasks.join_all().await;
     found.sort_by_key(|(place, _)| *place);
     let found: Vec<Asked> = found.into_iter().flat_map(|(_, asked)| asked).collect();
-    let mut checks: Vec<Check> = vec![said(&zone, &names)];
-    checks.extend(delegation);
+    let mut checks: Vec<Check> = Vec::new();
+    match failure {
+        Some(failure) => checks.push(delegation::unanswered(&zone, above.as_ref(), &failure)),
+        None => {
+            checks.push(said(&zone, &names));
+            checks.extend(above.as_ref().map(|above| above.check(&zone, &names)));
+        }
+    }
     checks.extend(found.iter().map(|asked| server(asked, &zone)));
     checks.extend(agree(&zone, domain, &found));
     checks.extend(apart(&zone, &found));
@@ -47,19 +58,6 @@ struct Asked {
     not_asked: Option<String>,
     soa: Option<DirectAnswer>,
     mx: Option<DirectAnswer>,
-}
-
-/// The zone that holds the domain, and its servers' names.
-async fn zone_of(resolver: &Resolver, options: &DomainOptions, domain: &str) -> Option<(String, Vec<String>)> {
-    let mut zone = domain;
-    loop {
-        let lookup = resolver.look_up(zone, Kind::Ns, options.patience).await;
-        let names = lookup.targets();
-        if !names.is_empty() && lookup.answer.canonical_name.is_none() {
-            return Some((zone.to_owned(), names));
-        }
-        zone = zone.split_once('.')?.1;
-    }
 }
 
 async fn one(resolver: &Resolver, options: &DomainOptions, name: &str, zone: &str, domain: &str) -> Vec<Asked> {
@@ -194,32 +192,4 @@ fn network(address: IpAddr) -> Option<IpNet> {
         IpAddr::V4(address) => IpNet::V4(Ipv4Net::new(address, 24).ok()?.trunc()),
         IpAddr::V6(address) => IpNet::V6(Ipv6Net::new(address, 48).ok()?.trunc()),
     })
-}
-
-/// What the zone above says of this one's servers, by one of its own.
-async fn delegation(resolver: &Resolver, options: &DomainOptions, zone: &str, names: &[String]) -> Option<Check> {
-    let (above, servers) = zone_of(resolver, options, zone.split_once('.')?.1).await?;
-    let addresses = resolver.host_addresses(servers.first()?, options.patience).await.addresses;
-    let address = addresses.into_iter().find(|address| address.is_ipv4() && options.forbidden(*address).is_none())?;
-    let answer = ask(SocketAddr::new(address, options.dns_port), zone, Kind::Ns, Manner::default(), options.patience).await;
-    let told: BTreeSet<&str> = answer.referral.iter().map(String::as_str).collect();
-    if answer.authoritative || told.is_empty() {
-        return None; // it holds this zone itself, or says nothing
-    }
-    let own: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let why = "resolvers come to the zone by what the zone above says, and go on by what it says itself";
-    let check = Check::asking("ns.delegation", format!("NS of {zone} in {above}"), why).took(answer.took);
-    if told == own {
-        return Some(check.ok("the same as in the zone itself"));
-    }
-    let only = |these: &BTreeSet<&str>, others: &BTreeSet<&str>| these.difference(others).copied().collect::<Vec<_>>().join(", ");
-    let (above_only, own_only) = (only(&told, &own), only(&own, &told));
-    let mut parts = Vec::new();
-    if !above_only.is_empty() {
-        parts.push(format!("only in {above}: {above_only}"));
-    }
-    if !own_only.is_empty() {
-        parts.push(format!("only in the zone itself: {own_only}"));
-    }
-    Some(check.warn(parts.join("; "), "Give the registrar the same servers as stand in the zone."))
 }

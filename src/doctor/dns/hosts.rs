@@ -30,8 +30,8 @@ pub(super) struct Visit {
     pub checks: Vec<Check>,
     /// It took the connection.
     pub open: bool,
-    /// Nothing came back, not even a refusal.
-    pub silent: bool,
+    /// Nothing came back, or a router's word that it is forbidden; not even a refusal of the host's own.
+    pub blocked: bool,
     /// STARTTLS was offered; absent if it didn't come to that.
     pub starttls: Option<bool>,
     /// The certificate by the trusted authorities.
@@ -77,7 +77,8 @@ fn best(host: &Host, options: &DomainOptions) -> Vec<IpAddr> {
 
 async fn one(resolver: &Resolver, options: &DomainOptions, domain: &str, host: Host, address: IpAddr, mx: Dnssec) -> Visit {
     let dane = resolver.dane(mx, &host.addresses, options.smtp_port, options.patience).await.policy;
-    let mut visit = Visit { host, address, checks: Vec::new(), open: false, silent: false, starttls: None, tls: None, dane, by_dane: None };
+    let mut visit =
+        Visit { host, address, checks: Vec::new(), open: false, blocked: false, starttls: None, tls: None, dane, by_dane: None };
     visit.talk(options).await;
     if let (Dane::Usable { base_domain, records }, Some(true)) = (&visit.dane, visit.starttls) {
         let names = [visit.host.addresses.host.as_str(), domain];
@@ -97,7 +98,7 @@ async fn one(resolver: &Resolver, options: &DomainOptions, domain: &str, host: H
 }
 
 async fn open(options: &DomainOptions, at: SocketAddr) -> Result<Dialogue, ConnectError> {
-    let mut dialogue = Dialogue::open(at, None, options.patience).await?;
+    let mut dialogue = Dialogue::open(at, options.mark, options.patience).await?;
     dialogue.patience = options.smtp_patience;
     Ok(dialogue)
 }
@@ -128,7 +129,7 @@ impl Visit {
         let mut dialogue = match open(options, at).await {
             Ok(dialogue) => dialogue,
             Err(error) => {
-                self.silent = matches!(error, ConnectError::TimedOut { .. });
+                self.blocked = matches!(error, ConnectError::TimedOut { .. } | ConnectError::Unreachable { .. });
                 let check = self.closed(check.took(began.elapsed()), &error);
                 return self.checks.push(check);
             }
@@ -195,6 +196,9 @@ impl Visit {
         if matches!(error, ConnectError::NoRoute { .. }) && self.address.is_ipv6() {
             return check.skipped(format!("{error}: it can't be seen from here"));
         }
+        if matches!(error, ConnectError::NotPermitted { .. }) {
+            return check.skipped(format!("{error}. The doctor connects as the proxy does: run it as root"));
+        }
         if error.is_local() {
             return check.skipped(error.to_string());
         }
@@ -259,7 +263,7 @@ impl Visit {
 
 /// Whether it isn't the hosts that are silent, but this network.
 pub(super) fn port_25(visits: &[Visit], port: u16) -> Option<Check> {
-    let machines: std::collections::BTreeSet<IpAddr> = visits.iter().filter(|visit| visit.silent).map(|visit| visit.address).collect();
+    let machines: std::collections::BTreeSet<IpAddr> = visits.iter().filter(|visit| visit.blocked).map(|visit| visit.address).collect();
     if machines.is_empty() || visits.iter().any(|visit| visit.open) {
         return None;
     }

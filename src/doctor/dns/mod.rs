@@ -3,6 +3,7 @@
 //! Everything is asked at the same time where that is harmless, and nothing for longer than [`DomainOptions::limit`].
 
 mod authority;
+mod delegation;
 mod dkim;
 mod dmarc;
 mod exchangers;

@@ -30,6 +30,8 @@ pub struct DomainOptions {
     pub dns_port: u16,
     pub https_port: u16,
     pub canaries: Canaries,
+    /// Set on each packet to a mail host, so that rules that lead port 25 to the proxy let it pass.
+    pub mark: Option<u32>,
     /// For each question to DNS, and each connection.
     pub patience: Duration,
     /// For each reply of a mail host. Some let strangers wait for the greeting (Postfix' postscreen: 6 s).
@@ -69,6 +71,7 @@ impl DomainOptions {
             dns_port: 53,
             https_port: 443,
             canaries: Canaries::default(),
+            mark: None,
             patience: Duration::from_secs(5),
             smtp_patience: Duration::from_secs(10),
             limit: Duration::from_secs(20),

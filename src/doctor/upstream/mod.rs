@@ -129,7 +129,7 @@ impl Bench<'_> {
         let families = ports::knock(&addresses, host.port, &self.asked.ports, mark, patience).await;
         let elsewhere = |this: &ports::Family| families.iter().any(|it| it.name() != this.name() && it.open().is_some());
         for family in &families {
-            section.push(family.check(&host.host, elsewhere(family)));
+            section.push(family.check(&host.host, self.upstream.kind, elsewhere(family)));
         }
         let mut sections = vec![section];
         let mut first = None;

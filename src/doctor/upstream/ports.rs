@@ -8,12 +8,15 @@ use tokio::task::JoinSet;
 use super::super::Check;
 use super::super::dialogue::{Dialogue, seconds};
 use crate::net::connect::ConnectError;
+use crate::trace::UpstreamKind;
 
 /// Where mail servers listen, beside the configured port.
 pub const USUAL: [u16; 4] = [25, 465, 587, 2525];
 /// Addresses of one family whose configured port is tried.
 const MOST_ADDRESSES: usize = 4;
 const SMTP: u16 = 25;
+/// Where clients with a login submit (RFC 8314), the better port first: 465 begins with TLS.
+const SUBMISSION: [u16; 2] = [465, 587];
 
 /// A knock at one port.
 #[derive(Debug)]
@@ -78,7 +81,7 @@ impl Family {
     }
 
     /// `elsewhere`: the other family's configured port is open.
-    pub fn check(&self, host: &str, elsewhere: bool) -> Check {
+    pub fn check(&self, host: &str, kind: UpstreamKind, elsewhere: bool) -> Check {
         let name = if self.six { "upstream.port.ipv6" } else { "upstream.port.ipv4" };
         let first = self.knocks.first().map(|knock| knock.address.ip().to_string()).unwrap_or_default();
         let asked = format!("TCP to {host} over {} ({first}), port {}", self.name(), self.port);
@@ -87,10 +90,10 @@ impl Family {
         let check = Check::asking(name, asked, why).took(took);
         let answer = self.answer();
         if let Some(Err(error)) = self.configured().map(|knock| knock.opened.as_ref()).find(|it| it.is_err_and(ConnectError::is_local)) {
-            return check.fail(error.to_string(), "Free or raise what this machine has run out of; mail stops for the same reason.");
+            return not_examined(check, error);
         }
         if self.open().is_none() {
-            return self.closed(check, answer, host, elsewhere);
+            return self.closed(check, answer, host, kind, elsewhere);
         }
         let dead: Vec<String> = self.configured().filter(|it| it.opened.is_err()).map(|it| it.address.ip().to_string()).collect();
         if !dead.is_empty() {
@@ -102,12 +105,12 @@ impl Family {
             );
             return check.warn(answer, fix);
         }
-        let blocked = self.port != SMTP && self.knocks.iter().any(|it| it.address.port() == SMTP && timed_out(it));
+        let blocked = self.port != SMTP && self.knocks.iter().any(|it| it.address.port() == SMTP && is_blocked(it));
         let blocked = if blocked { ". Port 25 is blocked on the way, as at many providers: of no matter with this port" } else { "" };
         check.ok(format!("{answer}{blocked}"))
     }
 
-    fn closed(&self, check: Check, answer: String, host: &str, elsewhere: bool) -> Check {
+    fn closed(&self, check: Check, answer: String, host: &str, kind: UpstreamKind, elsewhere: bool) -> Check {
         let (port, others) = (self.port, self.others_open());
         let mut configured = self.configured();
         if self.knocks.iter().all(|it| matches!(it.opened, Err(ConnectError::NoRoute { .. }))) {
@@ -120,16 +123,21 @@ impl Family {
                 )
             };
         }
-        let silent = configured.all(timed_out);
-        let fix = match (others.first(), silent) {
+        let blocked = configured.all(is_blocked);
+        let fix = match (self.preferred(&others), blocked) {
             (Some(open), true) if port == SMTP => format!(
                 "Port 25 is blocked between here and there, and port {open} isn't: that is a provider (or your own firewall) that lets no mail \
-                 out on port 25. Submit on the open port: `hosts = [\"{host}:{open}\"]` with a login in [upstream.auth], or ask the provider to \
-                 open port 25."
+                 out on port 25. Ask for it to be opened, or {}.",
+                instead(host, open, kind)
             ),
             (Some(open), true) => format!(
-                "A firewall drops port {port} and lets {open} pass: allow outgoing TCP {port}, or write `hosts = [\"{host}:{open}\"]` if the \
+                "A firewall blocks port {port} and lets {open} pass: allow outgoing TCP {port}, or write `hosts = [\"{host}:{open}\"]` if the \
                  host takes mail there as well."
+            ),
+            (Some(open), false) if port == SMTP => format!(
+                "Port {open} of the same host answers: either it takes no mail on port 25, or a provider (or your own firewall) rejects port 25 \
+                 on the way; `nc -vz {host} 25` from another network tells which. Have it opened, or {}.",
+                instead(host, open, kind)
             ),
             (Some(open), false) => {
                 format!("Nothing listens on port {port} there, but on {open}: write `hosts = [\"{host}:{open}\"]`, or tell its operator.")
@@ -138,7 +146,12 @@ impl Family {
                 "Nothing came back from any port: the host is down, its address is wrong, or a firewall drops all of it. Try \
                  `nc -vz {host} {port}` from another network: if that works, the firewall or the provider on this side is to blame."
             ),
-            (None, _) => format!(
+            (None, true) => format!(
+                "Nobody could get through to it: the host is down, or a router or firewall on the way forbids it. `nc -vz {host} {port}` from \
+                 another network tells which; `ip route get {}` shows the way from here.",
+                self.first()
+            ),
+            (None, false) => format!(
                 "The host is up and takes no mail on any usual port: its mail service is stopped, it is the wrong host, or a firewall \
                  rejects port {port}. On the host: `ss -ltn sport = :{port}`."
             ),
@@ -149,6 +162,11 @@ impl Family {
             return check.warn(answer, fix);
         }
         check.fail(answer, fix)
+    }
+
+    /// The open port that mail is best submitted on.
+    fn preferred(&self, open: &[u16]) -> Option<u16> {
+        SUBMISSION.into_iter().find(|port| open.contains(port)).or_else(|| open.first().copied())
     }
 
     fn first(&self) -> String {
@@ -178,6 +196,31 @@ fn timed_out(knock: &Knock) -> bool {
     matches!(knock.opened, Err(ConnectError::TimedOut { .. }))
 }
 
+/// Dropped or forbidden on the way. A refusal may be the host's own.
+fn is_blocked(knock: &Knock) -> bool {
+    timed_out(knock) || matches!(knock.opened, Err(ConnectError::Unreachable { .. }))
+}
+
+/// How to do without port 25.
+fn instead(host: &str, open: u16, kind: UpstreamKind) -> String {
+    match kind {
+        // What is open at somebody else's mail exchanger is for its own users.
+        UpstreamKind::Mx => "send through a smart host that takes a login on port 465 or 587 (`kind = \"smart_host\"`)".to_owned(),
+        _ => format!("submit on the open port, `hosts = [\"{host}:{open}\"]` with a login in [upstream.auth]"),
+    }
+}
+
+/// The fault is this process's own.
+fn not_examined(check: Check, error: &ConnectError) -> Check {
+    let fix = match error {
+        ConnectError::NotPermitted { .. } => {
+            "The doctor connects as the proxy does, and this user may not: run it as root. Whether the service may is said when it starts."
+        }
+        _ => "Free or raise what this machine has run out of; mail stops for the same reason.",
+    };
+    check.fail(error.to_string(), fix)
+}
+
 /// Whether a family that failed matters: it does if none is open.
 pub fn any_open(families: &[Family]) -> bool {
     families.iter().any(|family| family.open().is_some())
@@ -195,6 +238,8 @@ mod tests {
                 "open" => Ok(()),
                 "refused" => Err(ConnectError::Refused { address }),
                 "no route" => Err(ConnectError::NoRoute { address }),
+                "forbidden" => Err(ConnectError::Unreachable { address }),
+                "not permitted" => Err(ConnectError::NotPermitted { what: "mark" }),
                 _ => Err(ConnectError::TimedOut { address, after: Duration::from_secs(5) }),
             };
             Knock { address, opened, took: Duration::from_millis(3) }
@@ -204,7 +249,7 @@ mod tests {
 
     #[track_caller]
     fn check(port: u16, knocks: &[(u16, &str)], elsewhere: bool, verdict: Verdict, words: &str) {
-        let check = family(port, knocks).check("smtp.example.net", elsewhere);
+        let check = family(port, knocks).check("smtp.example.net", UpstreamKind::SmartHost, elsewhere);
         let text = format!("{} {}", check.answer, check.fix.clone().unwrap_or_default());
         assert_eq!(check.verdict, verdict, "{text}");
         assert!(text.contains(words), "{text}");
@@ -215,6 +260,11 @@ mod tests {
         check(587, &[(587, "open"), (25, "open"), (465, "open")], false, Verdict::Ok, "587 open in 3 ms; 25 open in 3 ms");
         check(587, &[(587, "open"), (25, "silent")], false, Verdict::Ok, "Port 25 is blocked on the way");
         check(25, &[(25, "silent"), (465, "silent"), (587, "open")], false, Verdict::Fail, "lets no mail out on port 25");
+        check(25, &[(25, "forbidden"), (587, "open"), (465, "open")], false, Verdict::Fail, "`hosts = [\"smtp.example.net:465\"]`");
+        check(25, &[(25, "refused"), (587, "open")], false, Verdict::Fail, "a provider (or your own firewall) rejects port 25");
+        check(587, &[(587, "open"), (25, "forbidden")], false, Verdict::Ok, "Port 25 is blocked on the way");
+        check(25, &[(25, "forbidden"), (587, "forbidden")], false, Verdict::Fail, "Nobody could get through");
+        check(25, &[(25, "not permitted"), (587, "not permitted")], false, Verdict::Fail, "run it as root");
         check(587, &[(587, "silent"), (25, "open")], false, Verdict::Fail, "allow outgoing TCP 587");
         check(587, &[(587, "refused"), (465, "open")], false, Verdict::Fail, "`hosts = [\"smtp.example.net:465\"]`");
         check(25, &[(25, "silent"), (587, "silent")], false, Verdict::Fail, "Nothing came back from any port");

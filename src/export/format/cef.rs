@@ -21,17 +21,7 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds) {
     }
     let _ = write!(out, "|{}|rt={}", view.named.severity.of_ten(), view.at() / 1_000);
     let mut pairs = Pairs { out, bounds, cut: Parts::default() };
-    match bounds.rest {
-        true => flat::facts(view, &mut pairs),
-        false => {
-            pairs.cut.add(Part::Rest);
-            flat::bare(view, &mut pairs);
-        }
-    }
-    let cut = pairs.cut;
-    if !cut.is_empty() {
-        pairs.shown(flat::TRUNCATED, super::joined(cut));
-    }
+    flat::within(bounds, view, &mut pairs, |pairs| &mut pairs.cut);
 }
 
 struct Pairs<'o> {

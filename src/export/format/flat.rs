@@ -6,6 +6,7 @@
 
 use std::fmt::{Display, Write};
 
+use super::bounds::{Bounds, Part, Parts};
 use super::view::{Dialogue, View, enhanced, tls_version};
 use crate::trace::record::{Outcome, Tls};
 use crate::trace::{AboutKind, Amendment, Audit, Gap, Incident, Record, Session, State};
@@ -175,6 +176,20 @@ pub fn bare(view: &View<'_>, to: &mut impl Fields) {
     to.shown(KIND, view.record.kind());
     to.shown(CATEGORY, category(view));
     to.shown(WENT, view.named.went.word());
+}
+
+/// Gives as much of a record as the bounds let through, and what was cut. `cut`: where the writer of the fields notes that.
+pub fn within<F: Fields>(bounds: Bounds, view: &View<'_>, to: &mut F, cut: fn(&mut F) -> &mut Parts) {
+    if bounds.rest {
+        facts(view, to);
+    } else {
+        cut(to).add(Part::Rest);
+        bare(view, to);
+    }
+    let parts = *cut(to);
+    if !parts.is_empty() {
+        to.shown(TRUNCATED, super::joined(parts));
+    }
 }
 
 fn category(view: &View<'_>) -> &'static str {

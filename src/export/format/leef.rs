@@ -30,17 +30,7 @@ pub fn write(out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds) {
     out.extend_from_slice(b"+0000");
     let _ = write!(out, "\tdevTimeFormat={JAVA_FORMAT}\tsev={}", view.named.severity.of_ten());
     let mut pairs = Pairs { out, bounds, cut: Parts::default() };
-    match bounds.rest {
-        true => flat::facts(view, &mut pairs),
-        false => {
-            pairs.cut.add(Part::Rest);
-            flat::bare(view, &mut pairs);
-        }
-    }
-    let cut = pairs.cut;
-    if !cut.is_empty() {
-        pairs.shown(flat::TRUNCATED, super::joined(cut));
-    }
+    flat::within(bounds, view, &mut pairs, |pairs| &mut pairs.cut);
 }
 
 struct Pairs<'o> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Hole, HopClient, HopUpstream, ReportHop};
+use super::{Hole, HopClient, HopUpstream, ReportHop, Wider, is_zero};
 use crate::path::never::outside::Dns;
 use crate::trace::json::{Id, Reply, Time, Word};
 use crate::trace::{Actor, Stage, State};
@@ -26,6 +26,12 @@ pub struct NeverSeen {
     pub reports: Vec<ReportHop>,
     /// Sessions that ended before MAIL FROM: they could have carried the message. Of the sender's hosts where those are known.
     pub sessions: Vec<EarlyEnd>,
+    /// Incidents of that time (or of the last day) that can be why: the likeliest ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incidents: Vec<Wider>,
+    /// Further ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub incidents_more: u32,
     /// What DNS says; absent where it wasn't asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<Dns>,

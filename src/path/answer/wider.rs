@@ -1,4 +1,4 @@
-//! The public JSON of what stands beside a message: incidents that its failures may be part of.
+//! The public JSON of what stands beside a message: incidents that its failures may be part of, or that may be why it wasn't seen.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,12 +26,13 @@ pub struct Wider {
     pub cause: Option<Word<Cause>>,
     pub act: Word<Act>,
     pub advice: String,
-    /// What the message and the incident have in common.
+    /// What the message and the incident have in common. Where none was seen: what was asked for; of incidents that concern all, nothing.
     pub concerns: Vec<Concern>,
     /// Where something changed: what it was and what it is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
-    /// Of a change of DNS: how it lies to the first failure, "MX of example.org changed 12 min before the first failure".
+    /// Of a change of DNS: how it lies to the first failure, "MX of example.org changed 12 min before the first failure". Where no message
+    /// was seen: how the incident can be why, "clients are turned away before MAIL FROM".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relation: Option<String>,
 }
@@ -39,7 +40,7 @@ pub struct Wider {
 /// One thing in common: "upstream main", or that the incident names an attempt of the message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Concern {
-    /// Kind of the incident's `about`, or `attempt`.
+    /// Kind of the incident's `about`, or `attempt`, or `session`.
     pub kind: String,
     pub value: String,
 }

@@ -1,12 +1,13 @@
 //! No match is an answer too: what comes near, what ended before it could carry a message, and whether anybody was looking.
 
+mod incidents;
 pub(super) mod near;
 pub mod outside;
 mod sessions;
 pub(super) mod well_known;
 mod words;
 
-pub use words::{dns_lines, early_end_words, next, verdict};
+pub use words::{dns_lines, early_end_words, incident, next, verdict};
 
 use super::answer::{Headerless, NearDomain, NeverSeen, ReportHop, Tracing};
 use super::clock::Clock;
@@ -39,13 +40,18 @@ pub fn never_seen<T: Traces>(traces: &T, what: &What, now: WallMicros, outside: 
         senders: senders.iter().take(DOMAINS).map(|domain| outside.senders(domain)).collect(),
         exchangers: recipients.iter().take(DOMAINS).map(|domain| outside.exchangers(domain)).collect(),
     });
+    let hosts = sessions::hosts(traces, what, dns.as_ref())?;
+    let sessions = sessions::sessions(traces, what, now, &hosts, outside)?;
+    let (incidents, incidents_more) = incidents::incidents(traces, what, now, &hosts, &sessions)?;
     let mut seen = NeverSeen {
         verdict: String::new(),
         nearest: near::nearest(traces, what)?,
         domains: domains(&senders, &recipients),
         without_header: without_header(traces, what, now)?,
         reports: reports(traces, what)?,
-        sessions: sessions::sessions(traces, what, now, dns.as_ref(), outside)?,
+        sessions,
+        incidents,
+        incidents_more,
         dns,
         tracing: Tracing {
             since: what.since.map(Time),

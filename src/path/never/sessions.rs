@@ -24,9 +24,19 @@ const NETWORKS: usize = 64;
 const NAMES: usize = 5;
 
 /// A network of the sender's, and why it is held to be one.
-struct Host {
-    network: IpNet,
+pub(super) struct Host {
+    pub network: IpNet,
     why: String,
+}
+
+/// Where the sender's mail comes from: by what it sent before, and by what DNS says.
+pub(super) fn hosts<T: Traces>(traces: &T, what: &What, dns: Option<&Dns>) -> Result<Vec<Host>, T::Error> {
+    let mut hosts = by_history(traces, what)?;
+    for known in dns.iter().flat_map(|dns| &dns.senders) {
+        let of_domain = |by: &str| if what.sender_domains().len() > 1 { format!("{by} ({})", known.domain) } else { by.to_owned() };
+        hosts.extend(known.networks.iter().map(|it| Host { network: it.network, why: of_domain(&it.by) }));
+    }
+    Ok(hosts)
 }
 
 /// Sessions that never came to MAIL FROM, newest first: of the sender's hosts if those are known, or else of anybody.
@@ -34,14 +44,9 @@ pub(super) fn sessions<T: Traces>(
     traces: &T,
     what: &What,
     now: WallMicros,
-    dns: Option<&Dns>,
+    hosts: &[Host],
     outside: Option<&dyn Outside>,
 ) -> Result<Vec<EarlyEnd>, T::Error> {
-    let mut hosts = by_history(traces, what)?;
-    for known in dns.iter().flat_map(|dns| &dns.senders) {
-        let of_domain = |by: &str| if what.sender_domains().len() > 1 { format!("{by} ({})", known.domain) } else { by.to_owned() };
-        hosts.extend(known.networks.iter().map(|it| Host { network: it.network, why: of_domain(&it.by) }));
-    }
     let in_span = |terms: Vec<Term>| {
         let all = std::iter::once(Term::Kind(RecordKind::Session)).chain(terms).collect();
         Query { all, since: recent(what, now), until: what.until }

@@ -1,6 +1,6 @@
 //! The words for "nothing": the sentence, and what to do next.
 
-use super::super::answer::{EarlyEnd, NeverSeen};
+use super::super::answer::{EarlyEnd, NeverSeen, Wider};
 use super::super::clock::Clock;
 use super::super::words;
 use super::SESSIONS;
@@ -56,6 +56,9 @@ pub fn verdict(seen: &NeverSeen, query: &str, clock: &Clock) -> String {
             )),
         }
     }
+    if let Some(it) = seen.incidents.first() {
+        text.push_str(&format!(" This may be why: {}.", incident(it, clock)));
+    }
     for exchangers in seen.dns.iter().flat_map(|dns| &dns.exchangers).filter(|it| it.lead_here() == Some(false)) {
         text.push_str(&format!(" {}", elsewhere(exchangers)));
     }
@@ -94,6 +97,17 @@ pub fn early_end_words(end: &EarlyEnd) -> String {
         (None, Some(detail)) => format!("{stage}: {detail}"),
         (None, None) => format!("{stage}: ended by the {}", end.by),
     }
+}
+
+/// An incident that may be why, as part of a sentence: `clients are turned away before MAIL FROM (critical: "Upstream main …" since 02:14)`.
+pub fn incident(it: &Wider, clock: &Clock) -> String {
+    let how = it.relation.as_deref().unwrap_or("messages are kept from coming");
+    let began = clock.moment(it.opened_at);
+    let when = match it.resolved_at {
+        None => format!("since {began}"),
+        Some(ended) => format!("from {began} to {}", clock.moment(ended)),
+    };
+    format!("{how} ({}: \"{}\" {when})", it.severity, it.summary.trim_end_matches('.'))
 }
 
 /// Where mail for a domain goes if not here.
@@ -170,6 +184,9 @@ pub fn next(seen: &NeverSeen, clock: &Clock) -> Vec<String> {
     }
     if let Some(last) = seen.sessions.first() {
         steps.push(format!("What became of the last of those sessions: relayscope show {}", last.id));
+    }
+    if let Some(it) = seen.incidents.first() {
+        steps.push(format!("What may be behind it: relayscope anomalies {}. {}", it.id, it.advice));
     }
     for exchangers in seen.dns.iter().flat_map(|dns| &dns.exchangers).filter(|it| it.lead_here() == Some(false)) {
         if let Some(host) = exchangers.hosts.first() {

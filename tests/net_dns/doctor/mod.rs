@@ -1,5 +1,6 @@
 //! The doctor's view of domains and senders: real zones, a real resolver, real mail hosts.
 
+mod delegations;
 mod domains;
 mod records;
 mod senders;

@@ -36,16 +36,25 @@ pub fn ending_in(place: &Place, dir: &str, names: &[&str], days: u64) -> Certifi
     })
 }
 
+/// As [`make`], by an authority of another name.
+pub fn by_another(place: &Place, dir: &str, names: &[&str]) -> Certificates {
+    signed(place, dir, names, &KeyPair::generate().unwrap(), "another test authority", |_| {})
+}
+
 /// As [`make`], for a key of the test's own.
 pub fn make_for(place: &Place, dir: &str, names: &[&str], key: &KeyPair) -> Certificates {
     made(place, dir, names, key, |_| {})
 }
 
 fn made(place: &Place, dir: &str, names: &[&str], key: &KeyPair, change: impl Fn(&mut CertificateParams)) -> Certificates {
+    signed(place, dir, names, key, "relayscope test authority", change)
+}
+
+fn signed(place: &Place, dir: &str, names: &[&str], key: &KeyPair, by: &str, change: impl Fn(&mut CertificateParams)) -> Certificates {
     let authority_key = KeyPair::generate().unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.distinguished_name.push(rcgen::DnType::CommonName, "relayscope test authority");
+    authority.distinguished_name.push(rcgen::DnType::CommonName, by);
     let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
     let issuer = Issuer::new(authority, authority_key);
     let mut params = CertificateParams::new(names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()).unwrap();

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -39,6 +39,8 @@ pub struct Zones {
     /// Of all records; [`TTL`] if absent.
     ttl: Option<u32>,
     zones: BTreeMap<String, (Kind, Vec<String>)>,
+    /// Zones that others hold ([`Authority`]), and where.
+    elsewhere: Vec<(String, Vec<IpAddr>)>,
 }
 
 impl Zones {
@@ -78,6 +80,12 @@ impl Zones {
     /// A zone whose server has lost it, and answers SERVFAIL.
     pub fn dead(self, name: &str) -> Self {
         self.declare(name, Kind::Dead)
+    }
+
+    /// A zone that servers at these addresses hold, on the port of this one. Delegations to them are records of the zone above.
+    pub fn elsewhere(mut self, name: &str, addresses: &[&str]) -> Self {
+        self.elsewhere.push((name.to_owned(), addresses.iter().map(|address| address.parse().unwrap()).collect()));
+        self
     }
 
     fn declare(mut self, name: &str, kind: Kind) -> Self {
@@ -227,6 +235,31 @@ impl Dns {
     }
 }
 
+/// One more Knot, with zones of its own, until this is dropped.
+pub struct Authority {
+    _knot: Process,
+}
+
+impl Authority {
+    /// `zones`: name, serial, and the records as they stand in a zone file, names absolute.
+    pub fn start(place: &Place, address: SocketAddr, zones: &[(&str, u32, &str)]) -> Self {
+        let name = format!("authority-{}", address.ip());
+        let dir = place.dir(&name);
+        place.dir(&format!("{name}/zones"));
+        place.dir(&format!("{name}/knot"));
+        let mut held = Zones::new();
+        for (zone, serial, records) in zones {
+            let soa = format!("{zone}. {TTL} SOA ns.{zone}. h.{zone}. {serial} 3600 600 86400 {TTL}");
+            std::fs::write(dir.join(format!("zones/{zone}.zone")), format!("{soa}\n{records}\n")).unwrap();
+            held = held.zone(zone);
+        }
+        let config = knot_config(&dir, address, &held).replace("  - domain: .\n    file: root.zone\n", "");
+        std::fs::write(dir.join("knot.conf"), config).unwrap();
+        let knot = started("knotd", &["-c"], &dir.join("knot.conf"), "server started", None).expect("a port of its own");
+        Self { _knot: knot }
+    }
+}
+
 /// The program, once it has said `ready`; `None` if it ended before.
 fn started(program: &str, options: &[&str], config: &std::path::Path, ready: &str, host: Option<&Host>) -> Option<Process> {
     let mut command = Command::new(path_of(program));
@@ -325,6 +358,12 @@ fn unbound_config(dir: &std::path::Path, address: SocketAddr, authority: SocketA
     );
     for zone in zones.zones.keys() {
         let _ = write!(text, "stub-zone:\n    name: \"{zone}\"\n    stub-addr: {}@{}\n", authority.ip(), authority.port());
+    }
+    for (zone, addresses) in &zones.elsewhere {
+        let _ = write!(text, "stub-zone:\n    name: \"{zone}\"\n");
+        for address in addresses {
+            let _ = writeln!(text, "    stub-addr: {address}@{}", authority.port());
+        }
     }
     text
 }

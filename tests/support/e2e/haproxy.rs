@@ -20,13 +20,25 @@ pub struct Haproxy {
 impl Haproxy {
     /// Balances to one server. `bind` and `server` are added to those lines, as HAProxy spells them.
     pub fn start(place: &Place, name: &str, server: SocketAddr, bind: &str, server_options: &str) -> Self {
+        let unique = "unique-id-format mail-%ci-%fp-%rt";
+        Self::launch(place, name, "smtp", bind, &format!("  {unique}\n  server relayscope {server} {server_options}\n"))
+    }
+
+    /// An HTTP server that answers by these rules (`http-request …`), which see the body as well.
+    pub fn answering(place: &Place, name: &str, rules: &[&str]) -> Self {
+        let rules: String = rules.iter().map(|rule| format!("  http-request {rule}\n")).collect();
+        Self::launch(place, name, "http", "", &format!("  option http-buffer-request\n{rules}"))
+    }
+
+    fn launch(place: &Place, name: &str, protocol: &str, bind: &str, does: &str) -> Self {
+        let mode = if protocol == "http" { "http" } else { "tcp" };
         loop {
             let address = SocketAddr::from(([127, 0, 0, 1], ports::unused()));
             let socket = place.path(&format!("{name}.sock"));
             let config = format!(
                 "global\n  log stdout format raw local0\n  stats socket {socket} mode 600 level admin\n\
-                 defaults\n  mode tcp\n  log global\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n\
-                 listen smtp\n  bind {address} {bind}\n  unique-id-format mail-%ci-%fp-%rt\n  server relayscope {server} {server_options}\n",
+                 defaults\n  mode {mode}\n  log global\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n\
+                 listen {protocol}\n  bind {address} {bind}\n{does}",
                 socket = socket.display(),
             );
             let file = place.file(&format!("{name}.cfg"), config);

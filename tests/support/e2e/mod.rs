@@ -8,6 +8,7 @@ pub mod disk;
 pub mod dns;
 pub mod dovecot;
 pub mod haproxy;
+pub mod log_server;
 pub mod message;
 pub mod mount;
 pub mod netns;

@@ -77,8 +77,13 @@ impl Postfix {
 
     /// As [`Postfix::on`], on this address and port alone.
     pub fn on_port(host: &Host, place: &Place, name: &str, listen: SocketAddr, extra: &str) -> Self {
+        Self::on_ports(host, place, name, &[listen], extra)
+    }
+
+    /// As [`Postfix::on`], on these addresses and ports.
+    pub fn on_ports(host: &Host, place: &Place, name: &str, listen: &[SocketAddr], extra: &str) -> Self {
         let extra = format!("{}{extra}", mailboxes(&place.path(name).join("mail")));
-        Self::launch(place, name, &extra, &[listen], Some(&|command| host.command(command))).expect("a port of its own")
+        Self::launch(place, name, &extra, listen, Some(&|command| host.command(command))).expect("ports of its own")
     }
 
     /// As [`Postfix::on_port`]; the names that it asks for are answered by that host's own resolver ([`super::dns::Dns::start_on`]).
@@ -112,6 +117,11 @@ impl Postfix {
     }
 
     pub fn submission_as(place: &Place, name: &str, certificates: &Certificates, users: &[(&str, &str)]) -> Self {
+        Self::submission_with(place, name, certificates, users, "")
+    }
+
+    /// With `more` in its main.cf.
+    pub fn submission_with(place: &Place, name: &str, certificates: &Certificates, users: &[(&str, &str)], more: &str) -> Self {
         let sasl = sasl_users(place, name, users);
         let extra = format!(
             "virtual_mailbox_domains = to.example\n\
@@ -128,7 +138,8 @@ impl Postfix {
              smtpd_sasl_path = smtpd\n\
              cyrus_sasl_config_path = {sasl}\n\
              smtpd_sasl_local_domain = submission.example\n\
-             smtpd_client_restrictions = permit_sasl_authenticated, reject\n",
+             smtpd_client_restrictions = permit_sasl_authenticated, reject\n\
+             {more}",
             mail = place.path(name).join("mail").display(),
             certificate = certificates.certificate.display(),
             key = certificates.key.display(),
@@ -259,6 +270,14 @@ impl Stopped {
         let kept = fs::read_to_string(&file).unwrap();
         let kept: String = kept.lines().filter(|line| !line.starts_with(settings)).map(|line| format!("{line}\n")).collect();
         fs::write(&file, kept).unwrap();
+        self.start(place)
+    }
+
+    /// Starts it again with these settings in addition.
+    pub fn with(self, place: &Place, settings: &str) -> Postfix {
+        let file = self.dir.join("conf/extra.cf");
+        let kept = fs::read_to_string(&file).unwrap();
+        fs::write(&file, kept + settings).unwrap();
         self.start(place)
     }
 

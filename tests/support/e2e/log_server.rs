@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::support::certificates::Certificates;
-use crate::support::place::Place;
-use crate::support::ports;
-use crate::support::process::{Process, run};
-use crate::support::programs::{is_root, skip};
+use super::PATIENCE;
+use super::certificates::Certificates;
+use super::place::Place;
+use super::ports;
+use super::process::{Process, run};
+use super::programs::{is_root, skip};
 
 /// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +104,7 @@ impl LogServer {
         };
         let _ = fs::remove_file(self.root.join("run/pid"));
         self.process = Some(Process::start(command, false));
-        super::mail::until("the log server listens", || self.listens());
+        self.wait("the log server listens", || self.listens());
     }
 
     /// Whether its port is taken, on either protocol.
@@ -112,6 +114,19 @@ impl LogServer {
             let table = fs::read_to_string(file).unwrap_or_default();
             table.lines().any(|line| line.split_whitespace().nth(1).is_some_and(|local| format!("{local} ").ends_with(&wanted)))
         })
+    }
+
+    /// Waits until it has written these words.
+    pub fn expect(&self, words: &str) {
+        self.wait(words, || self.text().contains(words));
+    }
+
+    fn wait(&self, what: &str, done: impl Fn() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !done() {
+            assert!(Instant::now() < until, "{what}: not within {PATIENCE:?}:\n{}", self.says());
+            std::thread::sleep(Duration::from_millis(20)); // between two looks at what others do
+        }
     }
 
     /// `kill -9`.
