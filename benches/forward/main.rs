@@ -4,6 +4,7 @@
 //! the CPU column.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that can't go on stops, and prints what it found")]
 
+mod broker;
 #[path = "../filled.rs"]
 mod filled;
 mod receivers;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use relayscope::export::format::otlp::Signals;
 use relayscope::export::format::{Context, Encoder, Format};
-use relayscope::export::transport::{Target, elasticsearch, file, http, otlp, stream, syslog};
+use relayscope::export::transport::{Target, elasticsearch, file, http, kafka, otlp, stream, syslog};
 use relayscope::export::{Batching, Feed, Options, Redaction, Sink, Start};
 use relayscope::net::http_client::HttpUrl;
 use relayscope::net::tls::ClientTls;
@@ -98,6 +99,17 @@ fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)
         tls: None,
         framing: syslog::Framing::OctetCounting,
     });
+    let lake = |gzip| {
+        Target::Kafka(kafka::Options {
+            brokers: vec![("localhost".to_owned(), receivers.kafka)],
+            tls: None,
+            login: None,
+            topic: "mail".to_owned(),
+            partition: kafka::Partition::One(0),
+            gzip,
+            format: "json",
+        })
+    };
     let file = Target::File(file::Options { path: dir.join("out.jsonl"), rotate: 1 << 30, keep: 1 });
     vec![
         ("syslog over TLS, json", stream(true), Format::Json),
@@ -106,6 +118,8 @@ fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)
         ("http, ocsf", hook(false), Format::Ocsf),
         ("http with gzip, json", hook(true), Format::Json),
         ("elasticsearch, ecs", bulk, Format::Ecs),
+        ("kafka, json", lake(false), Format::Json),
+        ("kafka with gzip, json", lake(true), Format::Json),
         ("file, json", file, Format::Json),
         ("otlp logs, json", otlp(true, false), Format::Json),
         ("otlp traces", otlp(false, true), Format::Json),

@@ -1,4 +1,4 @@
-//! Receivers that read and throw away: TCP, TLS, HTTP; and one that never reads.
+//! Receivers that read and throw away: TCP, TLS, HTTP, Kafka; and one that never reads.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -16,6 +16,7 @@ pub struct Receivers {
     pub tcp: u16,
     pub tls: u16,
     pub http: u16,
+    pub kafka: u16,
     pub deaf: u16,
     /// The TLS receiver's own, to be trusted.
     pub certificate: PathBuf,
@@ -54,6 +55,7 @@ impl Receivers {
             tcp: serve(|mut stream| drop(std::io::copy(&mut stream, &mut std::io::sink()))),
             tls: serve(move |stream| read_tls(&tls, stream)),
             http: serve(answer),
+            kafka: serve(super::broker::serve),
             deaf: serve(move |stream| kept.lock().unwrap().push(stream)),
             certificate,
         }
