@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use ring::hmac;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use super::raw::{Raw, choice};
 use super::secret;
 pub use super::thresholds::{Auth, Flow, Health, Peers, Protocol, Reputation, Volume};
 use super::units::Interval;
+use crate::anomaly::volume::holidays::Holidays;
 use crate::anomaly::{self, limits};
 use crate::net::http_client::HttpUrl;
 use crate::net::tls::ClientTls;
@@ -51,6 +53,9 @@ pub struct Anomaly {
     pub quiet: Interval,
     /// The same within so long after its end is the same incident again.
     pub reopen: Interval,
+    /// Days, in this machine's time zone, on which nobody misses a batch: "2027-03-29", or "12-25" for each year.
+    #[schemars(length(max = 1000), inner(length(max = 10)))]
+    pub holidays: Vec<String>,
     /// Sending limits that you know of; others are learned when a provider refuses.
     pub quota: Vec<Quota>,
     pub limits: Limits,
@@ -157,6 +162,7 @@ impl Default for Anomaly {
             enabled: true,
             quiet: Interval::of_us(book.quiet_us),
             reopen: Interval::of_us(book.reopen_us),
+            holidays: Vec::new(),
             quota: Vec::new(),
             limits: Limits::default(),
             auth: Auth::default(),
@@ -219,8 +225,16 @@ pub(super) fn watching(raw: &Raw, findings: &mut Findings) -> WatchOptions {
     if notify.command.first().is_some_and(|program| !program.starts_with('/')) {
         findings.refuse("anomaly.notify.command", "command: name the program by its full path, and each argument by itself".to_owned());
     }
+    let mut holidays = Vec::new();
+    for (number, text) in raw.anomaly.holidays.iter().enumerate() {
+        match text.parse() {
+            Ok(day) => holidays.push(day),
+            Err(why) => findings.refuse(&format!("anomaly.holidays.{number}"), format!("holidays: {why}")),
+        }
+    }
     let notify = NotifyOptions { severity, webhook: webhook(notify, findings), command: notify.command.clone() };
-    let anomaly = anomaly::Options { book, dns: dns(raw), limits: quotas(raw, findings), ..anomaly::Options::default() };
+    let mut anomaly = anomaly::Options { book, dns: dns(raw), limits: quotas(raw, findings), ..anomaly::Options::default() };
+    anomaly.volume.holidays = Holidays { days: holidays, zone: TimeZone::system() };
     WatchOptions { enabled: *enabled, enforce_limits: raw.anomaly.limits.enforce, anomaly: with_thresholds(raw, anomaly), notify }
 }
 

@@ -1,6 +1,8 @@
 //! How much a destination refuses, and how much is called spam, against what is usual there.
 
-use hashbrown::HashMap;
+use std::hash::Hash;
+
+use hashbrown::{Equivalent, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::options::Options;
@@ -23,6 +25,10 @@ const LEAST_USUAL: f64 = 0.02;
 const DEVIATIONS: f64 = 6.0;
 /// Before so many tries, nobody knows what is usual.
 const KNOWN: f64 = 50.0;
+/// Destinations of one message that are counted.
+const DESTINATIONS: usize = 20;
+/// Longer names than that aren't counted: no address is (RFC 5321 §4.5.3.1.3).
+const MOST_NAME: usize = 256;
 /// Different senders that must be refused: one with a bad list is no matter of the destination's.
 const SENDERS: usize = 3;
 
@@ -31,9 +37,17 @@ pub struct Ratio {
     options: Options,
     /// By recipients' domain.
     domains: HashMap<String, Row>,
-    /// Verdicts of spam, by upstream.
+    /// Verdicts of spam, by upstream, and by recipients' domain and sender: within a newsletter those of others are a small share.
     spam: HashMap<String, Row>,
+    spam_within: HashMap<Within, Row>,
     forgotten: u64,
+}
+
+/// Whose mail is called spam within that of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+enum Within {
+    Destination(Box<str>),
+    Sender(Box<str>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,11 +72,66 @@ struct Usual {
 
 impl Ratio {
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), domains: HashMap::new(), spam: HashMap::new(), forgotten: 0 }
+        Self { options: options.clone(), domains: HashMap::new(), spam: HashMap::new(), spam_within: HashMap::new(), forgotten: 0 }
     }
 }
 
-fn row<'m>(map: &'m mut HashMap<String, Row>, forgotten: &mut u64, key: &str, minutes: usize, now: WallMicros) -> Option<&'m mut Row> {
+/// What stands out: refused and tried of late, the usual ratio, and how far away from it that is.
+type Figures = (u64, u64, f64, f64);
+
+impl Ratio {
+    /// All of an upstream's mail first; where that doesn't stand out, one destination's or one sender's may.
+    fn judge_spam(&mut self, now: WallMicros, findings: &mut Findings) {
+        let (options, mut is_named) = (&self.options, false);
+        let of_late = |row: &Row| now < row.refused.last.saturating_add(60 * MINUTE);
+        for (name, row) in self.spam.iter_mut().filter(|(_, row)| of_late(row)) {
+            let Some(figures) = row.stands_out(now, options.spam_verdicts, options.spam_percent, 2.0) else { continue };
+            is_named = true;
+            findings.raise(spam(row, figures, options, &format!("Mail through {name}")).about(AboutKind::Upstream, name.as_str()));
+        }
+        let mut within: Vec<(&Within, &mut Row)> = self.spam_within.iter_mut().filter(|(_, row)| of_late(row)).collect();
+        within.sort_by(|one, other| one.0.cmp(other.0));
+        for (whose, row) in within.into_iter().take_while(|_| !is_named) {
+            let Some(figures) = row.stands_out(now, options.spam_verdicts, options.spam_percent, 2.0) else { continue };
+            let (what, kind, value) = match whose {
+                Within::Destination(domain) => (format!("Mail for {domain}"), AboutKind::Domain, domain),
+                Within::Sender(sender) => (format!("Mail of {sender}"), AboutKind::Sender, sender),
+            };
+            findings.raise(spam(row, figures, options, &what).about(kind, &**value));
+        }
+    }
+}
+
+/// `what`: whose mail is called spam, at the beginning of a sentence.
+fn spam(row: &mut Row, (spam, tries, usual, away): Figures, options: &Options, what: &str) -> Finding {
+    let senders = if row.senders.len() < SENDERS { row.senders.join(", ") } else { "several senders".to_owned() };
+    let summary = format!(
+        "{what} is suddenly refused as spam: {} messages within an hour, from {senders}; the last reply: {}",
+        share(spam, tries),
+        row.words
+    );
+    let arithmetic = format!(
+        "{} called spam, usual {:.1} %, {away:.0} standard deviations away; threshold {} and {} % and {DEVIATIONS}",
+        share(spam, tries),
+        usual * 100.0,
+        options.spam_verdicts,
+        options.spam_percent
+    );
+    let advice = "See what was sent: one sender alone points to a stolen password, all of them to the reputation of the address or domain.";
+    let finding = Finding::new(Anomaly::SpamVerdicts, Severity::Warning, summary, arithmetic)
+        .caused(Cause::SpamDetected)
+        .advising(Act::LocalAdmin, advice);
+    let fresh = row.refused.take_fresh();
+    finding.evidence(row.refused.since, row.refused.last, fresh, row.refused.samples())
+}
+
+fn row<'m, K: Hash + Eq>(
+    map: &'m mut HashMap<K, Row>,
+    forgotten: &mut u64,
+    key: &(impl Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized),
+    minutes: usize,
+    now: WallMicros,
+) -> Option<&'m mut Row> {
     if !map.contains_key(key) {
         if map.len() >= MOST {
             *forgotten += room::drop_where(map, |row| row.tries.count(now) == 0 && row.usual.tries <= KNOWN);
@@ -105,7 +174,7 @@ impl Row {
     }
 
     /// Refused and tried of late, and the usual ratio, if chance can't explain it.
-    fn stands_out(&mut self, now: WallMicros, least: u64, percent: u64, factor: f64) -> Option<(u64, u64, f64, f64)> {
+    fn stands_out(&mut self, now: WallMicros, least: u64, percent: u64, factor: f64) -> Option<Figures> {
         let (refused, tries) = (self.refused.window.count(now), self.tries.count(now));
         if refused < least || tries == 0 || refused * 100 < tries * percent {
             return None;
@@ -141,10 +210,22 @@ impl Detector for Ratio {
                 row.refused(seen, recipient.cause);
             }
         }
-        let Some(row) = row(&mut self.spam, &mut self.forgotten, seen.upstream_name().unwrap_or_default(), 60, seen.at) else { return };
-        row.tried(seen.at);
-        if seen.cause() == Some(Cause::SpamDetected) {
-            row.refused(seen, seen.cause());
+        let is_spam = seen.cause() == Some(Cause::SpamDetected);
+        let count = |row: Option<&mut Row>| {
+            let Some(row) = row else { return };
+            row.tried(seen.at);
+            if is_spam {
+                row.refused(seen, seen.cause());
+            }
+        };
+        count(row(&mut self.spam, &mut self.forgotten, seen.upstream_name().unwrap_or_default(), 60, seen.at));
+        let mut domains: Vec<&str> = transaction.envelope.recipients.iter().map(|recipient| domain_of(&recipient.address)).collect();
+        domains.sort_unstable();
+        domains.dedup();
+        let destinations = domains.into_iter().take(DESTINATIONS).map(|domain| Within::Destination(domain.into()));
+        let sender = seen.reverse_path().filter(|path| !path.is_empty() && path.len() <= MOST_NAME).map(|path| Within::Sender(path.into()));
+        for within in destinations.chain(sender) {
+            count(row(&mut self.spam_within, &mut self.forgotten, &within, 60, seen.at));
         }
     }
 
@@ -181,39 +262,16 @@ impl Detector for Ratio {
                 findings.raise(Finding { baseline: Some(format!("{:.1} % refused", usual * 100.0)), ..finding });
             }
         }
-        for (name, row) in self.spam.iter_mut().filter(|(_, row)| now < row.refused.last.saturating_add(60 * MINUTE)) {
-            let Some((spam, tries, usual, away)) = row.stands_out(now, options.spam_verdicts, options.spam_percent, 2.0) else { continue };
-            let senders = if row.senders.len() < SENDERS { row.senders.join(", ") } else { "several senders".to_owned() };
-            let summary = format!(
-                "Mail through {name} is suddenly refused as spam: {} messages within an hour, from {senders}; the last reply: {}",
-                share(spam, tries),
-                row.words
-            );
-            let arithmetic = format!(
-                "{} called spam, usual {:.1} %, {away:.0} standard deviations away; threshold {} and {} % and {DEVIATIONS}",
-                share(spam, tries),
-                usual * 100.0,
-                options.spam_verdicts,
-                options.spam_percent
-            );
-            let advice =
-                "See what was sent: one sender alone points to a stolen password, all of them to the reputation of the address or domain.";
-            let finding = Finding::new(Anomaly::SpamVerdicts, Severity::Warning, summary, arithmetic)
-                .about(AboutKind::Upstream, name.as_str())
-                .caused(Cause::SpamDetected)
-                .advising(Act::LocalAdmin, advice);
-            let fresh = row.refused.take_fresh();
-            findings.raise(finding.evidence(row.refused.since, row.refused.last, fresh, row.refused.samples()));
-        }
+        self.judge_spam(now, findings);
     }
 
     fn keep(&self) -> Vec<u8> {
-        kept::write(2, &(&self.domains, &self.spam))
+        kept::write(3, &(&self.domains, &self.spam, &self.spam_within))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((domains, spam)) = kept::read(2, kept) else { return false };
-        (self.domains, self.spam) = (domains, spam);
+        let Some((domains, spam, spam_within)) = kept::read(3, kept) else { return false };
+        (self.domains, self.spam, self.spam_within) = (domains, spam, spam_within);
         true
     }
 

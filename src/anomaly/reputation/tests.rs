@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::anomaly::Seen;
+use crate::anomaly::finding::Finding;
 use crate::anomaly::samples::{MONDAY, Sample, mail};
 use crate::anomaly::trial::{judge, one};
 use crate::anomaly::window::{DAY, MINUTE, SECOND};
@@ -86,4 +87,68 @@ fn sudden_verdicts_of_spam_name_the_sender() {
     let found = judge(&mut ratio, at + MINUTE);
     let finding = one(&found, Anomaly::SpamVerdicts);
     assert!(finding.summary.contains("from bob@our.example"), "{}", finding.summary);
+}
+
+/// An hour of a newsletter: so many messages of one sender, to 40 destinations; before it, hours of others' mail.
+fn newsletter_hour(ratio: &mut Ratio, count: u64) -> WallMicros {
+    for no in 0..1_200 {
+        let sample =
+            mail(MONDAY + no * MINUTE / 4, no).from(&format!("u{}@our.example", no % 4)).to(&[&format!("p{no}@d{}.example", no % 4)]);
+        feed(ratio, sample);
+    }
+    let at = MONDAY + 300 * MINUTE;
+    for no in 0..count {
+        let sample = mail(at + no * SECOND, 5_000 + no).from("news@our.example").to(&[&format!("p{no}@d{}.example", 4 + no % 40)]);
+        feed(ratio, sample);
+    }
+    at + count * SECOND
+}
+
+fn refused_as_spam(ratio: &mut Ratio, at: WallMicros, count: u64, of: impl Fn(u64) -> (String, String)) -> Vec<Finding> {
+    for no in 0..count {
+        let (from, to) = of(no);
+        let sample = mail(at + no * SECOND, 9_000 + no).from(&from).to(&[&to]);
+        feed(ratio, sample.refused(Stage::EndOfData, 550, "5.7.1 message looks like spam", Cause::SpamDetected));
+    }
+    judge(ratio, at + count * SECOND)
+}
+
+#[test]
+fn verdicts_of_spam_are_named_beside_a_newsletter_too() {
+    // A destination calls our people's mail spam: a hundredth of what goes out in this hour, and all of what goes there.
+    let mut ratio = Ratio::new(&Options::default());
+    let at = newsletter_hour(&mut ratio, 3_000);
+    let found = refused_as_spam(&mut ratio, at, 30, |no| (format!("u{}@our.example", no % 4), format!("q{no}@d2.example")));
+    // That the destination refuses more than usual is part of it, in the book of incidents.
+    let of_spam = found.iter().find(|it| it.anomaly == Anomaly::SpamVerdicts);
+    let finding = of_spam.unwrap_or_else(|| panic!("{found:?}"));
+    assert_eq!((finding.about[0].kind, finding.about[0].value.as_str()), (AboutKind::Domain, "d2.example"));
+    assert!(finding.summary.starts_with("Mail for d2.example is suddenly refused as spam: 30 of"), "{}", finding.summary);
+
+    // One sender's mail is, everywhere.
+    let mut ratio = Ratio::new(&Options::default());
+    let at = newsletter_hour(&mut ratio, 3_000);
+    let found = refused_as_spam(&mut ratio, at, 30, |no| ("u1@our.example".to_owned(), format!("q{no}@e{no}.example")));
+    let finding = one(&found, Anomaly::SpamVerdicts);
+    assert_eq!((finding.about[0].kind, finding.about[0].value.as_str()), (AboutKind::Sender, "u1@our.example"));
+
+    // Without the newsletter it is the upstream's, and told once.
+    let mut ratio = Ratio::new(&Options::default());
+    let at = newsletter_hour(&mut ratio, 0);
+    let found = refused_as_spam(&mut ratio, at, 30, |no| ("u1@our.example".to_owned(), format!("q{no}@d2.example")));
+    assert_eq!(one(&found, Anomaly::SpamVerdicts).about[0].kind, AboutKind::Upstream);
+}
+
+#[test]
+fn few_verdicts_beside_a_newsletter_are_none() {
+    // As many as a newsletter always gets, here and there.
+    let mut ratio = Ratio::new(&Options::default());
+    let at = newsletter_hour(&mut ratio, 3_000);
+    let found = refused_as_spam(&mut ratio, at, 30, |no| ("news@our.example".to_owned(), format!("q{no}@d{}.example", 4 + no % 40)));
+    assert_eq!(found, []);
+    // A sender and a destination that nobody knows yet: there is nothing to compare with.
+    let mut ratio = Ratio::new(&Options::default());
+    let at = newsletter_hour(&mut ratio, 3_000);
+    let found = refused_as_spam(&mut ratio, at, 30, |_| ("new@our.example".to_owned(), "bob@first.example".to_owned()));
+    assert_eq!(found, []);
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::Volume;
 use super::habits::Habit;
+use super::holidays::Quiet;
 use super::usual::{Usual, WEEK_HOURS};
 use super::whose::Whose;
+use super::{Options, Volume};
 use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::window::{DAY, HOUR};
 use crate::trace::{Act, Anomaly, Severity, WallMicros};
@@ -36,6 +38,8 @@ struct Missing {
     weekly: u8,
     daily: u8,
     fresh: bool,
+    /// Nearly nobody sent anything then.
+    quiet: Option<Quiet>,
 }
 
 /// Hours since 1970: the first of it, and the first after it; and how much usually comes.
@@ -69,7 +73,7 @@ impl Window {
 
 impl Batches {
     /// A window is over, its margin too: did it come?
-    fn over(&mut self, window: Window, came: bool) {
+    fn over(&mut self, window: Window, came: bool, quiet: Option<Quiet>) {
         let (slot, hour) = ((u64::from(window.first) % WEEK_HOURS) as u8, (window.first % 24) as u8);
         let (weekly, daily) = (self.weekly.entry(slot).or_default(), self.daily.entry(hour).or_default());
         if came {
@@ -78,7 +82,7 @@ impl Batches {
             return;
         }
         if *weekly >= WEEKLY || (*weekly >= 1 && *daily >= DAILY) {
-            self.missing = Some(Missing { window, weekly: *weekly, daily: *daily, fresh: true });
+            self.missing = Some(Missing { window, weekly: *weekly, daily: *daily, fresh: true, quiet });
         }
         (*weekly, *daily) = (0, 0);
     }
@@ -87,12 +91,24 @@ impl Batches {
 impl Volume {
     /// Looks at the windows that ended one margin ago: asked once an hour.
     pub(super) fn judge_batches(&mut self, now: WallMicros, findings: &mut Findings) {
-        let Self { options, habits, batched, .. } = self;
+        let Self { options, habits, batched, whole, .. } = self;
         let hour = (now / HOUR) as u32;
         let is_new = *batched != hour;
         *batched = hour;
         let (up_since, late) = (habits.up_since, options.batch_late_us);
         let end = (now.saturating_sub(late) / HOUR) as u32;
+        // Looked at before any habit is changed.
+        let mut quiet: HashMap<Whose, Quiet> = HashMap::new();
+        if is_new {
+            let listeners = habits.by.iter().filter(|(whose, _)| matches!(whose, Whose::Listener(_)));
+            whole.begin(hour, listeners.map(|(_, habit)| habit.usual.at_hour(hour)).sum());
+            for (whose, habit) in habits.by.iter().filter(|(_, habit)| may_send_batches(habit, options)) {
+                let window = Window::ending(&habit.usual, end, options.batch_messages);
+                let missing = window.filter(|window| habit.last < window.from().saturating_sub(HOUR));
+                let found = missing.and_then(|window| whole.quiet(&habit.usual, window.first..hour, habits.up_since));
+                quiet.extend(found.map(|found| (whose.clone(), found)));
+            }
+        }
         let mut told: Vec<(&Whose, &mut Habit, Missing)> = Vec::new();
         for (whose, habit) in &mut habits.by {
             if let Some(missing) = habit.batches.as_ref().and_then(|it| it.missing)
@@ -106,14 +122,17 @@ impl Volume {
                 };
                 findings.clear(Anomaly::Silence, vec![whose.about()], why);
             }
-            let may = is_new && LONGEST as f32 * habit.usual.peak >= options.batch_messages && habit.usual.weeks() > 0;
-            if may
+            if is_new
+                && may_send_batches(habit, options)
                 && matches!(whose, Whose::Client(_) | Whose::Sender(_))
                 && let Some(window) = Window::ending(&habit.usual, end, options.batch_messages)
                 && up_since <= window.from().saturating_sub(HOUR)
             {
                 let came = habit.last >= window.from().saturating_sub(HOUR);
-                habit.batches.get_or_insert_default().over(window, came);
+                // A holiday without one breaks no row.
+                if came || !options.holidays.touch(window.from(), window.until()) {
+                    habit.batches.get_or_insert_default().over(window, came, quiet.get(whose).copied());
+                }
             }
             if let Some(missing) = habit.batches.as_ref().and_then(|it| it.missing) {
                 told.push((whose, habit, missing));
@@ -135,6 +154,11 @@ impl Volume {
     }
 }
 
+/// Whether batches are looked for at all.
+fn may_send_batches(habit: &Habit, options: &Options) -> bool {
+    LONGEST as f32 * habit.usual.peak >= options.batch_messages && habit.usual.weeks() > 0
+}
+
 fn finding(whose: &Whose, habit: &Habit, missing: Missing, now: WallMicros, late: WallMicros) -> Finding {
     let (window, about) = (missing.window, whose.about());
     let (from, until) = (clock(window.from(), now), clock(window.until(), now));
@@ -144,17 +168,26 @@ fn finding(whose: &Whose, habit: &Habit, missing: Missing, now: WallMicros, late
         number(window.usual as u64),
         clock(habit.last, now)
     );
+    let everybody = missing.quiet.map(|it| {
+        let (came, usual) = (number(u64::from(it.came)), mean(it.usual));
+        format!(
+            "; and so is everybody: {came} of usually {usual} other messages came in all from {} on, as on a holiday",
+            clock(it.since, now)
+        )
+    });
     let arithmetic = format!(
-        "0 since an hour before {from}, looked at {} min after {until}; usual {} {} in these hours of the week; it came {} times in a row at that hour, {} times on that day of the week; told from {DAILY} and 1, or {WEEKLY} on that day on",
+        "0 since an hour before {from}, looked at {} min after {until}; usual {} {} in these hours of the week; it came {} times in a row at that hour, {} times on that day of the week; told from {DAILY} and 1, or {WEEKLY} on that day on{}",
         late / crate::anomaly::window::MINUTE,
         mean(window.usual),
         whose.unit(),
         missing.daily,
         missing.weekly,
+        everybody.unwrap_or_default(),
     );
-    let mut finding = Finding::new(Anomaly::Silence, Severity::Warning, summary, arithmetic)
+    let severity = if missing.quiet.is_some() { Severity::Notice } else { Severity::Warning };
+    let mut finding = Finding::new(Anomaly::Silence, severity, summary, arithmetic)
         .about(about.kind, about.value)
-        .advising(Act::LocalAdmin, "Look at the program that sends it: did its job run, did it fail, is it waiting for something? If it isn't to send any more, or today is a holiday, mute this.")
+        .advising(Act::LocalAdmin, "Look at the program that sends it: did its job run, did it fail, is it waiting for something? If it isn't to send any more, mute this; if it is a holiday, name it in `[anomaly] holidays`.")
         .evidence(window.from(), now, u64::from(missing.fresh), Vec::new());
     finding.baseline = Some(format!("{} {} in these hours, from {} weeks", mean(window.usual), whose.unit(), habit.usual.weeks()));
     finding

@@ -2,6 +2,7 @@
 
 mod batch;
 mod habits;
+pub mod holidays;
 mod hot;
 mod silence;
 mod spike;
@@ -9,6 +10,7 @@ pub mod usual;
 mod whose;
 
 use habits::Habits;
+use holidays::{Holidays, Whole};
 use hot::Hot;
 use whose::{Whose, WhoseRef};
 
@@ -46,6 +48,8 @@ pub struct Options {
     pub batch_messages: f32,
     /// A batch is missing when nothing has come so long after its usual hours. µs.
     pub batch_late_us: u64,
+    /// Days on which no batch is missed.
+    pub holidays: Holidays,
     /// Users, senders, clients and listeners whose habits are kept; 560 octets each.
     pub most: usize,
 }
@@ -62,6 +66,7 @@ impl Default for Options {
             silence_messages: 6.0,
             batch_messages: 50.0,
             batch_late_us: HOUR,
+            holidays: Holidays::default(),
             most: 100_000,
         }
     }
@@ -78,6 +83,8 @@ pub struct Volume {
     listeners: Vec<Box<str>>,
     /// When silence was looked for.
     listened: WallMicros,
+    /// What comes in all. Not kept: after a restart it isn't known, and no day is quiet.
+    whole: Whole,
     /// The hour in which batches were looked at.
     batched: u32,
     /// The latest record.
@@ -87,7 +94,7 @@ pub struct Volume {
 impl Volume {
     pub fn new(options: Options) -> Self {
         let habits = Habits::new(options.most);
-        Self { options, habits, hot: Vec::new(), listeners: Vec::new(), listened: 0, batched: 0, now: 0 }
+        Self { options, habits, hot: Vec::new(), listeners: Vec::new(), whole: Whole::default(), listened: 0, batched: 0, now: 0 }
     }
 
     /// Octets that the habits of one of [`Options::most`] take at most, with a name of thirty octets.
@@ -168,6 +175,7 @@ impl Detector for Volume {
             self.count(client, seen, 1, user.or(sender));
         }
         self.count(WhoseRef::Listener(&transaction.listener), seen, 1, Some(client));
+        self.whole.count(seen.at);
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
@@ -180,11 +188,11 @@ impl Detector for Volume {
     }
 
     fn keep(&self) -> Vec<u8> {
-        kept::write(2, &(self.habits.kept(), &self.hot, &self.listeners, (self.listened, self.batched, self.now)))
+        kept::write(3, &(self.habits.kept(), &self.hot, &self.listeners, (self.listened, self.batched, self.now)))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some(((by, holes, up_since), hot, listeners, times)) = kept::read(2, kept) else { return false };
+        let Some(((by, holes, up_since), hot, listeners, times)) = kept::read(3, kept) else { return false };
         self.habits.take_back(by, holes, up_since);
         (self.hot, self.listeners) = (hot, listeners);
         (self.listened, self.batched, self.now) = times;

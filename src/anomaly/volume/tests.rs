@@ -224,3 +224,79 @@ fn no_batch_is_missed_while_the_proxy_was_down() {
     run.until(MONDAY + 17 * DAY);
     assert_eq!(run.raised, []);
 }
+
+/// As [`batches`], by day: 200 between ten and eleven, while 40 messages an hour of others come from 6 to 18.
+fn by_day(run: &mut Run, days: std::ops::Range<u64>) {
+    for day in days {
+        for hour in 6..18 {
+            let at = MONDAY + day * DAY + hour * HOUR;
+            let mut messages: Vec<(WallMicros, bool)> = (0..40).map(|no| (at + no * 90_000_000, false)).collect();
+            if hour == 10 {
+                messages.extend((0..200).map(|no| (at + no * 10_000_000, true)));
+            }
+            messages.sort_unstable();
+            for (at, is_batch) in messages {
+                run.send(at, |it| if is_batch { it.client("10.0.0.30").from("batch@our.example") } else { it.client("10.0.0.12") });
+            }
+        }
+    }
+}
+
+/// What the batch's machine was told of on day 16 at noon.
+fn of_batch(run: &mut Run) -> Vec<Finding> {
+    run.until(MONDAY + 16 * DAY + 12 * HOUR + 2 * MINUTE);
+    let is_batch = |it: &&Finding| it.anomaly == Anomaly::Silence && it.about.iter().any(|about| about.value == "10.0.0.30");
+    run.raised.iter().filter(is_batch).cloned().collect()
+}
+
+#[test]
+fn a_batch_that_is_missing_while_everybody_is_quiet_is_only_worth_a_notice() {
+    let told = |pause: WallMicros| {
+        let mut run = Run::new();
+        by_day(&mut run, 0..16);
+        assert_eq!(run.raised, []);
+        // The same day, up to the hour in which it is looked at.
+        for hour in 6..12 {
+            let at = MONDAY + 16 * DAY + hour * HOUR;
+            (0..HOUR / pause).for_each(|no| run.send(at + no * pause, |it| it.client("10.0.0.12")));
+        }
+        let found = of_batch(&mut run);
+        let [finding] = found.as_slice() else { panic!("{found:?}") };
+        (finding.severity, finding.arithmetic.clone())
+    };
+    let (severity, arithmetic) = told(30 * MINUTE);
+    assert_eq!(severity, Severity::Notice, "{arithmetic}");
+    assert!(
+        arithmetic.ends_with("; and so is everybody: 12 of usually 240 other messages came in all from 02:00 UTC on, as on a holiday"),
+        "{arithmetic}"
+    );
+    // Nearly the same, and no holiday: the others send as they always do.
+    let (severity, arithmetic) = told(90_000_000);
+    assert_eq!(severity, Severity::Warning, "{arithmetic}");
+    assert!(!arithmetic.contains("everybody"), "{arithmetic}");
+}
+
+#[test]
+fn nothing_is_missed_on_a_holiday_that_is_named_and_the_row_goes_on() {
+    let holiday = |day: u64| {
+        let at = jiff::Timestamp::from_microsecond((MONDAY + day * DAY) as i64).unwrap();
+        jiff::tz::TimeZone::UTC.to_datetime(at).date().to_string().parse().unwrap()
+    };
+    let run_with = |days: Vec<holidays::Holiday>| {
+        let mut run = Run::new();
+        run.volume.options.holidays.days = days;
+        batches(&mut run, 0..16);
+        run
+    };
+    let mut run = run_with(vec![holiday(16)]);
+    run.until(MONDAY + 17 * DAY);
+    assert_eq!(run.raised, []);
+    // The day after it is missed as ever: the holiday has broken no row.
+    run.until(MONDAY + 17 * DAY + 4 * HOUR + MINUTE);
+    let [finding] = run.raised.as_slice() else { panic!("{:?}", run.raised) };
+    assert!(finding.arithmetic.contains("it came 8 times in a row at that hour, 1 times"), "{}", finding.arithmetic);
+    // Another day is none.
+    let mut run = run_with(vec![holiday(17)]);
+    run.until(MONDAY + 16 * DAY + 4 * HOUR + MINUTE);
+    assert_eq!(run.raised.len(), 1);
+}
