@@ -34,13 +34,20 @@ impl One<'_> {
         if it.metrics_interval != Export::default().metrics_interval && !has(Signal::Metrics) {
             self.refuse("metrics_interval", "metrics_interval is for signals with \"metrics\" among them");
         }
+        let signals = Signals { logs: has(Signal::Logs), traces: has(Signal::Traces) };
+        if has(Signal::Metrics) && !signals.any() {
+            let of_records = [("include", it.include.is_some()), ("exclude", it.exclude.is_some()), ("timeline", it.timeline)];
+            for (key, _) in of_records.into_iter().filter(|(_, is_set)| *is_set) {
+                self.refuse(key, &format!("{key} is for logs and traces, and signals has \"metrics\" alone: remove it"));
+            }
+        }
         Some(Target::Otlp(otlp::Options {
             url,
             protocol: it.protocol.into(),
             tls,
             headers,
             gzip: it.gzip,
-            signals: Signals { logs: has(Signal::Logs), traces: has(Signal::Traces) },
+            signals,
             metrics_every: has(Signal::Metrics).then_some(it.metrics_interval.0),
             node: self.raw.node.clone().unwrap_or_default(),
         }))
