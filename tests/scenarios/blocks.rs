@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use crate::firewall::{addresses, filter};
+use crate::firewall::{NEW_DROPPED, addresses, filter};
 use crate::receiver;
 use crate::report::Situation;
 use crate::scene::{Scene, Wanted};
@@ -54,7 +54,7 @@ fn play(scene: &mut Scene, verdict: &str, wanted: &Wanted<'_>) {
 
 fn dropped(scene: &mut Scene) {
     let words = ["Port 25 seems to be blocked", "port 587 or 465"];
-    play(scene, "drop", &Wanted { anomaly: "port_blocked", cause: "port_blocked", act: "local_admin", words: &words, also: &[] });
+    play(scene, NEW_DROPPED, &Wanted { anomaly: "port_blocked", cause: "port_blocked", act: "local_admin", words: &words, also: &[] });
 }
 
 /// Two addresses of one provider may be stopped as well as blocked: both is said, and how to find out.

@@ -50,8 +50,11 @@ fn play(scene: &mut Scene, verdict: &str, act: &str, words: &[&str]) {
     relayscope.kill();
 }
 
+/// A firewall that knows of connections lets those that are open go on.
+pub const NEW_DROPPED: &str = "tcp flags & (syn | ack) == syn drop";
+
 fn dropped(scene: &mut Scene) {
-    play(scene, "drop", "network", &["Upstream main can't be reached", "no answer (timed out)", "firewall"]);
+    play(scene, NEW_DROPPED, "network", &["Upstream main can't be reached", "no answer (timed out)", "firewall"]);
 }
 
 fn prohibited(scene: &mut Scene) {
