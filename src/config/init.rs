@@ -30,7 +30,8 @@ impl First<'_> {
             ("#[[upstream]]", "[[upstream]]".to_owned()),
             ("#hosts = [\"smtp.example.net:587\", \"backup.example.net:587\"]", format!("hosts = [{}]", quoted(self.smart_host))),
         ];
-        if let Some(allow) = self.allow {
+        // The machine itself is allowed anyway.
+        if let Some(allow) = self.allow.filter(|allow| !["127.0.0.0/8", "::1"].contains(allow)) {
             filled.push(("#allow = [\"127.0.0.0/8\", \"::1\"]", format!("allow = [\"127.0.0.0/8\", \"::1\", {}]", quoted(allow))));
         }
         let line = |line: &str| filled.iter().find(|(from, _)| *from == line).map_or_else(|| line.to_owned(), |(_, to)| to.clone());

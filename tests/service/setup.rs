@@ -76,6 +76,16 @@ fn what_somebody_wrote_is_left_alone() {
 }
 
 #[test]
+fn this_machine_is_let_in_once() {
+    let place = Place::new();
+    let (code, said) =
+        init(&place, &["one.toml", "--smart-host", "out.isp.example:25", "--listen", "127.0.0.1:25", "--allow", "127.0.0.0/8"]);
+    assert_eq!(code, 0, "{said}");
+    let text = fs::read_to_string(place.path("one.toml")).unwrap();
+    assert!(text.lines().any(|line| line == "#allow = [\"127.0.0.0/8\", \"::1\"]"), "{text}");
+}
+
+#[test]
 fn what_cannot_be_is_not_written() {
     let place = Place::new();
     let cases: [(&[&str], &str); 5] = [
