@@ -1,7 +1,6 @@
 //! Single calls of gRPC on one server over one connection that is kept (HTTP/2), with TLS where its address says so. A message is octets here.
 
 use std::error::Error as _;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,8 +13,6 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::body::Body;
@@ -23,16 +20,14 @@ use tonic::client::{Grpc, GrpcService};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 
-use super::http_client::HttpUrl;
-use super::tls::{ClientTls, HandshakeError};
+use super::http_client::{ConnectError, HttpUrl};
+use super::tls::ClientTls;
 
 /// Why a call has no answer.
 #[derive(Debug, Error)]
 pub enum GrpcError {
-    #[error("{host} can't be reached: {source}")]
-    Connect { host: String, source: io::Error },
-    #[error("TLS with {host} failed: {source}")]
-    Tls { host: String, source: HandshakeError },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error("{host} broke HTTP/2: {source}")]
     Http { host: String, source: hyper::Error },
     #[error("{host} did not answer within {limit:?}")]
@@ -118,20 +113,7 @@ impl GrpcClient {
     }
 
     async fn connect(&self) -> Result<Connection, GrpcError> {
-        let host = || self.url.host().to_owned();
-        let stream = TcpStream::connect((self.url.host(), self.url.port())).await;
-        let stream = stream.map_err(|source| GrpcError::Connect { host: host(), source })?;
-        // A message's last segment must not wait for the acknowledgement of the one before it.
-        let _ = stream.set_nodelay(true);
-        if !self.url.is_tls() {
-            return self.speak(stream).await;
-        }
-        let secured = self.tls.handshake(stream, self.url.host(), false).await;
-        let (stream, _) = secured.map_err(|source| GrpcError::Tls { host: host(), source })?;
-        self.speak(stream).await
-    }
-
-    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Connection, GrpcError> {
+        let stream = self.url.connect(&self.tls).await?;
         let broken = |source| GrpcError::Http { host: self.url.host().to_owned(), source };
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(broken)?;
         let mut driver = JoinSet::new();

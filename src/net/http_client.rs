@@ -85,13 +85,43 @@ impl HttpUrl {
     }
 }
 
-/// Why there is no answer.
+/// Octets both ways, in clear or not.
+pub(super) trait Octets: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Octets for T {}
+
+/// Why there is no connection to a server.
 #[derive(Debug, Error)]
-pub enum HttpError {
+pub enum ConnectError {
     #[error("{host} can't be reached: {source}")]
     Connect { host: String, source: io::Error },
     #[error("TLS with {host} failed: {source}")]
     Tls { host: String, source: HandshakeError },
+}
+
+impl HttpUrl {
+    /// Connects to the server that it names, with TLS where it says so. Sets no time limit.
+    ///
+    /// # Errors
+    /// It can't be reached, or the handshake failed.
+    pub(super) async fn connect(&self, tls: &ClientTls) -> Result<Box<dyn Octets>, ConnectError> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
+        let stream = stream.map_err(|source| ConnectError::Connect { host: self.host.clone(), source })?;
+        // A body's last segment must not wait for the acknowledgement of the one before it.
+        let _ = stream.set_nodelay(true);
+        if !self.tls {
+            return Ok(Box::new(stream));
+        }
+        let secured = tls.handshake(stream, &self.host, false).await;
+        let (stream, _) = secured.map_err(|source| ConnectError::Tls { host: self.host.clone(), source })?;
+        Ok(Box::new(stream))
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum HttpError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error("{host} broke HTTP: {source}")]
     Http { host: String, source: hyper::Error },
     #[error("the answer of {host} is broken: {why}")]
@@ -178,20 +208,7 @@ impl HttpClient {
     }
 
     async fn connect(&self) -> Result<Connection, HttpError> {
-        let host = || self.url.host.clone();
-        let stream = TcpStream::connect((self.url.host.as_str(), self.url.port)).await;
-        let stream = stream.map_err(|source| HttpError::Connect { host: host(), source })?;
-        // A body's last segment must not wait for the acknowledgement of the one before it.
-        let _ = stream.set_nodelay(true);
-        if !self.url.tls {
-            return self.speak(stream).await;
-        }
-        let secured = self.tls.handshake(stream, &self.url.host, false).await;
-        let (stream, _) = secured.map_err(|source| HttpError::Tls { host: host(), source })?;
-        self.speak(stream).await
-    }
-
-    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Connection, HttpError> {
+        let stream = self.url.connect(&self.tls).await?;
         let broken = |source| HttpError::Http { host: self.url.host.clone(), source };
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let mut driver = JoinSet::new();

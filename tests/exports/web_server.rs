@@ -13,6 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
 
+use crate::support::packed::unpacked;
+
 /// What a server does with the next request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Does {
@@ -148,13 +150,7 @@ async fn hook(State(seen): State<Shared>, headers: HeaderMap, body: Bytes) -> Re
     if let Some(answer) = passing(does).await {
         return answer;
     }
-    let plain = if headers.get("content-encoding").is_some_and(|it| it == "gzip") {
-        let mut plain = Vec::new();
-        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&body[..]), &mut plain).unwrap();
-        plain
-    } else {
-        body.to_vec()
-    };
+    let plain = unpacked(headers.get("content-encoding").is_some_and(|it| it == "gzip"), &body);
     let events: Vec<Value> = match headers.get("content-type").and_then(|it| it.to_str().ok()) {
         Some("application/x-ndjson") => plain
             .split(|octet| *octet == b'\n')

@@ -1,7 +1,7 @@
 //! GELF against small receivers that check chunks, frames and posts. (Graylog itself is in no Debian archive.)
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::mail::{deliver, exporting, ids, smart_host, until};
+use crate::support::packed::unpacked;
 use crate::support::place::Place;
 
 #[derive(Default)]
@@ -76,13 +77,7 @@ fn udp(seen: Shared) -> SocketAddr {
                 }
                 other => other.to_vec(),
             };
-            if whole.starts_with(&[0x1f, 0x8b]) {
-                let mut plain = Vec::new();
-                flate2::read::GzDecoder::new(&whole[..]).read_to_end(&mut plain).unwrap();
-                seen.take(&plain);
-            } else {
-                seen.take(&whole);
-            }
+            seen.take(&unpacked(whole.starts_with(&[0x1f, 0x8b]), &whole));
         }
     });
     address

@@ -22,6 +22,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
+use crate::support::packed::unpacked;
+
 /// What it does with the next request for a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Does {
@@ -302,13 +304,7 @@ async fn receive<R: Request>(State(seen): State<Shared>, headers: HeaderMap, bod
     if headers.get("content-type").is_none_or(|it| it != "application/x-protobuf") {
         seen.faults.push("content type".to_owned());
     }
-    let plain = if headers.get("content-encoding").is_some_and(|it| it == "gzip") {
-        let mut plain = Vec::new();
-        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&body[..]), &mut plain).unwrap();
-        plain
-    } else {
-        body.to_vec()
-    };
+    let plain = unpacked(headers.get("content-encoding").is_some_and(|it| it == "gzip"), &body);
     match R::decode(&plain[..]) {
         // Nothing came that the protocol doesn't know.
         Ok(request) if request.encode_to_vec() == plain => request.take(&mut seen),

@@ -12,6 +12,7 @@ pub mod log_server;
 pub mod message;
 pub mod mount;
 pub mod netns;
+pub mod packed;
 pub mod place;
 pub mod ports;
 pub mod postfix;
