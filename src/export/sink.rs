@@ -1,6 +1,7 @@
 //! One sink from its first record to its last: reads on, sends, goes back where it must, and notes how far the receiver is.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,14 +12,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::backoff::Backoff;
 use super::batch::Batch;
 use super::feed::Feed;
-use super::format::Encoder;
+use super::format::{Encoder, at};
 use super::options::{Options, Start};
 use super::place::{NotAPlace, Place};
 use super::position::Position;
 use super::status::{State, Status};
 use super::transport::{Failure, FailureKind, Transport};
 use crate::store::{Cursor, Day, Store, StoreError};
-use crate::trace::{Audit, AuditEvent, Kept, Origin, Record, RecordKind, WallMicros, json};
+use crate::trace::{Audit, AuditEvent, Kept, Origin, Record, RecordKind, WallMicros};
 
 /// How often the place is written down and the backlog counted.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
@@ -164,20 +165,22 @@ impl Sink {
         batch.begin(self.position.at);
         let bounds = self.options.batching;
         let most = self.most.min(self.transport.most());
-        'full: while batch.events().len() < most && batch.len() < bounds.octets {
-            let (chunk, records) = self.feed.after(batch.after, self.options.timeline)?;
-            let Some(records) = chunk.records.get(records).filter(|records| !records.is_empty()) else {
-                batch.after = chunk.after.max(batch.after);
-                break;
-            };
-            for (after, record) in records {
-                if batch.events().len() >= most || batch.len() >= bounds.octets {
-                    break 'full;
+        let most_octets = bounds.octets.min(self.transport.most_octets());
+        let is_full = |batch: &Batch| batch.events().len() >= most || batch.len() >= most_octets;
+        while !is_full(batch)
+            && let Some(window) = self.feed.after(batch.after, self.options.timeline)?
+        {
+            window.each(batch.after, |after, record| {
+                match record {
+                    Some(record) => {
+                        let is_meant = self.is_meant(after, &record);
+                        let Self { encoder, options, .. } = self;
+                        batch.add(after, |out| if is_meant { encoder.encode(&options.redaction.apply(&record), out) } else { None });
+                    }
+                    None => batch.after = after,
                 }
-                let is_meant = self.is_meant(*after, record);
-                let Self { encoder, options, .. } = self;
-                batch.add(*after, |out| if is_meant { encoder.encode(&options.redaction.apply(record), out) } else { None });
-            }
+                if is_full(batch) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
         }
         Ok(())
     }
@@ -187,7 +190,7 @@ impl Sink {
         if matches!(record.kind(), RecordKind::Mark | RecordKind::Log) {
             return false;
         }
-        if self.position.is_limited() && self.position.is_too_old(after, json::Record::from(record).at().0) {
+        if self.position.is_limited() && self.position.is_too_old(after, at(record)) {
             return false;
         }
         let Options { include, exclude, .. } = &self.options;
@@ -255,7 +258,8 @@ impl Sink {
     /// A batch that wasn't full is followed by a pause, so that the next one has more than one event.
     async fn linger(&mut self, batch: &Batch) -> Pause {
         let linger = self.options.batching.linger;
-        if batch.events().len() >= self.most.min(self.transport.most()).min(64) || linger.is_zero() {
+        let is_full = batch.len() >= self.options.batching.octets.min(self.transport.most_octets());
+        if is_full || batch.events().len() >= self.most.min(self.transport.most()).min(64) || linger.is_zero() {
             return Pause::Go;
         }
         self.rest(linger).await
@@ -405,9 +409,8 @@ impl Sink {
         if backlog == 0 {
             return 0;
         }
-        let first = self.feed.store().follow_written(self.position.at, 1, false).ok();
-        let at = first.and_then(|followed| followed.records.first().map(|(_, record)| json::Record::from(record).at().0));
-        at.map_or(0, |at| self.feed.store().now().saturating_sub(at))
+        let first = self.feed.store().first_from(self.position.at).unwrap_or_default();
+        first.map_or(0, |record| self.feed.store().now().saturating_sub(at(&record)))
     }
 
     fn record(&self, event: AuditEvent, since: Option<WallMicros>, detail: String) {

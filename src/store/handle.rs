@@ -1,6 +1,7 @@
 //! The store as the rest of the house holds it.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use super::recover::RecoveryReport;
 use super::search::Search;
 use super::stats::{self, StoreStats};
 use super::tally::{self, Field, Tally};
+use super::window::Window;
 use super::writer::Writer;
 use crate::trace::{Record, RecordId, WallMicros};
 
@@ -55,17 +57,6 @@ pub(super) struct Inner {
 pub struct Opened {
     pub store: Store,
     pub report: RecoveryReport,
-}
-
-/// A stretch of the journal.
-#[derive(Debug)]
-pub struct Followed {
-    /// Each with the place behind it.
-    pub records: Vec<(Cursor, Record)>,
-    /// Where to go on.
-    pub after: Cursor,
-    /// Places whose record is no longer kept, or can't be read.
-    pub missing: u64,
 }
 
 /// Why the store can't be read.
@@ -178,64 +169,64 @@ impl Store {
     /// # Errors
     /// The store isn't open, or its files can't be read.
     pub fn follow(&self, cursor: Option<Cursor>, limit: usize) -> Result<(Vec<Record>, Cursor), StoreError> {
-        self.follow_part(cursor, limit, Part::Whole)
-    }
-
-    /// As [`Store::follow`], without dialogues: for those that read everything.
-    ///
-    /// # Errors
-    /// The store isn't open, or its files can't be read.
-    pub fn follow_summaries(&self, cursor: Option<Cursor>, limit: usize) -> Result<(Vec<Record>, Cursor), StoreError> {
-        self.follow_part(cursor, limit, Part::Summary)
-    }
-
-    fn follow_part(&self, cursor: Option<Cursor>, limit: usize, part: Part) -> Result<(Vec<Record>, Cursor), StoreError> {
-        let live = self.live()?;
         let mut records = Vec::new();
-        let mut at = cursor;
-        while records.len() < limit
-            && let Some((day, batch)) = live.journal.read_from(at, part)?
-        {
-            let from = at.filter(|at| at.day == day).map_or(0, |at| at.number);
-            let numbers = batch.numbers();
-            for number in numbers.start.max(from)..numbers.end {
-                at = Some(Cursor { day, number }.next());
-                records.extend(batch.record(number));
-                if records.len() == limit {
-                    break;
-                }
-            }
-        }
-        let at = at.unwrap_or_else(|| self.beginning());
+        let (_, at) = self.each(cursor, limit, Part::Whole, |record| records.push(record))?;
         Ok((records, at))
     }
 
-    /// What is in the journal from `cursor` on, up to `limit` records, each with the place behind it. Unlike [`Store::follow`] it waits for
-    /// nothing that is still on its way there.
+    /// As [`Store::follow`], one record after the other and without dialogues: for those that read everything. Says how many there were.
     ///
     /// # Errors
     /// The store isn't open, or its files can't be read.
-    pub fn follow_written(&self, cursor: Cursor, limit: usize, with_dialogues: bool) -> Result<Followed, StoreError> {
+    pub fn follow_summaries(&self, cursor: Cursor, limit: usize, see: impl FnMut(Record)) -> Result<(usize, Cursor), StoreError> {
+        self.each(Some(cursor), limit, Part::Summary, see)
+    }
+
+    fn each(&self, cursor: Option<Cursor>, limit: usize, part: Part, mut see: impl FnMut(Record)) -> Result<(usize, Cursor), StoreError> {
+        let live = self.live()?;
+        let mut at = cursor.unwrap_or_else(|| Cursor::at_start_of(Day::of(0)));
+        let (mut count, mut any) = (0, cursor.is_some());
+        while count < limit
+            && let Some((day, batch)) = live.journal.read_from(Some(at), part)?
+        {
+            Window::new(at, day, batch).each(at, |after, record| {
+                (at, any) = (after, true);
+                count += usize::from(record.is_some());
+                record.into_iter().for_each(&mut see);
+                if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+        }
+        Ok((count, if any { at } else { self.beginning() }))
+    }
+
+    /// The journal from `cursor` on, as it lies there; `None` at its end. Unlike [`Store::follow`] it waits for nothing that is still on its
+    /// way there.
+    ///
+    /// # Errors
+    /// The store isn't open, or its files can't be read.
+    pub fn window(&self, cursor: Cursor, with_dialogues: bool) -> Result<Option<Window>, StoreError> {
         let live = self.inner.opening.live().ok_or_else(|| self.unavailable_now())?;
         let part = if with_dialogues { Part::Whole } else { Part::Summary };
-        let mut followed = Followed { records: Vec::new(), after: cursor, missing: 0 };
-        while followed.records.len() < limit
-            && let Some((day, batch)) = live.journal.read_from(Some(followed.after), part)?
-        {
-            let from = if followed.after.day == day { followed.after.number } else { 0 };
-            let numbers = batch.numbers();
-            for number in numbers.start.max(from)..numbers.end {
-                followed.after = Cursor { day, number }.next();
-                match batch.record(number) {
-                    Some(record) => followed.records.push((followed.after, record)),
-                    None => followed.missing += 1,
-                }
-                if followed.records.len() == limit {
-                    break;
-                }
+        Ok(live.journal.read_from(Some(cursor), part)?.map(|(day, batch)| Window::new(cursor, day, batch)))
+    }
+
+    /// The first record that is in the journal from `cursor` on, without its dialogue; as [`Store::window`].
+    ///
+    /// # Errors
+    /// The store isn't open, or its files can't be read.
+    pub fn first_from(&self, mut cursor: Cursor) -> Result<Option<Record>, StoreError> {
+        while let Some(window) = self.window(cursor, false)? {
+            let mut first = None;
+            window.each(cursor, |_, record| {
+                first = record;
+                if first.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            if first.is_some() {
+                return Ok(first);
             }
+            cursor = window.after();
         }
-        Ok(followed)
+        Ok(None)
     }
 
     /// How many places of the journal there are from `cursor` on, by day.

@@ -14,6 +14,7 @@ use super::record::{Origin, WallMicros};
 pub struct Audit {
     pub id: RecordId,
     pub at: WallMicros,
+    #[serde(deserialize_with = "super::kept::shared")]
     pub origin: Arc<Kept<Origin>>,
     pub event: AuditEvent,
     /// Who caused it, where somebody did.

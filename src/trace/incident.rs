@@ -19,6 +19,7 @@ pub struct Incident {
     pub step: IncidentStep,
     /// When this entry was made.
     pub at: WallMicros,
+    #[serde(deserialize_with = "super::kept::shared")]
     pub origin: Arc<Kept<Origin>>,
     pub anomaly: Anomaly,
     pub severity: Severity,

@@ -16,11 +16,14 @@ pub struct Mark {
     pub id: RecordId,
     pub session_id: RecordId,
     pub transaction_no: u32,
+    #[serde(deserialize_with = "super::kept::shared")]
     pub origin: Arc<Kept<Origin>>,
     pub at: WallMicros,
     pub listener: String,
     pub direction: Direction,
+    #[serde(deserialize_with = "super::kept::shared")]
     pub client: Arc<Kept<Client>>,
+    #[serde(deserialize_with = "super::kept::shared")]
     pub upstream: Arc<Kept<Upstream>>,
     pub envelope: Envelope,
 }

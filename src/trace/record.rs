@@ -105,6 +105,7 @@ pub struct Transaction {
     pub session_id: RecordId,
     /// 1 for the first transaction of its session.
     pub transaction_no: u32,
+    #[serde(deserialize_with = "super::kept::shared")]
     pub origin: Arc<Kept<Origin>>,
     pub route_rule: Option<String>,
     /// When MAIL FROM arrived.
@@ -113,7 +114,9 @@ pub struct Transaction {
     pub duration_us: u64,
     pub listener: String,
     pub direction: Direction,
+    #[serde(deserialize_with = "super::kept::shared")]
     pub client: Arc<Kept<Client>>,
+    #[serde(deserialize_with = "super::kept::shared")]
     pub upstream: Arc<Kept<Upstream>>,
     pub envelope: Envelope,
     pub message: Message,
@@ -129,6 +132,7 @@ pub struct Transaction {
 pub struct Session {
     /// The session id itself.
     pub id: RecordId,
+    #[serde(deserialize_with = "super::kept::shared")]
     pub origin: Arc<Kept<Origin>>,
     pub route_rule: Option<String>,
     /// When the client's connection was accepted.
@@ -136,7 +140,9 @@ pub struct Session {
     pub duration_us: u64,
     pub listener: String,
     pub direction: Direction,
+    #[serde(deserialize_with = "super::kept::shared")]
     pub client: Arc<Kept<Client>>,
+    #[serde(deserialize_with = "super::kept::shared")]
     pub upstream: Arc<Kept<Upstream>>,
     pub phases: Phases,
     /// How many transactions it had (each has a record of its own).

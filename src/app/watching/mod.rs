@@ -171,12 +171,10 @@ impl Follower {
     fn look(&self, course: &mut Course) -> Result<(), StoreError> {
         let mut entries = Vec::new();
         loop {
-            let (records, next) = self.store.follow_summaries(Some(course.at), BATCH)?;
-            for record in &records {
-                course.watch.observe(record, &mut entries);
-            }
+            let watch = &mut course.watch;
+            let (count, next) = self.store.follow_summaries(course.at, BATCH, |record| watch.observe(&record, &mut entries))?;
             course.at = next;
-            let full = records.len() == BATCH;
+            let full = count == BATCH;
             if !full {
                 if let Some(asker) = &self.asker {
                     asker.exchange(&mut course.watch.dns, self.store.now());

@@ -43,8 +43,7 @@ pub(super) fn checks(dir: &Path, store: &Store, audits: &[Record], now: WallMicr
 
 fn judged(check: Check, store: &Store, place: &Place, said: Option<&Audit>, now: WallMicros) -> Result<Check, StoreError> {
     let waiting: u64 = store.places_from(place.at)?.iter().map(|(_, records)| records).sum();
-    let first = store.follow_written(place.at, 1, false)?;
-    let oldest = first.records.first().map_or(now, |(_, record)| json::Record::from(record).at().0);
+    let oldest = store.first_from(place.at)?.map_or(now, |record| json::Record::from(&record).at().0);
     let lag = now.saturating_sub(oldest);
     let fix =
         "`relayscope export list` says what goes wrong. If it isn't configured any more and won't come back: `relayscope export forget`.";

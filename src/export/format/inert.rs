@@ -15,6 +15,11 @@ pub fn cut(text: &str, octets: usize) -> &str {
     text.get(..text.floor_char_boundary(octets)).unwrap_or(text)
 }
 
+/// Whether a text has nothing but visible ASCII and spaces. Looks at all of it, many octets at once, because that is how most text is.
+pub fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, octet| plain & matches!(octet, b' '..=b'~'))
+}
+
 /// The inside of a JSON string. Hostile characters are JSON's own escapes: who reads it back gets the same text.
 pub fn json(out: &mut Vec<u8>, text: &str) {
     let plain = |octet: u8| matches!(octet, b' '..=b'~') && octet != b'"' && octet != b'\\';
@@ -100,9 +105,12 @@ fn put(out: &mut Vec<u8>, c: char) {
     out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-/// Nearly all text is plain from end to end: that is found out fast, and copied in one go.
+/// Nearly all text is plain from end to end: that is found out fast (many octets at once), and copied in one go.
 fn escaped(out: &mut Vec<u8>, text: &str, plain: impl Fn(u8) -> bool, mut write: impl FnMut(&mut Vec<u8>, char)) {
     let octets = text.as_bytes();
+    if octets.iter().fold(true, |all, &octet| all & plain(octet)) {
+        return out.extend_from_slice(octets);
+    }
     let first = octets.iter().position(|&octet| !plain(octet)).unwrap_or(octets.len());
     // Before the first octet that isn't plain there is ASCII only, so that both halves are whole text.
     let (head, tail) = text.split_at_checked(first).unwrap_or((text, ""));

@@ -14,6 +14,7 @@ mod leef;
 pub mod named;
 mod ocsf;
 pub mod otlp;
+mod pieces;
 mod sentence;
 mod shape;
 mod smtp;
@@ -28,6 +29,7 @@ pub use named::{Severity, named};
 use crate::trace::{Record, RecordId, RecordKind, WallMicros};
 use bounds::{Bounds, LEVELS, Part, Parts};
 use view::View;
+pub use view::at;
 
 /// What an event looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -118,12 +120,13 @@ pub struct Encoder {
     sentence: String,
     /// Whether events are wrapped for OpenTelemetry.
     otlp: Option<otlp::Signals>,
+    peers: shape::Peers,
 }
 
 impl Encoder {
     pub fn new(format: Format, context: Context) -> Self {
         let context = Context { max_event: context.max_event.max(LEAST_EVENT), ..context };
-        Self { format, context, sentence: String::new(), otlp: None }
+        Self { format, context, sentence: String::new(), otlp: None, peers: shape::Peers::default() }
     }
 
     /// Events are as [`otlp`] has them: octets, of which the log's body is an event as without it.
@@ -140,19 +143,22 @@ impl Encoder {
     /// forwarded, and nothing was appended.
     pub fn encode(&mut self, record: &Record, out: &mut Vec<u8>) -> Option<Meta> {
         let named = named(record)?;
-        sentence::write(&mut self.sentence, record, named);
+        // Our own JSON has the facts only.
+        if self.format != Format::Json || self.otlp.is_some() {
+            sentence::write(&mut self.sentence, record, named);
+        }
         let view = View { record, context: &self.context, named, sentence: &self.sentence };
         if let Some(signals) = self.otlp {
             let mut body = Vec::new();
             if signals.logs {
-                self.bounded(&view, &mut body);
+                bounded(self.format, &view, &mut self.peers, &mut body);
             }
             let body = signals.logs.then(|| String::from_utf8_lossy(&body).into_owned());
             if !otlp::write(out, &view, body, signals.traces) {
                 return None;
             }
         } else {
-            self.bounded(&view, out);
+            bounded(self.format, &view, &mut self.peers, out);
         }
         let meta =
             Meta { at: view.at(), id: view.id(), kind: record.kind(), severity: named.severity, msgid: named.msgid, name: named.name };
@@ -160,24 +166,24 @@ impl Encoder {
         self.sentence.shrink_to(DEFAULT_EVENT);
         Some(meta)
     }
+}
 
-    /// Appends the event, cut down until it fits.
-    fn bounded(&self, view: &View<'_>, out: &mut Vec<u8>) {
-        let start = out.len();
-        for bounds in LEVELS {
-            out.truncate(start);
-            self.format.write(out, view, bounds);
-            if out.len() - start <= self.context.max_event {
-                break;
-            }
+/// Appends the event, cut down until it fits.
+fn bounded(format: Format, view: &View<'_>, peers: &mut shape::Peers, out: &mut Vec<u8>) {
+    let start = out.len();
+    for bounds in LEVELS {
+        out.truncate(start);
+        format.write(out, view, bounds, peers);
+        if out.len() - start <= view.context.max_event {
+            break;
         }
     }
 }
 
 impl Format {
-    fn write(self, out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds) {
+    fn write(self, out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds, peers: &mut shape::Peers) {
         match self {
-            Self::Json => shape::write(out, view, bounds),
+            Self::Json => shape::write(out, view, bounds, peers),
             Self::Cef => cef::write(out, view, bounds),
             Self::Leef => leef::write(out, view, bounds),
             Self::Ecs => ecs::write(out, view, bounds),

@@ -9,22 +9,51 @@ use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter};
 
 use super::bounds::{Bounds, Part, Parts};
+use super::pieces::{Pieces, Written};
 use super::view::View;
 use super::{inert, rest, writer};
-use crate::trace::Flag;
-use crate::trace::json::{Record, Upstream, Word};
+use crate::trace::json::{self, Record, Word};
+use crate::trace::record::{Client, Upstream};
+use crate::trace::{self, Flag};
 
-pub fn write(out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds) {
+/// Clients and upstreams of the sessions that sent last, written.
+#[derive(Debug, Default)]
+pub struct Peers {
+    clients: Pieces<Client>,
+    upstreams: Pieces<Upstream>,
+}
+
+pub fn write(out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds, peers: &mut Peers) {
     if !bounds.rest {
         return bare(out, view, bounds);
     }
-    let mut record = Record::from(view.record);
     let mut cut = Parts::default();
-    trim(&mut record, bounds, &mut cut);
+    // Bounds that leave the peers as they are leave what was written of them.
+    let peers_whole = bounds.detail && bounds.text == usize::MAX;
+    match view.record {
+        trace::Record::Transaction(it) if peers_whole => {
+            let mut it = json::Transaction::<_, _, &str>::of(it, peers.clients.of(&it.client), peers.upstreams.of(&it.upstream));
+            trim_timeline(&mut it.timeline, &mut it.timeline_cut, &mut it.flags, bounds, &mut cut);
+            trim_mail(&mut it, bounds, &mut cut);
+            object(out, &it, bounds, cut);
+        }
+        trace::Record::Session(it) if peers_whole => {
+            let mut it = json::Session::<_, _, &str>::of(it, peers.clients.of(&it.client), peers.upstreams.of(&it.upstream));
+            trim_timeline(&mut it.timeline, &mut it.timeline_cut, &mut it.flags, bounds, &mut cut);
+            object(out, &it, bounds, cut);
+        }
+        record => {
+            let mut record = Record::from(record);
+            trim(&mut record, bounds, &mut cut);
+            object(out, &record, bounds, cut);
+        }
+    }
+}
+
+fn object(out: &mut Vec<u8>, it: &impl Serialize, bounds: Bounds, mut cut: Parts) {
     let lost_text = Cell::new(false);
-    let formatter = Bounded { most: bounds.text, taken: 0, lost_text: &lost_text };
     // Neither can a Vec refuse octets, nor is there a key that isn't text.
-    let _ = record.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, formatter));
+    let _ = it.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Bounded::new(bounds.text, &lost_text)));
     if lost_text.get() {
         cut.add(Part::Text);
     }
@@ -53,36 +82,51 @@ fn bare(out: &mut Vec<u8>, view: &View<'_>, bounds: Bounds) {
 }
 
 fn trim(record: &mut Record, bounds: Bounds, cut: &mut Parts) {
-    let (timeline, timeline_cut, upstream, flags) = match record {
-        Record::Transaction(it) => (&mut it.timeline, &mut it.timeline_cut, &mut it.upstream, &mut it.flags),
-        Record::Session(it) => (&mut it.timeline, &mut it.timeline_cut, &mut it.upstream, &mut it.flags),
+    let upstream = match record {
+        Record::Transaction(it) => {
+            trim_timeline(&mut it.timeline, &mut it.timeline_cut, &mut it.flags, bounds, cut);
+            trim_mail(it, bounds, cut);
+            &mut it.upstream
+        }
+        Record::Session(it) => {
+            trim_timeline(&mut it.timeline, &mut it.timeline_cut, &mut it.flags, bounds, cut);
+            &mut it.upstream
+        }
         Record::Amendment(it) => return shorten(&mut it.recipients, bounds, cut),
         Record::Incident(it) => return shorten(&mut it.samples, bounds, cut),
         Record::Gap(_) | Record::Mark(_) | Record::Log(_) | Record::Audit(_) => return,
     };
+    if !bounds.detail && less(upstream) {
+        cut.add(Part::Detail);
+    }
+}
+
+fn trim_timeline<S>(
+    timeline: &mut Vec<json::Line<S>>,
+    timeline_cut: &mut u32,
+    flags: &mut Vec<Word<Flag>>,
+    bounds: Bounds,
+    cut: &mut Parts,
+) {
     if !bounds.timeline && !timeline.is_empty() {
         *timeline_cut = timeline_cut.saturating_add(u32::try_from(timeline.len()).unwrap_or(u32::MAX));
         timeline.clear();
         flag(flags, Flag::TimelineCut);
         cut.add(Part::Timeline);
     }
-    let mut less = !bounds.detail && less(upstream);
-    let Record::Transaction(it) = record else {
-        if less {
-            cut.add(Part::Detail);
-        }
-        return;
-    };
+}
+
+fn trim_mail<C, U, S>(it: &mut json::Transaction<C, U, S>, bounds: Bounds, cut: &mut Parts) {
     if !bounds.detail {
-        less |= shortened(&mut it.message.signatures, 0) > 0;
+        let mut less = shortened(&mut it.message.signatures, 0);
         if let Some(report) = &mut it.message.report {
             let gone = shortened(&mut report.recipients, bounds.items.min(10));
             report.recipients_cut = report.recipients_cut.saturating_add(gone);
-            less |= gone > 0;
+            less = less.saturating_add(gone);
         }
-    }
-    if less {
-        cut.add(Part::Detail);
+        if less > 0 {
+            cut.add(Part::Detail);
+        }
     }
     let gone = shortened(&mut it.envelope.recipients, bounds.items);
     if gone > 0 {
@@ -103,7 +147,7 @@ fn trim(record: &mut Record, bounds: Bounds, cut: &mut Parts) {
 }
 
 /// What the upstream offers and how it was found isn't what happened. Says whether there was any of it.
-fn less(upstream: &mut Upstream) -> bool {
+fn less(upstream: &mut json::Upstream) -> bool {
     let gone = shortened(&mut upstream.offered, 0)
         + shortened(&mut upstream.hidden, 0)
         + shortened(&mut upstream.tried, 0)
@@ -130,15 +174,20 @@ fn flag(flags: &mut Vec<Word<Flag>>, flag: Flag) {
     }
 }
 
-/// Writes hostile characters as escapes, and ends texts that are too long. Keys and words are shorter than any bound.
+/// Writes hostile characters as escapes, and ends texts that are too long. Keys are ours and go as they are.
 struct Bounded<'c> {
     most: usize,
     /// Octets of the text that is being written.
     taken: usize,
+    in_key: bool,
     lost_text: &'c Cell<bool>,
 }
 
-impl Bounded<'_> {
+impl<'c> Bounded<'c> {
+    fn new(most: usize, lost_text: &'c Cell<bool>) -> Self {
+        Self { most, taken: 0, in_key: false, lost_text }
+    }
+
     /// Whether so many more octets of a text may be written. Once something didn't fit, nothing that follows does.
     fn fits(&mut self, octets: usize) -> bool {
         let fits = self.taken.saturating_add(octets) <= self.most;
@@ -151,24 +200,33 @@ impl Bounded<'_> {
 }
 
 impl Formatter for Bounded<'_> {
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.in_key = true;
+        if first { Ok(()) } else { writer.write_all(b",") }
+    }
+
+    fn end_object_key<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.in_key = false;
+        Ok(())
+    }
+
     fn begin_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.taken = 0;
         writer.write_all(b"\"")
     }
 
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let kept = inert::cut(fragment, self.most.saturating_sub(self.taken));
-        if self.fits(fragment.len()) || !kept.is_empty() {
-            return match kept.bytes().all(|octet| (b' '..=b'~').contains(&octet)) {
-                true => writer.write_all(kept.as_bytes()),
-                false => {
-                    let mut escaped = Vec::with_capacity(kept.len() + 16);
-                    inert::json(&mut escaped, kept);
-                    writer.write_all(&escaped)
-                }
-            };
+        if self.in_key {
+            return writer.write_all(fragment.as_bytes());
         }
-        Ok(())
+        let room = self.most.saturating_sub(self.taken);
+        let kept = if self.fits(fragment.len()) { fragment } else { inert::cut(fragment, room) };
+        if inert::is_plain(kept) {
+            return writer.write_all(kept.as_bytes());
+        }
+        let mut escaped = Vec::with_capacity(kept.len() + 16);
+        inert::json(&mut escaped, kept);
+        writer.write_all(&escaped)
     }
 
     fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
@@ -187,4 +245,22 @@ impl Formatter for Bounded<'_> {
             CharEscape::AsciiControl(octet) => write!(writer, "\\u{octet:04x}"),
         }
     }
+}
+
+impl Written for Client {
+    fn write(&self) -> Vec<u8> {
+        piece(&json::Client::from(self))
+    }
+}
+
+impl Written for Upstream {
+    fn write(&self) -> Vec<u8> {
+        piece(&json::Upstream::from(self))
+    }
+}
+
+fn piece(it: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let _ = it.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Bounded::new(usize::MAX, &Cell::new(false))));
+    out
 }

@@ -166,6 +166,14 @@ impl Transport {
         }
     }
 
+    /// Octets of events that it is best given at a time.
+    pub fn most_octets(&self) -> usize {
+        match self {
+            Self::Stream(_) => stream::HANDFUL,
+            _ => usize::MAX,
+        }
+    }
+
     /// Nothing of the journal up to `after` is for this receiver.
     pub fn pass(&mut self, after: Cursor) {
         match self {

@@ -15,6 +15,8 @@ use crate::export::batch::Batch;
 use crate::net::tls::ClientTls;
 use crate::store::Cursor;
 
+/// Octets of events sent at a time: they are made, framed, encrypted and handed to the kernel while they are in the processor's cache.
+pub(super) const HANDFUL: usize = 64 << 10;
 /// Connecting and shaking hands take no longer.
 const CONNECT: Duration = Duration::from_secs(15);
 /// A batch that isn't taken for so long isn't taken at all.

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use jiff::Timestamp;
 pub use syslog_fmt::Facility;
-use syslog_fmt::v5424::{Config, Formatter, Msg};
+use syslog_fmt::v5424::{Config, Formatter, Msg, write_msg};
 
 use crate::export::batch::Event;
 use crate::export::format::{Meta, Severity};
@@ -49,11 +49,12 @@ impl Writer {
         self.message.clear();
         let Meta { at, id, severity, msgid, .. } = event.meta;
         let at = i64::try_from(at).ok().and_then(|at| Timestamp::from_microsecond(at).ok()).unwrap_or_default();
-        let id = id.to_string();
-        let data = [("relayscope@32473", [("id", id.as_str()), ("event", msgid)])];
+        let text = format!("{at:.6}");
+        self.formatter.write_header(&mut self.message, of(severity), text.as_str(), Some(msgid))?;
+        // Neither has a character that would have to be escaped: an id is a ULID, an event's name one of ours.
+        write!(self.message, " [relayscope@32473 id=\"{id}\" event=\"{msgid}\"]")?;
         // Without a byte order mark: most receivers take it for a part of the text. The octets are UTF-8 all the same.
-        let (written, text) = (format!("{at:.6}"), Msg::NonUnicodeBytes(octets));
-        self.formatter.write_with_data(&mut self.message, of(severity), written.as_str(), text, Some(msgid), data)?;
+        write_msg(&mut self.message, Msg::NonUnicodeBytes(octets))?;
         Ok(&self.message)
     }
 

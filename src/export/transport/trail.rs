@@ -14,6 +14,9 @@ use crate::store::Cursor;
 const WINDOW: Duration = Duration::from_secs(10);
 /// What kernels on both sides hold at most: Linux lets a receive buffer grow to 6 MiB.
 const BUFFERED: u64 = 8 << 20;
+/// What is sent within so long is one stretch, up to so many octets.
+const TOGETHER: Duration = Duration::from_millis(20);
+const STRETCH: u64 = 256 << 10;
 /// Stretches that are told apart.
 const ENTRIES: usize = 4_096;
 
@@ -32,6 +35,8 @@ pub struct Trail {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     before: Cursor,
+    /// When the first and the last of it were sent.
+    began: Instant,
     sent_at: Instant,
     /// Octets sent before it.
     offset: u64,
@@ -46,12 +51,19 @@ impl Trail {
     /// Notes what was handed to the kernel.
     pub fn sent(&mut self, before: Cursor, after: Cursor, octets: u64, now: Instant) {
         self.prune(now);
-        if octets > 0 {
+        if let Some(last) = self.entries.back_mut()
+            && octets > 0
+            && now.duration_since(last.began) < TOGETHER
+            && self.total + octets - last.offset <= STRETCH
+        {
+            last.sent_at = now;
+            self.total += octets;
+        } else if octets > 0 {
             if self.entries.len() >= ENTRIES {
                 // Two neighbours become one: more is sent again than need be, never less.
                 self.entries.remove(1);
             }
-            self.entries.push_back(Entry { before, sent_at: now, offset: self.total });
+            self.entries.push_back(Entry { before, began: now, sent_at: now, offset: self.total });
             self.total += octets;
         }
         self.sent = after;
@@ -146,10 +158,24 @@ mod tests {
         let now = Instant::now();
         let mut trail = Trail::starts_at(at(0));
         for number in 0..100_000 {
-            trail.sent(at(number), at(number + 1), 1, now);
+            trail.sent(at(number), at(number + 1), 1, now + TOGETHER * number);
         }
         assert!(trail.entries.len() <= ENTRIES);
         assert_eq!(trail.after_reset(now), at(0));
+    }
+
+    #[test]
+    fn what_is_sent_at_once_is_one_stretch_and_as_young_as_its_last() {
+        let now = Instant::now();
+        let mut trail = Trail::starts_at(at(0));
+        for number in 0..100 {
+            trail.sent(at(number), at(number + 1), 10, now + TOGETHER / 100 * number);
+        }
+        assert_eq!(trail.entries.len(), 1);
+        assert_eq!(trail.safe(now + WINDOW + TOGETHER / 2), at(0), "its last was sent less long ago");
+        assert_eq!(trail.safe(now + WINDOW + TOGETHER), at(100));
+        trail.sent(at(100), at(101), STRETCH, now + TOGETHER / 2);
+        assert_eq!(trail.entries.len(), 2, "what may be unread is told by octets");
     }
 
     #[test]

@@ -24,22 +24,35 @@ impl From<&record::Record> for Record {
 
 impl From<&record::Transaction> for Transaction {
     fn from(it: &record::Transaction) -> Self {
+        Self::of(it, (&**it.client).into(), (&**it.upstream).into())
+    }
+}
+
+impl From<&record::Session> for Session {
+    fn from(it: &record::Session) -> Self {
+        Self::of(it, (&**it.client).into(), (&**it.upstream).into())
+    }
+}
+
+impl<'a, C, U, S: From<&'a str>> Transaction<C, U, S> {
+    /// With the client and the upstream as they are given.
+    pub fn of(it: &'a record::Transaction, client: C, upstream: U) -> Self {
         Self {
             v: Version,
             id: Id(it.id),
             kind: Word(RecordKind::Transaction),
             session_id: Id(it.session_id),
             transaction_no: it.transaction_no,
-            node: it.origin.node.clone(),
-            proxy_version: it.origin.proxy_version.clone(),
-            config_digest: it.origin.config_digest.clone(),
-            route_rule: it.route_rule.clone(),
+            node: it.origin.node.as_str().into(),
+            proxy_version: it.origin.proxy_version.as_str().into(),
+            config_digest: it.origin.config_digest.as_str().into(),
+            route_rule: text(&it.route_rule),
             at: Time(it.at),
             duration_us: it.duration_us,
-            listener: it.listener.clone(),
+            listener: it.listener.as_str().into(),
             direction: Word(it.direction),
-            client: (&**it.client).into(),
-            upstream: (&**it.upstream).into(),
+            client,
+            upstream,
             envelope: (&it.envelope).into(),
             message: (&it.message).into(),
             phases: (&it.phases).into(),
@@ -52,23 +65,24 @@ impl From<&record::Transaction> for Transaction {
     }
 }
 
-impl From<&record::Session> for Session {
-    fn from(it: &record::Session) -> Self {
+impl<'a, C, U, S: From<&'a str>> Session<C, U, S> {
+    /// With the client and the upstream as they are given.
+    pub fn of(it: &'a record::Session, client: C, upstream: U) -> Self {
         Self {
             v: Version,
             id: Id(it.id),
             kind: Word(RecordKind::Session),
             session_id: Id(it.id),
-            node: it.origin.node.clone(),
-            proxy_version: it.origin.proxy_version.clone(),
-            config_digest: it.origin.config_digest.clone(),
-            route_rule: it.route_rule.clone(),
+            node: it.origin.node.as_str().into(),
+            proxy_version: it.origin.proxy_version.as_str().into(),
+            config_digest: it.origin.config_digest.as_str().into(),
+            route_rule: text(&it.route_rule),
             at: Time(it.at),
             duration_us: it.duration_us,
-            listener: it.listener.clone(),
+            listener: it.listener.as_str().into(),
             direction: Word(it.direction),
-            client: (&**it.client).into(),
-            upstream: (&**it.upstream).into(),
+            client,
+            upstream,
             phases: (&it.phases).into(),
             transactions: it.transactions,
             outcome: it.outcome.as_ref().map(Into::into),
@@ -189,13 +203,13 @@ impl From<&record::Auth> for Auth {
     }
 }
 
-impl From<&record::Envelope> for Envelope {
-    fn from(it: &record::Envelope) -> Self {
+impl<'a, S: From<&'a str>> From<&'a record::Envelope> for Envelope<S> {
+    fn from(it: &'a record::Envelope) -> Self {
         Self {
-            reverse_path: it.reverse_path.clone(),
-            params: it.params.clone(),
+            reverse_path: it.reverse_path.as_str().into(),
+            params: texts(&it.params),
             size_declared: it.size_declared,
-            envid: it.envid.clone(),
+            envid: text(&it.envid),
             reply: it.reply.as_ref().map(Into::into),
             recipients: it.recipients.iter().map(Into::into).collect(),
             recipients_cut: it.recipients_cut,
@@ -203,36 +217,36 @@ impl From<&record::Envelope> for Envelope {
     }
 }
 
-impl From<&record::Recipient> for Recipient {
-    fn from(it: &record::Recipient) -> Self {
+impl<'a, S: From<&'a str>> From<&'a record::Recipient> for Recipient<S> {
+    fn from(it: &'a record::Recipient) -> Self {
         Self {
-            address: it.address.clone(),
-            domain: it.address.rsplit_once('@').map(|(_, domain)| domain.to_owned()),
-            params: it.params.clone(),
-            orcpt: it.orcpt.clone(),
+            address: it.address.as_str().into(),
+            domain: it.address.rsplit_once('@').map(|(_, domain)| domain.into()),
+            params: texts(&it.params),
+            orcpt: text(&it.orcpt),
             reply: it.reply.as_ref().map(Into::into),
             stage: Word(it.stage),
             by: Word(it.by),
             state: Word(it.state),
             cause: it.cause.map(Word),
             act: it.act.map(Word),
-            rule: it.rule.clone(),
+            rule: text(&it.rule),
         }
     }
 }
 
-impl From<&record::Message> for Message {
-    fn from(it: &record::Message) -> Self {
+impl<'a, S: From<&'a str>> From<&'a record::Message> for Message<S> {
+    fn from(it: &'a record::Message) -> Self {
         Self {
-            message_id: it.message_id.clone(),
-            subject: it.subject.clone(),
-            from: it.from.clone(),
-            to: it.to.clone(),
-            date: it.date.clone(),
-            in_reply_to: it.in_reply_to.clone(),
-            auto_submitted: it.auto_submitted.clone(),
+            message_id: text(&it.message_id),
+            subject: text(&it.subject),
+            from: text(&it.from),
+            to: text(&it.to),
+            date: text(&it.date),
+            in_reply_to: text(&it.in_reply_to),
+            auto_submitted: text(&it.auto_submitted),
             received_count: it.received_count,
-            client_queue_id: it.client_queue_id.clone(),
+            client_queue_id: text(&it.client_queue_id),
             size: it.size,
             header_digest: it.header_digest.map(|digest| digest.to_string()),
             body_digest: it.body_digest.map(|digest| digest.to_string()),
@@ -260,14 +274,14 @@ impl From<&record::Phases> for Phases {
     }
 }
 
-impl From<&record::Reply> for Reply {
-    fn from(it: &record::Reply) -> Self {
-        Self { code: it.code, enhanced: it.enhanced.map(Enhanced), lines: it.lines.clone() }
+impl<'a, S: From<&'a str>> From<&'a record::Reply> for Reply<S> {
+    fn from(it: &'a record::Reply) -> Self {
+        Self { code: it.code, enhanced: it.enhanced.map(Enhanced), lines: texts(&it.lines) }
     }
 }
 
-impl From<&record::Outcome> for Outcome {
-    fn from(it: &record::Outcome) -> Self {
+impl<'a, S: From<&'a str>> From<&'a record::Outcome> for Outcome<S> {
+    fn from(it: &'a record::Outcome) -> Self {
         Self {
             state: Word(it.state),
             stage: Word(it.stage),
@@ -275,19 +289,19 @@ impl From<&record::Outcome> for Outcome {
             reply: it.reply.as_ref().map(Into::into),
             cause: it.cause.map(Word),
             act: it.act.map(Word),
-            advice: it.advice.clone(),
-            rule: it.rule.clone(),
-            rules_version: it.rules_version.clone(),
-            upstream_queue_id: it.upstream_queue_id.clone(),
-            detail: it.detail.clone(),
-            provider: it.provider.clone(),
+            advice: text(&it.advice),
+            rule: text(&it.rule),
+            rules_version: text(&it.rules_version),
+            upstream_queue_id: text(&it.upstream_queue_id),
+            detail: text(&it.detail),
+            provider: text(&it.provider),
         }
     }
 }
 
-impl From<&record::Ended> for Ended {
-    fn from(it: &record::Ended) -> Self {
-        Self { by: Word(it.by), stage: Word(it.stage), how: Word(it.how), commands: it.commands, detail: it.detail.clone() }
+impl<'a, S: From<&'a str>> From<&'a record::Ended> for Ended<S> {
+    fn from(it: &'a record::Ended) -> Self {
+        Self { by: Word(it.by), stage: Word(it.stage), how: Word(it.how), commands: it.commands, detail: text(&it.detail) }
     }
 }
 
@@ -296,6 +310,14 @@ fn flags(flags: &[Flag]) -> Vec<Word<Flag>> {
 }
 
 /// Outside the store every line stands for itself.
-pub(super) fn lines(timeline: &Timeline) -> Vec<Line> {
-    timeline.lines().map(|line| Line { t_us: line.t_us, leg: Word(line.leg), dir: Word(line.flow), text: line.text.to_owned() }).collect()
+pub(super) fn lines<'a, S: From<&'a str>>(timeline: &'a Timeline) -> Vec<Line<S>> {
+    timeline.lines().map(|line| Line { t_us: line.t_us, leg: Word(line.leg), dir: Word(line.flow), text: line.text.into() }).collect()
+}
+
+fn text<'a, S: From<&'a str>>(text: &'a Option<String>) -> Option<S> {
+    text.as_deref().map(Into::into)
+}
+
+fn texts<'a, S: From<&'a str>>(texts: &'a [String]) -> Vec<S> {
+    texts.iter().map(|text| text.as_str().into()).collect()
 }

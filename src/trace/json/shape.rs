@@ -20,8 +20,10 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// One mail transaction: MAIL FROM to the reply that ended it.
+// Whoever writes many may give `client` and `upstream` in a form of its own: those of one session have them in common.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Transaction {
+#[schemars(rename = "Transaction")]
+pub struct Transaction<C = Client, U = Upstream, S = String> {
     pub v: Version,
     pub id: Id,
     #[schemars(extend("const" = "transaction"))]
@@ -29,25 +31,25 @@ pub struct Transaction {
     pub session_id: Id,
     /// 1 for the first transaction of its session.
     pub transaction_no: u32,
-    pub node: String,
-    pub proxy_version: String,
-    pub config_digest: String,
+    pub node: S,
+    pub proxy_version: S,
+    pub config_digest: S,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub route_rule: Option<String>,
+    pub route_rule: Option<S>,
     /// When MAIL FROM arrived.
     pub at: Time,
     pub duration_us: u64,
-    pub listener: String,
+    pub listener: S,
     pub direction: Word<Direction>,
-    pub client: Client,
-    pub upstream: Upstream,
-    pub envelope: Envelope,
-    pub message: Message,
+    pub client: C,
+    pub upstream: U,
+    pub envelope: Envelope<S>,
+    pub message: Message<S>,
     pub phases: Phases,
-    pub outcome: Outcome,
+    pub outcome: Outcome<S>,
     pub flags: Vec<Word<Flag>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub timeline: Vec<Line>,
+    pub timeline: Vec<Line<S>>,
     /// Lines of the timeline that did not fit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub timeline_cut: u32,
@@ -57,8 +59,10 @@ pub struct Transaction {
 }
 
 /// A session that ended without any transaction, or otherwise than by QUIT.
+// As for `Transaction`, `client` and `upstream` may have another form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Session {
+#[schemars(rename = "Session")]
+pub struct Session<C = Client, U = Upstream, S = String> {
     pub v: Version,
     /// The session's id.
     pub id: Id,
@@ -66,27 +70,27 @@ pub struct Session {
     pub kind: Word<RecordKind>,
     /// The same as `id`.
     pub session_id: Id,
-    pub node: String,
-    pub proxy_version: String,
-    pub config_digest: String,
+    pub node: S,
+    pub proxy_version: S,
+    pub config_digest: S,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub route_rule: Option<String>,
+    pub route_rule: Option<S>,
     /// When the client's connection was accepted.
     pub at: Time,
     pub duration_us: u64,
-    pub listener: String,
+    pub listener: S,
     pub direction: Word<Direction>,
-    pub client: Client,
-    pub upstream: Upstream,
+    pub client: C,
+    pub upstream: U,
     pub phases: Phases,
     /// How many transactions it had (each has a record of its own).
     pub transactions: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Outcome>,
-    pub ended: Ended,
+    pub outcome: Option<Outcome<S>>,
+    pub ended: Ended<S>,
     pub flags: Vec<Word<Flag>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub timeline: Vec<Line>,
+    pub timeline: Vec<Line<S>>,
     /// Lines of the timeline that did not fit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub timeline_cut: u32,
@@ -262,38 +266,40 @@ pub struct Auth {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Envelope {
+#[schemars(rename = "Envelope")]
+pub struct Envelope<S = String> {
     /// Without angle brackets; empty for the null sender.
-    pub reverse_path: String,
+    pub reverse_path: S,
     /// ESMTP parameters of MAIL FROM, as sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub params: Vec<String>,
+    pub params: Vec<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_declared: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub envid: Option<String>,
+    pub envid: Option<S>,
     /// The reply to MAIL FROM.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reply: Option<Reply>,
-    pub recipients: Vec<Recipient>,
+    pub reply: Option<Reply<S>>,
+    pub recipients: Vec<Recipient<S>>,
     /// Recipients beyond the record's bound: counted, not kept.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recipients_cut: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Recipient {
+#[schemars(rename = "Recipient")]
+pub struct Recipient<S = String> {
     /// Without angle brackets.
-    pub address: String,
+    pub address: S,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub domain: Option<String>,
+    pub domain: Option<S>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub params: Vec<String>,
+    pub params: Vec<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub orcpt: Option<String>,
+    pub orcpt: Option<S>,
     /// The reply to RCPT TO.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reply: Option<Reply>,
+    pub reply: Option<Reply<S>>,
     /// Where this recipient's fate was decided.
     pub stage: Word<Stage>,
     pub by: Word<Actor>,
@@ -303,30 +309,31 @@ pub struct Recipient {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub act: Option<Word<Act>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
+    pub rule: Option<S>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Message {
+#[schemars(rename = "Message")]
+pub struct Message<S = String> {
     /// Without angle brackets.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub message_id: Option<String>,
+    pub message_id: Option<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
+    pub subject: Option<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub from: Option<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
+    pub to: Option<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub date: Option<String>,
+    pub date: Option<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub in_reply_to: Option<String>,
+    pub in_reply_to: Option<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub auto_submitted: Option<String>,
+    pub auto_submitted: Option<S>,
     pub received_count: u32,
     /// The client's own queue id.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_queue_id: Option<String>,
+    pub client_queue_id: Option<S>,
     /// Octets of the message as sent on, dot-stuffing removed, terminator excluded.
     pub size: u64,
     /// BLAKE3, hex, of the header section as captured.
@@ -377,59 +384,63 @@ pub struct Phases {
 
 /// A reply as received: every line's text without code and separator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Reply {
+#[schemars(rename = "Reply")]
+pub struct Reply<S = String> {
     pub code: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enhanced: Option<Enhanced>,
-    pub lines: Vec<String>,
+    pub lines: Vec<S>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Outcome {
+#[schemars(rename = "Outcome")]
+pub struct Outcome<S = String> {
     pub state: Word<State>,
     pub stage: Word<Stage>,
     pub by: Word<Actor>,
     /// The reply that decided; where recipients differ, the end-of-data reply if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reply: Option<Reply>,
+    pub reply: Option<Reply<S>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Word<Cause>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub act: Option<Word<Act>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
+    pub advice: Option<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
+    pub rule: Option<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rules_version: Option<String>,
+    pub rules_version: Option<S>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream_queue_id: Option<String>,
+    pub upstream_queue_id: Option<S>,
     /// Our own words where no reply says why.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    pub detail: Option<S>,
     /// Whose reply it was, as far as it can be told.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub provider: Option<String>,
+    pub provider: Option<S>,
 }
 
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Ended {
+#[schemars(rename = "Ended")]
+pub struct Ended<S = String> {
     pub by: Word<Actor>,
     pub stage: Word<Stage>,
     pub how: Word<EndHow>,
     /// Commands the client sent.
     pub commands: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    pub detail: Option<S>,
 }
 
 /// One command or reply on one leg, redacted and bounded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Line {
+#[schemars(rename = "Line")]
+pub struct Line<S = String> {
     /// Since the session's start.
     pub t_us: u64,
     pub leg: Word<Leg>,
     pub dir: Word<Flow>,
-    pub text: String,
+    pub text: S,
 }

@@ -52,7 +52,10 @@ fn schema_refuses_what_is_not_a_record() {
 #[test]
 fn codes_are_numbers_and_times_have_six_digits() {
     let reply = record::Reply { code: 550, enhanced: Some((5, 1, 1)), lines: vec!["5.1.1 no".into()] };
-    assert_eq!(serde_json::to_string(&super::Reply::from(&reply)).unwrap(), r#"{"code":550,"enhanced":"5.1.1","lines":["5.1.1 no"]}"#);
+    assert_eq!(
+        serde_json::to_string(&super::Reply::<String>::from(&reply)).unwrap(),
+        r#"{"code":550,"enhanced":"5.1.1","lines":["5.1.1 no"]}"#
+    );
     assert_eq!(Time(1_763_892_131_000_000).to_string(), "2025-11-23T10:02:11.000000Z");
     assert_eq!(Time(u64::MAX).to_string(), "9999-12-30T22:00:00.999999Z");
 }
