@@ -9,7 +9,8 @@ const PRODUCE: i16 = 0;
 const METADATA: i16 = 3;
 const API_VERSIONS: i16 = 18;
 
-pub fn serve(mut stream: TcpStream) {
+/// `answers`: whether it says that it has taken records.
+pub fn serve(mut stream: TcpStream, answers: bool) {
     let port = stream.local_addr().unwrap().port();
     let mut length = [0; 4];
     let mut request = Vec::new();
@@ -26,6 +27,7 @@ pub fn serve(mut stream: TcpStream) {
         match api {
             API_VERSIONS => versions(&mut answer, version),
             METADATA => metadata(&mut answer, text(&body[4..]), port),
+            _ if !answers => continue,
             _ => taken(&mut answer, text(&body[12..])),
         }
         let octets = u32::try_from(answer.len() - 4).unwrap();

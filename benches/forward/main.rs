@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that can't go on stops, and prints what it found")]
 
 mod broker;
+mod collector;
 #[path = "../filled.rs"]
 mod filled;
 mod receivers;
@@ -81,10 +82,11 @@ fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)
         headers: Vec::new(),
         gzip: false,
     });
-    let otlp = |logs: bool, traces: bool| {
+    let otlp = |protocol: otlp::Protocol, logs: bool, traces: bool| {
+        let grpc = HttpUrl::parse(&format!("http://localhost:{}", receivers.grpc)).unwrap();
         Target::Otlp(otlp::Options {
-            url: url(receivers::OTLP),
-            protocol: otlp::Protocol::Http,
+            url: if protocol == otlp::Protocol::Http { url(receivers::OTLP) } else { grpc },
+            protocol,
             tls: tls(),
             headers: Vec::new(),
             gzip: false,
@@ -99,17 +101,7 @@ fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)
         tls: None,
         framing: syslog::Framing::OctetCounting,
     });
-    let lake = |gzip| {
-        Target::Kafka(kafka::Options {
-            brokers: vec![("localhost".to_owned(), receivers.kafka)],
-            tls: None,
-            login: None,
-            topic: "mail".to_owned(),
-            partition: kafka::Partition::One(0),
-            gzip,
-            format: "json",
-        })
-    };
+    let lake = |gzip| Target::Kafka(lake(receivers.kafka, gzip));
     let file = Target::File(file::Options { path: dir.join("out.jsonl"), rotate: 1 << 30, keep: 1 });
     vec![
         ("syslog over TLS, json", stream(true), Format::Json),
@@ -121,11 +113,25 @@ fn ways(receivers: &Receivers, dir: &Path) -> Vec<(&'static str, Target, Format)
         ("kafka, json", lake(false), Format::Json),
         ("kafka with gzip, json", lake(true), Format::Json),
         ("file, json", file, Format::Json),
-        ("otlp logs, json", otlp(true, false), Format::Json),
-        ("otlp traces", otlp(false, true), Format::Json),
-        ("otlp logs and traces, json", otlp(true, true), Format::Json),
+        ("otlp logs, json", otlp(otlp::Protocol::Http, true, false), Format::Json),
+        ("otlp traces", otlp(otlp::Protocol::Http, false, true), Format::Json),
+        ("otlp logs and traces, json", otlp(otlp::Protocol::Http, true, true), Format::Json),
+        ("otlp logs over gRPC, json", otlp(otlp::Protocol::Grpc, true, false), Format::Json),
+        ("otlp traces over gRPC", otlp(otlp::Protocol::Grpc, false, true), Format::Json),
         ("gelf over TCP", gelf, Format::Gelf),
     ]
+}
+
+fn lake(port: u16, gzip: bool) -> kafka::Options {
+    kafka::Options {
+        brokers: vec![("localhost".to_owned(), port)],
+        tls: None,
+        login: None,
+        topic: "mail".to_owned(),
+        partition: kafka::Partition::One(0),
+        gzip,
+        format: "json",
+    }
 }
 
 fn options(name: &str, target: Target, format: Format) -> Options {
@@ -185,7 +191,7 @@ fn measure(store: &Store, dir: &Path, name: &str, target: Target, format: Format
     println!("{name:<28}{:>12.0}{:>16.1}{:>16.0}", records as f64 / took, each(cpu), each(status.octets.load(Relaxed)));
 }
 
-/// Three sinks of one feed: what one has decoded, the others need not.
+/// Three sinks of one feed: what one has read, the others need not.
 fn together(store: &Store, dir: &Path, receivers: &Receivers, records: u64) {
     let (feed, stop) = (Arc::new(Feed::new(store.clone())), watch::Sender::new(false));
     let began = Instant::now();
@@ -202,25 +208,30 @@ fn together(store: &Store, dir: &Path, receivers: &Receivers, records: u64) {
     println!("{:<28}{:>12.0}{:>16.1}", "the first three together", 3.0 * records as f64 / took, cpu as f64 / (3.0 * records as f64));
 }
 
-/// A receiver that accepts and never reads.
+/// Receivers that accept and never read, or never answer.
 fn stuck(store: &Store, dir: &Path, receivers: &Receivers) {
-    let (feed, stop) = (Arc::new(Feed::new(store.clone())), watch::Sender::new(false));
     let header =
         syslog::Header { facility: syslog::Facility::Mail, host_name: "relay.example".to_owned(), app_name: "relayscope".to_owned() };
     let to = stream::Options { host: "localhost".to_owned(), port: receivers.deaf, tls: None, framing: syslog::Framing::OctetCounting };
-    let before = resident();
-    let (status, thread) = start(&feed, dir, options("stuck", Target::Syslog { to, header }, Format::Json), &stop);
-    let mut sent = u64::MAX;
-    while sent != status.sent.load(Relaxed) {
-        sent = status.sent.load(Relaxed);
-        std::thread::sleep(Duration::from_secs(2));
+    let mute = |gzip| Target::Kafka(lake(receivers.mute_kafka, gzip));
+    let targets = [("syslog over TCP", Target::Syslog { to, header }), ("kafka", mute(false)), ("kafka with gzip", mute(true))];
+    for (name, target) in targets {
+        let (feed, stop) = (Arc::new(Feed::new(store.clone())), watch::Sender::new(false));
+        let before = resident();
+        let (status, thread) = start(&feed, dir, options(&format!("stuck {name}"), target, Format::Json), &stop);
+        let (mut sent, mut held) = (u64::MAX, 0);
+        while sent != status.sent.load(Relaxed) {
+            sent = status.sent.load(Relaxed);
+            std::thread::sleep(Duration::from_secs(2));
+            held = resident().saturating_sub(before).max(held);
+        }
+        println!(
+            "a stuck sink ({name}) holds {:.1} MiB (wanted: at most 8), {sent} records are in the kernel's buffers",
+            held as f64 / 1024.0
+        );
+        stop.send_replace(true);
+        thread.join().unwrap();
     }
-    println!(
-        "a stuck sink holds {:.1} MiB (wanted: at most 8), {sent} records are in the kernel's buffers",
-        resident().saturating_sub(before) as f64 / 1024.0
-    );
-    stop.send_replace(true);
-    thread.join().unwrap();
 }
 
 /// KiB.

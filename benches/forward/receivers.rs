@@ -1,4 +1,4 @@
-//! Receivers that read and throw away: TCP, TLS, HTTP, Kafka; and one that never reads.
+//! Receivers that read and throw away: TCP, TLS, HTTP, gRPC, Kafka; and some that are stuck.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,11 @@ pub struct Receivers {
     pub tcp: u16,
     pub tls: u16,
     pub http: u16,
+    pub grpc: u16,
     pub kafka: u16,
+    /// Answers what a client asks before it sends records, and never a record.
+    pub mute_kafka: u16,
+    /// Never reads.
     pub deaf: u16,
     /// The TLS receiver's own, to be trusted.
     pub certificate: PathBuf,
@@ -55,7 +59,9 @@ impl Receivers {
             tcp: serve(|mut stream| drop(std::io::copy(&mut stream, &mut std::io::sink()))),
             tls: serve(move |stream| read_tls(&tls, stream)),
             http: serve(answer),
-            kafka: serve(super::broker::serve),
+            grpc: serve(super::collector::serve),
+            kafka: serve(|stream| super::broker::serve(stream, true)),
+            mute_kafka: serve(|stream| super::broker::serve(stream, false)),
             deaf: serve(move |stream| kept.lock().unwrap().push(stream)),
             certificate,
         }
