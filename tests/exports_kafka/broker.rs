@@ -77,11 +77,7 @@ impl Broker {
             said = text;
             code == 0
         });
-        let mut reader = Command::new(path_of("python3"));
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exports_kafka/reader.py");
-        reader.arg("-B").arg(program).args([&self.port.to_string(), TOPIC, &partitions]).env("PYTHONPATH", packages());
-        let reader = Process::start(reader, false);
-        reader.output.expect("reading");
+        let reader = reader(self.port, self.partitions);
         self.reader = Some(reader);
     }
 
@@ -98,20 +94,45 @@ impl Broker {
 
     /// What was read so far.
     pub fn records(&self) -> Vec<Read> {
-        let text = self.reader.as_ref().map(|reader| reader.output.text()).unwrap_or_default();
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let read = |it: Value| Read {
-            partition: it["partition"].as_u64().unwrap(),
-            key: it["key"].as_str().unwrap().to_owned(),
-            headers: it["headers"].clone(),
-            time_ms: it["time"].as_u64().expect("its creator's time"),
-            value: serde_json::from_str(it["value"].as_str().unwrap()).unwrap_or(it["value"].clone()),
-        };
-        lines.map(read).collect()
+        self.reader.as_ref().map(read).unwrap_or_default()
     }
 
     /// Keys of the transactions among them, in the order in which they are there.
     pub fn transactions(&self) -> Vec<String> {
-        self.records().into_iter().filter(|it| it.value["kind"] == "transaction").map(|it| it.key).collect()
+        transactions(self.records())
     }
+}
+
+/// Reads the topic of the broker at that port, and of its cluster.
+pub fn reader(port: u16, partitions: u32) -> Process {
+    let mut reader = python("reader.py");
+    reader.args([&port.to_string(), TOPIC, &partitions.to_string()]);
+    let reader = Process::start(reader, false);
+    reader.output.expect("reading");
+    reader
+}
+
+/// A program of this folder, with librdkafka's package.
+pub fn python(program: &str) -> Command {
+    let mut python = Command::new(path_of("python3"));
+    python.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exports_kafka").join(program)).env("PYTHONPATH", packages());
+    python
+}
+
+/// What a reader has read so far.
+pub fn read(reader: &Process) -> Vec<Read> {
+    let text = reader.output.text();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let read = |it: Value| Read {
+        partition: it["partition"].as_u64().unwrap(),
+        key: it["key"].as_str().unwrap().to_owned(),
+        headers: it["headers"].clone(),
+        time_ms: it["time"].as_u64().expect("its creator's time"),
+        value: serde_json::from_str(it["value"].as_str().unwrap()).unwrap_or(it["value"].clone()),
+    };
+    lines.map(read).collect()
+}
+
+pub fn transactions(records: Vec<Read>) -> Vec<String> {
+    records.into_iter().filter(|it| it.value["kind"] == "transaction").map(|it| it.key).collect()
 }

@@ -8,6 +8,7 @@
 mod support;
 
 mod broker;
+mod cluster;
 mod delivery;
 mod door;
 mod login;
