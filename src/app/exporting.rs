@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::config::{ExportOptions, Loaded};
 use crate::export::format::{Context, Encoder};
 use crate::export::transport::Target;
-use crate::export::{Feed, Handle, Sink, key_of_store, known_places};
+use crate::export::{Feed, Handle, Sink, Status, key_of_store, known_places};
 use crate::metrics::{Push, Sources};
 use crate::store::{Cursor, Store};
 use crate::trace::{Kept, Origin};
@@ -44,6 +44,9 @@ impl Exporting {
                 Ok((sink, handle)) => exporting.run(move |runtime| runtime.block_on(sink.run()), handle, before),
                 Err(error) => {
                     tracing::error!(export = options.name, %error, "nothing is exported there: mend or remove that file, `relayscope export replay` sends again");
+                    let status = Status::new(options.name.clone(), options.target.kind(), options.target.to());
+                    status.failed(format!("nothing is exported: {error}"), store.now());
+                    exporting.handles.push(Handle::without_place(Arc::new(status)));
                 }
             }
         }

@@ -92,6 +92,8 @@ impl One<'_> {
             target,
             format: match written.kind {
                 Kind::Gelf => EventFormat::Gelf,
+                // Data streams take nothing without `@timestamp`.
+                Kind::Elasticsearch => written.format.map_or(EventFormat::Ecs, Into::into),
                 _ => written.format.map(Into::into).unwrap_or_default(),
             },
             include,

@@ -22,20 +22,22 @@ pub struct Batch {
     events: Vec<Event>,
     /// Records of the stretch without an event.
     pub left_out: u64,
+    /// Places of the stretch that have no record any more.
+    pub missing: u64,
     pub before: Cursor,
     pub after: Cursor,
 }
 
 impl Batch {
     pub fn new(at: Cursor) -> Self {
-        Self { octets: Vec::new(), events: Vec::new(), left_out: 0, before: at, after: at }
+        Self { octets: Vec::new(), events: Vec::new(), left_out: 0, missing: 0, before: at, after: at }
     }
 
     /// Empties it, to be filled from that place on; its buffers stay.
     pub fn begin(&mut self, at: Cursor) {
         self.octets.clear();
         self.events.clear();
-        (self.before, self.after, self.left_out) = (at, at, 0);
+        (self.before, self.after, self.left_out, self.missing) = (at, at, 0, 0);
     }
 
     /// Takes in one record: `encode` appends its event, if it makes one.
@@ -48,6 +50,12 @@ impl Batch {
                 self.left_out += 1;
             }
         }
+        self.after = after;
+    }
+
+    /// Takes in a place without a record.
+    pub fn miss(&mut self, after: Cursor) {
+        self.missing += 1;
         self.after = after;
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::store::{Cursor, Store, StoreError, Window};
 
 /// Stretches of the journal that are kept, each up to 256 KiB.
-const WINDOWS: usize = 2;
+const WINDOWS: usize = 4;
 
 /// What is read from one store, by all its sinks. Each decodes for itself: a record that is decoded, made an event and dropped stays in the
 /// processor's cache all the while, and costs less than one that another thread decoded some time ago.
@@ -34,8 +34,9 @@ impl Feed {
         let kept = if with_dialogues { &self.with_dialogues } else { &self.summaries };
         // Held while one reads, so that the others find it.
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = kept.iter().find(|window| window.has(at)) {
-            return Ok(Some(found.clone()));
+        if let Some(place) = kept.iter().position(|window| window.has(at)) {
+            kept.swap(0, place);
+            return Ok(kept.front().cloned());
         }
         let Some(window) = self.store.window(at, with_dialogues)?.map(Arc::new) else { return Ok(None) };
         kept.truncate(WINDOWS - 1);

@@ -89,9 +89,8 @@ impl Place {
         std::fs::create_dir_all(dir_of(store))?;
         let draft = file.with_extension("new");
         std::fs::write(&draft, octets)?;
-        if synced {
-            File::open(&draft)?.sync_all()?;
-        }
+        // Not every file system writes the octets before the new name: an empty file would be no place at all.
+        File::open(&draft)?.sync_data()?;
         std::fs::rename(&draft, &file)?;
         if synced { File::open(dir_of(store))?.sync_all() } else { Ok(()) }
     }

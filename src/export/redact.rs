@@ -260,12 +260,14 @@ pub fn key_of_store(store: &Path) -> [u8; 32] {
     match std::fs::read(&file).map(|octets| <[u8; 32]>::try_from(octets.as_slice())) {
         Ok(Ok(key)) => return key,
         Ok(Err(_)) => tracing::warn!(file = %file.display(), "is no key of 32 octets; hashes in exports change"),
-        Err(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        // It stays: what can't be read now may be readable later, and its hashes are in the receivers.
+        Err(error) => {
+            tracing::error!(file = %file.display(), %error, "can't be read; hashes in exports are others until the next start");
+            return random();
+        }
     }
-    let mut key = [0; 32];
-    if SystemRandom::new().fill(&mut key).is_err() {
-        tracing::error!("no random octets: hashes in exports can be guessed");
-    }
+    let key = random();
     let written = std::fs::create_dir_all(store).and_then(|()| {
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create(true).truncate(true);
@@ -275,6 +277,14 @@ pub fn key_of_store(store: &Path) -> [u8; 32] {
     });
     if let Err(error) = written {
         tracing::warn!(file = %file.display(), %error, "the key of hashes in exports can't be kept: it is another one after a restart");
+    }
+    key
+}
+
+fn random() -> [u8; 32] {
+    let mut key = [0; 32];
+    if SystemRandom::new().fill(&mut key).is_err() {
+        tracing::error!("no random octets: hashes in exports can be guessed");
     }
     key
 }

@@ -1,5 +1,7 @@
 //! One sink from its first record to its last: reads on, sends, goes back where it must, and notes how far the receiver is.
 
+mod noting;
+
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -9,17 +11,19 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use noting::beginning;
+
 use super::backoff::Backoff;
 use super::batch::Batch;
 use super::feed::Feed;
 use super::format::{Encoder, at};
-use super::options::{Options, Start};
+use super::options::Options;
 use super::place::{NotAPlace, Place};
 use super::position::Position;
-use super::status::{State, Status};
+use super::status::Status;
 use super::transport::{Failure, FailureKind, Transport};
-use crate::store::{Cursor, Day, Store, StoreError};
-use crate::trace::{Audit, AuditEvent, Kept, Origin, Record, RecordKind, WallMicros};
+use crate::store::{Cursor, Day, StoreError};
+use crate::trace::{AuditEvent, Kept, Origin, Record, RecordKind, WallMicros};
 
 /// How often the place is written down and the backlog counted.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
@@ -28,6 +32,10 @@ const IDLE: Duration = Duration::from_secs(5);
 /// A store that can't be read is tried again.
 const UNREADABLE: Duration = Duration::from_secs(2);
 
+/// What the filters leave out is read for so long before anything else is looked at.
+const AT_A_STRETCH: Duration = Duration::from_millis(100);
+/// A receiver that refuses so many events one after the other has something against all of them, and they are not to blame.
+const ALL_REFUSED: u64 = 8;
 /// A receiver that fails is said so often.
 const SAY_EVERY: Duration = Duration::from_secs(600);
 
@@ -74,6 +82,8 @@ pub struct Sink {
     reported: bool,
     /// When a failure was said last.
     said: Option<Instant>,
+    /// Events refused since one was taken.
+    refused_in_row: u64,
 }
 
 /// Why nothing is sent at present.
@@ -120,6 +130,7 @@ impl Sink {
             noted: Instant::now(),
             reported: false,
             said: None,
+            refused_in_row: 0,
         };
         Ok((sink, Handle { status, orders: told }))
     }
@@ -167,42 +178,56 @@ impl Sink {
         let most = self.most.min(self.transport.most());
         let most_octets = bounds.octets.min(self.transport.most_octets());
         let is_full = |batch: &Batch| batch.events().len() >= most || batch.len() >= most_octets;
+        // Filters may leave out millions: orders, the end and the place aren't kept waiting.
+        let began = Instant::now();
         while !is_full(batch)
+            && began.elapsed() < AT_A_STRETCH
             && let Some(window) = self.feed.after(batch.after, self.options.timeline)?
         {
+            let mut failed = None;
             window.each(batch.after, |after, record| {
-                match record {
-                    Some(record) => {
-                        let is_meant = self.is_meant(after, &record);
+                let Some(record) = record else {
+                    batch.miss(after);
+                    return ControlFlow::Continue(());
+                };
+                match self.is_meant(after, &record) {
+                    Ok(is_meant) => {
                         let Self { encoder, options, .. } = self;
                         batch.add(after, |out| if is_meant { encoder.encode(&options.redaction.apply(&record), out) } else { None });
                     }
-                    None => batch.after = after,
+                    Err(error) => failed = Some(error),
                 }
-                if is_full(batch) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if failed.is_some() || is_full(batch) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
+            if let Some(error) = failed {
+                return Err(error);
+            }
         }
         Ok(())
     }
 
     /// Whether a record is for this receiver. What became known later counts by the record that it is of.
-    fn is_meant(&mut self, after: Cursor, record: &Record) -> bool {
+    ///
+    /// # Errors
+    /// That record can't be read at present.
+    fn is_meant(&mut self, after: Cursor, record: &Record) -> Result<bool, StoreError> {
         if matches!(record.kind(), RecordKind::Mark | RecordKind::Log) {
-            return false;
+            return Ok(false);
         }
         if self.position.is_limited() && self.position.is_too_old(after, at(record)) {
-            return false;
+            return Ok(false);
         }
         let Options { include, exclude, .. } = &self.options;
         if include.is_none() && exclude.is_none() {
-            return true;
+            return Ok(true);
         }
         let amended = match record {
-            Record::Amendment(amendment) => self.feed.store().fetch(amendment.of).unwrap_or_default(),
+            Record::Amendment(amendment) => self.feed.store().fetch(amendment.of)?,
             _ => None,
         };
         let record = amended.as_ref().unwrap_or(record);
-        include.as_ref().is_none_or(|filter| filter.is_meant(record)) && !exclude.as_ref().is_some_and(|filter| filter.is_meant(record))
+        let is_excluded = || exclude.as_ref().is_some_and(|filter| filter.is_meant(record));
+        Ok(include.as_ref().is_none_or(|filter| filter.is_meant(record)) && !is_excluded())
     }
 
     /// Sends a batch, and looks to what comes of it.
@@ -222,16 +247,21 @@ impl Sink {
         let now = self.feed.store().now();
         match sent {
             Ok(taken) => {
+                let events = batch.events().len() as u64;
+                let refused = taken.refused.len() as u64 + taken.untold.as_ref().map_or(0, |(events, _)| *events);
+                self.refused_in_row = if refused < events { 0 } else { self.refused_in_row.saturating_add(events) };
+                if self.refused_in_row > ALL_REFUSED {
+                    let why = taken.refused.first().map(|(_, why)| why).or(taken.untold.as_ref().map(|(_, why)| why));
+                    return self.refused_all(batch, why.map_or("", String::as_str)).await;
+                }
                 for (number, why) in taken.refused.iter() {
                     self.give_up(batch, *number, why);
                 }
-                let mut refused = taken.refused.len() as u64;
                 if let Some((events, why)) = &taken.untold {
-                    refused += events;
                     self.leave_out(*events, &format!("{events} of {} events, it doesn't say which", batch.events().len()), why);
                 }
                 self.advance(batch);
-                self.status.took((batch.events().len() as u64).saturating_sub(refused), batch.len() as u64, now);
+                self.status.took(events.saturating_sub(refused), batch.len() as u64, now);
                 self.backoff.reset();
                 self.most = (self.most * 2).min(self.options.batching.events);
                 self.resumed();
@@ -239,6 +269,10 @@ impl Sink {
             }
             Err(failure) => {
                 if failure.kind == FailureKind::TooMuch && batch.events().len() == 1 {
+                    self.refused_in_row = self.refused_in_row.saturating_add(1);
+                    if self.refused_in_row > ALL_REFUSED {
+                        return self.refused_all(batch, &failure.why).await;
+                    }
                     self.give_up(batch, 0, &failure.why);
                     self.advance(batch);
                     self.transport.pass(self.position.at);
@@ -249,10 +283,20 @@ impl Sink {
         }
     }
 
+    /// Event after event was refused: something is wrong with the receiver or with how it is set up, and what comes now is kept for later.
+    async fn refused_all(&mut self, batch: &Batch, why: &str) -> Pause {
+        self.transport.restart(batch.before);
+        let why = format!("it refuses one event after the other, so something other than they must be wrong: {why}");
+        self.failed(Failure::passing(why)).await
+    }
+
     /// A batch is done with: only now its records are counted, because one that fails is made again.
     fn advance(&mut self, batch: &Batch) {
         self.position.at = batch.after;
         self.status.filtered.fetch_add(batch.left_out, Relaxed);
+        if batch.missing > 0 {
+            self.expired(batch.missing);
+        }
     }
 
     /// A batch that wasn't full is followed by a pause, so that the next one has more than one event.
@@ -298,23 +342,6 @@ impl Sink {
         }
         if std::mem::take(&mut self.reported) {
             self.record(AuditEvent::ExportResumed, None, "its receiver takes events again".to_owned());
-        }
-    }
-
-    /// An event that its receiver will never take is left out, and said.
-    fn give_up(&mut self, batch: &Batch, number: usize, why: &str) {
-        let id = batch.events().get(number).map(|event| event.meta.id.to_string()).unwrap_or_default();
-        self.leave_out(1, &format!("record {id}"), why);
-    }
-
-    fn leave_out(&self, events: u64, what: &str, why: &str) {
-        let before = self.status.refused.load(Relaxed);
-        let refused = before.saturating_add(events);
-        self.status.were_refused(events, format!("{what}: {why}"));
-        // Each power of two: a receiver that refuses everything must not fill the journal.
-        if refused.checked_ilog2() > before.checked_ilog2() {
-            tracing::warn!(export = self.options.name, what, why, refused, "an event is refused for good and left out");
-            self.record(AuditEvent::ExportSkipped, None, format!("{what}: refused and left out ({refused} so far): {why}"));
         }
     }
 
@@ -375,59 +402,6 @@ impl Sink {
         self.record(AuditEvent::ExportReplayed, Some(since), "set back: what was recorded since then is sent again".to_owned());
         self.note();
     }
-
-    /// Writes down how far the receiver is, and counts what waits.
-    fn note(&mut self) {
-        self.noted = Instant::now();
-        let safe = self.transport.safe(self.noted).min(self.position.at);
-        self.status.stands_at(safe);
-        let now = self.feed.store().now();
-        if let Err(error) = self.position.write(safe, now, &self.store_dir, &self.options.name) {
-            tracing::warn!(export = self.options.name, %error, "the place of an export can't be written down");
-        }
-        self.count();
-    }
-
-    /// What waits, and what retention removed before its turn came.
-    fn count(&mut self) {
-        let Ok(ahead) = self.feed.store().places_from(self.position.at) else { return };
-        let removed = |day: &Day| *day >= self.position.at.day() && !ahead.iter().any(|(kept, _)| kept == day);
-        let expired: u64 = self.ahead.iter().filter(|(day, _)| removed(day)).map(|(_, records)| records).sum();
-        if expired > 0 {
-            self.status.expired.fetch_add(expired, Relaxed);
-            tracing::error!(export = self.options.name, records = expired, "records were removed by retention before they were sent");
-            self.record(AuditEvent::ExportSkipped, None, format!("{expired} records were removed by retention before they were sent"));
-        }
-        let backlog: u64 = ahead.iter().map(|(_, records)| records).sum();
-        self.status.backlog.store(backlog, Relaxed);
-        self.status.lag_us.store(self.lag(backlog), Relaxed);
-        self.ahead = ahead;
-    }
-
-    /// Age of the first record that waits, µs.
-    fn lag(&self, backlog: u64) -> u64 {
-        if backlog == 0 {
-            return 0;
-        }
-        let first = self.feed.store().first_from(self.position.at).unwrap_or_default();
-        first.map_or(0, |record| self.feed.store().now().saturating_sub(at(&record)))
-    }
-
-    fn record(&self, event: AuditEvent, since: Option<WallMicros>, detail: String) {
-        let store = self.feed.store();
-        let audit = Audit {
-            id: store.record_id(),
-            at: store.now(),
-            origin: self.origin.clone(),
-            event,
-            who: Some(self.options.name.clone()),
-            since,
-            detail: Some(detail),
-        };
-        if let Err(error) = store.appender().append(&Record::Audit(Box::new(audit))) {
-            tracing::debug!(%error, "what became of an export can't be recorded");
-        }
-    }
 }
 
 /// Writes an order down; it is obeyed once what is under way is done.
@@ -446,38 +420,4 @@ fn micros(duration: Duration) -> u64 {
 
 async fn ended(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-/// Where a sink takes up its work.
-fn beginning(options: &Options, feed: &Feed, place: Option<Place>, began: Option<Cursor>) -> (Cursor, Option<WallMicros>) {
-    let name = &options.name;
-    let end = end_of(feed.store());
-    match (place, options.start) {
-        (Some(place), _) => {
-            // A power cut can take the end of the journal, and its numbers are given again.
-            let at = end.map_or(place.at, |end| place.at.min(end));
-            let behind = feed.store().places_from(at).map_or(0, |days| days.iter().map(|(_, records)| records).sum::<u64>());
-            tracing::info!(export = name, place = %at, waiting = behind, "the export goes on where it was");
-            (at, place.since)
-        }
-        (None, Start::Oldest) => {
-            tracing::info!(export = name, "a new export begins with the oldest record that is kept");
-            (Cursor::at_start_of(Day::of(0)), None)
-        }
-        (None, Start::Now) => {
-            tracing::info!(export = name, "a new export begins with what is recorded from now on");
-            (began.or(end).unwrap_or_else(|| Cursor::at_start_of(Day::of(feed.store().now()))), None)
-        }
-    }
-}
-
-fn end_of(store: &Store) -> Option<Cursor> {
-    store.end().ok()
-}
-
-/// For the health page: whether a state is one to worry about.
-impl State {
-    pub fn is_failing(&self) -> bool {
-        matches!(self, Self::Failing { .. })
-    }
 }

@@ -19,6 +19,13 @@ pub enum State {
     },
 }
 
+impl State {
+    /// Whether it is one to worry about.
+    pub fn is_failing(&self) -> bool {
+        matches!(self, Self::Failing { .. })
+    }
+}
+
 /// Counters and state of one sink, written by its thread and read by everybody.
 #[derive(Debug)]
 pub struct Status {

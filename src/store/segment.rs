@@ -10,6 +10,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::batch::{Batch, Dialogue, Part, Slot};
 use super::blocks::{Block, BlockFile, Chain, Content, NoSegment, SegmentHeader, link};
 use super::frame;
@@ -159,6 +161,7 @@ impl Segment {
         let blocks = match self.summaries.blocks() {
             // Somebody removed it, perhaps retention just now: there is nothing to read and nothing to say.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Batch::empty(rest)),
+            Err(error) if passes(&error) => return Err(error),
             Err(error) => {
                 tracing::error!(file = %self.path().display(), %error, "the journal can't be read here");
                 return Ok(Batch::empty(rest));
@@ -173,6 +176,7 @@ impl Segment {
         match self.read_block(&blocks, at, part) {
             Ok(batch) => Ok(batch),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Batch::empty(numbers)),
+            Err(error) if passes(&error) => Err(error),
             // One bad block must not keep all others from being read.
             Err(error) => {
                 let offset = blocks.get(at).map(|block| block.offset);
@@ -315,4 +319,10 @@ impl BlockFile {
 
 fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// Whether the same can be read later: there were no descriptors, or no memory, left. A disk's error would come again.
+fn passes(error: &io::Error) -> bool {
+    const PASSING: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR, Errno::AGAIN];
+    error.raw_os_error().is_some_and(|code| PASSING.iter().any(|passing| passing.raw_os_error() == code))
 }

@@ -172,6 +172,14 @@ impl Writer {
         let day = match live.journal.last_day() {
             // A clock that was a little ahead; one that was years ahead must not name our days for ever.
             Some(last) if last > today && last.number() - today.number() <= 1 => last,
+            Some(last) if last > today => {
+                tracing::error!(
+                    %today, newest = %last,
+                    "records go to a day before the newest one: a clock is wrong, or was. Exports and the watch for anomalies don't see them; \
+                     set the clock right, then `relayscope export replay` sends what was recorded meanwhile"
+                );
+                today
+            }
             _ => today,
         };
         let log = live.journal.start_file(day, stored::VERSION, self.intake.salt)?;

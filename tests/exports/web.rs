@@ -61,7 +61,7 @@ impl Scene {
 
 const HOOK: &str = "kind = \"http\"\nurl = \"{url}/hook\"\n{secret}";
 const SPLUNK: &str = "kind = \"splunk\"\nurl = \"{url}\"\nacknowledgement = true\n{secret}";
-const ELASTIC: &str = "kind = \"elasticsearch\"\nurl = \"{url}\"\n{secret}";
+const ELASTIC: &str = "kind = \"elasticsearch\"\nurl = \"{url}\"\nformat = \"json\"\n{secret}";
 
 #[test]
 fn posts_are_signed_over_what_is_sent() {
@@ -192,8 +192,35 @@ fn documents_are_there_once() {
 fn a_document_that_doesnt_fit_is_left_out() {
     let scene = scene_before("a2V5", ELASTIC, |web| web.next([Does::Refuse { place: 0, status: 400 }]));
     deliver(&scene.relayscope, "one", 10);
-    until("nine or ten events and the word", || scene.relayscope.output().text().contains("test_exception: as the test wants it"));
+    until("nine or ten events and the word", || {
+        scene.relayscope.output().text().contains("document_parsing_exception: as the test wants it")
+    });
     let waits = || scene.web.transactions().len() >= 9;
     until("the others", waits);
     scene.relayscope.stop();
+}
+
+#[test]
+fn an_index_that_is_closed_is_waited_for() {
+    let scene = scene_before("a2V5", ELASTIC, |web| web.always(Some(Does::Closed)));
+    deliver(&scene.relayscope, "one", 20);
+    let said = scene.relayscope.output().expect("an export isn't taken");
+    assert!(said.contains("index_closed_exception"), "{said}");
+    scene.web.always(None);
+    scene.arrive(20);
+    scene.exactly_once();
+}
+
+#[test]
+fn a_receiver_that_refuses_everything_is_waited_for() {
+    let scene = scene_before("the key", HOOK, |web| web.always(Some(Does::Answer(400))));
+    deliver(&scene.relayscope, "one", 30);
+    scene.relayscope.output().expect("refused=8");
+    scene.web.always(None);
+    let store = |scene: Scene| ids(&scene.relayscope.stop());
+    // The first ones count as refused for what is in them; all others are kept for later.
+    until("the others", || scene.web.transactions().len() >= 22);
+    let arrived: std::collections::BTreeSet<String> = scene.web.transactions().into_iter().collect();
+    let all = store(scene);
+    assert!(arrived.is_subset(&all) && all.len() - arrived.len() <= 8, "{} of {}", arrived.len(), all.len());
 }

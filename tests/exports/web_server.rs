@@ -28,6 +28,8 @@ pub enum Does {
         place: usize,
         status: u16,
     },
+    /// Refuses every document with status 400, because the index is closed (Elasticsearch).
+    Closed,
     /// Never answers.
     Hang,
 }
@@ -249,6 +251,7 @@ async fn bulk(State(seen): State<Shared>, RawQuery(query): RawQuery, headers: He
         let (id, index) = (action["create"]["_id"].as_str().unwrap().to_owned(), action["create"]["_index"].as_str().unwrap());
         assert_eq!(index, "logs-relayscope-default");
         let status = match does {
+            Does::Closed => 400,
             Does::Refuse { place: refused, status } if place == refused => status,
             _ if seen.documents.contains_key(&id) => 409,
             _ => 201,
@@ -259,7 +262,12 @@ async fn bulk(State(seen): State<Shared>, RawQuery(query): RawQuery, headers: He
             seen.events.push(document.clone());
             items.push(json!({ "create": { "status": 201 } }));
         } else {
-            items.push(json!({ "create": { "status": status, "error": { "type": "test_exception", "reason": "as the test wants it" } } }));
+            let kind = match does {
+                Does::Closed => "index_closed_exception",
+                _ if status == 400 => "document_parsing_exception",
+                _ => "test_exception",
+            };
+            items.push(json!({ "create": { "status": status, "error": { "type": kind, "reason": "as the test wants it" } } }));
         }
     }
     axum::Json(json!({ "errors": errors, "items": items })).into_response()

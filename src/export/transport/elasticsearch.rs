@@ -60,6 +60,27 @@ struct Why {
     reason: String,
 }
 
+/// Errors of status 400 that a document has brought about. Others are of its index: closed, or at its limit of shards.
+const OF_DOCUMENTS: [&str; 5] = [
+    "mapper_parsing_exception",
+    "document_parsing_exception",
+    "strict_dynamic_mapping_exception",
+    "illegal_argument_exception",
+    "mapper_exception",
+];
+
+impl Created {
+    /// Whether it is the document that was found wrong.
+    fn is_of_document(&self) -> bool {
+        self.error.as_ref().is_none_or(|error| OF_DOCUMENTS.contains(&error.kind.as_str()))
+    }
+}
+
+/// What a server says, as far as it is shown.
+fn inert(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
 impl Elasticsearch {
     pub fn new(options: Options, at: Cursor) -> Self {
         let client = HttpClient::new(options.url.clone(), options.tls.clone(), TIMEOUT);
@@ -99,12 +120,14 @@ impl Elasticsearch {
         let mut before = batch.before;
         for (number, (item, event)) in answer.items.iter().zip(batch.events()).enumerate() {
             let why = |created: &Created| match &created.error {
-                Some(why) => format!("status {}, {}: {}", created.status, why.kind, why.reason.chars().take(200).collect::<String>()),
+                Some(why) => format!("status {}, {}: {}", created.status, inert(&why.kind), inert(&why.reason)),
                 None => format!("status {}", created.status),
             };
             match &item.create {
                 Some(created) if created.status < 300 || created.status == 409 => {}
-                Some(created) if created.status == 400 || created.status == 413 => taken.refused.push((number, why(created))),
+                Some(created) if created.status == 413 || (created.status == 400 && created.is_of_document()) => {
+                    taken.refused.push((number, why(created)))
+                }
                 other => {
                     let why = other.as_ref().map_or("no status".to_owned(), why);
                     let why = format!("{url} didn't take document {}: {why}", event.meta.id);

@@ -25,12 +25,15 @@ pub struct File {
     options: Options,
     open: Option<(fs::File, u64)>,
     lines: Vec<u8>,
-    pub at: Cursor,
+    /// Up to here everything is on the disk.
+    safe: Cursor,
+    /// Up to here everything is written.
+    at: Cursor,
 }
 
 impl File {
     pub fn new(options: Options, at: Cursor) -> Self {
-        Self { options, open: None, lines: Vec::new(), at }
+        Self { options, open: None, lines: Vec::new(), safe: at, at }
     }
 
     pub fn send(&mut self, batch: &Batch) -> Result<Taken, Failure> {
@@ -44,6 +47,31 @@ impl File {
         Ok(Taken::default())
     }
 
+    /// Nothing of the journal up to `after` is for this file.
+    pub fn pass(&mut self, after: Cursor) {
+        if self.safe == self.at {
+            self.safe = after;
+        }
+        self.at = after;
+    }
+
+    /// Sees to it that what is written outlives a power cut.
+    pub fn settle(&mut self) {
+        if self.safe == self.at {
+            return;
+        }
+        match self.open.as_ref().map_or(Ok(()), |(file, _)| file.sync_data()) {
+            Ok(()) => self.safe = self.at,
+            Err(error) => {
+                tracing::warn!(file = %self.options.path.display(), %error, "an export can't be synced: after a power cut its last lines are sent again")
+            }
+        }
+    }
+
+    pub fn safe(&self) -> Cursor {
+        self.safe
+    }
+
     /// One write, so that a line is there whole or not at all; half of one is taken back.
     fn append(&mut self) -> io::Result<()> {
         let path = &self.options.path;
@@ -54,6 +82,7 @@ impl File {
             _ => open(path)?,
         };
         if octets > 0 && octets + self.lines.len() as u64 > self.options.rotate {
+            file.sync_data()?;
             drop(file);
             turn_over(path, self.options.keep)?;
             self.open = None;

@@ -184,7 +184,7 @@ impl Transport {
             Self::Http(it) => it.at = after,
             Self::Elasticsearch(it) => it.at = after,
             Self::Kafka(it) => it.at = after,
-            Self::File(it) => it.at = after,
+            Self::File(it) => it.pass(after),
         }
     }
 
@@ -192,6 +192,7 @@ impl Transport {
     pub fn restart(&mut self, at: Cursor) {
         match self {
             Self::Stream(it) => it.restart(at),
+            Self::Udp(it) => it.restart(at),
             Self::Splunk(it) => it.restart(at),
             Self::Otlp(it) => it.restart(at),
             _ => self.pass(at),
@@ -229,6 +230,13 @@ impl Transport {
         }
     }
 
+    /// Makes sure of what was handed on, before it is asked how far the receiver is.
+    pub fn settle(&mut self) {
+        if let Self::File(it) = self {
+            it.settle();
+        }
+    }
+
     /// Up to where the receiver has everything.
     pub fn safe(&self, now: Instant) -> Cursor {
         match self {
@@ -239,7 +247,7 @@ impl Transport {
             Self::Elasticsearch(it) => it.at,
             Self::Otlp(it) => it.at,
             Self::Kafka(it) => it.at,
-            Self::File(it) => it.at,
+            Self::File(it) => it.safe(),
         }
     }
 

@@ -65,6 +65,10 @@ pub struct Splunk {
     pause: Duration,
 }
 
+/// Codes by which the collector refuses events for what is in them: no data, invalid data format, no event, an empty one, fields it can't take
+/// (<https://docs.splunk.com/Documentation/Splunk/latest/Data/TroubleshootHTTPEventCollector>). Others are of the token, the index, the channel.
+const OF_EVENTS: [i64; 5] = [5, 6, 12, 13, 15];
+
 /// What stands around each event.
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -83,6 +87,7 @@ struct Collected {
     #[serde(default)]
     text: String,
     ack_id: Option<u64>,
+    #[serde(rename = "invalid-event-number")]
     invalid_event_number: Option<usize>,
 }
 
@@ -127,7 +132,16 @@ impl Splunk {
         let body = packed(body, self.options.gzip, &mut headers)?;
         let path = self.path("event");
         let answer = self.client.post(&path, &headers, body).await.map_err(of)?;
-        let said: Option<Collected> = serde_json::from_slice(&answer.body).ok();
+        let mut said: Option<Collected> = serde_json::from_slice(&answer.body).ok();
+        if let Some(said) = &mut said {
+            said.text = said.text.chars().filter(|c| !c.is_control()).take(200).collect();
+        }
+        if let Some(Collected { code, text, .. }) = &said
+            && answer.status == hyper::StatusCode::BAD_REQUEST
+            && !OF_EVENTS.contains(code)
+        {
+            return Err(Failure::passing(format!("{} answered: {text} (code {code})", self.options.url)));
+        }
         if let Some(Collected { invalid_event_number: Some(number), text, code, .. }) = &said
             && answer.status == hyper::StatusCode::BAD_REQUEST
             && *number < batch.events().len()
@@ -145,6 +159,15 @@ impl Splunk {
         match (self.options.acknowledgement, said.ack_id) {
             (false, _) => self.at = batch.after,
             (true, Some(ack)) => {
+                if let (Some(first), Some(last)) = (self.outstanding.front(), self.outstanding.back())
+                    && ack <= last.ack
+                {
+                    // Numbers that begin anew would acknowledge batches that the collector has lost.
+                    let (why, resume) =
+                        (format!("{url} numbers its acknowledgements anew: what it hadn't acknowledged is sent again"), first.before);
+                    self.restart(resume);
+                    return Err(Failure { resume: Some(resume), ..Failure::passing(why) });
+                }
                 self.outstanding.push_back(Outstanding {
                     ack,
                     before: batch.before,

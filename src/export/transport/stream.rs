@@ -81,12 +81,14 @@ pub struct Stream {
     /// Connections in a row that the receiver soon ended.
     ends: u32,
     connected_at: Instant,
+    /// A batch is under way; still so at the end if it was cut off.
+    is_sending: bool,
 }
 
 impl Stream {
     pub fn new(options: Options, header: Option<Header>, at: Cursor) -> Self {
         let (writer, trail) = (header.as_ref().map(Writer::new), Trail::starts_at(at));
-        Self { options, writer, trail, connection: None, framed: Vec::new(), ends: 0, connected_at: Instant::now() }
+        Self { options, writer, trail, connection: None, framed: Vec::new(), ends: 0, connected_at: Instant::now(), is_sending: false }
     }
 
     pub async fn send(&mut self, batch: &Batch) -> Result<Taken, Failure> {
@@ -105,7 +107,7 @@ impl Stream {
                 connection
             }
         };
-        let sent_at = Instant::now();
+        self.is_sending = true;
         let Connection { reader, writer } = &mut connection;
         let write = async {
             writer.write_all(&self.framed).await?;
@@ -119,8 +121,9 @@ impl Stream {
                 Err(_) => Err(Ended::Lost(io::Error::new(io::ErrorKind::TimedOut, format!("it takes nothing for {} s", STALLED.as_secs())))),
             },
         };
-        // Whatever became of it, some of it may have arrived.
-        self.trail.sent(batch.before, batch.after, self.framed.len() as u64, sent_at);
+        self.is_sending = false;
+        // Whatever became of it, some of it may have arrived; and a receiver that was slow to take it hasn't had it for long.
+        self.trail.sent(batch.before, batch.after, self.framed.len() as u64, Instant::now());
         if let Err(ended) = done {
             return Err(self.ended(ended));
         }
@@ -194,9 +197,15 @@ impl Stream {
         self.trail.safe(now)
     }
 
-    /// Says that nothing more comes, and waits for the receiver's own end: then it has read everything.
+    /// Says that nothing more comes, and waits for the receiver's own end: then it has read everything. Of one that doesn't end nobody knows
+    /// what it has read, so that what kernels may hold is sent again.
     pub async fn finish(&mut self) {
-        let Some(Connection { mut reader, mut writer }) = self.connection.take() else { return };
+        let Some(Connection { mut reader, mut writer }) = self.connection.take() else {
+            if self.is_sending {
+                self.trail.after_reset(Instant::now());
+            }
+            return;
+        };
         let farewell = async {
             writer.shutdown().await?;
             match end_of(&mut reader).await {
@@ -204,8 +213,9 @@ impl Stream {
                 Ended::Lost(error) => Err(error),
             }
         };
-        if let Ok(Ok(())) = tokio::time::timeout(FAREWELL, farewell).await {
-            self.trail.all_read();
+        match tokio::time::timeout(FAREWELL, farewell).await {
+            Ok(Ok(())) => self.trail.all_read(),
+            _ => drop(self.trail.after_reset(Instant::now())),
         }
     }
 }

@@ -60,13 +60,21 @@ impl Trail {
             self.total += octets;
         } else if octets > 0 {
             if self.entries.len() >= ENTRIES {
-                // Two neighbours become one: more is sent again than need be, never less.
-                self.entries.remove(1);
+                self.coarsen();
             }
             self.entries.push_back(Entry { before, began: now, sent_at: now, offset: self.total });
             self.total += octets;
         }
         self.sent = after;
+    }
+
+    /// Each two neighbours become one: more is sent again than need be, never less. What is old is so told apart less and less finely.
+    fn coarsen(&mut self) {
+        let all: Vec<Entry> = self.entries.drain(..).collect();
+        self.entries.extend(all.chunks(2).filter_map(|pair| {
+            let (first, last) = (pair.first()?, pair.last()?);
+            Some(Entry { sent_at: last.sent_at, ..*first })
+        }));
     }
 
     fn prune(&mut self, now: Instant) {
@@ -162,6 +170,20 @@ mod tests {
         }
         assert!(trail.entries.len() <= ENTRIES);
         assert_eq!(trail.after_reset(now), at(0));
+    }
+
+    #[test]
+    fn small_batches_over_weeks_are_not_all_sent_again() {
+        let now = Instant::now();
+        let mut trail = Trail::starts_at(at(0));
+        let second = Duration::from_secs(1);
+        for number in 0..30_000 {
+            trail.sent(at(number), at(number + 1), 1_000, now + second * number);
+        }
+        assert_eq!(trail.safe(now + second * 29_999), at(29_989), "ten seconds are told apart however much came before");
+        let resumed = trail.after_reset(now + second * 30_000);
+        // 8 MiB are 8,388 of them, and as much as one stretch has beyond.
+        assert!(resumed < at(30_000 - 8_388) && resumed > at(30_000 - 8_388 - 128), "{resumed}");
     }
 
     #[test]

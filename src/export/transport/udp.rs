@@ -103,6 +103,11 @@ impl Udp {
         Ok(taken)
     }
 
+    /// Begins at another place. What an old socket has heard of older datagrams doesn't count any more.
+    pub fn restart(&mut self, at: Cursor) {
+        (self.at, self.previous, self.socket) = (at, at, None);
+    }
+
     async fn open(&self) -> Result<UdpSocket, Failure> {
         let Options { host, port } = &self.options;
         let failed = |error| Failure::passing(format!("{} can't be reached: {error}", self.options));
@@ -113,5 +118,36 @@ impl Udp {
         let socket = UdpSocket::bind(from).await.map_err(failed)?;
         socket.connect(address).await.map_err(failed)?;
         Ok(socket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::format::{Context, Encoder, Format};
+    use crate::trace::{Gap, Record, RecordId};
+
+    fn batch(number: u32) -> Batch {
+        let at = |number: u32| -> Cursor { format!("2026-11-27.{number}").parse().unwrap() };
+        let gap = Gap { id: RecordId::from_parts(1, 1), from: 1, until: 2, records_lost: 1, why: "a test".to_owned() };
+        let (mut batch, mut encoder) = (Batch::new(at(number)), Encoder::new(Format::Gelf, Context::new("node")));
+        batch.add(at(number + 1), |out| encoder.encode(&Record::Gap(gap), out));
+        batch
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_of_older_datagrams_doesnt_undo_a_replay() {
+        // Nobody listens at first: the answer comes back to the socket that sent.
+        let there = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = there.local_addr().unwrap().port();
+        drop(there);
+        let options = Options { host: "127.0.0.1".to_owned(), port };
+        let mut udp = Udp::gelf(options, false, "2026-11-27.5".parse().unwrap());
+        udp.send(&batch(5)).await.unwrap();
+        let there = std::net::UdpSocket::bind(("127.0.0.1", port)).unwrap();
+        udp.restart("2026-11-27.0".parse().unwrap());
+        udp.send(&batch(0)).await.unwrap();
+        let mut octets = [0; 2_048];
+        assert!(there.recv(&mut octets).unwrap() > 0);
     }
 }

@@ -1,0 +1,131 @@
+//! What a sink notes: its place, what waits, what was left out and what became of it.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::Sink;
+use crate::export::batch::Batch;
+use crate::export::feed::Feed;
+use crate::export::format::at;
+use crate::export::options::{Options, Start};
+use crate::export::place::Place;
+use crate::store::{Cursor, Day, Store};
+use crate::trace::{Audit, AuditEvent, Record, WallMicros};
+
+impl Sink {
+    /// An event that its receiver will never take is left out, and said.
+    pub(super) fn give_up(&mut self, batch: &Batch, number: usize, why: &str) {
+        let id = batch.events().get(number).map(|event| event.meta.id.to_string()).unwrap_or_default();
+        self.leave_out(1, &format!("record {id}"), why);
+    }
+
+    pub(super) fn leave_out(&self, events: u64, what: &str, why: &str) {
+        let before = self.status.refused.load(Relaxed);
+        let refused = before.saturating_add(events);
+        self.status.were_refused(events, format!("{what}: {why}"));
+        // Each power of two: a receiver that refuses everything must not fill the journal.
+        if refused.checked_ilog2() > before.checked_ilog2() {
+            tracing::warn!(export = self.options.name, what, why, refused, "an event is refused for good and left out");
+            self.record(AuditEvent::ExportSkipped, None, format!("{what}: refused and left out ({refused} so far): {why}"));
+        }
+    }
+
+    /// Writes down how far the receiver is, and counts what waits.
+    pub(super) fn note(&mut self) {
+        self.noted = Instant::now();
+        self.transport.settle();
+        let safe = self.transport.safe(self.noted).min(self.position.at);
+        self.status.stands_at(safe);
+        let now = self.feed.store().now();
+        if let Err(error) = self.position.write(safe, now, &self.store_dir, &self.options.name) {
+            tracing::warn!(export = self.options.name, %error, "the place of an export can't be written down");
+        }
+        self.count();
+    }
+
+    /// What waits, and what retention removed before its turn came.
+    pub(super) fn count(&mut self) {
+        let Ok(ahead) = self.feed.store().places_from(self.position.at) else { return };
+        let removed = |day: &Day| *day >= self.position.at.day() && !ahead.iter().any(|(kept, _)| kept == day);
+        let expired: u64 = self.ahead.iter().filter(|(day, _)| removed(day)).map(|(_, records)| records).sum();
+        if expired > 0 {
+            self.expired(expired);
+        }
+        let backlog: u64 = ahead.iter().map(|(_, records)| records).sum();
+        self.status.backlog.store(backlog, Relaxed);
+        self.status.lag_us.store(self.lag(backlog), Relaxed);
+        self.ahead = ahead;
+    }
+
+    /// Notes that so many records were gone before their turn came. Each power of two is said.
+    pub(super) fn expired(&self, records: u64) {
+        let before = self.status.expired.fetch_add(records, Relaxed);
+        let all = before.saturating_add(records);
+        if all.checked_ilog2() > before.checked_ilog2() {
+            tracing::error!(
+                export = self.options.name,
+                records,
+                all,
+                "records were gone before they were sent: removed by retention, or unreadable"
+            );
+            self.record(
+                AuditEvent::ExportSkipped,
+                None,
+                format!("{records} records were removed by retention before they were sent ({all} so far)"),
+            );
+        }
+    }
+
+    /// Age of the first record that waits, µs.
+    pub(super) fn lag(&self, backlog: u64) -> u64 {
+        if backlog == 0 {
+            return 0;
+        }
+        let first = self.feed.store().first_from(self.position.at).unwrap_or_default();
+        first.map_or(0, |record| self.feed.store().now().saturating_sub(at(&record)))
+    }
+
+    pub(super) fn record(&self, event: AuditEvent, since: Option<WallMicros>, detail: String) {
+        let store = self.feed.store();
+        let audit = Audit {
+            id: store.record_id(),
+            at: store.now(),
+            origin: self.origin.clone(),
+            event,
+            who: Some(self.options.name.clone()),
+            since,
+            detail: Some(detail),
+        };
+        if let Err(error) = store.appender().append(&Record::Audit(Box::new(audit))) {
+            tracing::debug!(%error, "what became of an export can't be recorded");
+        }
+    }
+}
+
+/// Where a sink takes up its work.
+pub(super) fn beginning(options: &Options, feed: &Feed, place: Option<Place>, began: Option<Cursor>) -> (Cursor, Option<WallMicros>) {
+    let name = &options.name;
+    // What this process recorded before it came to its exports may have been given numbers again that a power cut took.
+    let end = began.or_else(|| end_of(feed.store()));
+    match (place, options.start) {
+        (Some(place), _) => {
+            // A power cut can take the end of the journal, and its numbers are given again.
+            let at = end.map_or(place.at, |end| place.at.min(end));
+            let behind = feed.store().places_from(at).map_or(0, |days| days.iter().map(|(_, records)| records).sum::<u64>());
+            tracing::info!(export = name, place = %at, waiting = behind, "the export goes on where it was");
+            (at, place.since)
+        }
+        (None, Start::Oldest) => {
+            tracing::info!(export = name, "a new export begins with the oldest record that is kept");
+            (Cursor::at_start_of(Day::of(0)), None)
+        }
+        (None, Start::Now) => {
+            tracing::info!(export = name, "a new export begins with what is recorded from now on");
+            (end.unwrap_or_else(|| Cursor::at_start_of(Day::of(feed.store().now()))), None)
+        }
+    }
+}
+
+fn end_of(store: &Store) -> Option<Cursor> {
+    store.end().ok()
+}
