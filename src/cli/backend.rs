@@ -15,7 +15,7 @@ use crate::net::resolve::Resolver;
 use crate::path::ask::StoreNumbers;
 use crate::path::outside::Outside;
 use crate::path::{Answer, Asked, Clock, ListRequest, Listing, Manner, Stats, StoreTraces, What, never, stats};
-use crate::store::{OpenError, Options, Store};
+use crate::store::{Day, OpenError, Options, Store};
 use crate::trace::json::{Record, Time};
 use crate::trace::{RecordId, WallMicros};
 
@@ -157,6 +157,16 @@ pub fn store_dir(traces: &Traces) -> Result<PathBuf, Failure> {
             None => Err(Failure::failed(anyhow::anyhow!("no store at {}", USUAL.join(" or "))).advise(advice)),
         },
     }
+}
+
+/// Refuses a directory that no proxy ever recorded in: what is told of it, or copied, would be nothing.
+pub fn must_be_store(dir: &Path) -> Result<(), Failure> {
+    let is_day = |entry: std::fs::DirEntry| entry.file_name().to_str().is_some_and(|name| name.parse::<Day>().is_ok());
+    if dir.join("lock").exists() || std::fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(is_day)) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{}: is no store: nothing was ever recorded there", dir.display()))
+        .advise("name the store of your proxy with --store DIR"))
 }
 
 /// For commands that work on the files themselves.

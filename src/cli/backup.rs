@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Traces;
-use super::backend::Backend;
+use super::backend::{Backend, must_be_store, store_dir};
 use super::client::Answered;
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, show_json};
@@ -30,6 +30,9 @@ pub struct Backup {
 impl Backup {
     pub fn run(self) -> Result<Status, Failure> {
         let dir = std::path::absolute(&self.dir).map_err(|error| Failure::usage(format!("{}: {error}", self.dir.display())))?;
+        if self.traces.api.is_none() {
+            must_be_store(&store_dir(&self.traces)?)?;
+        }
         let report = match Backend::open(&self.traces)? {
             Backend::Api(client) => {
                 let Some(name) = dir.to_str() else { return Err(Failure::usage("a running proxy takes only names in UTF-8")) };

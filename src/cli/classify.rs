@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::failure::{Failure, Status};
-use super::screen::{show_json, visible};
+use super::screen::{print, show_json, visible};
 use crate::diagnose::{Explained, Facts, Rules};
 use crate::smtp::Stage;
 
@@ -73,9 +73,9 @@ impl Classify {
         let facts = Facts { stage, text: &text, host: self.host.as_deref(), banner: self.banner.as_deref(), ..Facts::default() };
         let explained = rules.explain(&facts);
         if self.json {
-            let _ = show_json(&explained);
+            show_json(&explained)?;
         } else {
-            print!("{}", words(&explained));
+            print(&words(&explained))?;
         }
         Ok(Status::Done)
     }

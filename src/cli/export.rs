@@ -55,13 +55,29 @@ impl Export {
 
 /// Where the lines go.
 enum Target {
-    Output { is_terminal: bool },
-    File { out: BufWriter<File>, partial: PathBuf, path: PathBuf },
+    Output {
+        is_terminal: bool,
+    },
+    /// A device or a pipe.
+    Device(File),
+    File {
+        out: BufWriter<File>,
+        partial: PathBuf,
+        path: PathBuf,
+    },
 }
 
 impl Target {
     fn open(path: Option<&Path>) -> Result<Self, Failure> {
-        let Some(path) = path else { return Ok(Self::Output { is_terminal: io::stdout().is_terminal() }) };
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            return Ok(Self::Output { is_terminal: io::stdout().is_terminal() });
+        };
+        // Through a link, what it leads to is written; a device or a pipe is written to, and never replaced.
+        let path = &fs::canonicalize(path).unwrap_or(path.to_owned());
+        if fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir()) {
+            let named = |error: io::Error| Failure::failed(anyhow::anyhow!("{}: {error}", path.display()));
+            return Ok(Self::Device(File::options().write(true).open(path).map_err(named)?));
+        }
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
@@ -73,6 +89,7 @@ impl Target {
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         let written = match self {
             Self::File { out, .. } => return out.write_all(lines),
+            Self::Device(out) => return out.write_all(lines),
             Self::Output { is_terminal: false } => io::stdout().lock().write_all(lines),
             Self::Output { is_terminal: true } => io::stdout().lock().write_all(harmless_json(&String::from_utf8_lossy(lines)).as_bytes()),
         };
@@ -86,6 +103,7 @@ impl Target {
     fn finish(self) -> io::Result<()> {
         match self {
             Self::Output { .. } => io::stdout().lock().flush(),
+            Self::Device(mut out) => out.flush(),
             Self::File { out, partial, path } => {
                 out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
                 fs::rename(partial, path)

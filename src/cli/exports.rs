@@ -10,15 +10,15 @@ use super::Traces;
 use super::backend::{Backend, store_dir};
 use super::client::Answered;
 use super::failure::{Failure, Status};
-use super::screen::{Look, Screen, Style, show_json};
+use super::screen::{Look, Screen, Style, print, show_json};
 use crate::export::{Place, known_places};
-use crate::http::{Export, Exports, Replayed};
+use crate::http::{Export, Exports, Replayed, not_to_come};
 use crate::metrics::PUSHED;
 use crate::path::StoreTraces;
 use crate::path::clock::{octets, span};
 use crate::path::when::{self, Edge};
 use crate::store::{Cursor, Day};
-use crate::trace::json::Time;
+use crate::trace::json::{self, Time};
 use crate::wording::number;
 
 #[derive(Debug, Subcommand)]
@@ -174,12 +174,13 @@ impl Replay {
         let look = Look::of_stdout(Timestamp::now());
         let since = when::parse(&self.since, Edge::Since, Timestamp::now(), &TimeZone::system());
         let since = since.map_err(|error| Failure::usage(format!("--since {error}")))?;
+        not_to_come(since).map_err(|why| Failure::usage(format!("--{why}")))?;
         let name = &self.sink;
-        match Backend::open(&self.traces)? {
+        let from = match Backend::open(&self.traces)? {
             Backend::Api(client) => {
                 let asked = Time(since).to_string();
                 match client.post::<Replayed>(&format!("/api/v1/exports/{}/replay", path_part(name)?), &[("since", &asked)])? {
-                    Answered::Done(_) => {}
+                    Answered::Done(replayed) => replayed.since.0,
                     Answered::Refused(why) => return Err(Failure::usage(why)),
                     Answered::Unknown => {
                         return Err(Failure::usage(format!("no export {name:?} runs, or not asked on the store's api.sock (--store DIR)")));
@@ -191,12 +192,22 @@ impl Replay {
                 if !known_places(&dir).contains(name) {
                     return Err(Failure::usage(format!("no export {name:?} ever ran with this store")));
                 }
-                let place = Place { at: Cursor::at_start_of(Day::of(since)), since: Some(since), written_at: traces.store().now() };
+                // What was never sent is sent in any case.
+                let before = Place::read(&dir, name).map_err(Failure::failed)?;
+                let first =
+                    |place: &Place| traces.store().first_from(place.at).ok().flatten().map(|record| json::Record::from(&record).at().0);
+                let waiting = before.as_ref().and_then(|place| place.since.or_else(|| first(place)));
+                let from = waiting.map_or(since, |waiting| waiting.min(since));
+                let place = Place { at: Cursor::at_start_of(Day::of(from)), since: Some(from), written_at: traces.store().now() };
                 place.write(&dir, name).map_err(Failure::failed)?;
+                from
             }
-        }
+        };
         let mut screen = Screen::new(&look);
-        screen.line(&format!("{name} sends again what was recorded since {}.", look.clock.moment(Time(since))));
+        screen.line(&format!("{name} sends again what was recorded since {}.", look.clock.moment(Time(from))));
+        if from < since {
+            screen.line("That is earlier than asked: what was recorded between was never taken, or isn't known to be.");
+        }
         screen.show()?;
         Ok(Status::Done)
     }
@@ -222,7 +233,7 @@ impl Forget {
             return Ok(Status::NotFound);
         }
         Place::forget(&dir, path_part(&self.name)?).map_err(Failure::failed)?;
-        println!("{} is forgotten: if it comes back, it begins anew.", self.name);
+        print(&format!("{} is forgotten: if it comes back, it begins anew.\n", self.name))?;
         Ok(Status::Done)
     }
 }

@@ -11,7 +11,7 @@ use super::Traces;
 use super::backend;
 use super::failure::{Failure, Status};
 use super::progress::Progress;
-use super::screen::show_json;
+use super::screen::{print, show_json};
 use crate::store::{self, ImportError, OpenError};
 use crate::trace::json::{self as shape, BadLine};
 use crate::trace::{Record, RecordKind};
@@ -60,7 +60,7 @@ impl Import {
         if self.traces.json {
             show_json(&json!({"added": report.added, "known": report.known, "whole": ended.is_ok()}))?;
         } else {
-            println!("{} records added, {} were there already.", number(report.added), number(report.known));
+            print(&format!("{} records added, {} were there already.\n", number(report.added), number(report.known)))?;
         }
         match ended {
             Ok(()) => Ok(Status::Done),

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::failure::Status;
+use super::failure::{Failure, Status};
 use super::run::Source;
-use super::screen::{show_json, visible};
+use super::screen::{print, show_json, visible};
 use crate::config::Loaded;
 use crate::relay::options::{Ehlo, SessionOptions};
 use crate::route::table::domain_of;
@@ -79,12 +79,14 @@ impl Route {
             Err(why) => return usage(&why),
         };
         let answer = answer(session, &question);
-        if self.json {
-            let _ = show_json(&answer);
-        } else {
-            print!("{}", words(session, &question, &answer));
+        let shown = match self.json {
+            true => show_json(&answer),
+            false => print(&words(session, &question, &answer)).map_err(Into::into),
+        };
+        match shown {
+            Ok(()) => Status::Done.into(),
+            Err(error) => Failure::failed(error).report(),
         }
-        Status::Done.into()
     }
 }
 

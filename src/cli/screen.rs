@@ -178,7 +178,11 @@ pub fn harmless_json(json: &str) -> String {
     harmless
 }
 
-fn print(text: &str) -> io::Result<()> {
+/// Writes a text as it is; a reader that has gone (`| head`) ends the program.
+///
+/// # Errors
+/// Standard output can't be written.
+pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),

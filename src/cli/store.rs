@@ -48,6 +48,7 @@ impl StoreCommand {
         match self.action {
             Action::Check(traces) => {
                 let dir = backend::store_dir(&backend::on_disk(traces.clone())?)?;
+                backend::must_be_store(&dir)?;
                 let report = store::check(&dir).map_err(backend::not_opened)?;
                 if traces.json {
                     show_json(&check_json(&report))?;

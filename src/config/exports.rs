@@ -168,8 +168,17 @@ impl One<'_> {
                 return None;
             }
         };
-        if what.is_empty() || what.since.is_some() || what.until.is_some() || what.path_state().is_some() {
-            self.refuse(key, &format!("{key} says what single records are sent: no times in it, no state of a whole path, and not empty"));
+        let wrong = if what.is_empty() {
+            "it is empty: leave it out to send everything"
+        } else if what.since.is_some() || what.until.is_some() {
+            "since: and until: have no place in it: records are sent as they come (start, and `relayscope export replay`, say from when on)"
+        } else if what.not_for_lists().is_some() {
+            "state:stuck is no record's: it is found out when somebody asks"
+        } else {
+            ""
+        };
+        if !wrong.is_empty() {
+            self.refuse(key, &format!("{key} says what single records are sent, and {wrong}"));
             return None;
         }
         let readings = what.readings();

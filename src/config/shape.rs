@@ -232,7 +232,7 @@ impl Walk<'_> {
 fn mismatch(wanted: &str, given: &DeValue<'_>, schema: &Value, spot: &Spot) -> String {
     let of_tables = || schema.get("items").is_some_and(|items| kind(items) == "object");
     match (wanted, given) {
-        ("array", DeValue::Table(_)) if of_tables() => format!("there can be several: write [[{0}]] instead of [{0}]", spot.key),
+        ("array", DeValue::Table(_)) if of_tables() => format!("there can be several: write [[{0}]] instead of [{0}]", spot.path),
         ("object", DeValue::Array(_)) => format!("there is only one: write [{0}] instead of [[{0}]]", spot.path),
         ("array", DeValue::String(text)) if !of_tables() => format!("{} is a list: write {0} = [{1:?}]", spot.key, text),
         _ => String::new(),

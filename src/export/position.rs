@@ -12,6 +12,8 @@ use crate::trace::WallMicros;
 pub(super) struct Position {
     /// Where reading goes on.
     pub at: Cursor,
+    /// Up to where the receiver has everything, when it was looked last.
+    pub safe: Cursor,
     /// Records made before are not sent, up to the first that is newer.
     since: Option<WallMicros>,
     /// Behind that first one. It may have to be sent again, and those before it must stay out then too.
@@ -24,7 +26,7 @@ pub(super) struct Position {
 
 impl Position {
     pub fn new(at: Cursor, since: Option<WallMicros>) -> Self {
-        Self { at, since, met: None, written: None, ordered: None }
+        Self { at, safe: at, since, met: None, written: None, ordered: None }
     }
 
     /// Whether there may be records that are too old.
@@ -44,16 +46,27 @@ impl Position {
         made_at < since
     }
 
-    /// Everything that was recorded since then is to be sent again: written down before anybody hears that it is so.
+    /// Everything that was recorded since then is to be sent again, and what was never sent in any case: written down before anybody hears
+    /// that it is so. `made_at`: the time of the first record that is there from a place on. Gives the time from which on it is sent.
     ///
     /// # Errors
     /// It can't be written down; nothing is changed.
-    pub fn order(&mut self, since: WallMicros, now: WallMicros, store: &Path, name: &str) -> io::Result<()> {
+    pub fn order(
+        &mut self,
+        since: WallMicros,
+        made_at: impl FnOnce(Cursor) -> Option<WallMicros>,
+        now: WallMicros,
+        store: &Path,
+        name: &str,
+    ) -> io::Result<WallMicros> {
+        // While it is sent back already, what waits begins with what it was sent back to.
+        let waiting = self.ordered.into_iter().chain(self.since).min().or_else(|| made_at(self.safe.min(self.at)));
+        let since = waiting.map_or(since, |waiting| waiting.min(since));
         let at = Cursor::at_start_of(Day::of(since));
         Place { at, since: Some(since), written_at: now }.write_synced(store, name)?;
         self.written = Some((at, Some(since)));
         self.ordered = Some(since);
-        Ok(())
+        Ok(since)
     }
 
     pub fn is_ordered(&self) -> bool {
@@ -64,6 +77,7 @@ impl Position {
     pub fn go_back(&mut self) -> Option<WallMicros> {
         let since = self.ordered.take()?;
         (self.at, self.since, self.met) = (Cursor::at_start_of(Day::of(since)), Some(since), None);
+        self.safe = self.at;
         Some(since)
     }
 
@@ -118,7 +132,7 @@ mod tests {
 
     fn set_back(dir: &Path) -> Position {
         let mut position = Position::new(at(4), None);
-        position.order(TEN, 0, dir, NAME).unwrap();
+        position.order(TEN, |_| None, 0, dir, NAME).unwrap();
         assert_eq!(position.go_back(), Some(TEN));
         position
     }
@@ -145,7 +159,7 @@ mod tests {
         let mut position = Position::new(at(4), None);
         position.write(at(4), 0, dir.path(), NAME).unwrap();
         assert!(position.is_settled());
-        position.order(TEN, 7, dir.path(), NAME).unwrap();
+        position.order(TEN, |_| None, 7, dir.path(), NAME).unwrap();
         position.write(at(3), 8, dir.path(), NAME).unwrap();
         assert_eq!(Place::read(dir.path(), NAME).unwrap(), Some(Place { at: at(0), since: Some(TEN), written_at: 7 }));
         assert_eq!(sent(&mut read(dir.path())), [2, 3, 4]);
@@ -153,11 +167,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_never_sent_is_sent_whatever_is_ordered() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut position = Position::new(at(4), None);
+        position.safe = at(3);
+        let waits = |from: Cursor| {
+            assert_eq!(from, at(3), "what the receiver surely has");
+            Some(TEN)
+        };
+        assert_eq!(position.order(TEN + 5, waits, 0, dir.path(), NAME).unwrap(), TEN, "it was recorded before");
+        assert_eq!(position.order(TEN + 9, |_| None, 0, dir.path(), NAME).unwrap(), TEN, "nor does a second order pass over it");
+        assert_eq!(position.go_back(), Some(TEN));
+        assert_eq!(position.order(TEN + 9, |_| None, 0, dir.path(), NAME).unwrap(), TEN, "nor one on the way");
+        assert_eq!(position.order(TEN - 9, |_| None, 0, dir.path(), NAME).unwrap(), TEN - 9);
+    }
+
+    #[test]
     fn an_order_that_cannot_be_written_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("export"), "no directory").unwrap();
         let mut position = Position::new(at(4), None);
-        assert!(position.order(TEN, 0, dir.path(), NAME).is_err());
+        assert!(position.order(TEN, |_| None, 0, dir.path(), NAME).is_err());
         assert_eq!((position.go_back(), position.at), (None, at(4)));
     }
 }

@@ -42,8 +42,8 @@ const SAY_EVERY: Duration = Duration::from_secs(600);
 /// What a sink is told while it runs.
 #[derive(Debug)]
 pub enum Order {
-    /// Send everything again that was recorded since then. `done`: it is written down, or can't be.
-    Replay { since: WallMicros, done: oneshot::Sender<io::Result<()>> },
+    /// Send everything again that was recorded since then. `done`: it is written down, with the time from which on it is, or can't be.
+    Replay { since: WallMicros, done: oneshot::Sender<io::Result<WallMicros>> },
 }
 
 /// How others see a sink that runs.
@@ -293,6 +293,7 @@ impl Sink {
     /// A batch is done with: only now its records are counted, because one that fails is made again.
     fn advance(&mut self, batch: &Batch) {
         self.position.at = batch.after;
+        self.position.safe = self.transport.safe(Instant::now());
         self.status.filtered.fetch_add(batch.left_out, Relaxed);
         if batch.missing > 0 {
             self.expired(batch.missing);
@@ -312,7 +313,7 @@ impl Sink {
     /// Notes what went wrong, goes back where that is due, and waits before the next try.
     async fn failed(&mut self, failure: Failure) -> Pause {
         let now = self.feed.store().now();
-        let since = self.status.failed(failure.why.clone(), now);
+        self.status.failed(failure.why.clone(), now);
         match failure.kind {
             FailureKind::Passing => {}
             FailureKind::TooMuch => self.most = (self.most / 2).max(1),
@@ -324,10 +325,7 @@ impl Sink {
             self.said = Some(Instant::now());
             tracing::warn!(export = self.options.name, to = self.status.to, why = failure.why, "an export isn't taken; it is tried again");
         }
-        if !self.reported && now.saturating_sub(since) >= micros(self.options.report_after) {
-            self.reported = true;
-            self.record(AuditEvent::ExportFailed, Some(since), failure.why.clone());
-        }
+        self.report();
         self.note();
         if failure.kind == FailureKind::TooMuch {
             return Pause::Go; // at once, with less
@@ -376,13 +374,31 @@ impl Sink {
         if self.position.is_ordered() {
             return Pause::Go;
         }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => Pause::Go,
-            Some(order) = self.orders.recv() => {
-                self.take(order);
-                Pause::Go
+        let until = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(until.saturating_duration_since(Instant::now()).min(NOTE_EVERY)) => {}
+                Some(order) = self.orders.recv() => {
+                    self.take(order);
+                    return Pause::Go;
+                }
+                () = ended(&mut self.stopped) => return Pause::Stop,
             }
-            () = ended(&mut self.stopped) => Pause::Stop,
+            if Instant::now() >= until {
+                return Pause::Go;
+            }
+            // What waits grows meanwhile, and an outage gets longer.
+            self.note();
+            self.report();
+        }
+    }
+
+    /// Records an outage that lasts.
+    fn report(&mut self) {
+        let Some((since, why)) = self.status.failing() else { return };
+        if !self.reported && self.feed.store().now().saturating_sub(since) >= micros(self.options.report_after) {
+            self.reported = true;
+            self.record(AuditEvent::ExportFailed, Some(since), why);
         }
     }
 
@@ -407,7 +423,8 @@ impl Sink {
 /// Writes an order down; it is obeyed once what is under way is done.
 fn take(order: Order, position: &mut Position, feed: &Feed, store: &Path, name: &str) {
     let Order::Replay { since, done } = order;
-    let written = position.order(since, feed.store().now(), store, name);
+    let made_at = |from| feed.store().first_from(from).ok().flatten().map(|record| at(&record));
+    let written = position.order(since, made_at, feed.store().now(), store, name);
     if let Err(error) = &written {
         tracing::warn!(export = name, %error, "the export can't be set back: its place can't be written down");
     }

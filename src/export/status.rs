@@ -161,6 +161,14 @@ impl Status {
         })
     }
 
+    /// Since when it fails, and why, if it does.
+    pub(super) fn failing(&self) -> Option<(WallMicros, String)> {
+        self.change(|it| match &it.state {
+            State::Failing { since, why } => Some((*since, why.clone())),
+            State::Idle | State::Sending => None,
+        })
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut Changing) -> T) -> T {
         change(&mut self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }

@@ -14,6 +14,7 @@ use super::error::ApiError;
 use crate::export::{self, Order, Snapshot};
 use crate::metrics::PUSHED;
 use crate::path::when::{self, Edge};
+use crate::trace::WallMicros;
 use crate::trace::json::Time;
 
 /// One export as it stands.
@@ -106,6 +107,15 @@ pub struct Replayed {
     pub since: Time,
 }
 
+/// What is recorded later is sent anyway.
+///
+/// # Errors
+/// The time lies ahead: in words.
+pub fn not_to_come(since: WallMicros) -> Result<(), String> {
+    let now = Timestamp::now().as_microsecond();
+    if i64::try_from(since).is_ok_and(|since| since <= now) { Ok(()) } else { Err(format!("since: {} lies ahead", Time(since))) }
+}
+
 pub(super) async fn replay(
     State(api): State<Api>,
     Path(name): Path<String>,
@@ -114,6 +124,7 @@ pub(super) async fn replay(
     let Query(asked) = query.map_err(parameters)?;
     let since = when::parse(&asked.since, Edge::Since, Timestamp::now(), &TimeZone::UTC);
     let since = since.map_err(|error| ApiError::BadRequest(format!("since: {error}")))?;
+    not_to_come(since).map_err(ApiError::BadRequest)?;
     let named: Vec<export::Handle> = api.exports.borrow().iter().filter(|handle| handle.status.name == name).cloned().collect();
     let orders = match named.iter().find(|handle| handle.status.kind != PUSHED) {
         Some(handle) => handle.orders.clone(),
@@ -123,7 +134,7 @@ pub(super) async fn replay(
     let ended = || ApiError::NotFound(format!("the export {name:?} has just ended"));
     let (done, written) = oneshot::channel();
     orders.send(Order::Replay { since, done }).await.map_err(|_| ended())?;
-    written
+    let since = written
         .await
         .map_err(|_| ended())?
         .map_err(|error| ApiError::Unwritten(format!("the place of {name:?} can't be written down: {error}")))?;

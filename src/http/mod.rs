@@ -21,7 +21,7 @@ mod token;
 
 pub use api::{Api, router};
 pub use doctor::Practice;
-pub use exports::{Export, Exports, Replayed};
+pub use exports::{Export, Exports, Replayed, not_to_come};
 pub use guard::Guard;
 pub use intake::{INTAKE_OCTETS, INTAKE_PATH, INTAKE_RECORDS};
 pub use local::local_router;

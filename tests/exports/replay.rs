@@ -116,3 +116,30 @@ fn it_is_promised_only_once_it_is_written_even_while_a_receiver_hangs() {
     assert_eq!(all[6..9], all[3..6], "and then the one that hung");
     relayscope.stop();
 }
+
+#[test]
+fn what_was_never_sent_is_not_passed_over() {
+    let (mut scene, relayscope) = Scene::new();
+    scene.web.always(Some(Does::Answer(503)));
+    deliver(&relayscope, "waits", 3);
+    relayscope.output().expect("an export isn't taken");
+    scene.moment = jiff::Timestamp::now().to_string();
+    deliver(&relayscope, "later", 3);
+    scene.replay();
+    scene.web.always(None);
+    scene.arrive(12);
+    relayscope.stop();
+}
+
+#[test]
+fn a_time_that_lies_ahead_is_refused() {
+    let (scene, relayscope) = Scene::new();
+    let replay =
+        |store: &str| run(&mut command(&scene.place, &["export", "replay", "--sink", "siem", "--since", "2100-01-01", "--store", store]));
+    let (code, said) = replay("store");
+    assert!(code == 2 && said.contains("lies ahead"), "{code}: {said}");
+    deliver(&relayscope, "one", 1);
+    scene.arrive(7);
+    relayscope.stop();
+    assert_eq!(replay("store").0, 2, "of a stopped proxy's store too");
+}

@@ -49,7 +49,9 @@ fn judged(check: Check, store: &Store, place: &Place, said: Option<&Audit>, now:
         "`relayscope export list` says what goes wrong. If it isn't configured any more and won't come back: `relayscope export forget`.";
     let waits = || format!("{} records wait, the oldest for {}", number(waiting), span(lag));
     Ok(match said.filter(|audit| audit.event == AuditEvent::ExportFailed) {
-        _ if waiting == 0 || lag < BEHIND => check.ok(if waiting == 0 { "it has everything".to_owned() } else { waits() }),
+        said if waiting == 0 || (said.is_none() && lag < BEHIND) => {
+            check.ok(if waiting == 0 { "it has everything".to_owned() } else { waits() })
+        }
         Some(audit) => {
             let since = Time(audit.since.unwrap_or(audit.at));
             check.fail(format!("{}; it takes nothing since {since}: {}", waits(), audit.detail.as_deref().unwrap_or_default()), fix)

@@ -101,6 +101,10 @@ impl Ways {
     fn leads_on<T: Traces>(&mut self, traces: &T, hop: &RelayHop, address: &str) -> Result<bool, T::Error> {
         let (Some(ip), Some((_, domain))) = (hop.upstream.ip, address.rsplit_once('@')) else { return Ok(false) };
         let (ip, domain) = (ip.to_canonical(), domain.to_ascii_lowercase());
+        // Where client and server share an address, what comes from there may be the client's.
+        if hop.client.ip.to_canonical() == ip {
+            return Ok(false);
+        }
         if let Some((.., leads_on)) = self.known.iter().find(|(known, of, _)| *known == ip && *of == domain) {
             return Ok(*leads_on);
         }
