@@ -211,7 +211,7 @@ fn refused(why: &str) -> Result<Status, Failure> {
 fn kind(word: &str) -> Result<crate::trace::Anomaly, Failure> {
     crate::trace::Anomaly::from_word(word).ok_or_else(|| {
         let words: Vec<&str> = crate::trace::Anomaly::ALL.iter().map(|it| it.word()).collect();
-        let near = crate::path::nearest::nearest_word(word, &words).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let near = crate::path::nearest::nearest_word(word, &words).map_or(".".to_owned(), |near| format!("; did you mean {near}?"));
         Failure::usage(format!("--kind: {word:?} is none{near} One of: {}", words.join(" ")))
     })
 }

@@ -19,7 +19,7 @@ use crate::path::clock::{octets, span};
 use crate::path::when::{self, Edge};
 use crate::store::{Cursor, Day};
 use crate::trace::json::{self, Time};
-use crate::wording::number;
+use crate::wording::{number, several};
 
 #[derive(Debug, Subcommand)]
 pub enum ExportCommand {
@@ -102,7 +102,11 @@ impl List {
                         show_json(&serde_json::json!({ "name": name, "place": place.at.to_string(), "backlog": waiting }))?;
                     }
                     let noted = look.clock.moment(Time(place.written_at));
-                    screen.line(&format!("  {name}: {} records wait, as of {noted} (place {})", number(waiting), place.at));
+                    screen.line(&format!(
+                        "  {name}: {}, as of {noted} (place {})",
+                        several(waiting, "record waits", "records wait"),
+                        place.at
+                    ));
                 }
                 Ok(None) => {}
                 Err(error) => return Err(Failure::failed(error)),
@@ -135,7 +139,7 @@ fn running(exports: &[Export], look: &Look) -> Screen {
         screen.styled(style, &it.state).put("  ").styled(Style::Bold, &it.name).line(&format!("  {} to {}", it.kind, it.to));
         let waits = match it.backlog {
             0 => "nothing waits".to_owned(),
-            count => format!("{} records wait, the oldest for {}", number(count), span(it.lag_us)),
+            count => format!("{}, the oldest for {}", several(count, "record waits", "records wait"), span(it.lag_us)),
         };
         let last = it.last_sent_at.map(|at| format!(", the last at {}", look.clock.moment(at))).unwrap_or_default();
         let sent = |what: &str| format!("  {} {what} sent ({}){last}", number(it.sent), octets(it.octets));
@@ -151,9 +155,10 @@ fn running(exports: &[Export], look: &Look) -> Screen {
             screen.paragraph(
                 Style::Plain,
                 &format!(
-                    "{} {} were refused for good and left out, the last: {last}",
+                    "{} {} were refused for good and left out{}, the last: {last}",
                     number(it.refused),
-                    if it.kind == PUSHED { "points of metrics" } else { "events" }
+                    if it.kind == PUSHED { "points of metrics" } else { "events" },
+                    if it.kind == PUSHED { "" } else { " (once that is mended, `relayscope export replay` sends them again)" }
                 ),
                 None,
                 2,

@@ -13,7 +13,7 @@ use crate::config::DEFAULT_PATHS;
 const THIS_MACHINE: &str = "THIS-MACHINE";
 
 /// A line of the pages that is true of the default alone.
-const LOCAL: &str = "Relayscope listens on loopback and relays for loopback only.\n";
+const LOCAL: &str = "Relayscope listens on loopback and relays for loopback only.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MailServer {

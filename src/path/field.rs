@@ -225,7 +225,7 @@ fn tls(value: &str) -> Result<TlsIs, String> {
 fn one_of<T: Copy>(field: &str, value: &str, all: &[T], word: fn(T) -> &'static str) -> Result<T, String> {
     all.iter().copied().find(|&one| word(one).eq_ignore_ascii_case(value)).ok_or_else(|| {
         let words: Vec<&str> = all.iter().copied().map(word).collect();
-        let hint = nearest_word(value, &words).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let hint = nearest_word(value, &words).map_or(".".to_owned(), |near| format!("; did you mean {near}?"));
         format!("{value:?} is not a {field}{hint} One of: {}", words.join(" "))
     })
 }

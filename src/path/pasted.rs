@@ -106,11 +106,29 @@ impl Found {
             }
         }
         // A bare id or reply, with nothing around it that says what it is.
-        let is_alone = found.message_ids.is_empty() && found.queue_ids.is_empty() && found.references.is_empty();
+        let is_alone =
+            found.message_ids.is_empty() && found.queue_ids.is_empty() && found.references.is_empty() && found.recipients.is_empty();
         if is_alone {
             found.message_ids.extend(in_brackets(text).filter(|id| id.contains('@')).map(str::to_owned).take(MOST_CLUES));
         }
         found
+    }
+
+    /// What mail servers' logs name: `]: 4F1C21A0B7: to=<bob@example.org>, …` of Postfix and Sendmail, and Exim's ids.
+    fn log_line(&mut self, line: &str) {
+        let is_id =
+            |id: &&str| (6..=24).contains(&id.len()) && id.bytes().all(|octet| octet.is_ascii_alphanumeric()) && id.contains(is_digit);
+        let behind_process = line.split_once("]: ").and_then(|(_, rest)| rest.split_once(": ")).map(|(id, _)| id);
+        self.queue_ids.extend(behind_process.filter(is_id).map(str::to_owned));
+        let exim = line.split_whitespace().take(5).find(|word| is_exim_id(word));
+        self.queue_ids.extend(exim.map(str::to_owned));
+        let said = |key: &str| {
+            let (_, rest) = line.split_once(key).filter(|(before, _)| before.is_empty() || before.ends_with([' ', ',']))?;
+            rest.split_once('>').map(|(value, _)| value).filter(|value| !value.is_empty() && value.len() <= LONGEST)
+        };
+        self.message_ids.extend(["message-id=<", "msgid=<"].into_iter().find_map(said).map(str::to_owned));
+        self.recipients.extend(said("to=<").map(str::to_owned));
+        self.sender = said("from=<").map(str::to_owned).or(self.sender.take());
     }
 
     fn field(&mut self, name: &str, value: &str) {
@@ -139,10 +157,22 @@ impl Found {
                 self.trace_ids.push(word.to_owned());
             }
         }
+        self.log_line(line);
         let reply = line.trim();
         let behind_code = reply.get(3..).filter(|_| reply.starts_with('2')).unwrap_or(reply);
         self.queue_ids.extend(upstream_queue_id(250, &[behind_code.trim_start_matches(['-', ' '])]).map(|it| it.id));
     }
+}
+
+fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
+/// `1tG8xY-0004bC-2f`, or with eleven and four characters since Exim 4.97.
+fn is_exim_id(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    matches!(lengths.as_slice(), [6, 6, 2] | [6, 11, 4]) && parts.iter().all(|part| part.bytes().all(|octet| octet.is_ascii_alphanumeric()))
 }
 
 /// Lines with what continues them; marks of quoting and of indenting are taken away.
@@ -246,6 +276,25 @@ mod tests {
         check("please look for <accepted.1@mail.example.com>, thanks", &["message-id:<accepted.1@mail.example.com>"]);
         check("nothing to see here", &[]);
         check("", &[]);
+    }
+
+    #[test]
+    fn lines_of_logs_give_their_queue_ids_first() {
+        check(
+            "Nov 27 15:50:01 mx postfix/smtp[4711]: 09A0D9C001: to=<alice@demo.example>, relay=127.0.0.1[127.0.0.1]:2525, delay=0.2, \
+             status=sent (250 2.0.0 Ok: queued as 4F1C21A0B7)",
+            &["queue:09A0D9C001", "queue:4F1C21A0B7", "to:alice@demo.example"],
+        );
+        check(
+            "2026-11-27T15:50:01.123456+00:00 mx postfix/cleanup[12]: 4dXq1r2Zz9z3gVd: message-id=<a.1@mail.example>",
+            &["message-id:<a.1@mail.example>", "queue:4dXq1r2Zz9z3gVd"],
+        );
+        check(
+            "Nov 27 15:50:01 mx sm-mta[99]: 5ARFo1xY000123: from=<anna@x.example>, size=512, msgid=<b.2@x.example>, proto=ESMTP",
+            &["message-id:<b.2@x.example>", "queue:5ARFo1xY000123"],
+        );
+        check("2026-11-27 15:50:01 1tG8xY-0004bC-2f => bob@y.example R=smarthost T=remote_smtp", &["queue:1tG8xY-0004bC-2f"]);
+        check("Nov 27 15:50:01 mx systemd[1]: Started: to work", &[]);
     }
 
     #[test]

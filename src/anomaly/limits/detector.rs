@@ -259,8 +259,9 @@ impl Refused {
         );
         let used = format!("the proxy had counted {} in the {} before, {}", number(self.used), self.per, boundary(self.per, day));
         let arithmetic = format!(
-            "{} of that kind, none passed since; one is enough; {used}",
-            several(evidence.window.count(now), "refusal", "refusals")
+            "{} of that kind, {} passed since; one is enough; {used}",
+            several(evidence.window.count(now), "refusal", "refusals"),
+            if self.passed == 0 { "none".to_owned() } else { several(self.passed, "message", "messages") }
         );
         let advice = Rules::builtin().advice(Cause::SendingLimitReached, self.provider.as_deref()).to_owned();
         let advice = match again.filter(|&at| at > now) {

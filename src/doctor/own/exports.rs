@@ -8,7 +8,7 @@ use crate::export::{Place, known_places};
 use crate::store::{Store, StoreError};
 use crate::trace::json::{self, Time};
 use crate::trace::{Audit, AuditEvent, Record, WallMicros};
-use crate::wording::{number, span};
+use crate::wording::{several, span};
 
 /// A receiver that is so far behind is behind; beyond the second, retention may come first. µs.
 const BEHIND: u64 = 5 * 60_000_000;
@@ -47,7 +47,7 @@ fn judged(check: Check, store: &Store, place: &Place, said: Option<&Audit>, now:
     let lag = now.saturating_sub(oldest);
     let fix =
         "`relayscope export list` says what goes wrong. If it isn't configured any more and won't come back: `relayscope export forget`.";
-    let waits = || format!("{} records wait, the oldest for {}", number(waiting), span(lag));
+    let waits = || format!("{}, the oldest for {}", several(waiting, "record waits", "records wait"), span(lag));
     Ok(match said.filter(|audit| audit.event == AuditEvent::ExportFailed) {
         said if waiting == 0 || (said.is_none() && lag < BEHIND) => {
             check.ok(if waiting == 0 { "it has everything".to_owned() } else { waits() })
@@ -81,7 +81,7 @@ mod tests {
         let place = |at| Place { at, since: None, written_at: now };
         place(Cursor::at_start_of(Day::of(now))).write(dir.path(), "siem").unwrap();
         let told = checks(dir.path(), &store, &[], now).unwrap();
-        assert!(told[0].verdict == Verdict::Warn && told[0].answer.contains("1 records wait"), "{told:?}");
+        assert!(told[0].verdict == Verdict::Warn && told[0].answer.contains("1 record waits"), "{told:?}");
         place(end).write(dir.path(), "siem").unwrap();
         let told = checks(dir.path(), &store, &[], now).unwrap();
         assert!(told[0].verdict == Verdict::Ok && told[0].answer == "it has everything", "{told:?}");
