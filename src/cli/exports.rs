@@ -11,6 +11,7 @@ use super::backend::{Backend, store_dir};
 use super::client::Answered;
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, print, show_json};
+use crate::export::format::at;
 use crate::export::{Place, known_places};
 use crate::http::{Export, Exports, Replayed, not_to_come};
 use crate::metrics::PUSHED;
@@ -18,7 +19,7 @@ use crate::path::StoreTraces;
 use crate::path::clock::{octets, span};
 use crate::path::when::{self, Edge};
 use crate::store::{Cursor, Day};
-use crate::trace::json::{self, Time};
+use crate::trace::json::Time;
 use crate::wording::{number, several};
 
 #[derive(Debug, Subcommand)]
@@ -199,8 +200,7 @@ impl Replay {
                 }
                 // What was never sent is sent in any case.
                 let before = Place::read(&dir, name).map_err(Failure::failed)?;
-                let first =
-                    |place: &Place| traces.store().first_from(place.at).ok().flatten().map(|record| json::Record::from(&record).at().0);
+                let first = |place: &Place| traces.store().first_from(place.at).ok().flatten().map(|record| at(&record));
                 let waiting = before.as_ref().and_then(|place| place.since.or_else(|| first(place)));
                 let from = waiting.map_or(since, |waiting| waiting.min(since));
                 let place = Place { at: Cursor::at_start_of(Day::of(from)), since: Some(from), written_at: traces.store().now() };

@@ -5,7 +5,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use super::http::{TIMEOUT, of, packed, refusal};
-use super::{Failure, FailureKind, Taken};
+use super::{Failure, FailureKind, Taken, shown};
 use crate::export::batch::Batch;
 use crate::net::http_client::{HttpClient, HttpUrl};
 use crate::net::tls::ClientTls;
@@ -76,11 +76,6 @@ impl Created {
     }
 }
 
-/// What a server says, as far as it is shown.
-fn inert(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
-}
-
 impl Elasticsearch {
     pub fn new(options: Options, at: Cursor) -> Self {
         let client = HttpClient::new(options.url.clone(), options.tls.clone(), TIMEOUT);
@@ -120,7 +115,7 @@ impl Elasticsearch {
         let mut before = batch.before;
         for (number, (item, event)) in answer.items.iter().zip(batch.events()).enumerate() {
             let why = |created: &Created| match &created.error {
-                Some(why) => format!("status {}, {}: {}", created.status, inert(&why.kind), inert(&why.reason)),
+                Some(why) => format!("status {}, {}: {}", created.status, shown(&why.kind), shown(&why.reason)),
                 None => format!("status {}", created.status),
             };
             match &item.create {

@@ -10,7 +10,7 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
 
-use super::{Failure, FailureKind, Taken};
+use super::{Failure, FailureKind, Taken, shown};
 use crate::export::batch::Batch;
 use crate::net::http_client::{Answer, HttpClient, HttpError, HttpUrl};
 use crate::net::tls::ClientTls;
@@ -113,7 +113,7 @@ pub(super) fn refusal(url: &HttpUrl, answer: &Answer) -> Result<(), Failure> {
     if status.is_success() {
         return Ok(());
     }
-    let said: String = String::from_utf8_lossy(&answer.body).chars().filter(|c| !c.is_control()).take(200).collect();
+    let said = shown(&String::from_utf8_lossy(&answer.body));
     let why = format!("{url} answered {status}{}{said}", if said.is_empty() { "" } else { ": " });
     let kind = match status {
         // Something is wrong with the body, or one event of it.

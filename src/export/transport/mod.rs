@@ -17,6 +17,11 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use crate::store::Cursor;
 
+/// What a receiver says, as far as it is repeated.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
 /// Where a sink sends to, and how.
 #[derive(Debug, Clone)]
 pub enum Target {

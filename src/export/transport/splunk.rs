@@ -8,7 +8,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVa
 use serde::{Deserialize, Serialize};
 
 use super::http::{TIMEOUT, of, packed, refusal};
-use super::{Failure, FailureKind, Taken};
+use super::{Failure, FailureKind, Taken, shown};
 use crate::export::batch::{Batch, Event};
 use crate::net::http_client::{HttpClient, HttpUrl};
 use crate::net::tls::ClientTls;
@@ -134,7 +134,7 @@ impl Splunk {
         let answer = self.client.post(&path, &headers, body).await.map_err(of)?;
         let mut said: Option<Collected> = serde_json::from_slice(&answer.body).ok();
         if let Some(said) = &mut said {
-            said.text = said.text.chars().filter(|c| !c.is_control()).take(200).collect();
+            said.text = shown(&said.text);
         }
         if let Some(Collected { code, text, .. }) = &said
             && answer.status == hyper::StatusCode::BAD_REQUEST

@@ -13,6 +13,7 @@ use super::grpc::{self, RpcStatus};
 use crate::export::format::otlp::{Signals, resource, scope};
 use crate::export::transport::Failure;
 use crate::export::transport::http::{TIMEOUT, of, packed, refusal};
+use crate::export::transport::shown;
 use crate::net::grpc_client::GrpcClient;
 use crate::net::http_client::{Answer, HttpClient, HttpUrl};
 use crate::net::tls::ClientTls;
@@ -138,7 +139,7 @@ impl Collector {
         })?;
         let partial = said.partial_success.unwrap_or_default();
         let count = u64::try_from(partial.rejected_log_records).unwrap_or(0);
-        let message: String = partial.error_message.chars().filter(|c| !c.is_control()).take(200).collect();
+        let message = shown(&partial.error_message);
         let why = || format!("{} refused {count} of the {}: {message}", self.options.url, signal.word());
         Ok((count > 0).then(|| Rejected { count, why: why() }))
     }

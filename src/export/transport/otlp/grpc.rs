@@ -6,6 +6,7 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use super::collector::Signal;
+use crate::export::transport::shown;
 use crate::export::transport::{Failure, FailureKind};
 use crate::net::grpc_client::GrpcError;
 use crate::net::http_client::HttpUrl;
@@ -61,7 +62,7 @@ impl Signal {
 
 pub(super) fn failure(url: &HttpUrl, error: GrpcError) -> Failure {
     let GrpcError::Status(status) = error else { return Failure::passing(error) };
-    let said: String = status.message().chars().filter(|c| !c.is_control()).take(200).collect();
+    let said = shown(status.message());
     let (code, words) = (status.code(), status.code().description());
     let name = format!("{code:?}");
     let why = format!("{url} answered {} {name} ({words}){}{said}", i32::from(code), if said.is_empty() { "" } else { ": " });
