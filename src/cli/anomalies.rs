@@ -61,7 +61,7 @@ const LIMIT: usize = 200;
 
 impl Anomalies {
     pub fn run(self) -> Result<Status, Failure> {
-        let look = Look::of_stdout(Timestamp::now());
+        let look = Look::of_stdout(Timestamp::now()).asking(&self.traces);
         if self.replay {
             return self.replayed(&look);
         }
@@ -289,7 +289,7 @@ fn whole(course: &Course, look: &Look) -> Screen {
         change.last_before.iter().for_each(|&at| fact("", &format!("last seen as before at {}", look.clock.moment(at))));
     }
     last.part_of.iter().for_each(|wider| fact("Part of", &wider.to_string()));
-    last.samples.iter().for_each(|id| fact("For example", &format!("relayscope show {id}")));
+    last.samples.iter().for_each(|id| fact("For example", &look.proposal(&format!("relayscope show {id}"))));
     screen.newline().styled(Style::Bold, "Course").newline();
     let lasted = last.at.0.saturating_sub(last.since.0);
     for entry in &course.entries {

@@ -53,7 +53,7 @@ impl Locate {
         if traces.json {
             show_json(&answer)?;
         } else {
-            render(&answer, self.full, &Look::of_stdout(now)).show()?;
+            render(&answer, self.full, &Look::of_stdout(now).asking(traces)).show()?;
         }
         Ok(status)
     }
@@ -90,7 +90,11 @@ pub fn render(answer: &Answer, full: bool, look: &Look) -> Screen {
             if let Some(hop) = messages.first().and_then(|message| message.hops.last())
                 && !full
             {
-                screen.newline().line(&format!("All about one of them: relayscope where {}   (all of all: --full)", hop.id()));
+                screen.newline().line(&format!(
+                    "All about one of them: relayscope where {}{}   (all of all: --full)",
+                    hop.id(),
+                    look.again
+                ));
             }
             notes(&mut screen, answer, look);
             if answer.more {
@@ -247,7 +251,7 @@ pub fn phases(phases: &Phases) -> Vec<(&'static str, u64)> {
 fn steps(screen: &mut Screen, steps: &[String], look: &Look) {
     screen.pad(2).styled(Style::Bold, "What to do next").newline();
     for step in steps {
-        screen.pad(2).put("- ").paragraph(Style::Plain, step, look.width.map(|width| width - 4), 4);
+        screen.pad(2).put("- ").paragraph(Style::Plain, &look.proposal(step), look.width.map(|width| width - 4), 4);
     }
 }
 

@@ -67,6 +67,23 @@ pub struct Traces {
     pub json: bool,
 }
 
+impl Traces {
+    /// What another command asks them with: ` --store DIR`.
+    fn again(&self) -> String {
+        let flag = |name: &str, value: &str| format!(" {name} {}", in_shell(value));
+        let store = self.store.as_ref().map(|dir| flag("--store", &dir.to_string_lossy()));
+        let api = self.api.as_ref().map(|url| flag("--api", url));
+        let token = self.token_file.as_ref().map(|file| flag("--token-file", &file.to_string_lossy()));
+        [store, api, token].into_iter().flatten().collect()
+    }
+}
+
+/// A word of a command as a shell takes it.
+fn in_shell(word: &str) -> String {
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"/._-:@+=,".contains(&octet);
+    if !word.is_empty() && word.bytes().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Relay mail and trace it
@@ -146,5 +163,21 @@ pub fn main() -> ExitCode {
     match done {
         Ok(status) => status.into(),
         Err(failure) => failure.report(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_command_asks_the_same_traces() {
+        let asked = |store: Option<&str>, api: Option<&str>| {
+            Traces { store: store.map(Into::into), api: api.map(str::to_owned), token_file: None, json: true }.again()
+        };
+        assert_eq!(asked(None, None), "");
+        assert_eq!(asked(Some("relayscope-demo"), None), " --store relayscope-demo");
+        assert_eq!(asked(Some("/var/my traces; it's"), None), r" --store '/var/my traces; it'\''s'");
+        assert_eq!(asked(None, Some("http://[::1]:8025")), " --api 'http://[::1]:8025'");
     }
 }

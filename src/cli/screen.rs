@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal, Write as _};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::Traces;
 use crate::path::Clock;
 use crate::path::answer::PathState;
 use crate::trace::json::Time;
@@ -54,6 +55,8 @@ pub struct Look {
     /// Columns; `None` where it isn't a terminal: nothing is cut or wrapped.
     pub width: Option<usize>,
     pub clock: Clock,
+    /// What a command that asks the same traces ends with: ` --store DIR`.
+    pub again: String,
 }
 
 impl Look {
@@ -67,7 +70,19 @@ impl Look {
             colours: terminal && !set("NO_COLOR") && !dumb,
             width: terminal.then(|| columns().unwrap_or(100).clamp(60, 240)),
             clock: Clock::local(TimeZone::system(), now),
+            again: String::new(),
         }
+    }
+
+    /// Commands that are proposed ask those traces.
+    pub fn asking(self, traces: &Traces) -> Self {
+        Self { again: traces.again(), ..self }
+    }
+
+    /// A proposal that ends with a command, so that it asks the same traces as the command that made it.
+    pub fn proposal(&self, text: &str) -> String {
+        let ends_with_command = text.rsplit_once("relayscope ").is_some_and(|(before, _)| before.is_empty() || before.ends_with(": "));
+        format!("{text}{}", if ends_with_command { &self.again } else { "" })
     }
 
     /// "times in CET", to be said once.
@@ -275,7 +290,7 @@ mod tests {
     use super::*;
 
     fn look() -> Look {
-        Look { colours: true, width: Some(20), clock: Clock::utc() }
+        Look { colours: true, width: Some(20), clock: Clock::utc(), again: String::new() }
     }
 
     #[test]

@@ -106,7 +106,7 @@ mod tests {
     use crate::path::Clock;
 
     fn drawn(width: Option<usize>) -> String {
-        let look = Look { colours: false, width, clock: Clock::utc() };
+        let look = Look { colours: false, width, clock: Clock::utc(), again: String::new() };
         let mut table = Table::new(&[("ADDRESS", 10), ("STATE", 5), ("WHY", 8)]);
         table.row(["bob@example.org", "accepted", "250 2.0.0 Ok: queued as 4F1C21A0B7"].map(Cell::from));
         table.row(["eve\u{1b}[2J@example.org", "rejected", "550 5.1.1 No such user\r\nhere"].map(Cell::from));

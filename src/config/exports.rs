@@ -35,12 +35,16 @@ pub(super) fn exports(raw: &Raw, findings: &mut Findings) -> Vec<ExportOptions> 
     if raw.export.len() > MOST {
         findings.refuse("export", format!("{} exports are more than {MOST}", raw.export.len()));
     }
-    let (mut names, mut found) = (BTreeSet::new(), Vec::new());
+    let (mut names, mut files, mut found) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     for (number, written) in raw.export.iter().enumerate() {
         let (path, label) = (format!("export.{number}"), format!("export {:?}", written.name));
         check_name(&written.name, &label, &format!("{path}.name"), findings);
         if !names.insert(written.name.to_ascii_lowercase()) {
             findings.refuse(&format!("{path}.name"), format!("{label}: another export has this name: give each its own with `name`"));
+        }
+        if let Some(file) = written.path.as_ref().filter(|file| written.enabled && !files.insert(*file)) {
+            let file = file.display();
+            findings.refuse(&format!("{path}.path"), format!("{label}: another export writes to {file}: give each a file of its own"));
         }
         let options = One { raw, written, path, label, findings }.options();
         found.extend(options.filter(|_| written.enabled));

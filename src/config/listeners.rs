@@ -173,6 +173,13 @@ impl One<'_> {
         if passes && ehlo == Ehlo::Static {
             self.refuse("tls", "tls = \"passthrough\" needs an upstream from the first octet: remove ehlo = \"static\"");
         }
+        if ClientTls::from(listener.tls) == ClientTls::Mirror && ehlo == Ehlo::Static {
+            self.warn(
+                "tls",
+                "tls = \"mirror\" has nothing to mirror with ehlo = \"static\", which answers before an upstream is chosen: STARTTLS is offered \
+                 always, as with \"offered\"",
+            );
+        }
         if let Some(text) = why_not_passed(upstream, reachable).filter(|_| passes) {
             self.refuse("tls", &format!("tls = \"passthrough\" doesn't go with upstream {name:?}: {text}"));
         }

@@ -108,6 +108,12 @@ impl One<'_> {
         if listed && upstream.hosts.is_empty() && self.is_good("hosts") {
             self.refuse("hosts", "has no hosts: write hosts = [\"smtp.example.net:587\"]");
         }
+        for (number, host) in upstream.hosts.iter().enumerate() {
+            let is_same = |other: &HostPort| other.port == host.port && other.host.eq_ignore_ascii_case(&host.host);
+            if upstream.hosts.iter().take(number).any(is_same) {
+                self.refuse(&format!("hosts.{number}"), &format!("{host} stands in hosts twice: remove one of them"));
+            }
+        }
         if !listed && !upstream.hosts.is_empty() {
             self.refuse("hosts", &format!("hosts and kind = \"{word}\" exclude each other: the next hop is found by itself"));
         }

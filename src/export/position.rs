@@ -47,20 +47,21 @@ impl Position {
     }
 
     /// Everything that was recorded since then is to be sent again, and what was never sent in any case: written down before anybody hears
-    /// that it is so. `made_at`: the time of the first record that is there from a place on. Gives the time from which on it is sent.
+    /// that it is so. `waiting`: the time of the first record that is there from the earlier of two places on, `safe` and `at`. Gives the
+    /// time from which on it is sent.
     ///
     /// # Errors
     /// It can't be written down; nothing is changed.
     pub fn order(
         &mut self,
         since: WallMicros,
-        made_at: impl FnOnce(Cursor) -> Option<WallMicros>,
+        waiting: impl FnOnce(Cursor, Cursor) -> Option<WallMicros>,
         now: WallMicros,
         store: &Path,
         name: &str,
     ) -> io::Result<WallMicros> {
         // While it is sent back already, what waits begins with what it was sent back to.
-        let waiting = self.ordered.into_iter().chain(self.since).min().or_else(|| made_at(self.safe.min(self.at)));
+        let waiting = self.ordered.into_iter().chain(self.since).min().or_else(|| waiting(self.safe, self.at));
         let since = waiting.map_or(since, |waiting| waiting.min(since));
         let at = Cursor::at_start_of(Day::of(since));
         Place { at, since: Some(since), written_at: now }.write_synced(store, name)?;
@@ -132,7 +133,7 @@ mod tests {
 
     fn set_back(dir: &Path) -> Position {
         let mut position = Position::new(at(4), None);
-        position.order(TEN, |_| None, 0, dir, NAME).unwrap();
+        position.order(TEN, |_, _| None, 0, dir, NAME).unwrap();
         assert_eq!(position.go_back(), Some(TEN));
         position
     }
@@ -159,7 +160,7 @@ mod tests {
         let mut position = Position::new(at(4), None);
         position.write(at(4), 0, dir.path(), NAME).unwrap();
         assert!(position.is_settled());
-        position.order(TEN, |_| None, 7, dir.path(), NAME).unwrap();
+        position.order(TEN, |_, _| None, 7, dir.path(), NAME).unwrap();
         position.write(at(3), 8, dir.path(), NAME).unwrap();
         assert_eq!(Place::read(dir.path(), NAME).unwrap(), Some(Place { at: at(0), since: Some(TEN), written_at: 7 }));
         assert_eq!(sent(&mut read(dir.path())), [2, 3, 4]);
@@ -171,15 +172,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut position = Position::new(at(4), None);
         position.safe = at(3);
-        let waits = |from: Cursor| {
-            assert_eq!(from, at(3), "what the receiver surely has");
+        let waits = |safe: Cursor, read: Cursor| {
+            assert_eq!((safe, read), (at(3), at(4)), "what the receiver surely has");
             Some(TEN)
         };
         assert_eq!(position.order(TEN + 5, waits, 0, dir.path(), NAME).unwrap(), TEN, "it was recorded before");
-        assert_eq!(position.order(TEN + 9, |_| None, 0, dir.path(), NAME).unwrap(), TEN, "nor does a second order pass over it");
+        assert_eq!(position.order(TEN + 9, |_, _| None, 0, dir.path(), NAME).unwrap(), TEN, "nor does a second order pass over it");
         assert_eq!(position.go_back(), Some(TEN));
-        assert_eq!(position.order(TEN + 9, |_| None, 0, dir.path(), NAME).unwrap(), TEN, "nor one on the way");
-        assert_eq!(position.order(TEN - 9, |_| None, 0, dir.path(), NAME).unwrap(), TEN - 9);
+        assert_eq!(position.order(TEN + 9, |_, _| None, 0, dir.path(), NAME).unwrap(), TEN, "nor one on the way");
+        assert_eq!(position.order(TEN - 9, |_, _| None, 0, dir.path(), NAME).unwrap(), TEN - 9);
     }
 
     #[test]
@@ -187,7 +188,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("export"), "no directory").unwrap();
         let mut position = Position::new(at(4), None);
-        assert!(position.order(TEN, |_| None, 0, dir.path(), NAME).is_err());
+        assert!(position.order(TEN, |_, _| None, 0, dir.path(), NAME).is_err());
         assert_eq!((position.go_back(), position.at), (None, at(4)));
     }
 }

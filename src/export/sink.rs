@@ -423,8 +423,9 @@ impl Sink {
 /// Writes an order down; it is obeyed once what is under way is done.
 fn take(order: Order, position: &mut Position, feed: &Feed, store: &Path, name: &str) {
     let Order::Replay { since, done } = order;
-    let made_at = |from| feed.store().first_from(from).ok().flatten().map(|record| at(&record));
-    let written = position.order(since, made_at, feed.store().now(), store, name);
+    let first_from = |from| feed.store().first_from(from).ok().flatten().map(|record| at(&record));
+    let waiting = |safe, read| first_from(feed.store().earlier(safe, read));
+    let written = position.order(since, waiting, feed.store().now(), store, name);
     if let Err(error) = &written {
         tracing::warn!(export = name, %error, "the export can't be set back: its place can't be written down");
     }

@@ -19,6 +19,7 @@ use super::journal::{DayJournal, Form};
 use super::live::Live;
 use super::locks::locked;
 use super::log::Log;
+use super::order;
 
 /// How long a backup waits for what was handed in before it to reach the journal.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -204,6 +205,11 @@ impl Backup<'_> {
             let days: Vec<_> = self.live.journal.days().into_iter().map(|day| (logs(&day), day)).collect();
             for (logs, day) in &days {
                 self.day(day, logs)?;
+            }
+            // After the files: a return that is in it and has no file yet does no harm.
+            let returns = self.live.options.dir.join(order::NAME);
+            if returns.exists() {
+                self.copy_file(&returns, &self.place.partial.join(order::NAME))?;
             }
         }
         for (from, to) in std::mem::take(&mut self.pinned) {

@@ -24,6 +24,11 @@ impl Cursor {
         Self { day, number: 0 }
     }
 
+    /// Behind all that will ever be in that day.
+    pub fn at_end_of(day: Day) -> Self {
+        Self { day, number: u32::MAX }
+    }
+
     pub fn day(self) -> Day {
         self.day
     }

@@ -187,7 +187,7 @@ impl Store {
         let mut at = cursor.unwrap_or_else(|| Cursor::at_start_of(Day::of(0)));
         let (mut count, mut any) = (0, cursor.is_some());
         while count < limit
-            && let Some((day, batch)) = live.journal.read_from(Some(at), part)?
+            && let Some((day, batch)) = live.journal.read_from(at, part)?
         {
             Window::new(at, day, batch).each(at, |after, record| {
                 (at, any) = (after, true);
@@ -207,7 +207,7 @@ impl Store {
     pub fn window(&self, cursor: Cursor, with_dialogues: bool) -> Result<Option<Window>, StoreError> {
         let live = self.inner.opening.live().ok_or_else(|| self.unavailable_now())?;
         let part = if with_dialogues { Part::Whole } else { Part::Summary };
-        Ok(live.journal.read_from(Some(cursor), part)?.map(|(day, batch)| Window::new(cursor, day, batch)))
+        Ok(live.journal.read_from(cursor, part)?.map(|(day, batch)| Window::new(cursor, day, batch)))
     }
 
     /// The first record that is in the journal from `cursor` on, without its dialogue; as [`Store::window`].
@@ -227,6 +227,11 @@ impl Store {
             cursor = window.after();
         }
         Ok(None)
+    }
+
+    /// Which of two places comes first: in most stores the smaller one, but a clock that was ahead has made days that aren't the last.
+    pub fn earlier(&self, one: Cursor, other: Cursor) -> Cursor {
+        self.inner.opening.live().map_or(one.min(other), |live| live.journal.earlier(one, other))
     }
 
     /// How many places of the journal there are from `cursor` on, by day.

@@ -15,12 +15,15 @@ use super::cursor::Cursor;
 use super::day::Day;
 use super::locks::{reading, writing};
 use super::log::{Log, LogHeader};
+use super::order::Order;
 use super::pair::Chains;
 use super::segment::Segment;
 
 #[derive(Debug)]
 pub(super) struct Journal {
     pub dir: PathBuf,
+    /// In which order it was written.
+    order: Order,
     days: RwLock<BTreeMap<Day, Arc<DayJournal>>>,
 }
 
@@ -57,7 +60,7 @@ pub(super) fn segment_path(day_dir: &Path, file: u32) -> PathBuf {
 
 impl Journal {
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, days: RwLock::default() }
+        Self { order: Order::read(&dir), dir, days: RwLock::default() }
     }
 
     pub fn days(&self) -> Vec<Arc<DayJournal>> {
@@ -68,8 +71,14 @@ impl Journal {
         reading(&self.days).get(&day).cloned()
     }
 
+    /// The day that is written, or was written last: not the newest, where a clock was ahead.
     pub fn last_day(&self) -> Option<Day> {
-        reading(&self.days).keys().next_back().copied()
+        self.end().map(|end| end.day)
+    }
+
+    /// The next number of each day.
+    fn ends(&self) -> BTreeMap<Day, u32> {
+        reading(&self.days).iter().map(|(&day, journal)| (day, journal.end())).collect()
     }
 
     pub fn forget(&self, day: Day) {
@@ -92,7 +101,7 @@ impl Journal {
             File::open(&day.dir)?.sync_all()?;
             File::open(&self.dir)?.sync_all()?;
         }
-        let (mut file, first) = (day.next_file(), day.end());
+        let (mut file, first) = (day.next_file(), self.order.begin(day.day, &self.ends())?);
         let log = loop {
             // A file that could not be read at start keeps its name.
             if segment_path(&day.dir, file).exists() {
@@ -110,29 +119,39 @@ impl Journal {
 
     /// Where the next record will stand.
     pub fn end(&self) -> Option<Cursor> {
-        let day = reading(&self.days).values().next_back().cloned()?;
-        Some(Cursor { day: day.day, number: day.end() })
+        self.order.laps().end(&self.ends())
+    }
+
+    /// Which of two places was written first.
+    pub fn earlier(&self, one: Cursor, other: Cursor) -> Cursor {
+        self.order.laps().earlier(one, other)
     }
 
     /// Reads so much of each record forward from `at`: some of the records that follow, of one day, and whether there were any.
-    pub fn read_from(&self, at: Option<Cursor>, part: Part) -> io::Result<Option<(Day, Batch)>> {
-        let first = at.map_or(Day::of(0), |at| at.day);
-        let days: Vec<_> = reading(&self.days).range(first..).map(|(_, day)| day.clone()).collect();
-        for day in days {
-            let number = at.filter(|at| at.day == day.day).map_or(0, |at| at.number);
-            let batch = day.read_part(number, part)?;
-            if !batch.numbers().is_empty() {
-                return Ok(Some((day.day, batch)));
+    pub fn read_from(&self, at: Cursor, part: Part) -> io::Result<Option<(Day, Batch)>> {
+        let laps = self.order.laps();
+        let days: Vec<Day> = reading(&self.days).keys().copied().collect();
+        for (day, numbers) in laps.parts_from(at, &days) {
+            let Some(journal) = self.day(day) else { continue };
+            let batch = journal.read_part(numbers.start, part)?;
+            // The next one there is may have been written later, and has its turn then.
+            if !batch.numbers().is_empty() && batch.numbers().start.max(numbers.start) < numbers.end {
+                return Ok(Some((day, batch)));
             }
         }
         Ok(None)
     }
 
-    /// How many places each day has from `at` on.
+    /// How many places each day has from `at` on; days that have none any more aren't among them.
     pub fn places_from(&self, at: Cursor) -> Vec<(Day, u64)> {
-        let days = reading(&self.days);
-        let from = |day: Day| if day == at.day { at.number } else { 0 };
-        days.range(at.day..).map(|(_, day)| (day.day, u64::from(day.end().saturating_sub(from(day.day))))).collect()
+        let (laps, ends) = (self.order.laps(), self.ends());
+        let days: Vec<Day> = ends.keys().copied().collect();
+        let mut places: BTreeMap<Day, u64> = BTreeMap::new();
+        for (day, numbers) in laps.parts_from(at, &days) {
+            let end = ends.get(&day).copied().unwrap_or_default().min(numbers.end);
+            *places.entry(day).or_default() += u64::from(end.saturating_sub(numbers.start));
+        }
+        places.into_iter().collect()
     }
 }
 

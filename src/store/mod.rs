@@ -4,6 +4,7 @@
 //! `answering` and `search` (they are found), `tally` (they are counted). Only this module knows the files.
 
 pub mod options;
+mod order;
 
 mod adopt;
 mod answering;
@@ -11,6 +12,7 @@ mod backup;
 mod batch;
 mod bell;
 mod blocks;
+mod calendar;
 mod check;
 mod clock;
 mod cursor;

@@ -6,7 +6,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::calendar::Calendar;
 use super::day::Day;
 use super::journal::{DayJournal, Form};
 use super::live::Live;
@@ -38,13 +40,18 @@ enum Step {
 /// Removes what is beyond the limits.
 pub(super) struct Retention {
     live: Arc<Live>,
+    calendar: Calendar,
     /// Files, by day and number, that can't be thinned: they are damaged, and left to people.
     unthinnable: BTreeSet<(Day, u32)>,
 }
 
 impl Retention {
     pub fn new(live: Arc<Live>) -> Self {
-        Self { live, unthinnable: BTreeSet::new() }
+        Self { live, calendar: Calendar::default(), unthinnable: BTreeSet::new() }
+    }
+
+    fn today(&mut self, now: WallMicros) -> Day {
+        self.calendar.today(Day::of(now), self.live.journal.days().iter().map(|day| day.day), Instant::now())
     }
 
     /// Removes days that are beyond what is kept of anything: nothing else need be done with them.
@@ -53,9 +60,10 @@ impl Retention {
         if keep_days == 0 && keep_failures_days == 0 {
             return;
         }
+        let today = self.today(now);
         let held = |day: &Arc<DayJournal>| Held { day: day.day, octets: 0, dialogues: 0, is_whole: false };
         let mut days: Vec<Held> = self.live.journal.days().iter().map(held).collect();
-        while let Some(Step::Remove(day)) = next_step(&days, Day::of(now), &self.live.options, false, &BTreeSet::new()) {
+        while let Some(Step::Remove(day)) = next_step(&days, today, &self.live.options, false, &BTreeSet::new()) {
             if !self.live.journal.day(day).is_some_and(|day| self.remove(&day)) {
                 break;
             }
@@ -71,10 +79,11 @@ impl Retention {
         if !days_limited && *keep_octets == 0 && *keep_free_octets == 0 {
             return false;
         }
+        let today = self.today(now);
         let mut days: Vec<Held> = live.journal.days().iter().map(|day| self.held(day)).collect();
         let mut excess = excess(&live.options, days.iter().map(|held| held.octets).sum());
         let (mut failed, mut freed) = (BTreeSet::new(), 0);
-        while let Some(step) = next_step(&days, Day::of(now), &live.options, excess > 0, &failed) {
+        while let Some(step) = next_step(&days, today, &live.options, excess > 0, &failed) {
             if live.keeper.is_closed() {
                 break;
             }

@@ -92,9 +92,8 @@ pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStat
         stats.index_octets += octets_in(&index::dir(&live.options.dir, day.day));
         stats.runs += live.index.runs(day.day).len() as u64;
     }
-    if let (Some(end), indexed) = (live.end(), live.index.indexed()) {
-        let from = indexed.filter(|indexed| indexed.day == end.day).map_or(0, |indexed| indexed.number);
-        stats.unindexed = u64::from(end.number.saturating_sub(from));
+    if let Some(end) = live.end() {
+        stats.unindexed = u64::from(end.number.saturating_sub(live.index.indexed(end.day)));
     }
     stats
 }

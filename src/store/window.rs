@@ -16,7 +16,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// What follows `asked`, which may be in an earlier day.
+    /// What follows `asked`, which may be in another day.
     pub(super) fn new(asked: Cursor, day: Day, batch: Batch) -> Self {
         Self { asked, day, batch }
     }
@@ -28,7 +28,7 @@ impl Window {
 
     /// Whether what follows that place is in it.
     pub fn has(&self, at: Cursor) -> bool {
-        at >= self.asked && at < self.after()
+        at == self.asked || (at.day == self.day && self.batch.numbers().contains(&at.number))
     }
 
     /// Decodes one record after the other from that place on, and shows each with the place behind it; `None` for places without one.

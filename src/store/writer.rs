@@ -174,9 +174,9 @@ impl Writer {
             Some(last) if last > today && last.number() - today.number() <= 1 => last,
             Some(last) if last > today => {
                 tracing::error!(
-                    %today, newest = %last,
-                    "records go to a day before the newest one: a clock is wrong, or was. Exports and the watch for anomalies don't see them; \
-                     set the clock right, then `relayscope export replay` sends what was recorded meanwhile"
+                    %today, last_written = %last,
+                    "records go to a day before the one that was written last: the clock is wrong, or was. Those of the days ahead keep their \
+                     wrong times"
                 );
                 today
             }

@@ -96,7 +96,7 @@ enum Stop {
 
 /// The flags that lead the query commands to the demo's traces.
 fn ask(args: &DemoArgs) -> String {
-    if args.store.as_os_str() == "relayscope-demo" { String::new() } else { format!("--store {}", args.store.display()) }
+    format!("--store {}", super::super::in_shell(&args.store.to_string_lossy()))
 }
 
 fn print(text: &str) {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::script::{RECIPIENTS, SENDERS};
 use super::traffic::Sent;
 
-/// The text that `demo` ends with. `ask` are the flags that lead the query commands to the demo's traces ("--store DIR"), or nothing.
+/// The text that `demo` ends with. `ask` are the flags that lead the query commands to the demo's traces ("--store DIR").
 pub fn next_steps(sent: &[Sent], listen: SocketAddr, ask: &str) -> String {
     let mut text = String::new();
     // Writing to a String doesn't fail.
@@ -15,7 +15,7 @@ pub fn next_steps(sent: &[Sent], listen: SocketAddr, ask: &str) -> String {
 }
 
 fn write_steps(text: &mut String, sent: &[Sent], listen: SocketAddr, ask: &str) -> std::fmt::Result {
-    let ask = if ask.is_empty() { String::new() } else { format!(" {ask}") };
+    let ask = format!(" {ask}");
     writeln!(text, "{} sample messages went through {listen}. Where did each of them stop, and why?\n", sent.len())?;
     let commands: Vec<String> = sent.iter().map(|sent| format!("relayscope where {}{ask}", sent.question())).collect();
     let width = commands.iter().map(String::len).max().unwrap_or(0);

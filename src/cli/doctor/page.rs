@@ -76,7 +76,7 @@ mod tests {
         section.push(Check::asking("a", "TCP", "it matters").ok("open"));
         section.push(Check::asking("b", "login", "no mail without it").fail("535 no\u{1b}[2J", "Change the password."));
         let report = Report::of("upstream main", vec![section]);
-        let look = Look { colours: false, width: None, clock: Clock::utc() };
+        let look = Look { colours: false, width: None, clock: Clock::utc(), again: String::new() };
         let shown = render(&report, &look).as_str().to_owned();
         let expected = "smtp.example.net:587\n  ok      TCP: open\n  fail    login: 535 no\\x1b[2J\n          Why it matters: no mail without it.\n          \
                         What to do: Change the password.\n\nTrouble: upstream main (1 ok, 1 fail)\nLogin: 535 no\\x1b[2J. Change the password.\n";

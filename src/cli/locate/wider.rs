@@ -28,7 +28,8 @@ pub(super) fn first(screen: &mut Screen, message: &MessagePath, look: &Look) {
 pub(super) fn of_nothing(screen: &mut Screen, seen: &NeverSeen, look: &Look) {
     for wider in &seen.incidents {
         let events = several(wider.count, "event", "events");
-        let text = format!("May be why: {}, {events} (relayscope anomalies {})", never::incident(wider, &look.clock), wider.id);
+        let text =
+            format!("May be why: {}, {events} (relayscope anomalies {}{})", never::incident(wider, &look.clock), wider.id, look.again);
         screen.pad(2).paragraph(style(wider), &text, look.width.map(|width| width - 2), 4);
     }
     if seen.incidents_more > 0 {
@@ -48,7 +49,10 @@ fn sentence(wider: &Wider, look: &Look) -> String {
         None => format!("since {began}"),
     };
     let events = several(wider.count, "event", "events");
-    format!("Part of a wider trouble: {}, \"{}\" {when}, {events} (relayscope anomalies {})", wider.severity, wider.summary, wider.id)
+    format!(
+        "Part of a wider trouble: {}, \"{}\" {when}, {events} (relayscope anomalies {}{})",
+        wider.severity, wider.summary, wider.id, look.again
+    )
 }
 
 /// "10 mx1.example.org is now 10 mx2.example.org".

@@ -34,7 +34,7 @@ impl Sink {
     pub(super) fn note(&mut self) {
         self.noted = Instant::now();
         self.transport.settle();
-        let safe = self.transport.safe(self.noted).min(self.position.at);
+        let safe = self.feed.store().earlier(self.transport.safe(self.noted), self.position.at);
         self.status.stands_at(safe);
         let now = self.feed.store().now();
         if let Err(error) = self.position.write(safe, now, &self.store_dir, &self.options.name) {
@@ -45,8 +45,10 @@ impl Sink {
 
     /// What waits, and what retention removed before its turn came.
     pub(super) fn count(&mut self) {
-        let Ok(ahead) = self.feed.store().places_from(self.position.at) else { return };
-        let removed = |day: &Day| *day >= self.position.at.day() && !ahead.iter().any(|(kept, _)| kept == day);
+        let (store, at) = (self.feed.store(), self.position.at);
+        let Ok(ahead) = store.places_from(at) else { return };
+        let is_passed = |day: &Day| store.earlier(at, Cursor::at_end_of(*day)) != at;
+        let removed = |day: &Day| !is_passed(day) && !ahead.iter().any(|(kept, _)| kept == day);
         let expired: u64 = self.ahead.iter().filter(|(day, _)| removed(day)).map(|(_, records)| records).sum();
         if expired > 0 {
             self.expired(expired);
@@ -110,7 +112,7 @@ pub(super) fn beginning(options: &Options, feed: &Feed, place: Option<Place>, be
     match (place, options.start) {
         (Some(place), _) => {
             // A power cut can take the end of the journal, and its numbers are given again.
-            let at = end.map_or(place.at, |end| place.at.min(end));
+            let at = end.map_or(place.at, |end| feed.store().earlier(place.at, end));
             let behind = feed.store().places_from(at).map_or(0, |days| days.iter().map(|(_, records)| records).sum::<u64>());
             tracing::info!(export = name, place = %at, waiting = behind, "the export goes on where it was");
             (at, place.since)

@@ -199,7 +199,7 @@ impl Indexer {
 
     /// Tells those who wait that there is nothing to wait for; while runs wait for the disk, that is looked at again soon.
     fn caught_up(&self) -> Step {
-        if let Some((&day, &number)) = self.reached.last_key_value() {
+        for (&day, &number) in &self.reached {
             self.live.index.now_indexed(Cursor { day, number });
         }
         if self.waiting.is_empty() { Step::CaughtUp } else { Step::Stuck }

@@ -56,7 +56,7 @@ pub struct Index {
     broken: Mutex<BTreeMap<Day, u32>>,
     /// Those of them that are not broken, but of another journal.
     outdated: Mutex<BTreeSet<Day>>,
-    indexed: Mutex<Option<Cursor>>,
+    indexed: Mutex<BTreeMap<Day, u32>>,
     caught_up: Condvar,
 }
 
@@ -287,19 +287,19 @@ impl Index {
         reading(&self.superseded).get(&day).cloned()
     }
 
-    /// Records before this are in some run.
-    pub fn indexed(&self) -> Option<Cursor> {
-        *locked(&self.indexed)
+    /// Records of that day before this are in some run.
+    pub fn indexed(&self, day: Day) -> u32 {
+        locked(&self.indexed).get(&day).copied().unwrap_or_default()
     }
 
     pub fn now_indexed(&self, until: Cursor) {
-        *locked(&self.indexed) = Some(until);
+        locked(&self.indexed).insert(until.day, until.number);
         self.caught_up.notify_all();
     }
 
     /// Waits until all records before `end` are in some run, or the deadline; whether they are.
     pub fn wait_for(&self, end: Cursor, deadline: Instant, hurry: impl FnOnce()) -> bool {
-        let reached = |indexed: &Option<Cursor>| indexed.is_some_and(|indexed| indexed >= end);
+        let reached = |indexed: &BTreeMap<Day, u32>| indexed.get(&end.day).copied().unwrap_or_default() >= end.number;
         let indexed = locked(&self.indexed);
         if reached(&indexed) {
             return true;

@@ -7,6 +7,7 @@ mod handover;
 mod import;
 mod index;
 mod model;
+mod order;
 mod recovery;
 mod retention;
 mod sealing;
@@ -136,7 +137,7 @@ fn everything(store: &Store) -> Vec<Record> {
 /// Waits until something that a background thread does has come about.
 #[track_caller]
 fn until(what: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !what() {
         assert!(Instant::now() < deadline, "it never came about");
         std::thread::sleep(Duration::from_millis(2));

@@ -1,0 +1,269 @@
+//! In which order the journal was written, where that isn't the order of its days.
+//!
+//! A clock that is days ahead names days that are yet to come; once it is right again, records go to a day before those. Whoever follows the
+//! journal must get to them all the same: after the last record of the days ahead comes what was written since the return. The returns
+//! stand in `STORE/returns.json`; most stores never have one.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+use super::cursor::Cursor;
+use super::day::Day;
+use super::locks::{reading, writing};
+
+pub(super) const NAME: &str = "returns.json";
+
+/// The order of one journal, as far as it is known to the disk.
+#[derive(Debug)]
+pub(super) struct Order {
+    path: PathBuf,
+    laps: RwLock<Arc<Laps>>,
+}
+
+/// What was written between two returns is a lap: within it days follow each other, and the laps follow each other.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Laps {
+    /// One before each lap but the first.
+    returns: Vec<Return>,
+}
+
+/// The clock went back by days, and the journal with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Return {
+    /// The first place that was written then.
+    at: Cursor,
+    /// Later days that were there already, and from which number on each could be written since.
+    ahead: BTreeMap<Day, u32>,
+}
+
+/// A return as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    at: String,
+    ahead: BTreeMap<String, u32>,
+}
+
+impl Order {
+    /// The order of the journal in `dir`. Where it can't be read, days follow each other.
+    pub fn read(dir: &Path) -> Self {
+        let path = dir.join(NAME);
+        let laps = match read(&path) {
+            Ok(laps) => laps,
+            Err(error) => {
+                tracing::error!(
+                    file = %path.display(), %error,
+                    "which days were written by a clock that was ahead can't be told: exports may stop at those, or send records twice"
+                );
+                Laps::default()
+            }
+        };
+        Self { path, laps: RwLock::new(Arc::new(laps)) }
+    }
+
+    pub fn laps(&self) -> Arc<Laps> {
+        reading(&self.laps).clone()
+    }
+
+    /// A new file is begun in that day: the number of its first record. `ends`: the days that there are, with their next numbers. A return
+    /// is on the disk before anything is written behind it.
+    ///
+    /// # Errors
+    /// It can't be written down.
+    pub fn begin(&self, day: Day, ends: &BTreeMap<Day, u32>) -> io::Result<u32> {
+        let laps = self.laps();
+        let end = ends.get(&day).copied().unwrap_or_default();
+        if let Some(first) = laps.goes_on_in(day, ends) {
+            return Ok(first.max(end));
+        }
+        // One number stays free: a place at the end of what was written before is another one than the first of what follows.
+        let behind = |end: u32| if end == 0 { 0 } else { end.saturating_add(1) };
+        let at = Cursor { day, number: behind(end) };
+        let ahead = ends.range(day.later(1)..).filter(|&(_, &end)| end > 0).map(|(&day, &end)| (day, behind(end))).collect();
+        let mut returns = laps.returns.clone();
+        returns.retain(|it| ends.contains_key(&it.at.day) || it.ahead.keys().any(|day| ends.contains_key(day)));
+        returns.push(Return { at, ahead });
+        let laps = Laps { returns };
+        write(&self.path, &laps)?;
+        *writing(&self.laps) = Arc::new(laps);
+        Ok(at.number)
+    }
+}
+
+impl Laps {
+    fn last(&self) -> usize {
+        self.returns.len()
+    }
+
+    /// Where the lap begins in that day; `None`: it has nothing there.
+    fn from(&self, lap: usize, day: Day) -> Option<u32> {
+        let Some(it) = lap.checked_sub(1).and_then(|before| self.returns.get(before)) else { return Some(0) };
+        match day.cmp(&it.at.day) {
+            std::cmp::Ordering::Less => None,
+            std::cmp::Ordering::Equal => Some(it.at.number),
+            std::cmp::Ordering::Greater => Some(it.ahead.get(&day).copied().unwrap_or_default()),
+        }
+    }
+
+    /// Where what was written in later laps begins in that day.
+    fn until(&self, lap: usize, day: Day) -> u32 {
+        (lap + 1..=self.last()).filter_map(|later| self.from(later, day)).min().unwrap_or(u32::MAX)
+    }
+
+    fn lap(&self, at: Cursor) -> usize {
+        (1..=self.last()).rev().find(|&lap| self.from(lap, at.day).is_some_and(|from| at.number >= from)).unwrap_or_default()
+    }
+
+    /// The next number of that day if the present lap can go on there; `None`: that would be a return.
+    fn goes_on_in(&self, day: Day, ends: &BTreeMap<Day, u32>) -> Option<u32> {
+        let lap = self.last();
+        let is_ahead = |(&later, &end): (&Day, &u32)| self.from(lap, later).is_some_and(|from| end > from);
+        if ends.range(day.later(1)..).any(is_ahead) { None } else { self.from(lap, day) }
+    }
+
+    /// Which of two places comes first.
+    pub fn earlier(&self, one: Cursor, other: Cursor) -> Cursor {
+        if (self.lap(one), one) <= (self.lap(other), other) { one } else { other }
+    }
+
+    /// The parts of days that come from there on, in their order: a day, and numbers of it. `days`: those that there are, in order.
+    pub fn parts_from<'a>(&'a self, at: Cursor, days: &'a [Day]) -> impl Iterator<Item = (Day, std::ops::Range<u32>)> + 'a {
+        let here = self.lap(at);
+        (here..=self.last()).flat_map(move |lap| {
+            let first = if lap == here { at.day } else { Day::of(0) };
+            days.iter().filter(move |&&day| day >= first).filter_map(move |&day| {
+                let from = if lap == here && day == at.day { at.number } else { self.from(lap, day)? };
+                let until = self.until(lap, day);
+                (from < until).then_some((day, from..until))
+            })
+        })
+    }
+
+    /// The day that is written at present, and where it ends.
+    pub fn end(&self, ends: &BTreeMap<Day, u32>) -> Option<Cursor> {
+        let lap = self.last();
+        let written = ends.iter().rev().find(|&(&day, &end)| self.from(lap, day).is_some_and(|from| end > from || lap == 0));
+        let written = written.map(|(&day, &end)| Cursor { day, number: end });
+        // Nothing yet, since the clock went back.
+        written.or_else(|| self.returns.last().map(|it| it.at)).filter(|_| !ends.is_empty())
+    }
+}
+
+fn read(path: &Path) -> io::Result<Laps> {
+    let octets = match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Laps::default()),
+        octets => octets?,
+    };
+    let bad = |why: String| io::Error::new(ErrorKind::InvalidData, why);
+    let written: Vec<Written> = serde_json::from_slice(&octets).map_err(|error| bad(error.to_string()))?;
+    let return_of = |written: Written| {
+        let at = written.at.parse().map_err(|error: super::cursor::NotACursor| bad(error.to_string()))?;
+        let day = |(day, from): (String, u32)| Ok((day.parse().map_err(|error: super::day::NotADay| bad(error.to_string()))?, from));
+        Ok(Return { at, ahead: written.ahead.into_iter().map(day).collect::<io::Result<_>>()? })
+    };
+    Ok(Laps { returns: written.into_iter().map(return_of).collect::<io::Result<_>>()? })
+}
+
+fn write(path: &Path, laps: &Laps) -> io::Result<()> {
+    let day = |(day, from): (&Day, &u32)| (day.to_string(), *from);
+    let written = laps.returns.iter().map(|it| Written { at: it.at.to_string(), ahead: it.ahead.iter().map(day).collect() });
+    let text = serde_json::to_string(&written.collect::<Vec<_>>())?;
+    let draft = path.with_extension("json.new");
+    let mut file = File::create(&draft)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(number: u32) -> Day {
+        Day::numbered(number)
+    }
+
+    fn at(day: u32, number: u32) -> Cursor {
+        Cursor { day: Day::numbered(day), number }
+    }
+
+    fn ends<const N: usize>(of: [(u32, u32); N]) -> BTreeMap<Day, u32> {
+        of.into_iter().map(|(number, end)| (day(number), end)).collect()
+    }
+
+    fn parts(laps: &Laps, from: Cursor, days: &[u32]) -> Vec<(u32, u32, u32)> {
+        let days: Vec<Day> = days.iter().map(|&number| day(number)).collect();
+        laps.parts_from(from, &days).map(|(day, numbers)| (day.number(), numbers.start, numbers.end)).collect()
+    }
+
+    const ON: u32 = u32::MAX;
+
+    #[test]
+    fn without_a_return_days_follow_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let order = Order::read(dir.path());
+        assert_eq!(order.begin(day(5), &ends([])).unwrap(), 0);
+        assert_eq!(order.begin(day(5), &ends([(4, 9), (5, 3)])).unwrap(), 3);
+        assert_eq!(order.begin(day(6), &ends([(4, 9), (5, 3)])).unwrap(), 0);
+        assert_eq!(parts(&order.laps(), at(4, 2), &[3, 4, 6]), [(4, 2, ON), (6, 0, ON)]);
+        assert_eq!(order.laps().end(&ends([(4, 9), (6, 0)])), Some(at(6, 0)));
+        assert_eq!(order.laps().end(&ends([])), None);
+        assert!(!dir.path().join(NAME).exists());
+    }
+
+    #[test]
+    fn what_is_written_after_a_return_follows_the_days_ahead() {
+        let dir = tempfile::tempdir().unwrap();
+        let order = Order::read(dir.path());
+        // Day 5 had nine records before the clock went to day 90.
+        let there = ends([(4, 2), (5, 9), (90, 7)]);
+        assert_eq!(order.begin(day(5), &there).unwrap(), 10);
+        assert_eq!(order.laps().end(&there), Some(at(5, 10)), "nothing is written yet");
+        for order in [order, Order::read(dir.path())] {
+            let laps = order.laps();
+            let days = [4, 5, 90];
+            assert_eq!(parts(&laps, at(4, 1), &days), [(4, 1, ON), (5, 0, 10), (90, 0, 8), (5, 10, ON), (90, 8, ON)]);
+            assert_eq!(parts(&laps, at(90, 7), &days), [(90, 7, 8), (5, 10, ON), (90, 8, ON)], "whoever was at the end goes on");
+            assert_eq!(parts(&laps, at(5, 9), &days), [(5, 9, 10), (90, 0, 8), (5, 10, ON), (90, 8, ON)], "whoever was before it too");
+            assert_eq!(parts(&laps, at(5, 10), &days), [(5, 10, ON), (90, 8, ON)], "and nothing twice");
+            assert_eq!(laps.earlier(at(90, 7), at(5, 10)), at(90, 7));
+            assert_eq!(laps.earlier(at(5, 9), at(90, 0)), at(5, 9));
+            // Further files and days are no returns.
+            assert_eq!(order.begin(day(5), &ends([(4, 2), (5, 12), (90, 7)])).unwrap(), 12);
+            assert_eq!(order.begin(day(6), &ends([(4, 2), (5, 12), (90, 7)])).unwrap(), 0);
+            assert_eq!(laps.end(&ends([(4, 2), (5, 12), (6, 3), (90, 7)])), Some(at(6, 3)));
+        }
+    }
+
+    #[test]
+    fn the_days_ahead_are_reached_and_left_once_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let order = Order::read(dir.path());
+        order.begin(day(5), &ends([(90, 7)])).unwrap();
+        // The clock is wrong again, by more.
+        assert_eq!(order.begin(day(90), &ends([(5, 4), (90, 7)])).unwrap(), 8, "no return: a day further on");
+        assert_eq!(order.begin(day(91), &ends([(5, 4), (90, 9)])).unwrap(), 0);
+        assert_eq!(order.begin(day(6), &ends([(5, 4), (90, 9), (91, 1)])).unwrap(), 0);
+        let days = [5, 6, 90, 91];
+        let expected = [(90, 0, 8), (5, 0, ON), (90, 8, 10), (91, 0, 2), (6, 0, ON), (90, 10, ON), (91, 2, ON)];
+        assert_eq!(parts(&order.laps(), at(90, 0), &days), expected);
+        // A return of which nothing is left is forgotten with the next.
+        order.begin(day(6), &ends([(6, 3), (200, 1)])).unwrap();
+        assert_eq!(Order::read(dir.path()).laps().returns.len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_does_not_read_is_said_and_days_follow_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in ["", "{}", "[{\"at\":\"x\",\"ahead\":{}}]", "[{\"at\":\"2026-11-23.1\",\"ahead\":{\"soon\":1}}]"] {
+            fs::write(dir.path().join(NAME), text).unwrap();
+            assert_eq!(Order::read(dir.path()).laps().returns, []);
+        }
+    }
+}

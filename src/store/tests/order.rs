@@ -1,0 +1,87 @@
+//! A clock that was days ahead: whoever follows the journal gets to all that is written once it is right again.
+
+use super::*;
+
+/// As far as a wrong clock may be.
+const YEARS: Duration = Duration::from_secs(4_000 * 86_400);
+
+/// Ten records of an ordinary day, ten of a day that is years away, and the clock is right again.
+fn returned() -> (Room, Cursor) {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(0..10));
+    room.advance(YEARS);
+    store.close();
+    let store = room.store();
+    put(&store, &transactions(10..20));
+    let at_its_end = store.follow(None, 100).unwrap().1;
+    assert_eq!(at_its_end, store.end().unwrap());
+    store.close();
+    room.clock.fetch_sub(YEARS.as_micros() as u64, Ordering::SeqCst);
+    (room, at_its_end)
+}
+
+#[test]
+fn those_who_had_everything_get_what_is_written_after_the_return() {
+    let (room, at) = returned();
+    let store = room.store();
+    assert_eq!(store.follow(Some(at), 100).unwrap().0, []);
+    put(&store, &transactions(20..25));
+    let (records, at) = store.follow(Some(at), 100).unwrap();
+    assert_eq!(records, transactions(20..25));
+    assert_eq!(at, store.end().unwrap());
+    assert_eq!(store.follow(Some(at), 100).unwrap(), (Vec::new(), at), "and nothing twice");
+    // A restart, another file, another day.
+    store.close();
+    let store = room.store();
+    put(&store, &transactions(25..30));
+    room.advance(Duration::from_secs(86_400));
+    store.close();
+    let store = room.store();
+    put(&store, &transactions(30..35));
+    assert_eq!(store.follow(Some(at), 100).unwrap().0, transactions(25..35));
+    assert_eq!(everything(&store), transactions(0..35));
+}
+
+#[test]
+fn those_who_lag_behind_get_the_days_ahead_in_between() {
+    let (room, _) = returned();
+    let store = room.store();
+    put(&store, &transactions(20..25));
+    let mut at = None;
+    let mut seen = Vec::new();
+    for _ in 0..9 {
+        let (records, next) = store.follow(at, 3).unwrap();
+        let waiting: u64 = store.places_from(next).unwrap().iter().map(|(_, records)| records).sum();
+        seen.extend(records);
+        assert!(seen.len() as u64 + waiting >= 25, "{waiting} after {}", seen.len());
+        at = Some(next);
+    }
+    assert_eq!(seen, transactions(0..25));
+    let end = at.unwrap();
+    assert_eq!(store.places_from(end).unwrap().iter().map(|(_, records)| records).sum::<u64>(), 0);
+    assert_eq!(store.earlier(end, store.follow(None, 15).unwrap().1), store.follow(None, 15).unwrap().1);
+}
+
+#[test]
+fn everything_is_found_whatever_the_day_it_went_to() {
+    let (room, _) = returned();
+    let store = room.store();
+    put(&store, &transactions(20..25));
+    until(|| store.stats().unwrap().unindexed == 0);
+    for no in [0, 9, 10, 19, 20, 24] {
+        assert_eq!(find(&store, message_id(no)), transactions(no..no + 1));
+    }
+}
+
+#[test]
+fn a_backup_has_the_same_order() {
+    let (room, at) = returned();
+    let store = room.store();
+    put(&store, &transactions(20..25));
+    let dir = room.path().with_extension("backup");
+    store.backup(&dir).unwrap();
+    assert!(check(&dir).unwrap().is_sound());
+    let copy = Room { clock: room.clock.clone(), options: Options::new(&dir), ..Room::new() };
+    assert_eq!(copy.store().follow(Some(at), 100).unwrap().0, transactions(20..25));
+}
