@@ -193,9 +193,9 @@ pub fn running(dir: &Path) -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-/// Takes the lock of a stopped proxy's store.
+/// Takes the lock of a stopped proxy's store, if it can be written.
 pub fn open_store(dir: &Path) -> Result<Store, Failure> {
-    Ok(Store::open_offline(options(dir)).map_err(not_opened)?.store)
+    Ok(Store::open_to_ask(options(dir)).map_err(not_opened)?.store)
 }
 
 /// How long traces are kept is the proxy's to decide, not a reader's.

@@ -150,8 +150,17 @@ impl Ways<'_> {
         // Courier wants brackets around an address.
         let route = if host.parse::<IpAddr>().is_ok() { format!(":[{host}],") } else { format!(":{host},") };
         let large = host.to_ascii_uppercase();
+        let routed =
+            |host: &str| format!("route_list = * {} byname", if host.contains(':') { format!("\"<+ {host}\"") } else { host.to_owned() });
+        let tried = |host: &str| format!("hosts_try_auth = {}{host}", if host.contains(':') { "<; " } else { "" });
+        let (in_route, out_route, in_login, out_login) = (routed(&ip), routed(host), tried(&ip), tried(host));
         let examples = [
-            ("127.0.0.1:2525", both.as_str()),
+            // Exim's lists are parted by colons unless they say otherwise.
+            ("route_list = * 127.0.0.1 byname", in_route.as_str()),
+            ("route_list = * smtp.example.net byname", &out_route),
+            ("hosts_try_auth = 127.0.0.1", &in_login),
+            ("hosts_try_auth = smtp.example.net", &out_login),
+            ("127.0.0.1:2525", &both),
             ("127.0.0.1", &ip),
             ("192.0.2.25", &ip),
             ("2525", &port),
@@ -250,6 +259,16 @@ mod tests {
         assert!(text.contains("-SmartHosts \"THIS-MACHINE\""), "{text}");
         let text = MailServer::Exchange.recipe(&ways("198.51.100.25:2525", Some("198.51.100.7")));
         assert!(text.contains("-SmartHosts \"198.51.100.25\""), "{text}");
+    }
+
+    #[test]
+    fn exim_gets_another_separator_for_an_address_with_colons() {
+        let text = MailServer::Exim.recipe(&ways("[2001:db8::7]:2525", Some("2001:db8::9")));
+        for line in
+            ["route_list = * \"<+ 2001:db8::7\" byname\n", "hosts_try_auth = <; 2001:db8::7\n", "route_list = * out.relay.example byname"]
+        {
+            assert!(text.contains(line), "{line} in {text}");
+        }
     }
 
     #[test]

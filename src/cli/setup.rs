@@ -17,7 +17,7 @@ const PORT: u16 = 2525;
 
 #[derive(Debug, Clone, Args)]
 pub struct Setup {
-    /// Where to [default: config/relayscope.toml]
+    /// Where to; - is standard output [default: config/relayscope.toml]
     #[arg(value_name = "FILE", conflicts_with = "output")]
     file: Option<PathBuf>,
     /// Where to, as well
@@ -41,6 +41,9 @@ impl Setup {
     pub fn run(&self) -> ExitCode {
         let file = self.output.as_deref().or(self.file.as_deref()).unwrap_or(Path::new(config::DEFAULT_PATHS[0]));
         let Some(smart_host) = &self.smart_host else {
+            if file == Path::new("-") {
+                return print(config::TEMPLATE);
+            }
             return match config::init(file, config::TEMPLATE) {
                 Ok(()) => print(&format!("{} written: name your smart host under [[upstream]], then `relayscope run`", file.display())),
                 Err(error) => refuse(&error.to_string()),
@@ -71,6 +74,9 @@ impl Setup {
                 return refuse(&format!("nothing is written: {}", texts.join("; ")));
             }
         };
+        if file == Path::new("-") {
+            return print(&text);
+        }
         if let Err(error) = config::init(file, &text) {
             return refuse(&error.to_string());
         }

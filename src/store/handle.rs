@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::aside;
 use super::batch::Part;
 use super::clock::{self, Clock};
 use super::cursor::Cursor;
@@ -50,6 +52,8 @@ pub(super) struct Inner {
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held by whoever takes records in from elsewhere.
     pub taking_in: Mutex<()>,
+    /// The directory itself, where the store lies elsewhere and can't be written; it goes last.
+    _scratch: Option<TempDir>,
 }
 
 /// A store, and what its recovery found.
@@ -86,6 +90,24 @@ impl Store {
         Self::open_by(options, Clock::system(), RUN_RECORDS, Use::Offline)
     }
 
+    /// As [`Store::open_offline`]; a store that can't be written, on a read-only mount or another user's, is asked as it lies there.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and where its files can't be read.
+    pub fn open_to_ask(options: Options) -> Result<Opened, OpenError> {
+        match Self::open_offline(options.clone()) {
+            Err(error) if aside::is_unwritable(&error) => Self::open_aside(&options, Clock::system()),
+            opened => opened,
+        }
+    }
+
+    pub(super) fn open_aside(options: &Options, clock: Clock) -> Result<Opened, OpenError> {
+        let scratch = tempfile::Builder::new().prefix("relayscope-").tempdir().map_err(OpenError::io(&std::env::temp_dir()))?;
+        aside::lay_out(&options.dir, scratch.path())?;
+        let options = Options { dir: scratch.path().to_owned(), ..options.clone() };
+        Self::opened(Self::made(options, clock, RUN_RECORDS, Some(scratch)), Use::Offline)
+    }
+
     /// A store that could not be opened, for an application that must run all the same: it fails like a store whose disk is
     /// full, and is tried again every second.
     pub fn unavailable(options: Options, error: &OpenError) -> Self {
@@ -98,7 +120,10 @@ impl Store {
 
     /// Opens a store, perhaps with another clock and shorter runs.
     pub(super) fn open_by(options: Options, clock: Clock, run_records: u32, purpose: Use) -> Result<Opened, OpenError> {
-        let store = Self::closed(options, clock, run_records);
+        Self::opened(Self::closed(options, clock, run_records), purpose)
+    }
+
+    fn opened(store: Self, purpose: Use) -> Result<Opened, OpenError> {
         store.inner.opening.open(&store.inner.intake, purpose)?;
         store.start();
         let patience = match purpose {
@@ -110,10 +135,14 @@ impl Store {
     }
 
     fn closed(options: Options, clock: Clock, run_records: u32) -> Self {
+        Self::made(options, clock, run_records, None)
+    }
+
+    fn made(options: Options, clock: Clock, run_records: u32, scratch: Option<TempDir>) -> Self {
         let intake = Intake::new(options.queue_octets, options.durability, clock, clock::random() as u32);
         let news = watch::Sender::new(0);
         let opening = Opening::new(options, run_records, news.clone());
-        Self { inner: Arc::new(Inner { intake, opening, news, writer: Mutex::default(), taking_in: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { intake, opening, news, writer: Mutex::default(), taking_in: Mutex::default(), _scratch: scratch }) }
     }
 
     fn start(&self) {

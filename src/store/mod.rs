@@ -8,6 +8,7 @@ mod order;
 
 mod adopt;
 mod answering;
+mod aside;
 mod backup;
 mod batch;
 mod bell;

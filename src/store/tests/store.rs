@@ -257,3 +257,36 @@ fn a_stopped_store_can_be_asked() {
     opened.store.close();
     assert_eq!(room.journal(), before);
 }
+
+#[test]
+fn a_store_that_cannot_be_written_is_asked_as_it_lies_there() {
+    let mut room = Room::new();
+    room.options.segment_octets = 10_000;
+    let store = room.store();
+    put(&store, &transactions(0..60));
+    sealed(&store);
+    put(&store, &transactions(60..70));
+    store.close();
+    std::fs::remove_file(room.path().join("lock")).unwrap();
+    let torn = room.journal().into_iter().rev().find(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
+    let whole = std::fs::read(&torn).unwrap();
+    std::fs::write(&torn, [&whole[..], b"half a frame"].concat()).unwrap();
+    let files = |dir: &Path| {
+        let mut files: Vec<_> = walk(dir).into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+        files.sort();
+        files
+    };
+    let before = files(room.path());
+    let opened = Store::open_aside(&room.options, Clock::set(room.clock.clone())).unwrap();
+    for no in [0, 59, 69] {
+        assert_eq!(find(&opened.store, message_id(no)), transactions(no..no + 1));
+    }
+    assert_eq!(everything(&opened.store), transactions(0..70));
+    opened.store.close();
+    assert!(files(room.path()) == before, "not an octet was written there");
+}
+
+fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
