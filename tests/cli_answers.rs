@@ -81,7 +81,8 @@ fn a_stopped_store_and_a_running_proxy_answer_alike() {
         let untold = |text: String| text.replace(r#""running":true"#, r#""running":false"#);
         if !out(&stopped[index]).contains("No proxy is adding") {
             assert_eq!(untold(out(&running[index])), out(&stopped[index]), "{arguments:?}");
-            assert_eq!(untold(out(&over_tcp[index])), out(&stopped[index]), "{arguments:?}");
+            let proposals = out(&over_tcp[index]).replace(&format!(" --api {tcp}"), &format!(" --store {store}"));
+            assert_eq!(untold(proposals), out(&stopped[index]), "{arguments:?}");
         }
         assert_eq!((err(&running[index]), running[index].status), (err(&stopped[index]), stopped[index].status), "{arguments:?}");
     }
@@ -147,6 +148,37 @@ fn tail_shows_the_past_and_then_follows() {
     assert!(tail.wait().unwrap().success());
     drop(appender);
     proxy.stop();
+}
+
+#[test]
+fn tail_goes_on_with_the_proxy_that_takes_the_place_of_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut proxy = Proxy::start(dir.path(), false);
+    let mut tail = Command::new(env!("CARGO_BIN_EXE_relayscope"))
+        .args(["tail", "judy@example.org", "-n", "1", "--count", "2", "--json", "--store", dir.path().to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(tail.stdout.take().unwrap()));
+    let mut said = std::io::BufRead::lines(std::io::BufReader::new(tail.stderr.take().unwrap()));
+    assert!(lines.next().unwrap().unwrap().contains("judy@example.org"));
+    let record = |number, time| stories::Tale::new(number, time, "alice@example.com").to("judy@example.org", "250 Ok").record();
+    let appender = proxy.store.appender();
+    appender.append(&record(901, "12:00:01")).unwrap();
+    assert!(lines.next().unwrap().unwrap().contains("2026-11-23T12:00:01"));
+    proxy.end();
+    let gone = said.next().unwrap().unwrap();
+    assert!(gone.contains("waiting for it"), "{gone}");
+    // Recorded while nobody follows.
+    appender.append(&record(902, "12:00:02")).unwrap();
+    drop(appender);
+    let next = Proxy::serve(proxy.store.clone(), dir.path(), false);
+    let live = lines.next().unwrap().unwrap();
+    assert!(live.contains("2026-11-23T12:00:02"), "{live}");
+    assert!(tail.wait().unwrap().success());
+    drop(proxy);
+    next.stop();
 }
 
 #[test]

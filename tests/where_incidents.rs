@@ -90,6 +90,30 @@ fn a_message_is_shown_with_what_it_is_part_of() {
 }
 
 #[test]
+fn an_incident_of_another_cause_is_only_of_the_same_time() {
+    let said = |cause: Option<Cause>, samples: Vec<RecordId>| {
+        let it =
+            Incident { cause, samples, ..incident(1, Anomaly::UpstreamClosing, "10:08:00", "10:50:00", &[(AboutKind::Upstream, "smart")]) };
+        let mut attempts = greylisted(3, false);
+        for attempt in &mut attempts {
+            if let Record::Transaction(it) = attempt {
+                it.envelope.recipients.iter_mut().for_each(|recipient| recipient.cause = Some(Cause::Greylisted));
+                it.outcome.cause = Some(Cause::Greylisted);
+            }
+        }
+        let shelf = shelf(attempts, vec![it]);
+        let text = locate::render(&ask(&shelf, "judy@example.org"), false, &look(None)).as_str().to_owned();
+        text.lines().find(|line| line.contains("Trouble number 1")).and_then(|line| line.split_once(':')).map(|it| it.0.to_owned())
+    };
+    let part = Some("Part of a wider trouble".to_owned());
+    assert_eq!(said(Some(Cause::Greylisted), Vec::new()), part);
+    assert_eq!(said(None, Vec::new()), part);
+    assert_eq!(said(Some(Cause::MailboxFull), Vec::new()), Some("At the same time".to_owned()));
+    let attempt = greylisted(3, false).first().map(Record::id).unwrap();
+    assert_eq!(said(Some(Cause::MailboxFull), vec![attempt]), part, "it names this one");
+}
+
+#[test]
 fn what_has_all_in_common_and_was_then_stands_there() {
     use AboutKind::*;
     let is_beside = |about: &[(AboutKind, &str)]| {

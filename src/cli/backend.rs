@@ -1,8 +1,10 @@
 //! Where answers come from: a running proxy's API, or the store of a stopped one. Both answer alike.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -16,7 +18,7 @@ use crate::path::ask::StoreNumbers;
 use crate::path::outside::Outside;
 use crate::path::{Answer, Asked, Clock, ListRequest, Listing, Manner, Stats, StoreTraces, What, never, stats};
 use crate::store::{Day, OpenError, Options, Store};
-use crate::trace::json::{Record, Time};
+use crate::trace::json::{Id, Record, Time};
 use crate::trace::{RecordId, WallMicros};
 
 /// Where a store is looked for if none is named.
@@ -31,14 +33,9 @@ pub enum Backend {
 impl Backend {
     /// The API that is named, the one of the store's running proxy, or the store itself.
     pub fn open(traces: &Traces) -> Result<Self, Failure> {
-        if let Some(url) = &traces.api {
-            let place = Place::parse(url).map_err(|error| Failure::usage(format!("--api {error}")))?;
-            return Ok(Self::Api(Client::new(place, token(traces)?)?));
-        }
-        let dir = store_dir(traces)?;
-        match running(&dir)? {
-            Some(socket) => Ok(Self::Api(Client::new(Place::Unix(socket), None)?)),
-            None => Ok(Self::Store(StoreTraces::new(open_store(&dir)?, false))),
+        match api(traces)? {
+            Some(client) => Ok(Self::Api(client)),
+            None => Ok(Self::Store(StoreTraces::new(open_store(&store_dir(traces)?)?, false))),
         }
     }
 
@@ -107,27 +104,82 @@ impl Backend {
     }
 }
 
-/// Records as they are stored.
+/// The API that is named, or the one of the store's running proxy; `None` if none is running.
+fn api(traces: &Traces) -> Result<Option<Client>, Failure> {
+    if let Some(url) = &traces.api {
+        let place = Place::parse(url).map_err(|error| Failure::usage(format!("--api {error}")))?;
+        return Ok(Some(Client::new(place, token(traces)?)?));
+    }
+    let socket = running(&store_dir(traces)?)?;
+    Ok(socket.map(|socket| Client::new(Place::Unix(socket), None)).transpose()?)
+}
+
+/// How long a proxy may be away that is restarted.
+const RESTART: Duration = Duration::from_secs(30);
+/// Between two attempts to reach it again.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Records as they are stored, over restarts of the proxy.
 #[derive(Debug)]
-pub struct Live(Events);
+pub struct Live {
+    events: Events,
+    traces: Traces,
+    question: String,
+    /// Those that were seen since the last place to go on from.
+    seen: HashSet<Id>,
+}
 
 impl Live {
     /// Follows what comes; `None` if no proxy is running.
     pub fn follow(traces: &Traces, what: &What) -> Result<Option<Self>, Failure> {
-        match Backend::open(traces)? {
-            Backend::Store(_) => Ok(None),
-            Backend::Api(client) => Ok(Some(Self(client.follow("/api/v1/live", &[("q", &what.canonical())])?))),
+        let Some(client) = api(traces)? else { return Ok(None) };
+        let question = what.canonical();
+        let events = client.follow(LIVE, &[("q", &question)])?;
+        Ok(Some(Self { events, traces: traces.clone(), question, seen: HashSet::new() }))
+    }
+
+    /// The next record, or `None` if the proxy has gone for good.
+    pub fn next(&mut self) -> Result<Option<Record>, Failure> {
+        loop {
+            let place = self.events.last_id.clone();
+            let Ok(Some(data)) = self.events.next_data() else {
+                if self.resume() {
+                    continue;
+                }
+                return Ok(None);
+            };
+            let record: Record = serde_json::from_str(&data).map_err(Failure::failed)?;
+            let is_new = self.seen.insert(record.id());
+            if self.events.last_id != place {
+                self.seen.clear();
+            }
+            if is_new {
+                return Ok(Some(record));
+            }
         }
     }
 
-    /// The next record, or `None` if the proxy has gone.
-    pub fn next(&mut self) -> Result<Option<Record>, Failure> {
-        match self.0.next_data()? {
-            Some(data) => Ok(Some(serde_json::from_str(&data).map_err(Failure::failed)?)),
-            None => Ok(None),
+    /// Goes on where the stream broke off, with the same proxy or its successor.
+    fn resume(&mut self) -> bool {
+        let Some(place) = self.events.last_id.clone() else { return false };
+        eprintln!("relayscope: the proxy has gone: waiting for it, or for one that takes its place");
+        let deadline = Instant::now() + RESTART;
+        while Instant::now() < deadline {
+            let followed = api(&self.traces).ok().flatten();
+            let followed = followed.and_then(|client| client.follow(LIVE, &[("q", &self.question), ("cursor", &place)]).ok());
+            if let Some(mut events) = followed {
+                events.last_id = Some(place);
+                self.events = events;
+                eprintln!("relayscope: it is there again: following on");
+                return true;
+            }
+            std::thread::sleep(AGAIN);
         }
+        false
     }
 }
+
+const LIVE: &str = "/api/v1/live";
 
 /// The API has no answer for a path that it must know.
 fn found<T>(answer: Option<T>) -> Result<T, Failure> {

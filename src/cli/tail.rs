@@ -49,7 +49,7 @@ impl Tail {
         let mut left = self.count.unwrap_or(u64::MAX);
         while left > 0 {
             let Some(record) = live.next()? else {
-                return Err(Failure::failed(anyhow::anyhow!("the proxy closed the connection: it has stopped, or is being restarted")));
+                return Err(Failure::failed(anyhow::anyhow!("the proxy has stopped, and no other has taken its place")));
             };
             if !shown.contains(&record.id()) {
                 show(std::slice::from_ref(&record), traces.json, &Look { clock: Look::of_stdout(Timestamp::now()).clock, ..look.clone() })?;

@@ -56,8 +56,8 @@ pub(super) async fn follow(
 async fn feed(api: Api, what: What, mut at: Cursor, events: mpsc::Sender<Bytes>) {
     let mut news = api.traces.store().notified();
     let mut ending = api.ending.clone();
-    // The head of the answer goes out at once, so that the reader knows it is being served.
-    if events.send(Bytes::from_static(b": following\n\n")).await.is_err() {
+    // The head of the answer goes out at once, so that the reader knows it is being served, and where to go on if it breaks off.
+    if events.send(Bytes::from(format!("id: {at}\n: following\n\n"))).await.is_err() {
         return;
     }
     loop {

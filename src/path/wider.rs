@@ -116,7 +116,7 @@ fn put(message: &mut MessagePath, failure: &Failure, mut matched: Vec<(RecordId,
     let mut found: Vec<(&Incident, Vec<Concern>)> =
         matched.into_iter().filter_map(|(id, concerns)| incidents.get(&id).map(|it| (it, concerns))).collect();
     let rank = |it: &(&Incident, Vec<Concern>)| {
-        let named = it.1.iter().any(|concern| concern.kind == ATTEMPT);
+        let named = it.1.iter().any(|concern| concern.kind == Concern::ATTEMPT);
         let same_cause = it.0.cause.is_some_and(|cause| failure.causes(message).any(|of| of == cause));
         (std::cmp::Reverse((named || same_cause, it.0.severity)), it.0.since, it.0.incident)
     };
@@ -142,9 +142,6 @@ pub(super) fn told(it: &Incident, concerns: Vec<Concern>, relation: Option<Strin
         relation,
     }
 }
-
-/// The kind of what an incident and a message have in common, where it names the attempt itself.
-const ATTEMPT: &str = "attempt";
 
 /// When and how a message failed.
 struct Failure {
@@ -195,7 +192,7 @@ impl Failure {
         }
         let named = failed(message).find(|hop| it.samples.contains(&hop.id.0));
         let mut common: Vec<Concern> =
-            named.map(|hop| Concern { kind: ATTEMPT.to_owned(), value: hop.id.to_string() }).into_iter().collect();
+            named.map(|hop| Concern { kind: Concern::ATTEMPT.to_owned(), value: hop.id.to_string() }).into_iter().collect();
         let mut agrees = true;
         for about in it.about.iter() {
             match self.has(message, it, about) {

@@ -36,5 +36,5 @@ pub fn golden(name: &str, answer: &Answer) {
 /// A terminal of that width, an hour east of UTC, at 12:00 on its wall.
 pub fn look(width: Option<usize>) -> Look {
     let now = jiff::Timestamp::from_microsecond(at("11:00:00") as i64).unwrap();
-    Look { colours: false, width, clock: Clock::local(TimeZone::fixed(jiff::tz::offset(1)), now) }
+    Look { colours: false, width, clock: Clock::local(TimeZone::fixed(jiff::tz::offset(1)), now), again: String::new() }
 }

@@ -497,7 +497,11 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn start(dir: &std::path::Path, token: bool) -> Self {
-        let store = store(dir);
+        Self::serve(store(dir), dir, token)
+    }
+
+    /// A store that is open already.
+    pub fn serve(store: Store, dir: &std::path::Path, token: bool) -> Self {
         let token = token.then(|| Token::of_store(dir).unwrap());
         let (ending, ends) = watch::channel(false);
         let (say, told) = std::sync::mpsc::channel();

@@ -9,7 +9,7 @@ use crate::wording::several;
 /// All that are told of, and how many there are besides.
 pub(super) fn all(screen: &mut Screen, message: &MessagePath, look: &Look) {
     for wider in &message.incidents {
-        screen.paragraph(style(wider), &sentence(wider, look), look.width, 2);
+        screen.paragraph(style(wider), &sentence(message, wider, look), look.width, 2);
     }
     if message.incidents_more > 0 {
         let many = several(u64::from(message.incidents_more), "more incident", "more incidents");
@@ -20,7 +20,7 @@ pub(super) fn all(screen: &mut Screen, message: &MessagePath, look: &Look) {
 /// The first, below a message that is one of several.
 pub(super) fn first(screen: &mut Screen, message: &MessagePath, look: &Look) {
     if let Some(wider) = message.incidents.first() {
-        screen.pad(2).paragraph(style(wider), &sentence(wider, look), look.width.map(|width| width - 2), 4);
+        screen.pad(2).paragraph(style(wider), &sentence(message, wider, look), look.width.map(|width| width - 2), 4);
     }
 }
 
@@ -38,8 +38,9 @@ pub(super) fn of_nothing(screen: &mut Screen, seen: &NeverSeen, look: &Look) {
     }
 }
 
-/// "Part of a wider trouble: critical, "Upstream main can't be reached" since 02:14, 312 events (relayscope anomalies 01J…)".
-fn sentence(wider: &Wider, look: &Look) -> String {
+/// "Part of a wider trouble: critical, "Upstream main can't be reached" since 02:14, 312 events (relayscope anomalies 01J…)"; "At the same
+/// time: …" where it has another cause than the message's failure.
+fn sentence(message: &MessagePath, wider: &Wider, look: &Look) -> String {
     let began = look.clock.moment(wider.opened_at);
     if let Some(relation) = &wider.relation {
         return format!("A change that may explain it: {relation}, {began}: {} (relayscope anomalies {})", changed(wider), wider.id);
@@ -49,10 +50,8 @@ fn sentence(wider: &Wider, look: &Look) -> String {
         None => format!("since {began}"),
     };
     let events = several(wider.count, "event", "events");
-    format!(
-        "Part of a wider trouble: {}, \"{}\" {when}, {events} (relayscope anomalies {}{})",
-        wider.severity, wider.summary, wider.id, look.again
-    )
+    let how = if wider.explains(message) { "Part of a wider trouble" } else { "At the same time" };
+    format!("{how}: {}, \"{}\" {when}, {events} (relayscope anomalies {}{})", wider.severity, wider.summary, wider.id, look.again)
 }
 
 /// "10 mx1.example.org is now 10 mx2.example.org".

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::MessagePath;
 use crate::trace::json::{Change, Id, Time, Word};
 use crate::trace::{Act, Anomaly, Cause, Severity};
 
@@ -37,10 +38,25 @@ pub struct Wider {
     pub relation: Option<String>,
 }
 
+impl Wider {
+    /// Whether it has the message's failure among its events, as far as can be told: by name, or by the same cause.
+    pub fn explains(&self, message: &MessagePath) -> bool {
+        let of_recipients = message.recipients.iter().filter_map(|fate| fate.cause);
+        let mut causes = of_recipients.chain(message.relays().filter_map(|hop| hop.cause)).map(|cause| cause.0).peekable();
+        let is_named = self.concerns.iter().any(|concern| concern.kind == Concern::ATTEMPT);
+        is_named || self.cause.is_none_or(|it| causes.peek().is_none() || causes.any(|cause| cause == it.0))
+    }
+}
+
 /// One thing in common: "upstream main", or that the incident names an attempt of the message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Concern {
     /// Kind of the incident's `about`, or `attempt`, or `session`.
     pub kind: String,
     pub value: String,
+}
+
+impl Concern {
+    /// The kind of those that name an attempt.
+    pub const ATTEMPT: &str = "attempt";
 }
