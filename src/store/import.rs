@@ -184,7 +184,7 @@ impl Import {
         let Some(growing) = self.growing.get_mut(&day).filter(|growing| !growing.frames.is_empty()) else { return Ok(()) };
         let log = match growing.log.take() {
             Some(log) => log,
-            None => self.live.journal.start_file(day, stored::VERSION, self.salt)?,
+            None => self.live.journal.start_file_of_old(day, stored::VERSION, self.salt)?,
         };
         if let Err(error) = log.write(&growing.frames) {
             let _ = log.cut_to_end();

@@ -92,8 +92,21 @@ impl Journal {
         days.entry(day).or_insert_with(made).clone()
     }
 
-    /// Starts a new file, the last of its day from now on, for records of that version of the stored form.
+    /// Starts a new file, the last of its day from now on, for records of that version of the stored form. Those who follow the journal
+    /// will get to it, whatever the day.
     pub fn start_file(&self, day: Day, version: u16, salt: u32) -> io::Result<Arc<Log>> {
+        self.day_or_new(day);
+        let first = self.order.begin(day, &self.ends())?;
+        self.start_file_at(day, first, version, salt)
+    }
+
+    /// The same for records of old: those who have passed the day don't come back for them.
+    pub fn start_file_of_old(&self, day: Day, version: u16, salt: u32) -> io::Result<Arc<Log>> {
+        let first = self.order.laps().first_free(day, self.day_or_new(day).end());
+        self.start_file_at(day, first, version, salt)
+    }
+
+    fn start_file_at(&self, day: Day, first: u32, version: u16, salt: u32) -> io::Result<Arc<Log>> {
         let day = self.day_or_new(day);
         let journal = day.dir.join("journal");
         if !journal.is_dir() {
@@ -101,7 +114,7 @@ impl Journal {
             File::open(&day.dir)?.sync_all()?;
             File::open(&self.dir)?.sync_all()?;
         }
-        let (mut file, first) = (day.next_file(), self.order.begin(day.day, &self.ends())?);
+        let mut file = day.next_file();
         let log = loop {
             // A file that could not be read at start keeps its name.
             if segment_path(&day.dir, file).exists() {

@@ -78,8 +78,8 @@ impl Order {
     pub fn begin(&self, day: Day, ends: &BTreeMap<Day, u32>) -> io::Result<u32> {
         let laps = self.laps();
         let end = ends.get(&day).copied().unwrap_or_default();
-        if let Some(first) = laps.goes_on_in(day, ends) {
-            return Ok(first.max(end));
+        if laps.can_go_on_in(day, ends) {
+            return Ok(laps.first_free(day, end));
         }
         // One number stays free: a place at the end of what was written before is another one than the first of what follows.
         let behind = |end: u32| if end == 0 { 0 } else { end.saturating_add(1) };
@@ -119,11 +119,16 @@ impl Laps {
         (1..=self.last()).rev().find(|&lap| self.from(lap, at.day).is_some_and(|from| at.number >= from)).unwrap_or_default()
     }
 
-    /// The next number of that day if the present lap can go on there; `None`: that would be a return.
-    fn goes_on_in(&self, day: Day, ends: &BTreeMap<Day, u32>) -> Option<u32> {
+    /// Whether the present lap can go on in that day; otherwise that would be a return.
+    fn can_go_on_in(&self, day: Day, ends: &BTreeMap<Day, u32>) -> bool {
         let lap = self.last();
         let is_ahead = |(&later, &end): (&Day, &u32)| self.from(lap, later).is_some_and(|from| end > from);
-        if ends.range(day.later(1)..).any(is_ahead) { None } else { self.from(lap, day) }
+        self.from(lap, day).is_some() && !ends.range(day.later(1)..).any(is_ahead)
+    }
+
+    /// The first number that a new file of that day may have; `end`: the next number there.
+    pub fn first_free(&self, day: Day, end: u32) -> u32 {
+        (1..=self.last()).filter_map(|lap| self.from(lap, day)).fold(end, u32::max)
     }
 
     /// Which of two places comes first.

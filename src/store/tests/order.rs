@@ -1,6 +1,7 @@
 //! A clock that was days ahead: whoever follows the journal gets to all that is written once it is right again.
 
 use super::*;
+use crate::store::import::Import;
 
 /// As far as a wrong clock may be.
 const YEARS: Duration = Duration::from_secs(4_000 * 86_400);
@@ -84,4 +85,26 @@ fn a_backup_has_the_same_order() {
     assert!(check(&dir).unwrap().is_sound());
     let copy = Room { clock: room.clock.clone(), options: Options::new(&dir), ..Room::new() };
     assert_eq!(copy.store().follow(Some(at), 100).unwrap().0, transactions(20..25));
+}
+
+#[test]
+fn what_is_imported_into_days_of_old_is_no_return() {
+    let (room, at) = returned();
+    let store = room.store();
+    put(&store, &transactions(20..25));
+    let end = store.follow(Some(at), 100).unwrap().1;
+    store.close();
+    let order = std::fs::read(room.path().join("returns.json")).unwrap();
+    let mut import = Import::begin(room.options.clone()).unwrap();
+    let mut old = samples::plain(30);
+    old.at -= 3 * 86_400_000_000;
+    old.id = RecordId::from_parts(old.at / 1000, 30);
+    for record in [Record::Transaction(Box::new(old)), samples::transaction(31)] {
+        assert!(import.add(&record).unwrap());
+    }
+    import.finish().unwrap();
+    assert_eq!(std::fs::read(room.path().join("returns.json")).unwrap(), order);
+    let store = room.store();
+    put(&store, &transactions(25..26));
+    assert_eq!(store.follow(Some(end), 100).unwrap().0, [transactions(31..32), transactions(25..26)].concat());
 }
