@@ -5,6 +5,7 @@ use clap_complete::Shell;
 
 use super::Cli;
 use super::failure::{Failure, Status};
+use super::screen::print;
 
 #[derive(Debug, Args)]
 pub struct Completions {
@@ -16,10 +17,7 @@ impl Completions {
     pub fn run(self) -> Result<Status, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "relayscope", &mut script);
-        use std::io::Write as _;
-        match std::io::stdout().write_all(&script) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(Status::Done),
-        }
+        print(&String::from_utf8_lossy(&script))?;
+        Ok(Status::Done)
     }
 }

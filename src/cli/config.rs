@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::failure::Failure;
 use super::run::Source;
 use super::setup::Setup;
 use crate::config;
@@ -51,7 +52,8 @@ fn check(source: &Source) -> ExitCode {
 
 /// Prints to standard output; a reader that has gone away is no error.
 pub(super) fn print(text: &str) -> ExitCode {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
-    ExitCode::SUCCESS
+    match super::screen::print(&format!("{}\n", text.trim_end())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => Failure::failed(error).report(),
+    }
 }

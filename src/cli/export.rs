@@ -32,9 +32,12 @@ impl Export {
         let what = super::search::question(&self.query, Timestamp::now())?;
         let backend = Backend::open(&self.traces)?;
         let mut target = Target::open(self.output.as_deref())?;
+        let name = self.output.as_deref().filter(|path| *path != Path::new("-"));
+        let name = name.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"));
         let mut progress = Progress::new("exported");
         let mut write = |lines: &[u8]| {
-            target.write(lines)?;
+            target.write(lines).map_err(named)?;
             progress.add(lines.iter().filter(|octet| **octet == b'\n').count() as u64);
             Ok(())
         };
@@ -48,7 +51,7 @@ impl Export {
             }
         }
         let exported = progress.end();
-        target.finish()?;
+        target.finish().map_err(named)?;
         Ok(if exported == 0 && !what.is_empty() { Status::NotFound } else { Status::Done })
     }
 }
