@@ -127,6 +127,8 @@ pub struct Live {
     question: String,
     /// Those that were seen since the last place to go on from.
     seen: HashSet<Id>,
+    /// Until when it is waited for, since it went.
+    deadline: Option<Instant>,
 }
 
 impl Live {
@@ -135,13 +137,12 @@ impl Live {
         let Some(client) = api(traces)? else { return Ok(None) };
         let question = what.canonical();
         let events = client.follow(LIVE, &[("q", &question)])?;
-        Ok(Some(Self { events, traces: traces.clone(), question, seen: HashSet::new() }))
+        Ok(Some(Self { events, traces: traces.clone(), question, seen: HashSet::new(), deadline: None }))
     }
 
     /// The next record, or `None` if the proxy has gone for good.
     pub fn next(&mut self) -> Result<Option<Record>, Failure> {
         loop {
-            let place = self.events.last_id.clone();
             let Ok(Some(data)) = self.events.next_data() else {
                 if self.resume() {
                     continue;
@@ -150,7 +151,7 @@ impl Live {
             };
             let record: Record = serde_json::from_str(&data).map_err(Failure::failed)?;
             let is_new = self.seen.insert(record.id());
-            if self.events.last_id != place {
+            if self.events.is_marked {
                 self.seen.clear();
             }
             if is_new {
@@ -162,18 +163,20 @@ impl Live {
     /// Goes on where the stream broke off, with the same proxy or its successor.
     fn resume(&mut self) -> bool {
         let Some(place) = self.events.last_id.clone() else { return false };
-        eprintln!("relayscope: the proxy has gone: waiting for it, or for one that takes its place");
-        let deadline = Instant::now() + RESTART;
-        while Instant::now() < deadline {
+        // One that answers and breaks off at once isn't there again.
+        if self.events.is_alive || self.deadline.is_none() {
+            eprintln!("relayscope: the proxy has gone: waiting for it, or for one that takes its place");
+            self.deadline = Some(Instant::now() + RESTART);
+        }
+        while self.deadline.is_some_and(|deadline| Instant::now() < deadline) {
+            std::thread::sleep(AGAIN);
             let followed = api(&self.traces).ok().flatten();
             let followed = followed.and_then(|client| client.follow(LIVE, &[("q", &self.question), ("cursor", &place)]).ok());
             if let Some(mut events) = followed {
                 events.last_id = Some(place);
                 self.events = events;
-                eprintln!("relayscope: it is there again: following on");
                 return true;
             }
-            std::thread::sleep(AGAIN);
         }
         false
     }

@@ -139,7 +139,7 @@ impl Client {
             let body = Limited::new(response.into_body(), ANSWER).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
             bail!("{}", refusal(status, &body))
         })?;
-        Ok(Events { client: self, body: response.into_body(), unread: Vec::new(), last_id: None })
+        Ok(Events { client: self, body: response.into_body(), unread: Vec::new(), last_id: None, is_marked: false, is_alive: false })
     }
 
     async fn send(&self, method: Method, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Response<Incoming>> {
@@ -208,6 +208,10 @@ pub struct Events {
     unread: Vec<u8>,
     /// The id of the last event that had one: where to go on.
     pub last_id: Option<String>,
+    /// The last event that came had an id.
+    pub is_marked: bool,
+    /// Something has come.
+    pub is_alive: bool,
 }
 
 impl Events {
@@ -217,8 +221,11 @@ impl Events {
             while let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
                 let event: Vec<u8> = self.unread.drain(..end + 2).collect();
                 let event = String::from_utf8_lossy(&event).into_owned();
+                self.is_alive = true;
+                self.is_marked = false;
                 if let Some(id) = event.lines().find_map(|line| line.strip_prefix("id:")) {
                     self.last_id = Some(id.trim_start().to_owned());
+                    self.is_marked = true;
                 }
                 let data: Vec<&str> = event.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim_start).collect();
                 if !data.is_empty() {

@@ -43,10 +43,9 @@ pub(super) async fn follow(
 ) -> Result<Response, ApiError> {
     let Query(asked) = query.map_err(parameters)?;
     let what = question(&asked.q, Timestamp::now())?;
-    let start = match cursor(asked.cursor.as_deref().or(last_event_id(&headers)))? {
-        Some(cursor) => cursor,
-        None => api.traces.store().end()?,
-    };
+    // A store that isn't open says so here.
+    let end = api.traces.store().end()?;
+    let start = cursor(asked.cursor.as_deref().or(last_event_id(&headers)))?.unwrap_or(end);
     let (events, waiting) = mpsc::channel(WAITING);
     tokio::spawn(feed(api, what, start, events));
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::new(Events(waiting))).into_response())

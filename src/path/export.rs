@@ -44,7 +44,7 @@ impl Export {
     /// # Errors
     /// The store can't be read.
     pub fn next_lines(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
-        if self.at.is_some_and(|at| at >= self.end) {
+        if self.at.is_some_and(|at| self.traces.store().earlier(self.end, at) == self.end) {
             return Ok(None);
         }
         let (records, next) = self.traces.store().follow(self.at, BATCH)?;

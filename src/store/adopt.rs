@@ -346,19 +346,12 @@ fn known(live: &Live, from: Cursor, ids: &HashSet<RecordId>) -> io::Result<HashS
     if ids.is_empty() {
         return Ok(known);
     }
-    for day in live.journal.days().into_iter().filter(|day| day.day >= from.day) {
-        let mut number = if day.day == from.day { from.number } else { 0 };
-        loop {
-            let batch = day.read_part(number, Part::Summary)?;
-            let numbers = batch.numbers();
-            if numbers.is_empty() {
-                break;
-            }
-            // Every kind of record begins with its id.
-            let id = |slot| Some(postcard::take_from_bytes::<RecordId>(batch.octets(slot).0).ok()?.0);
-            known.extend(batch.slots().iter().filter_map(id).filter(|id| ids.contains(id)));
-            number = numbers.end;
-        }
+    let mut at = from;
+    while let Some((day, numbers, batch)) = live.journal.read_from(at, Part::Summary)? {
+        // Every kind of record begins with its id.
+        let id = |slot| Some(postcard::take_from_bytes::<RecordId>(batch.octets(slot).0).ok()?.0);
+        known.extend(batch.slots().iter().filter_map(id).filter(|id| ids.contains(id)));
+        at = Cursor { day, number: numbers.end };
     }
     Ok(known)
 }
@@ -371,7 +364,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 fn sync_journal(live: &Live) -> io::Result<()> {
-    for file in live.journal.days().iter().rev().take(2).flat_map(|day| day.files()) {
+    for file in live.journal.days().iter().flat_map(|day| day.files()) {
         if let Form::Log(log) = file.form() {
             log.sync()?;
         }

@@ -5,10 +5,15 @@
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 use super::open::OpenError;
 use super::{drain, order, recover, staging};
+
+/// Of the names of scratch directories; the process follows.
+const PREFIX: &str = "relayscope-ask-";
 
 /// Whether a store that can't be opened for this reason can be asked all the same.
 pub(super) fn is_unwritable(error: &OpenError) -> bool {
@@ -38,19 +43,42 @@ pub(super) fn lay_out(dir: &Path, scratch: &Path) -> Result<(), OpenError> {
             }
         }
     }
-    let drained = drain::files(&dir).map_err(OpenError::io(&dir))?.into_iter().map(|(path, _)| path);
-    for path in drained.chain([dir.join(order::NAME)]) {
-        let Some(name) = path.file_name() else { continue };
-        match copy(&path, &scratch.join(name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(OpenError::io(&path)(error)),
-            _ => {}
+    let drained: Vec<PathBuf> = drain::files(&dir).map_err(OpenError::io(&dir))?.into_iter().map(|(path, _)| path).collect();
+    if !drained.is_empty() {
+        let to = scratch.join(drain::DIR);
+        DirBuilder::new().mode(0o700).create(&to).map_err(OpenError::io(&to))?;
+    }
+    // What a dead process had staged is found where it lies; in a copy of a store it may lie beside.
+    let staged = dir.join(staging::LINK);
+    match fs::read_link(&staged) {
+        Ok(target) => symlink(target, scratch.join(staging::LINK)).map_err(OpenError::io(scratch))?,
+        Err(_) => copy_if_there(&staged, &scratch.join(staging::LINK))?,
+    }
+    copy_if_there(&dir.join(order::NAME), &scratch.join(order::NAME))?;
+    drained.iter().try_for_each(|path| {
+        let Ok(within) = path.strip_prefix(&dir) else { return Ok(()) };
+        copy_if_there(path, &scratch.join(within))
+    })
+}
+
+fn copy_if_there(from: &Path, to: &Path) -> Result<(), OpenError> {
+    match copy(from, to) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(OpenError::io(from)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A directory for it, which goes with the process; those that killed processes left go with the next.
+pub(super) fn scratch() -> io::Result<TempDir> {
+    let all = std::env::temp_dir();
+    for path in fs::read_dir(&all).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let pid = path.file_name().and_then(|name| name.to_str()?.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
+        let is_ours = || fs::symlink_metadata(&path).is_ok_and(|it| it.is_dir() && staging::is_ours(&it));
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) && is_ours() {
+            let _ = fs::remove_dir_all(&path);
         }
     }
-    // What a dead process had staged is found where it lies.
-    if let Ok(staged) = fs::read_link(dir.join(staging::LINK)) {
-        symlink(staged, scratch.join(staging::LINK)).map_err(OpenError::io(scratch))?;
-    }
-    Ok(())
+    tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir()
 }
 
 /// A copy that can be written, whatever the permissions there.

@@ -14,7 +14,7 @@ use super::seal::sync_dir;
 use crate::trace::stored;
 
 /// In the store's directory.
-const DIR: &str = "draining";
+pub(super) const DIR: &str = "draining";
 /// A file under another name until it is locked: nobody may take it for one whose process has died.
 const UNFINISHED: &str = "new";
 /// Octets of a file: offsets in it take 32 bits.

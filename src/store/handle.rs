@@ -19,6 +19,7 @@ use super::health::Health;
 use super::index::growing::RUN_RECORDS;
 use super::intake::{Appender, Intake};
 use super::live::{Live, Opening, Use};
+use super::lock;
 use super::locks::locked;
 use super::open::OpenError;
 use super::options::Options;
@@ -96,13 +97,16 @@ impl Store {
     /// As [`Store::open`], and where its files can't be read.
     pub fn open_to_ask(options: Options) -> Result<Opened, OpenError> {
         match Self::open_offline(options.clone()) {
-            Err(error) if aside::is_unwritable(&error) => Self::open_aside(&options, Clock::system()),
+            Err(error) if aside::is_unwritable(&error) => match lock::owner(&options.dir) {
+                Some(owner) => Err(OpenError::in_use(&options.dir, owner.pid)),
+                None => Self::open_aside(&options, Clock::system()),
+            },
             opened => opened,
         }
     }
 
     pub(super) fn open_aside(options: &Options, clock: Clock) -> Result<Opened, OpenError> {
-        let scratch = tempfile::Builder::new().prefix("relayscope-").tempdir().map_err(OpenError::io(&std::env::temp_dir()))?;
+        let scratch = aside::scratch().map_err(OpenError::io(&std::env::temp_dir()))?;
         aside::lay_out(&options.dir, scratch.path())?;
         let options = Options { dir: scratch.path().to_owned(), ..options.clone() };
         Self::opened(Self::made(options, clock, RUN_RECORDS, Some(scratch)), Use::Offline)
@@ -216,9 +220,9 @@ impl Store {
         let mut at = cursor.unwrap_or_else(|| Cursor::at_start_of(Day::of(0)));
         let (mut count, mut any) = (0, cursor.is_some());
         while count < limit
-            && let Some((day, batch)) = live.journal.read_from(at, part)?
+            && let Some(read) = live.journal.read_from(at, part)?
         {
-            Window::new(at, day, batch).each(at, |after, record| {
+            Window::new(at, read).each(at, |after, record| {
                 (at, any) = (after, true);
                 count += usize::from(record.is_some());
                 record.into_iter().for_each(&mut see);
@@ -236,7 +240,7 @@ impl Store {
     pub fn window(&self, cursor: Cursor, with_dialogues: bool) -> Result<Option<Window>, StoreError> {
         let live = self.inner.opening.live().ok_or_else(|| self.unavailable_now())?;
         let part = if with_dialogues { Part::Whole } else { Part::Summary };
-        Ok(live.journal.read_from(cursor, part)?.map(|(day, batch)| Window::new(cursor, day, batch)))
+        Ok(live.journal.read_from(cursor, part)?.map(|read| Window::new(cursor, read)))
     }
 
     /// The first record that is in the journal from `cursor` on, without its dialogue; as [`Store::window`].

@@ -78,7 +78,7 @@ impl Journal {
 
     /// The next number of each day.
     fn ends(&self) -> BTreeMap<Day, u32> {
-        reading(&self.days).iter().map(|(&day, journal)| (day, journal.end())).collect()
+        self.days().iter().map(|journal| (journal.day, journal.end())).collect()
     }
 
     pub fn forget(&self, day: Day) {
@@ -135,21 +135,31 @@ impl Journal {
         self.order.laps().end(&self.ends())
     }
 
+    /// Up to where records are written, in each day that may have been written lately.
+    pub fn written(&self) -> Vec<(Day, u32)> {
+        let (laps, ends) = (self.order.laps(), self.ends());
+        let Some(end) = laps.end(&ends) else { return Vec::new() };
+        ends.into_iter().filter(|&(day, _)| day == end.day || laps.is_ahead(day)).collect()
+    }
+
     /// Which of two places was written first.
     pub fn earlier(&self, one: Cursor, other: Cursor) -> Cursor {
         self.order.laps().earlier(one, other)
     }
 
-    /// Reads so much of each record forward from `at`: some of the records that follow, of one day, and whether there were any.
-    pub fn read_from(&self, at: Cursor, part: Part) -> io::Result<Option<(Day, Batch)>> {
+    /// Reads so much of each record forward from `at`: some of the records that follow, of one day, and which numbers are meant; `None` if
+    /// there are none.
+    pub fn read_from(&self, at: Cursor, part: Part) -> io::Result<Option<(Day, Range<u32>, Batch)>> {
         let laps = self.order.laps();
         let days: Vec<Day> = reading(&self.days).keys().copied().collect();
         for (day, numbers) in laps.parts_from(at, &days) {
             let Some(journal) = self.day(day) else { continue };
             let batch = journal.read_part(numbers.start, part)?;
             // The next one there is may have been written later, and has its turn then.
-            if !batch.numbers().is_empty() && batch.numbers().start.max(numbers.start) < numbers.end {
-                return Ok(Some((day, batch)));
+            let read = batch.numbers();
+            let meant = read.start.max(numbers.start)..read.end.min(numbers.end);
+            if !meant.is_empty() {
+                return Ok(Some((day, meant, batch)));
             }
         }
         Ok(None)

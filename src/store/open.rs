@@ -32,6 +32,14 @@ impl OpenError {
         matches!(self, Self::Io { .. })
     }
 
+    pub(super) fn in_use(dir: &Path, pid: Option<u32>) -> Self {
+        let dir = dir.to_owned();
+        match pid {
+            Some(pid) => Self::InUse { dir, pid },
+            None => Self::InUseBySomebody { dir },
+        }
+    }
+
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         |error| Self::Io { path, error }
@@ -45,8 +53,7 @@ pub(super) fn take_lock(dir: &Path) -> Result<StoreLock, OpenError> {
     }
     fs::read_dir(dir).map_err(OpenError::io(dir))?;
     StoreLock::take(dir).map_err(|error| match error {
-        NoLock::Held(Some(pid)) => OpenError::InUse { dir: dir.to_owned(), pid },
-        NoLock::Held(None) => OpenError::InUseBySomebody { dir: dir.to_owned() },
+        NoLock::Held(pid) => OpenError::in_use(dir, pid),
         NoLock::Io(error) => OpenError::Io { path: dir.join("lock"), error },
     })
 }

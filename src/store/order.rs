@@ -81,8 +81,9 @@ impl Order {
         if laps.can_go_on_in(day, ends) {
             return Ok(laps.first_free(day, end));
         }
-        // One number stays free: a place at the end of what was written before is another one than the first of what follows.
-        let behind = |end: u32| if end == 0 { 0 } else { end.saturating_add(1) };
+        // One number stays free: a place at the end of what was written before is another one than the first of what follows, and the
+        // beginning of a day is what it was.
+        let behind = |end: u32| end.saturating_add(1);
         let at = Cursor { day, number: behind(end) };
         let ahead = ends.range(day.later(1)..).filter(|&(_, &end)| end > 0).map(|(&day, &end)| (day, behind(end))).collect();
         let mut returns = laps.returns.clone();
@@ -106,7 +107,7 @@ impl Laps {
         match day.cmp(&it.at.day) {
             std::cmp::Ordering::Less => None,
             std::cmp::Ordering::Equal => Some(it.at.number),
-            std::cmp::Ordering::Greater => Some(it.ahead.get(&day).copied().unwrap_or_default()),
+            std::cmp::Ordering::Greater => Some(it.ahead.get(&day).copied().unwrap_or(1)),
         }
     }
 
@@ -129,6 +130,11 @@ impl Laps {
     /// The first number that a new file of that day may have; `end`: the next number there.
     pub fn first_free(&self, day: Day, end: u32) -> u32 {
         (1..=self.last()).filter_map(|lap| self.from(lap, day)).fold(end, u32::max)
+    }
+
+    /// Whether that day was there already, and later, when the clock went back last.
+    pub fn is_ahead(&self, day: Day) -> bool {
+        self.returns.last().is_some_and(|it| it.ahead.contains_key(&day))
     }
 
     /// Which of two places comes first.
@@ -241,7 +247,7 @@ mod tests {
             assert_eq!(laps.earlier(at(5, 9), at(90, 0)), at(5, 9));
             // Further files and days are no returns.
             assert_eq!(order.begin(day(5), &ends([(4, 2), (5, 12), (90, 7)])).unwrap(), 12);
-            assert_eq!(order.begin(day(6), &ends([(4, 2), (5, 12), (90, 7)])).unwrap(), 0);
+            assert_eq!(order.begin(day(6), &ends([(4, 2), (5, 12), (90, 7)])).unwrap(), 1);
             assert_eq!(laps.end(&ends([(4, 2), (5, 12), (6, 3), (90, 7)])), Some(at(6, 3)));
         }
     }
@@ -253,10 +259,10 @@ mod tests {
         order.begin(day(5), &ends([(90, 7)])).unwrap();
         // The clock is wrong again, by more.
         assert_eq!(order.begin(day(90), &ends([(5, 4), (90, 7)])).unwrap(), 8, "no return: a day further on");
-        assert_eq!(order.begin(day(91), &ends([(5, 4), (90, 9)])).unwrap(), 0);
-        assert_eq!(order.begin(day(6), &ends([(5, 4), (90, 9), (91, 1)])).unwrap(), 0);
+        assert_eq!(order.begin(day(91), &ends([(5, 4), (90, 9)])).unwrap(), 1);
+        assert_eq!(order.begin(day(6), &ends([(5, 4), (90, 9), (91, 2)])).unwrap(), 1);
         let days = [5, 6, 90, 91];
-        let expected = [(90, 0, 8), (5, 0, ON), (90, 8, 10), (91, 0, 2), (6, 0, ON), (90, 10, ON), (91, 2, ON)];
+        let expected = [(90, 0, 8), (91, 0, 1), (5, 1, ON), (90, 8, 10), (91, 1, 3), (6, 1, ON), (90, 10, ON), (91, 3, ON)];
         assert_eq!(parts(&order.laps(), at(90, 0), &days), expected);
         // A return of which nothing is left is forgotten with the next.
         order.begin(day(6), &ends([(6, 3), (200, 1)])).unwrap();

@@ -63,7 +63,7 @@ impl Retention {
         let today = self.today(now);
         let held = |day: &Arc<DayJournal>| Held { day: day.day, octets: 0, dialogues: 0, is_whole: false };
         let mut days: Vec<Held> = self.live.journal.days().iter().map(held).collect();
-        while let Some(Step::Remove(day)) = next_step(&days, today, &self.live.options, false, &BTreeSet::new()) {
+        while let Some(Step::Remove(day)) = next_step(&days, (today, Day::of(now)), &self.live.options, false, &BTreeSet::new()) {
             if !self.live.journal.day(day).is_some_and(|day| self.remove(&day)) {
                 break;
             }
@@ -83,7 +83,7 @@ impl Retention {
         let mut days: Vec<Held> = live.journal.days().iter().map(|day| self.held(day)).collect();
         let mut excess = excess(&live.options, days.iter().map(|held| held.octets).sum());
         let (mut failed, mut freed) = (BTreeSet::new(), 0);
-        while let Some(step) = next_step(&days, today, &live.options, excess > 0, &failed) {
+        while let Some(step) = next_step(&days, (today, Day::of(now)), &live.options, excess > 0, &failed) {
             if live.keeper.is_closed() {
                 break;
             }
@@ -220,10 +220,10 @@ fn free_octets(dir: &Path) -> Option<u64> {
     Some(told.f_bavail.saturating_mul(told.f_frsize))
 }
 
-/// What has to go next, out of days in order.
-fn next_step(days: &[Held], today: Day, options: &Options, is_full: bool, failed: &BTreeSet<Step>) -> Option<Step> {
+/// What has to go next, out of days in order. `today`: the day by which ages are told, and the clock's.
+fn next_step(days: &[Held], (today, clock): (Day, Day), options: &Options, is_full: bool, failed: &BTreeSet<Step>) -> Option<Step> {
     let newest = days.last()?.day;
-    let old: Vec<&Held> = days.iter().filter(|held| held.day < newest && held.day < today).collect();
+    let old: Vec<&Held> = days.iter().filter(|held| held.day < newest && held.day < clock).collect();
     let longest = if options.keep_failures_days == 0 { options.keep_days } else { options.keep_failures_days };
     let is_beyond = |held: &Held, days: u32| days != 0 && today.number().saturating_sub(held.day.number()) > days;
     let mut steps = old.iter().filter_map(|held| {
@@ -293,7 +293,7 @@ mod tests {
         loop {
             let held = days.iter().map(|held| held.octets).sum::<u64>();
             let is_full = options.keep_octets != 0 && held > options.keep_octets;
-            let Some(step) = next_step(&days, day(today), options, is_full, &BTreeSet::new()) else { return steps };
+            let Some(step) = next_step(&days, (day(today), day(today)), options, is_full, &BTreeSet::new()) else { return steps };
             steps.push(step);
             let (Step::DropDialogues(of) | Step::Thin(of) | Step::Remove(of)) = step;
             let held = days.iter_mut().find(|held| held.day == of).unwrap();
@@ -348,7 +348,7 @@ mod tests {
         let held = |no| Held { day: day(no), octets: 100, dialogues: 0, is_whole: true };
         let options = Options { keep_failures_days: 99, ..options() };
         let failed = BTreeSet::from([Step::Thin(day(10))]);
-        let next = |days: &[Held], failed| next_step(days, day(15), &options, true, failed);
+        let next = |days: &[Held], failed| next_step(days, (day(15), day(15)), &options, true, failed);
         assert_eq!(next(&[held(10), held(11), held(15)], &failed), Some(Step::Thin(day(11))));
         assert_eq!(next(&[held(10), held(15)], &failed), Some(Step::Remove(day(10))));
         assert_eq!(next(&[held(15)], &failed), None);

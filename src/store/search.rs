@@ -275,8 +275,7 @@ impl<'a> Search<'a> {
         if self.only_indexed {
             return true;
         }
-        let Some(end) = self.live.end() else { return true };
-        self.live.index.wait_for(end, Instant::now() + CATCH_UP, || self.live.indexer.hurry())
+        self.live.index.wait_for(&self.live.journal.written(), Instant::now() + CATCH_UP, || self.live.indexer.hurry())
     }
 
     /// Every place where a record with such a term may stand, oldest first.

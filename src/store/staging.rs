@@ -240,7 +240,7 @@ fn open_ours(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Whether the file belongs to the user this process runs as.
-fn is_ours(found: &fs::Metadata) -> bool {
+pub(super) fn is_ours(found: &fs::Metadata) -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == found.uid())
 }
 

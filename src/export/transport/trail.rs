@@ -103,10 +103,12 @@ impl Trail {
     /// Where to go on after the connection was reset, or nothing came back for too long.
     pub fn after_reset(&mut self, now: Instant) -> Cursor {
         let total = self.total;
-        let mut unread = self.entries.iter().zip(self.entries.iter().skip(1).map(|next| next.offset).chain([total]));
-        let unread = unread.find(|(_, end)| total.saturating_sub(*end) <= BUFFERED);
-        let safe = self.safe(now);
-        let target = unread.map_or(safe, |(entry, _)| entry.before.min(safe));
+        let mut ends = self.entries.iter().skip(1).map(|next| next.offset).chain([total]);
+        let unread = ends.position(|end| total.saturating_sub(end) <= BUFFERED);
+        let recent = self.entries.iter().position(|entry| now.duration_since(entry.sent_at) <= WINDOW);
+        // By their places in the trail: which of two cursors comes first is the store's to say.
+        let first = unread.into_iter().chain(recent).min().and_then(|place| self.entries.get(place));
+        let target = first.map_or(self.sent, |entry| entry.before);
         self.restart(target)
     }
 

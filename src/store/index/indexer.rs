@@ -167,7 +167,7 @@ impl Indexer {
         if self.recovering {
             self.live.recovery.replayed(u64::from(numbers.end - numbers.start.max(from)));
         }
-        self.live.index.now_indexed(Cursor { day: day.day, number: numbers.end });
+        self.live.index.now_indexed([(day.day, numbers.end)]);
         Ok(Step::Forward)
     }
 
@@ -199,9 +199,7 @@ impl Indexer {
 
     /// Tells those who wait that there is nothing to wait for; while runs wait for the disk, that is looked at again soon.
     fn caught_up(&self) -> Step {
-        for (&day, &number) in &self.reached {
-            self.live.index.now_indexed(Cursor { day, number });
-        }
+        self.live.index.now_indexed(self.reached.iter().map(|(&day, &number)| (day, number)));
         if self.waiting.is_empty() { Step::CaughtUp } else { Step::Stuck }
     }
 

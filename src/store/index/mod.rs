@@ -292,14 +292,14 @@ impl Index {
         locked(&self.indexed).get(&day).copied().unwrap_or_default()
     }
 
-    pub fn now_indexed(&self, until: Cursor) {
-        locked(&self.indexed).insert(until.day, until.number);
+    pub fn now_indexed(&self, until: impl IntoIterator<Item = (Day, u32)>) {
+        locked(&self.indexed).extend(until);
         self.caught_up.notify_all();
     }
 
-    /// Waits until all records before `end` are in some run, or the deadline; whether they are.
-    pub fn wait_for(&self, end: Cursor, deadline: Instant, hurry: impl FnOnce()) -> bool {
-        let reached = |indexed: &BTreeMap<Day, u32>| indexed.get(&end.day).copied().unwrap_or_default() >= end.number;
+    /// Waits until all records of those days before those numbers are in some run, or the deadline; whether they are.
+    pub fn wait_for(&self, ends: &[(Day, u32)], deadline: Instant, hurry: impl FnOnce()) -> bool {
+        let reached = |indexed: &BTreeMap<Day, u32>| ends.iter().all(|(day, end)| indexed.get(day).copied().unwrap_or_default() >= *end);
         let indexed = locked(&self.indexed);
         if reached(&indexed) {
             return true;

@@ -108,3 +108,25 @@ fn what_is_imported_into_days_of_old_is_no_return() {
     put(&store, &transactions(25..26));
     assert_eq!(store.follow(Some(end), 100).unwrap().0, [transactions(31..32), transactions(25..26)].concat());
 }
+
+#[test]
+fn the_beginning_is_what_it_was_after_a_clock_that_was_behind() {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(0..10));
+    store.close();
+    // A machine that knows no time until it is told.
+    let now = room.clock.swap(0, Ordering::SeqCst);
+    let store = room.store();
+    put(&store, &transactions(10..15));
+    room.clock.store(now, Ordering::SeqCst);
+    store.close();
+    let store = room.store();
+    put(&store, &transactions(15..20));
+    assert_eq!(everything(&store), transactions(0..20));
+    assert_eq!(store.follow(Some(Cursor::at_start_of(Day::of(now))), 100).unwrap().0, transactions(0..20));
+    until(|| store.stats().unwrap().unindexed == 0);
+    for no in [0, 12, 19] {
+        assert_eq!(find(&store, message_id(no)), transactions(no..no + 1));
+    }
+}

@@ -16,24 +16,26 @@ pub use collector::{Collector, Options, Protocol, Rejected, Signal};
 pub struct Otlp {
     collector: Collector,
     pub at: Cursor,
-    /// Logs before this place are taken, though their spans may not be.
-    logs_at: Cursor,
+    /// So many events from there on have their logs taken, and not yet their spans.
+    logs_ahead: usize,
     /// Events of the batch under way that were refused, which aren't told apart, and why.
     refused: Option<(u64, String)>,
 }
 
 impl Otlp {
     pub fn new(options: Options, at: Cursor) -> Self {
-        Self { collector: Collector::new(options), at, logs_at: at, refused: None }
+        Self { collector: Collector::new(options), at, logs_ahead: 0, refused: None }
     }
 
     pub async fn send(&mut self, batch: &Batch) -> Result<Taken, Failure> {
-        let logs = batch.iter().filter(|(event, _)| event.after > self.logs_at).map(|(_, octets)| parts(octets).0);
+        let logs = batch.iter().skip(self.logs_ahead).map(|(_, octets)| parts(octets).0);
         self.post(Signal::Logs, logs.filter(|log| !log.is_empty()).collect()).await?;
-        self.logs_at = self.logs_at.max(batch.after);
+        let events = batch.events().len();
+        self.logs_ahead = self.logs_ahead.max(events);
         let spans = batch.iter().map(|(_, octets)| parts(octets).1);
         self.post(Signal::Traces, spans.filter(|spans| !spans.is_empty()).collect()).await?;
         self.at = batch.after;
+        self.logs_ahead -= events;
         let mut taken = Taken::default();
         match self.refused.take() {
             Some((_, why)) if batch.events().len() == 1 => taken.refused.push((0, why)),
@@ -61,12 +63,11 @@ impl Otlp {
     /// Nothing up to `after` is for this receiver.
     pub fn pass(&mut self, after: Cursor) {
         self.at = after;
-        self.logs_at = self.logs_at.max(after);
         self.refused = None;
     }
 
     pub fn restart(&mut self, at: Cursor) {
-        (self.at, self.logs_at) = (at, at);
+        (self.at, self.logs_ahead) = (at, 0);
         self.refused = None;
     }
 }
