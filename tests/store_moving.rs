@@ -34,7 +34,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// What the commands say of a stopped store.
+/// What the commands say of a stopped store; the commands they propose name it.
 fn answers(store: &Path) -> Vec<String> {
     let questions: [&[&str]; 4] = [
         &["where", "<accepted.1@mail.example.com>"],
@@ -42,7 +42,8 @@ fn answers(store: &Path) -> Vec<String> {
         &["search", "--json"],
         &["where", "Grand offer"],
     ];
-    questions.iter().map(|question| ends(&[*question, &["--store", text(store)]].concat(), 0)).collect()
+    let ask = |question: &&[&str]| ends(&[question, ["--store", text(store)].as_slice()].concat(), 0);
+    questions.iter().map(|question| ask(question).replace(text(store), "STORE")).collect()
 }
 
 #[test]

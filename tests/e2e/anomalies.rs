@@ -57,7 +57,7 @@ fn a_smart_host_that_stopped_is_one_incident_until_it_is_back() {
     let (code, said) = run(&mut command(&place, &lost));
     let words = [
         "This may be why: clients are turned away before MAIL FROM (critical: \"Upstream main can't be reached",
-        &format!("(relayscope anomalies {id})"),
+        &format!("(relayscope anomalies {id} --store store)"),
     ];
     assert!(code == 1 && words.iter().all(|it| said.replace("\n  ", " ").contains(it)), "{said}");
     let (_, json) = run(&mut command(&place, &[&lost[..], &["--json"]].concat()));

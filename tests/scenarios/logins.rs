@@ -53,10 +53,11 @@ fn submission(scene: &Scene) -> (Postfix, Relayscope) {
 fn guessing(scene: &mut Scene) {
     let (_postfix, relayscope) = submission(scene);
     scene.trouble();
-    for user in ["admin", "info", "test", "office", "scan", "root"] {
+    // As many as are needed: a sixth might come after the incident is opened, or before.
+    for user in ["admin", "info", "test", "office", "scan"] {
         log_in(&relayscope, user, "123456", 535);
     }
-    let words = ["127.0.0.1", "6 user names"];
+    let words = ["127.0.0.1", "5 user names"];
     scene.named(&Wanted { anomaly: "auth_guessing", cause: "auth_failed", act: "local_admin", words: &words, also: &[] });
 }
 
