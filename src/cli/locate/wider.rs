@@ -28,8 +28,7 @@ pub(super) fn first(screen: &mut Screen, message: &MessagePath, look: &Look) {
 pub(super) fn of_nothing(screen: &mut Screen, seen: &NeverSeen, look: &Look) {
     for wider in &seen.incidents {
         let events = several(wider.count, "event", "events");
-        let text =
-            format!("May be why: {}, {events} (relayscope anomalies {}{})", never::incident(wider, &look.clock), wider.id, look.again);
+        let text = format!("May be why: {}, {events} ({})", never::incident(wider, &look.clock), more(wider, look));
         screen.pad(2).paragraph(style(wider), &text, look.width.map(|width| width - 2), 4);
     }
     if seen.incidents_more > 0 {
@@ -43,7 +42,7 @@ pub(super) fn of_nothing(screen: &mut Screen, seen: &NeverSeen, look: &Look) {
 fn sentence(message: &MessagePath, wider: &Wider, look: &Look) -> String {
     let began = look.clock.moment(wider.opened_at);
     if let Some(relation) = &wider.relation {
-        return format!("A change that may explain it: {relation}, {began}: {} (relayscope anomalies {})", changed(wider), wider.id);
+        return format!("A change that may explain it: {relation}, {began}: {} ({})", changed(wider), more(wider, look));
     }
     let when = match wider.resolved_at {
         Some(until) => format!("{began} to {}", look.clock.moment(until)),
@@ -51,7 +50,12 @@ fn sentence(message: &MessagePath, wider: &Wider, look: &Look) -> String {
     };
     let events = several(wider.count, "event", "events");
     let how = if wider.explains(message) { "Part of a wider trouble" } else { "At the same time" };
-    format!("{how}: {}, \"{}\" {when}, {events} (relayscope anomalies {}{})", wider.severity, wider.summary, wider.id, look.again)
+    format!("{how}: {}, \"{}\" {when}, {events} ({})", wider.severity, wider.summary, more(wider, look))
+}
+
+/// The command that shows all of it.
+fn more(wider: &Wider, look: &Look) -> String {
+    look.proposal(&format!("relayscope anomalies {}", wider.id))
 }
 
 /// "10 mx1.example.org is now 10 mx2.example.org".
