@@ -3,6 +3,7 @@
 use super::cursor::Cursor;
 use super::facts::Facts;
 use super::fold;
+use super::order::Laps;
 use crate::trace::{Amendment, Record, State};
 
 #[derive(Debug, Default)]
@@ -15,10 +16,10 @@ pub(super) struct History {
 }
 
 impl History {
-    /// What of it stands before that place.
-    pub fn before(mut self, at: Cursor) -> Self {
-        self.amendments.retain(|(place, _)| *place < at);
-        self.places.retain(|place| *place < at);
+    /// What of it was written before that place.
+    pub fn before(mut self, at: Cursor, laps: &Laps) -> Self {
+        self.amendments.retain(|(place, _)| laps.compare(*place, at).is_lt());
+        self.places.retain(|place| laps.compare(*place, at).is_lt());
         self
     }
 

@@ -15,7 +15,7 @@ use super::cursor::Cursor;
 use super::day::Day;
 use super::locks::{reading, writing};
 use super::log::{Log, LogHeader};
-use super::order::Order;
+use super::order::{Laps, Order};
 use super::pair::Chains;
 use super::segment::Segment;
 
@@ -144,7 +144,12 @@ impl Journal {
 
     /// Which of two places was written first.
     pub fn earlier(&self, one: Cursor, other: Cursor) -> Cursor {
-        self.order.laps().earlier(one, other)
+        std::cmp::min_by(one, other, |&one, &other| self.laps().compare(one, other))
+    }
+
+    /// In which order the days were written.
+    pub fn laps(&self) -> Arc<Laps> {
+        self.order.laps()
     }
 
     /// Reads so much of each record forward from `at`: some of the records that follow, of one day, and which numbers are meant; `None` if
@@ -163,6 +168,15 @@ impl Journal {
             }
         }
         Ok(None)
+    }
+
+    /// All days in the order in which they were written, with the numbers that each has in one go.
+    pub fn parts(&self) -> Vec<(Arc<DayJournal>, Range<u32>)> {
+        let (laps, journals) = (self.laps(), self.days());
+        let days: Vec<Day> = journals.iter().map(|journal| journal.day).collect();
+        let Some(&first) = days.first() else { return Vec::new() };
+        let parts = laps.parts_from(Cursor::at_start_of(first), &days);
+        parts.filter_map(|(day, numbers)| Some((journals.iter().find(|journal| journal.day == day)?.clone(), numbers))).collect()
     }
 
     /// How many places each day has from `at` on; days that have none any more aren't among them.

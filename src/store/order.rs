@@ -137,9 +137,15 @@ impl Laps {
         self.returns.last().is_some_and(|it| it.ahead.contains_key(&day))
     }
 
-    /// Which of two places comes first.
-    pub fn earlier(&self, one: Cursor, other: Cursor) -> Cursor {
-        if (self.lap(one), one) <= (self.lap(other), other) { one } else { other }
+    /// Which of two places was written first.
+    pub fn compare(&self, one: Cursor, other: Cursor) -> std::cmp::Ordering {
+        (self.lap(one), one).cmp(&(self.lap(other), other))
+    }
+
+    /// The earliest day on which something may stand that was written after a record of that day.
+    pub fn earliest_behind(&self, day: Day) -> Day {
+        let returns = self.returns.iter().filter(|it| it.ahead.keys().next_back().is_some_and(|&ahead| ahead >= day));
+        returns.map(|it| it.at.day).fold(day, Day::min)
     }
 
     /// The parts of days that come from there on, in their order: a day, and numbers of it. `days`: those that there are, in order.
@@ -243,8 +249,8 @@ mod tests {
             assert_eq!(parts(&laps, at(90, 7), &days), [(90, 7, 8), (5, 10, ON), (90, 8, ON)], "whoever was at the end goes on");
             assert_eq!(parts(&laps, at(5, 9), &days), [(5, 9, 10), (90, 0, 8), (5, 10, ON), (90, 8, ON)], "whoever was before it too");
             assert_eq!(parts(&laps, at(5, 10), &days), [(5, 10, ON), (90, 8, ON)], "and nothing twice");
-            assert_eq!(laps.earlier(at(90, 7), at(5, 10)), at(90, 7));
-            assert_eq!(laps.earlier(at(5, 9), at(90, 0)), at(5, 9));
+            assert!(laps.compare(at(90, 7), at(5, 10)).is_lt());
+            assert!(laps.compare(at(5, 9), at(90, 0)).is_lt());
             // Further files and days are no returns.
             assert_eq!(order.begin(day(5), &ends([(4, 2), (5, 12), (90, 7)])).unwrap(), 12);
             assert_eq!(order.begin(day(6), &ends([(4, 2), (5, 12), (90, 7)])).unwrap(), 1);

@@ -254,13 +254,15 @@ impl<'a> Search<'a> {
                 history.places.push(place);
             }
         }
+        let laps = self.live.journal.laps();
+        history.amendments.sort_by(|(one, _), (other, _)| laps.compare(*one, *other));
         Ok(history)
     }
 
     /// Whether there is a record of that id, as far as is indexed; of one with a time to come, on whatever day it was written.
     pub fn has(&mut self, id: RecordId, now: WallMicros) -> io::Result<bool> {
         let is_to_come = id.unix_ms() > now / 1_000;
-        let earliest = if is_to_come { None } else { Some(earliest(id)) };
+        let earliest = if is_to_come { None } else { Some(self.earliest(id)) };
         for place in self.places_since(TermKind::Id, id, earliest) {
             // With its neighbours: whoever asks for one asks for those before it as well.
             if self.record(place, true)?.is_some_and(|record| record.id() == id) {
@@ -278,9 +280,14 @@ impl<'a> Search<'a> {
         self.live.index.wait_for(&self.live.journal.written(), Instant::now() + CATCH_UP, || self.live.indexer.hurry())
     }
 
-    /// Every place where a record with such a term may stand, oldest first.
+    /// Every place where a record with such a term may stand, day by day.
     fn places_by_id(&self, kind: TermKind, id: RecordId) -> Vec<Cursor> {
-        self.places_since(kind, id, Some(earliest(id)))
+        self.places_since(kind, id, Some(self.earliest(id)))
+    }
+
+    /// The first day on which a record of that id, or something about it, can stand.
+    fn earliest(&self, id: RecordId) -> Day {
+        self.live.journal.laps().earliest_behind(Day::of(id.unix_ms().saturating_mul(1000)).earlier(1))
     }
 
     fn places_since(&self, kind: TermKind, id: RecordId, earliest: Option<Day>) -> Vec<Cursor> {
@@ -345,11 +352,6 @@ impl<'a> Search<'a> {
         }
         Ok(record)
     }
-}
-
-/// The first day on which a record of that id can stand.
-fn earliest(id: RecordId) -> Day {
-    Day::of(id.unix_ms().saturating_mul(1000)).earlier(1)
 }
 
 /// What a record takes in memory, about: most of it where it has many recipients or a long dialogue.

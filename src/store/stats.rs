@@ -92,8 +92,7 @@ pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStat
         stats.index_octets += octets_in(&index::dir(&live.options.dir, day.day));
         stats.runs += live.index.runs(day.day).len() as u64;
     }
-    if let Some(end) = live.end() {
-        stats.unindexed = u64::from(end.number.saturating_sub(live.index.indexed(end.day)));
-    }
+    let unindexed = |(day, end): (Day, u32)| u64::from(end.saturating_sub(live.index.indexed(day)));
+    stats.unindexed = live.journal.written().into_iter().map(unindexed).sum();
     stats
 }

@@ -31,10 +31,12 @@ impl Unthinned {
     }
 }
 
-/// The records of that day and later ones that somebody had another word about later.
+/// The records of that day and later ones that somebody had another word about later. Where the clock has gone back meanwhile, such words may
+/// stand in days before it.
 pub(super) fn amended_since(journal: &Journal, day: Day) -> io::Result<HashSet<RecordId>> {
     let mut amended = HashSet::new();
-    let days = journal.days().into_iter().filter(|later| later.day >= day);
+    let earliest = journal.laps().earliest_behind(day);
+    let days = journal.days().into_iter().filter(|later| later.day >= earliest);
     for file in days.flat_map(|day| day.files()) {
         if matches!(file.form(), Form::Sealed(segment) if segment.records_of(RecordKind::Amendment) == 0) {
             continue;

@@ -127,6 +127,10 @@ impl Indexer {
 
     /// Indexes some of the records that aren't yet.
     fn step(&mut self) -> io::Result<Step> {
+        for day in self.live.index.take_removed() {
+            self.let_go(day);
+            self.reached.remove(&day);
+        }
         self.store_waiting();
         for (day, from) in self.live.index.broken_days() {
             self.start_anew(day, from);
@@ -134,7 +138,7 @@ impl Indexer {
         if self.waiting.len() >= WAITING_RUNS {
             return Ok(Step::Stuck);
         }
-        let Some(day) = self.next_day() else {
+        let Some((day, until)) = self.next_part() else {
             // A day that is over gets no more records: an import, or thinning, made this run.
             if self.growing.as_ref().is_some_and(|(day, _)| Some(day.day) != self.live.journal.last_day()) {
                 self.finish_run();
@@ -147,7 +151,9 @@ impl Indexer {
         if numbers.is_empty() {
             return Ok(Step::Stuck);
         }
-        for number in numbers.start.max(from)..numbers.end {
+        // What follows in this day may have been written after other days.
+        let numbers = numbers.start.max(from).min(until)..numbers.end.min(until);
+        for number in numbers.clone() {
             let entry = self.entry(Cursor { day: day.day, number }, batch.record(number).as_ref())?;
             let run = self.run_for(&day, number);
             let mut run = writing(&run);
@@ -164,8 +170,10 @@ impl Indexer {
                 self.finish_run();
             }
         }
+        // There may be none of these numbers.
+        self.reached.insert(day.day, numbers.end);
         if self.recovering {
-            self.live.recovery.replayed(u64::from(numbers.end - numbers.start.max(from)));
+            self.live.recovery.replayed(u64::from(numbers.end - numbers.start));
         }
         self.live.index.now_indexed([(day.day, numbers.end)]);
         Ok(Step::Forward)
@@ -185,7 +193,7 @@ impl Indexer {
     /// An amendment stands for what it amends: it has the terms of that, as it is from now on.
     fn entry_of_amendment(&mut self, at: Cursor, amendment: &Amendment) -> io::Result<Entry> {
         // Of a day that is indexed once more, later days are indexed already.
-        let history = Search::of_indexed(&self.live).history(amendment.of)?.before(at);
+        let history = Search::of_indexed(&self.live).history(amendment.of)?.before(at, &self.live.journal.laps());
         let folded = history.folded_with(amendment);
         let earlier: Vec<State> = history.states();
         self.terms.add_amended(amendment, folded.as_ref(), &earlier);
@@ -203,10 +211,14 @@ impl Indexer {
         if self.waiting.is_empty() { Step::CaughtUp } else { Step::Stuck }
     }
 
-    /// The oldest day with records that are in no run.
-    fn next_day(&mut self) -> Option<Arc<DayJournal>> {
+    /// The oldest records that are in no run: their day, and the number before which they were written in one go. What amends another record
+    /// comes after it, whatever the days' order.
+    fn next_part(&mut self) -> Option<(Arc<DayJournal>, u32)> {
         let broken = self.live.index.broken_days();
-        for day in self.live.journal.days().into_iter().filter(|day| !broken.contains_key(&day.day)) {
+        for (day, numbers) in self.live.journal.parts() {
+            if broken.contains_key(&day.day) {
+                continue;
+            }
             if !self.reached.contains_key(&day.day) {
                 let until = self.live.index.stored_until(day.day);
                 // Full runs are stored at once: a day that has had some, and has none, has lost them.
@@ -216,8 +228,8 @@ impl Indexer {
                 }
                 self.reached.insert(day.day, until);
             }
-            if self.reached.get(&day.day).is_some_and(|&reached| reached < day.end()) {
-                return Some(day);
+            if self.reached.get(&day.day).is_some_and(|&reached| reached < numbers.end.min(day.end())) {
+                return Some((day, numbers.end));
             }
         }
         None
@@ -230,12 +242,17 @@ impl Indexer {
         if !self.live.index.was_outdated(day) && self.begun_anew.get(&day).is_some_and(just_now) {
             return;
         }
-        self.growing.take_if(|(of, _)| of.day == day);
-        self.waiting.retain(|(of, ..)| *of != day);
+        self.let_go(day);
         self.begun_anew.insert(day, now);
         self.live.index.set_aside(day, from);
         self.reached.insert(day, self.live.index.stored_until(day));
         tracing::warn!(%day, "the index of a day is being made anew from the journal");
+    }
+
+    /// Forgets the runs of a day that aren't stored yet.
+    fn let_go(&mut self, day: Day) {
+        self.growing.take_if(|(of, _)| of.day == day);
+        self.waiting.retain(|(of, ..)| *of != day);
     }
 
     /// The run that takes the record of that number.

@@ -57,6 +57,8 @@ pub struct Index {
     /// Those of them that are not broken, but of another journal.
     outdated: Mutex<BTreeSet<Day>>,
     indexed: Mutex<BTreeMap<Day, u32>>,
+    /// Days that were removed, and that the indexer doesn't know of yet.
+    removed: Mutex<BTreeSet<Day>>,
     caught_up: Condvar,
 }
 
@@ -89,6 +91,7 @@ impl Index {
             broken: Mutex::default(),
             outdated: Mutex::default(),
             indexed: Mutex::default(),
+            removed: Mutex::default(),
             caught_up: Condvar::new(),
         };
         for day in index.shelf.days() {
@@ -257,6 +260,15 @@ impl Index {
         writing(&self.superseded).remove(&day);
         self.shelf.forget(day);
         locked(&self.broken).remove(&day);
+        // It may come back: with a clock that was ahead for a while.
+        locked(&self.removed).insert(day);
+    }
+
+    /// The days that were removed since this was asked last.
+    pub fn take_removed(&self) -> BTreeSet<Day> {
+        let removed = std::mem::take(&mut *locked(&self.removed));
+        locked(&self.indexed).retain(|day, _| !removed.contains(day));
+        removed
     }
 
     /// Adds a run that begins to grow.

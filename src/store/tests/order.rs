@@ -130,3 +130,78 @@ fn the_beginning_is_what_it_was_after_a_clock_that_was_behind() {
         assert_eq!(find(&store, message_id(no)), transactions(no..no + 1));
     }
 }
+
+/// A message of a day that is years away, accepted, which comes back once the clock is right again; and the word of that.
+fn bounced_after_return(room: &Room) -> (Record, Record) {
+    let store = room.store();
+    put(&store, &transactions(0..10));
+    room.advance(YEARS);
+    store.close();
+    let store = room.store();
+    let mut ahead = samples::plain(10);
+    ahead.at += YEARS.as_micros() as u64;
+    ahead.id = RecordId::from_parts(ahead.at / 1000, 10);
+    ahead.outcome.state = State::Accepted;
+    let Record::Amendment(mut word) = samples::amendment(10, 11, State::Rejected) else { unreachable!() };
+    word.of = ahead.id;
+    let ahead = Record::Transaction(Box::new(ahead));
+    put(&store, std::slice::from_ref(&ahead));
+    store.close();
+    room.clock.fetch_sub(YEARS.as_micros() as u64, Ordering::SeqCst);
+    (ahead, Record::Amendment(word))
+}
+
+#[test]
+fn what_is_heard_of_the_days_ahead_after_the_return_stands_for_them() {
+    let room = Room::new();
+    let (ahead, word) = bounced_after_return(&room);
+    let store = room.store();
+    put(&store, &transactions(20..22));
+    put(&store, std::slice::from_ref(&word));
+    let stands = |store: &Store| {
+        until(|| store.stats().unwrap().unindexed == 0);
+        let states = |found: Vec<Record>| found.iter().map(|record| record.outcome().map(|it| it.state)).collect::<Vec<_>>();
+        assert_eq!(states(store.fetch(ahead.id()).unwrap().into_iter().collect()), [Some(State::Rejected)]);
+        assert_eq!(states(find(store, message_id(10))), [Some(State::Rejected)]);
+        assert_eq!(find(store, message_id(21)), transactions(21..22));
+    };
+    stands(&store);
+    // Whoever thins out that day must know of it.
+    let amended = thin::amended_since(&store.live().unwrap().journal, Day::of(NOON + YEARS.as_micros() as u64)).unwrap();
+    assert!(amended.contains(&ahead.id()));
+    store.close();
+    // An index that is made anew goes by the order in which records were written as well.
+    for index in std::fs::read_dir(room.path()).unwrap().map(|entry| entry.unwrap().path().join("index")).filter(|dir| dir.is_dir()) {
+        std::fs::remove_dir_all(index).unwrap();
+    }
+    stands(&room.store());
+}
+
+#[test]
+fn a_day_that_was_removed_and_comes_back_is_indexed() {
+    let mut room = Room::new();
+    // A process goes on in the file that it has until that is full, whatever the clock says.
+    (room.options.segment_octets, room.options.keep_days) = (1, 0);
+    let (store, days) = (room.store(), Duration::from_secs(5 * 86_400));
+    put(&store, &transactions(0..10));
+    room.advance(days);
+    put(&store, &transactions(10..12));
+    until(|| store.stats().unwrap().unindexed == 0);
+    // As retention does it.
+    let (live, first) = (store.live().unwrap(), Day::of(NOON));
+    std::fs::remove_dir_all(room.path().join(first.to_string())).unwrap();
+    live.journal.forget(first);
+    live.index.forget(first);
+    // The clock was ahead all the time.
+    room.clock.fetch_sub(days.as_micros() as u64, Ordering::SeqCst);
+    for no in 20..25 {
+        put(&store, &transactions(no..no + 1));
+    }
+    assert_eq!(store.stats().unwrap().oldest, Some(first));
+    until(|| store.stats().unwrap().unindexed == 0);
+    until(|| live.index.indexed(first) == live.journal.day(first).unwrap().end());
+    for no in [11, 20, 24] {
+        assert_eq!(find(&store, message_id(no)), transactions(no..no + 1));
+    }
+    assert_eq!(find(&store, message_id(1)), []);
+}
