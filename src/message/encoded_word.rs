@@ -1,36 +1,41 @@
 //! RFC 2047 encoded words in header text: `=?utf-8?Q?caf=C3=A9?=` is read as `café`.
 
-use memchr::memchr;
-use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
+
+use super::lossy;
+
+/// Where the first encoded word may begin.
+pub fn start(text: &[u8]) -> Option<usize> {
+    memchr_iter(b'=', text).find(|at| text.get(at + 1) == Some(&b'?'))
+}
 
 /// Appends `text` to `out`, encoded words decoded, until `out` is `bound` octets long or more.
 ///
 /// What isn't an encoded word, or not a sound one, stays as it is. Octets that aren't UTF-8 are replaced.
 pub fn decode(text: &[u8], bound: usize, out: &mut String) {
-    let start = Finder::new(b"=?");
     let mut rest = text;
     let mut pending = Pending::default();
     while out.len() + pending.octets.len() < bound {
-        let Some(at) = start.find(rest) else { break };
+        let Some(at) = start(rest) else { break };
         let (before, from_word) = rest.split_at(at);
         let Some((word, behind)) = EncodedWord::split(from_word) else {
             pending.flush(out);
             let (kept, behind) = rest.split_at(at + 2);
-            out.push_str(&String::from_utf8_lossy(kept));
+            out.push_str(&lossy(kept));
             rest = behind;
             continue;
         };
         // RFC 2047 §6.2: white space between two encoded words isn't shown.
         if !(pending.follows_word && before.iter().all(u8::is_ascii_whitespace)) {
             pending.flush(out);
-            out.push_str(&String::from_utf8_lossy(before));
+            out.push_str(&lossy(before));
         }
         pending.add(word, out);
         rest = behind;
     }
     pending.flush(out);
     if out.len() < bound {
-        out.push_str(&String::from_utf8_lossy(rest));
+        out.push_str(&lossy(rest));
     }
 }
 
@@ -56,7 +61,7 @@ impl<'a> Pending<'a> {
         if !self.octets.is_empty() {
             match charset_decoder(self.charset) {
                 Some(decode) => out.push_str(&decode(&self.octets)),
-                None => out.push_str(&String::from_utf8_lossy(&self.octets)),
+                None => out.push_str(&lossy(&self.octets)),
             }
             self.octets.clear();
         }

@@ -124,12 +124,12 @@ fn text(value: &[u8]) -> String {
     } else {
         value
     };
-    let mut text = if memchr::memmem::find(value, b"=?").is_some() {
+    let mut text = if encoded_word::start(value).is_some() {
         let mut text = String::with_capacity(value.len().min(KEPT));
         encoded_word::decode(value, KEPT, &mut text);
         text
     } else {
-        String::from_utf8_lossy(value).into_owned()
+        super::lossy(value).into_owned()
     };
     bound(&mut text);
     text

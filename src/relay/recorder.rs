@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::options::{Limits, UpstreamOptions};
 use crate::diagnose::Diagnosing;
+use crate::message::lossy;
 use crate::smtp::ReplyView;
 use crate::trace::diagnosis;
 use crate::trace::{
@@ -436,7 +437,7 @@ pub fn bounded(text: &[u8], limit: usize) -> String {
 /// The same, borrowed where nothing has to be changed.
 fn bounded_text(text: &[u8], limit: usize) -> Cow<'_, str> {
     match text.get(..limit) {
-        Some(head) if text.len() > limit => format!("{}…", String::from_utf8_lossy(head)).into(),
-        _ => String::from_utf8_lossy(text),
+        Some(head) if text.len() > limit => format!("{}…", lossy(head)).into(),
+        _ => lossy(text),
     }
 }

@@ -98,7 +98,7 @@ pub struct ReplyView<'a> {
 impl<'a> ReplyView<'a> {
     /// `octets` is what [`ReplyScanner::next`] found.
     pub fn new(octets: &'a [u8]) -> Self {
-        let last = octets.trim_ascii_end().iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
+        let last = memchr::memrchr(b'\n', octets.trim_ascii_end()).map_or(0, |at| at + 1);
         let code = octets
             .get(last..)
             .unwrap_or_default()
@@ -132,11 +132,9 @@ impl<'a> ReplyView<'a> {
     pub fn enhanced(&self) -> Option<(u8, u16, u16)> {
         let first = self.lines().next()?;
         let word = first.split(|octet| *octet == b' ').next()?;
-        let mut parts = std::str::from_utf8(word).ok()?.split('.');
-        let class: u8 = parts.next()?.parse().ok()?;
-        let subject = numeric(parts.next()?)?;
-        let detail = numeric(parts.next()?)?;
-        (parts.next().is_none() && u16::from(class) == self.class() && matches!(class, 2 | 4 | 5)).then_some((class, subject, detail))
+        let mut parts = word.split(|octet| *octet == b'.').map(numeric);
+        let (class, subject, detail) = (parts.next()??, parts.next()??, parts.next()??);
+        (parts.next().is_none() && class == self.class() && matches!(class, 2 | 4 | 5)).then_some((class as u8, subject, detail))
     }
 
     /// Codes that differ between lines, LF without CR, stray CR or NUL, 8-bit octets, or no blank after the code.
@@ -144,13 +142,15 @@ impl<'a> ReplyView<'a> {
         let code = self.octets.get(..3);
         self.octets.split_inclusive(|octet| *octet == b'\n').any(|line| {
             let body = line.strip_suffix(b"\r\n");
-            line.get(..3) != code || body.is_none_or(|body| body.iter().any(|octet| matches!(octet, b'\r' | 0)))
+            line.get(..3) != code || body.is_none_or(|body| memchr::memchr2(b'\r', 0, body).is_some())
         })
     }
 }
 
-fn numeric(text: &str) -> Option<u16> {
-    if text.is_empty() || text.len() > 3 || !text.bytes().all(|octet| octet.is_ascii_digit()) { None } else { text.parse().ok() }
+/// One to three digits.
+fn numeric(digits: &[u8]) -> Option<u16> {
+    let fits = (1..=3).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    fits.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0')))
 }
 
 #[cfg(test)]
