@@ -17,6 +17,7 @@ pub mod net;
 pub mod path;
 pub mod proxy;
 pub mod relay;
+mod replace;
 pub mod route;
 pub mod smtp;
 pub mod store;

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 
 /// Each module and what it may import. A module stands above all that it imports; nothing is imported sideways.
 const MAP: &[(&str, &[&str])] = &[
-    // below all: how closed vocabularies are declared, how numbers and times are written
+    // below all: how closed vocabularies are declared, how numbers and times are written, how a file is replaced
     ("vocabulary", &[]),
     ("wording", &[]),
+    ("replace", &[]),
     // 1: pure, no I/O, no clock
     ("smtp", &["vocabulary"]),
     ("message", &["vocabulary"]),
     // 2
-    ("net", &["smtp", "message"]),
+    ("net", &["replace", "smtp", "message"]),
     // pure as well
     ("route", &["smtp", "message"]),
     // 3
@@ -23,14 +24,14 @@ const MAP: &[(&str, &[&str])] = &[
     ("trace", &["vocabulary", "smtp", "message", "diagnose"]),
     // 5: `relay` is pure as well
     ("relay", &["smtp", "message", "route", "diagnose", "trace"]),
-    ("store", &["smtp", "message", "diagnose", "trace"]),
+    ("store", &["replace", "smtp", "message", "diagnose", "trace"]),
     // 6
     ("proxy", &["vocabulary", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store"]),
     ("path", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
-    ("import", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
+    ("import", &["replace", "wording", "vocabulary", "smtp", "message", "diagnose", "trace", "store"]),
     ("anomaly", &["wording", "vocabulary", "smtp", "message", "diagnose", "trace"]),
-    ("export", &["vocabulary", "smtp", "message", "net", "diagnose", "trace", "store"]),
-    ("doctor", &["wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "export"]),
+    ("export", &["replace", "vocabulary", "smtp", "message", "net", "diagnose", "trace", "store"]),
+    ("doctor", &["replace", "wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "export"]),
     // 7
     ("metrics", &["net", "proxy", "store", "export", "trace"]),
     // 8
@@ -43,8 +44,8 @@ const MAP: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path", "anomaly",
-            "doctor", "export", "metrics", "config", "http",
+            "replace", "wording", "smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "import", "path",
+            "anomaly", "doctor", "export", "metrics", "config", "http",
         ],
     ),
     // 10

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::replace::{ANYBODY, Outlives, replace};
 use crate::store::{PageRequest, Query, Store, Term};
 use crate::trace::json::Time;
 use crate::trace::{Audit, AuditEvent, Kept, Origin, Record, RecordId, RecordKind, WallMicros};
@@ -104,11 +105,8 @@ impl Life {
 
     fn sign(&self, at: WallMicros, stopped: bool) {
         let sign = Sign { since: Time(self.since), at: Time(at), stopped };
-        let draft = self.file.with_extension("json.new");
-        let written = serde_json::to_vec(&sign)
-            .map_err(io::Error::from)
-            .and_then(|text| std::fs::write(&draft, text))
-            .and_then(|()| std::fs::rename(&draft, &self.file));
+        let written =
+            serde_json::to_vec(&sign).map_err(io::Error::from).and_then(|text| replace(&self.file, &text, ANYBODY, Outlives::Process));
         // The store itself says louder that its disk is in trouble.
         if let Err(error) = written {
             tracing::debug!(file = %self.file.display(), %error, "the sign of life can't be written");

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use crate::net::mta_sts::MtaSts;
+use crate::replace::{ANYBODY, Outlives, replace};
 
 /// How often they are written.
 pub(super) const EVERY: Duration = Duration::from_secs(600);
@@ -52,11 +53,8 @@ pub(super) fn save(policies: &Policies, store: &Path) {
     let now = SystemTime::now();
     let export = |known: &Arc<MtaSts>| serde_json::from_str(&known.export(now)).unwrap_or(Value::Null);
     let exports: BTreeMap<&String, Value> = policies.iter().map(|(upstream, known)| (upstream, export(known))).collect();
-    let (path, draft) = (file(store), store.join("mta-sts.json.new"));
-    let written = serde_json::to_vec(&exports)
-        .map_err(io::Error::from)
-        .and_then(|text| std::fs::write(&draft, text))
-        .and_then(|()| std::fs::rename(&draft, &path));
+    let path = file(store);
+    let written = serde_json::to_vec(&exports).map_err(io::Error::from).and_then(|text| replace(&path, &text, ANYBODY, Outlives::Process));
     if let Err(error) = written {
         tracing::warn!(file = %path.display(), %error, "known MTA-STS policies can't be written: a restart forgets them");
     }

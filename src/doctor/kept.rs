@@ -1,10 +1,11 @@
 //! The effective configurations of the last starts, kept in the store's directory by their digests: what audit records name can be read.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use crate::replace::{OWNER, Outlives, replace};
 
 /// Within the store's directory.
 const DIR: &str = "configs";
@@ -21,10 +22,7 @@ pub fn keep(store: &Path, digest: &str, text: &str) -> io::Result<()> {
     let dir = store.join(DIR);
     fs::create_dir_all(&dir)?;
     let path = file(store, digest).ok_or(io::ErrorKind::InvalidInput)?;
-    let draft = path.with_extension("new");
-    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    out.write_all(text.as_bytes())?;
-    fs::rename(&draft, &path)?;
+    replace(&path, text.as_bytes(), OWNER, Outlives::Half)?;
     thin(&dir)
 }
 

@@ -1,12 +1,12 @@
 //! Up to where a receiver has everything: one small file a sink, `STORE/export/NAME.json`, kept when the sink is no longer configured.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::replace::{ANYBODY, Outlives, replace};
 use crate::store::Cursor;
 use crate::trace::WallMicros;
 
@@ -71,7 +71,7 @@ impl Place {
     /// # Errors
     /// It can't be written; the older one stays.
     pub fn write(&self, store: &Path, name: &str) -> io::Result<()> {
-        self.put(store, name, false)
+        self.put(store, name, Outlives::Half)
     }
 
     /// The same, and it outlives a power cut.
@@ -79,20 +79,15 @@ impl Place {
     /// # Errors
     /// It can't be written; the older one stays.
     pub fn write_synced(&self, store: &Path, name: &str) -> io::Result<()> {
-        self.put(store, name, true)
+        self.put(store, name, Outlives::PowerCut)
     }
 
-    fn put(&self, store: &Path, name: &str, synced: bool) -> io::Result<()> {
+    /// Not every file system writes the octets before the new name, and an empty file would be no place at all.
+    fn put(&self, store: &Path, name: &str, outlives: Outlives) -> io::Result<()> {
         let written = Written { at: self.at.to_string(), since_us: self.since, written_at_us: self.written_at };
         let octets = serde_json::to_vec(&written).map_err(io::Error::other)?;
-        let file = file_of(store, name);
         std::fs::create_dir_all(dir_of(store))?;
-        let draft = file.with_extension("new");
-        std::fs::write(&draft, octets)?;
-        // Not every file system writes the octets before the new name: an empty file would be no place at all.
-        File::open(&draft)?.sync_data()?;
-        std::fs::rename(&draft, &file)?;
-        if synced { File::open(dir_of(store))?.sync_all() } else { Ok(()) }
+        replace(&file_of(store, name), &octets, ANYBODY, outlives)
     }
 
     /// Forgets it: a sink of that name begins anew.

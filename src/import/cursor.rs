@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::source;
+use crate::replace::{ANYBODY, Outlives, replace};
 
 /// Octets of a file that tell it from others.
 pub const HEAD: usize = 1_024;
@@ -99,9 +100,7 @@ impl Cursor {
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder)?;
         }
-        let new = file.with_extension("new");
-        fs::write(&new, serde_json::to_vec(self).map_err(io::Error::other)?)?;
-        fs::rename(&new, file)
+        replace(file, &serde_json::to_vec(self).map_err(io::Error::other)?, ANYBODY, Outlives::Half)
     }
 }
 

@@ -5,8 +5,8 @@
 //! stand in `STORE/returns.json`; most stores never have one.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::cursor::Cursor;
 use super::day::Day;
 use super::locks::{reading, writing};
+use crate::replace::{ANYBODY, Outlives, replace};
 
 pub(super) const NAME: &str = "returns.json";
 
@@ -190,12 +191,7 @@ fn write(path: &Path, laps: &Laps) -> io::Result<()> {
     let day = |(day, from): (&Day, &u32)| (day.to_string(), *from);
     let written = laps.returns.iter().map(|it| Written { at: it.at.to_string(), ahead: it.ahead.iter().map(day).collect() });
     let text = serde_json::to_string(&written.collect::<Vec<_>>())?;
-    let draft = path.with_extension("json.new");
-    let mut file = File::create(&draft)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    replace(path, text.as_bytes(), ANYBODY, Outlives::PowerCut)
 }
 
 #[cfg(test)]

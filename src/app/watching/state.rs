@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::replace::{ANYBODY, Outlives, replace};
 use crate::store::Cursor;
 
 const MAGIC: &[u8; 8] = b"rscopean";
@@ -59,9 +60,7 @@ impl State {
     pub fn write(&self, dir: &Path) -> io::Result<()> {
         let rest = postcard::to_extend(&(self.at.to_string(), &self.parts), vec![VERSION]).map_err(io::Error::other)?;
         let octets = [MAGIC, crc32c::crc32c(&rest).to_le_bytes().as_slice(), &rest].concat();
-        let (path, draft) = (file(dir), dir.join("anomaly.state.new"));
-        std::fs::write(&draft, octets)?;
-        std::fs::rename(&draft, &path)
+        replace(&file(dir), &octets, ANYBODY, Outlives::Process)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Makes a self-signed certificate at first start, where the administrator has given none.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::certificate::Particulars;
 use super::{pem, server::ServerTls};
+use crate::replace::{OWNER, Outlives, replace};
 
 const CERTIFICATE: &str = "self-signed.crt";
 const KEY: &str = "self-signed.key";
@@ -80,8 +81,11 @@ fn make(dir: &Path, host_name: &str) -> Result<SelfSigned, SelfSignedError> {
         return Ok(there);
     }
     // A crash between the two leaves a pair that doesn't match: it is replaced at the next start.
-    replace(&made.key, pair.serialize_pem().as_bytes(), 0o600)?;
-    replace(&made.certificate, certificate.pem().as_bytes(), 0o644)?;
+    let put = |path: &Path, pem: String, mode| {
+        replace(path, pem.as_bytes(), mode, Outlives::Half).map_err(|source| SelfSignedError::Unwritable { path: path.to_owned(), source })
+    };
+    put(&made.key, pair.serialize_pem(), OWNER)?;
+    put(&made.certificate, certificate.pem(), 0o644)?;
     Ok(made)
 }
 
@@ -98,28 +102,4 @@ fn parameters(host_name: &str) -> Result<CertificateParams, rcgen::Error> {
     parameters.not_before = day - DAY; // for clients whose clock is behind
     parameters.not_after = day + DAY * VALID_DAYS;
     Ok(parameters)
-}
-
-/// Writes a file whole or not at all; it has its mode from the first octet.
-fn replace(path: &Path, octets: &[u8], mode: u32) -> Result<(), SelfSignedError> {
-    let unwritable = |source| SelfSignedError::Unwritable { path: path.to_owned(), source };
-    let draft = path.with_extension(format!("new.{}", std::process::id()));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(mode);
-    }
-    #[cfg(not(unix))]
-    let _ = mode;
-    let written = options.open(&draft).and_then(|mut file| {
-        file.write_all(octets)?;
-        file.sync_all()
-    });
-    let outcome = written.and_then(|()| fs::rename(&draft, path));
-    if outcome.is_err() {
-        let _ = fs::remove_file(&draft); // nothing left behind; the first error is the one to tell
-    }
-    outcome.map_err(unwritable)
 }
