@@ -58,12 +58,17 @@ impl Stats {
 
 pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
     let mut screen = Screen::new(look);
-    let (since, until) = (look.clock.moment(stats.since), look.clock.moment(stats.until));
     screen.styled(Style::Bold, &format!("{} transactions", number(stats.transactions)));
-    screen.line(&format!(" from {since} to {until} ({})", look.zone(stats.until)));
+    screen.line(&format!(" from {} ({})", look.clock.range(stats.since, stats.until), look.zone(stats.until)));
     if stats.cut_short {
         screen
-            .styled(Style::Wait, &format!("Counting took too long: only those from {since} on are counted. Name a shorter --over."))
+            .styled(
+                Style::Wait,
+                &format!(
+                    "Counting took too long: only those from {} on are counted. Name a shorter --over.",
+                    look.clock.moment(stats.since)
+                ),
+            )
             .newline();
     }
     screen.line(&format!(

@@ -80,7 +80,9 @@ fn one(screen: &mut Screen, record: &Record, look: &Look) {
     let [time, state, from, to, why, id] = row(record, look);
     let address = width.saturating_sub(19 + 8 + 26 + 10) / 4;
     time.draw_whole(screen, 12);
-    for (cell, columns) in [(state, 8), (from, address), (to, address), (id, 26)] {
+    // What the proxy says of itself has longer words than mail: `export_replayed`.
+    state.draw_whole(screen.pad(2), 8);
+    for (cell, columns) in [(from, address), (to, address), (id, 26)] {
         screen.pad(2);
         cell.draw(screen, columns);
     }

@@ -1,8 +1,8 @@
 //! How moments and durations are written for people: in which zone, and how much of the date.
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
 
 use crate::trace::json::Time;
 use crate::wording::number;
@@ -28,26 +28,40 @@ impl Clock {
 
     /// `10:02:11` today, `2026-11-22 10:02:11` on other days.
     pub fn moment(&self, at: Time) -> String {
-        let zoned = at.timestamp().to_zoned_datetime(self.zone.clone());
-        match self.today {
-            None => zoned.strftime("%F %T UTC").to_string(),
-            Some(today) if today == zoned.date() => zoned.strftime("%T").to_string(),
-            Some(_) => zoned.strftime("%F %T").to_string(),
-        }
+        self.written(at, self.is_today(at))
+    }
+
+    /// `10:02:11 to 10:40:00` where both are today; otherwise each with its day.
+    pub fn range(&self, from: Time, until: Time) -> String {
+        let are_today = self.is_today(from) && self.is_today(until);
+        format!("{} to {}", self.written(from, are_today), self.written(until, are_today))
+    }
+
+    fn zoned(&self, at: Time) -> ZonedDateTime {
+        at.timestamp().to_zoned_datetime(self.zone.clone())
+    }
+
+    fn is_today(&self, at: Time) -> bool {
+        self.today == Some(self.zoned(at).date())
+    }
+
+    fn written(&self, at: Time, without_day: bool) -> String {
+        let form = match (self.today, without_day) {
+            (None, _) => "%F %T UTC",
+            (_, true) => "%T",
+            (_, false) => "%F %T",
+        };
+        self.zoned(at).strftime(form).to_string()
     }
 
     /// With milliseconds where there is no date: `10:02:11.100` today, `2026-11-22 10:02:11` on other days.
     pub fn precise(&self, at: Time) -> String {
-        let zoned = at.timestamp().to_zoned_datetime(self.zone.clone());
-        match self.today {
-            Some(today) if today == zoned.date() => zoned.strftime("%T%.3f").to_string(),
-            _ => self.moment(at),
-        }
+        if self.is_today(at) { self.zoned(at).strftime("%T%.3f").to_string() } else { self.moment(at) }
     }
 
     /// The zone as people know it at that moment: `CET`, or `+01` where it has no name.
     pub fn zone_name(&self, at: Time) -> String {
-        at.timestamp().to_zoned_datetime(self.zone.clone()).strftime("%Z").to_string()
+        self.zoned(at).strftime("%Z").to_string()
     }
 }
 
@@ -91,6 +105,10 @@ mod tests {
         let next_day = Clock::local(zone, Time(AT.0 + 86_400_000_000).timestamp());
         assert_eq!(next_day.moment(AT), "2025-11-23 11:02:11");
         assert_eq!(next_day.precise(AT), "2025-11-23 11:02:11");
+        let later = |seconds: u64| Time(AT.0 + seconds * 1_000_000);
+        assert_eq!(same_day.range(AT, later(60)), "11:02:11 to 11:03:11");
+        assert_eq!(next_day.range(AT, later(86_400)), "2025-11-23 11:02:11 to 2025-11-24 11:02:11");
+        assert_eq!(Clock::utc().range(AT, later(1)), "2025-11-23 10:02:11 UTC to 2025-11-23 10:02:12 UTC");
     }
 
     #[test]

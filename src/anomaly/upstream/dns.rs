@@ -10,7 +10,7 @@ use crate::anomaly::finding::{Finding, Findings};
 use crate::anomaly::kept;
 use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
-use crate::anomaly::window::{Evidence, HOUR, MINUTE, Sliding};
+use crate::anomaly::window::{Evidence, HOUR, MINUTE, SECOND, Sliding};
 use crate::diagnose::Rules;
 use crate::trace::{AboutKind, Act, Anomaly, Cause, Severity, UpstreamKind, WallMicros};
 use crate::wording::{clock, several, span};
@@ -21,6 +21,9 @@ const MOST_NAMES: usize = 2_000;
 const LATELY: u64 = 5 * MINUTE;
 /// Of all look-ups of late, at most so many may have been answered. Percent.
 const MOST_ANSWERED: u64 = 20;
+/// Where nothing at all has been answered for so long, what was answered before doesn't count: a resolver that hangs after a busy hour is asked
+/// little, because every look-up takes its time. µs.
+const SILENCE: u64 = 30 * SECOND;
 
 /// Look-ups on the way to mail exchangers; a smart host's own name is [`super::health`]'s matter.
 #[derive(Debug)]
@@ -70,7 +73,12 @@ impl Dns {
         let mut lately: Vec<(&String, &Failing)> =
             self.failing.iter().filter(|(_, it)| now < it.evidence.last.saturating_add(LATELY)).collect();
         lately.sort_unstable_by_key(|(name, it)| (it.evidence.last, *name));
-        if lately.len() < self.options.dns_names || answered * 100 > (answered + failed) * MOST_ANSWERED {
+        let are_few = |names: usize| names < self.options.dns_names;
+        let mostly_fails = answered * 100 <= (answered + failed) * MOST_ANSWERED;
+        let since_answer = now.saturating_sub(self.last_answer);
+        // Names that had failed while others were answered say nothing of the resolver.
+        let is_silent = since_answer >= SILENCE && !are_few(lately.iter().filter(|(_, it)| it.since > self.last_answer).count());
+        if are_few(lately.len()) || !(mostly_fails || is_silent) {
             return None;
         }
         let mut names: Vec<&str> = lately.iter().map(|(name, _)| name.as_str()).collect();
@@ -86,8 +94,12 @@ impl Dns {
         } else {
             format!("the last answer was at {}", clock(self.last_answer, now))
         };
+        let threshold = match mostly_fails {
+            true => format!("at most {MOST_ANSWERED} % answered"),
+            false => format!("no answer for {}", span(SILENCE)),
+        };
         let arithmetic = format!(
-            "{failed} of {} look-ups failed within 5 min, for {count} names ({}), threshold {} names and at most {MOST_ANSWERED} % answered; {good}",
+            "{failed} of {} look-ups failed within 5 min, for {count} names ({}), threshold {} names and {threshold}; {good}",
             answered + failed,
             names.join(", "),
             self.options.dns_names

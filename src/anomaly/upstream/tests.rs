@@ -244,6 +244,31 @@ fn a_resolver_that_fails_is_told_from_a_domain_that_does() {
     let finding = one(&found, Anomaly::DnsFailing);
     assert_eq!((finding.severity, finding.act), (Severity::Critical, Act::LocalAdmin));
     assert!(finding.arithmetic.starts_with("6 of 6 look-ups failed within 5 min, for 6 names"), "{}", finding.arithmetic);
+
+    // A resolver that hangs after a busy time: each look-up takes its time, and few are made.
+    let mut dns = super::Dns::new(&Options::default());
+    let (hangs, names) = (MONDAY + HOUR, ["a.example", "b.example", "c.example"]);
+    for no in 0..200 {
+        feed(&mut dns, &asked(hangs - no * SECOND / 2 - 1, no, "good.example", LookupOutcome::Found));
+        feed(&mut dns, &asked(hangs - no * SECOND / 2 - 2, 200 + no, "broken.example", LookupOutcome::ServerFailure));
+    }
+    for (no, name) in (0..).zip(names) {
+        feed(&mut dns, &asked(hangs + (5 + no) * SECOND, 500 + no, name, LookupOutcome::Timeout));
+    }
+    assert_eq!(judge(&mut dns, hangs + 20 * SECOND), [], "it may be these names");
+    let found = judge(&mut dns, hangs + 40 * SECOND);
+    let finding = one(&found, Anomaly::DnsFailing);
+    assert_eq!((finding.severity, finding.act), (Severity::Critical, Act::LocalAdmin));
+    assert!(finding.arithmetic.contains("threshold 3 names and no answer for 30 s"), "{}", finding.arithmetic);
+    // Three names that have been broken all the time are no matter of the resolver, however quiet it is.
+    let mut dns = super::Dns::new(&Options::default());
+    for round in 0..4 {
+        for (no, name) in (0..).zip(names) {
+            feed(&mut dns, &asked(MONDAY + round * MINUTE + no, round * 10 + no, name, LookupOutcome::ServerFailure));
+        }
+        feed(&mut dns, &asked(MONDAY + round * MINUTE + 10, 100 + round, "good.example", LookupOutcome::Found));
+    }
+    assert_eq!(judge(&mut dns, MONDAY + 4 * MINUTE), []);
 }
 
 #[test]
