@@ -1,9 +1,10 @@
 //! Takes connections off a listening socket and gives each its session.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
@@ -16,9 +17,11 @@ use super::session;
 ///
 /// `current` gives the context for each new session, so that a reload reaches the next one.
 pub async fn serve(listener: TcpListener, current: impl Fn() -> Arc<Context>) {
+    let mut outage = Outage::default();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                outage.is_over();
                 let context = current();
                 if door::is_plain(&context.options.listener) {
                     tokio::spawn(enter(context, stream, Arrival::of(peer)));
@@ -29,9 +32,42 @@ pub async fn serve(listener: TcpListener, current: impl Fn() -> Arc<Context>) {
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 // Out of descriptors or memory: sessions that end will make room.
-                tracing::error!(%error, "can't accept connections; trying again");
+                outage.goes_on(&error);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+        }
+    }
+}
+
+/// While connections can't be accepted.
+#[derive(Debug, Default)]
+struct Outage {
+    began: Option<Instant>,
+    said: Option<Instant>,
+}
+
+/// However often it comes and goes, it is said no more often than this.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+
+impl Outage {
+    fn goes_on(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        self.began.get_or_insert(now);
+        if self.said.is_none_or(|said| now.duration_since(said) >= SAID_AGAIN) {
+            self.said = Some(now);
+            tracing::error!(
+                %error,
+                "connections can't be accepted; clients wait until they can. Where descriptors are wanting, raise LimitNOFILE (systemd) or \
+                 `ulimit -n`, or lower `sessions` in [limits]"
+            );
+        }
+    }
+
+    fn is_over(&mut self) {
+        if let Some(began) = self.began.take()
+            && self.said.is_some_and(|said| said >= began)
+        {
+            tracing::warn!(after_ms = began.elapsed().as_millis() as u64, "connections are accepted again");
         }
     }
 }
@@ -72,7 +108,7 @@ fn enter(context: Arc<Context>, stream: TcpStream, mut arrival: Arrival) -> impl
 }
 
 /// The connection was gone before it was taken.
-fn is_of_one_connection(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }

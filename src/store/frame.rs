@@ -113,6 +113,17 @@ pub(super) fn own(input: &[u8]) -> Option<(u8, usize)> {
     Some((*input.get(PREFIX)?, PREFIX + u32::from_le_bytes(*length) as usize))
 }
 
+/// How many of the frames, which this process framed itself, tell an admin something: neither marks, which stand for a record that comes, nor
+/// what says that others are missing.
+pub(super) fn telling(frames: &[u8]) -> u64 {
+    let (mut count, mut at) = (0, 0);
+    while let Some((kind, length)) = frames.get(at..).and_then(own) {
+        count += u64::from(!matches!(kind_of(kind), Some(RecordKind::Mark | RecordKind::Gap)));
+        at += length;
+    }
+    count
+}
+
 /// Takes out the marks whose record is among the same frames, which this process framed itself: they have served their purpose.
 pub(super) fn drop_answered_marks(frames: &mut Vec<u8>) {
     let mut answered = Vec::new();

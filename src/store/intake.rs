@@ -234,8 +234,9 @@ impl Appender {
             self.intake.health.lost(1);
             return Err(error.into());
         }
-        self.intake.queue.push(&octets, at, how).map_err(|refused| {
-            self.intake.health.lost(1);
+        let records = frame::telling(&octets);
+        self.intake.queue.push(&octets, at, how, records).map_err(|refused| {
+            self.intake.health.lost(records);
             match refused {
                 Refused::Full => AppendError::Full,
                 Refused::Failing => AppendError::Failing,

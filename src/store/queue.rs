@@ -134,7 +134,8 @@ impl Queue {
         locked(&self.inner).staging = Some(staging);
     }
 
-    pub fn push(&self, frame: &[u8], at: WallMicros, how: Push) -> Result<Ticket, Refused> {
+    /// Takes a frame, or counts the `records` that are lost with it.
+    pub fn push(&self, frame: &[u8], at: WallMicros, how: Push, records: u64) -> Result<Ticket, Refused> {
         let mut inner = locked(&self.inner);
         let refused = if inner.closed {
             Some((Refused::Closed, "the store was closed"))
@@ -146,7 +147,9 @@ impl Queue {
             None
         };
         if let Some((refused, why)) = refused {
-            inner.lose(1, at, why.into());
+            if records > 0 {
+                inner.lose(records, at, why.into());
+            }
             if inner.writer == Writer::Asleep {
                 // A gap is told at once, not with the next record.
                 inner.writer = Writer::Awake;
@@ -337,8 +340,8 @@ mod tests {
     #[test]
     fn what_was_pushed_is_taken_at_once_and_in_order() {
         let queue = Queue::new(100);
-        assert_eq!(queue.push(b"one", 1, Push::Loud), Ok(ticket(0)));
-        assert_eq!(queue.push(b"two", 2, Push::Quiet), Ok(ticket(1)));
+        assert_eq!(queue.push(b"one", 1, Push::Loud, 1), Ok(ticket(0)));
+        assert_eq!(queue.push(b"two", 2, Push::Quiet, 1), Ok(ticket(1)));
         let taken = queue.take(Vec::new(), Duration::ZERO);
         assert_eq!((taken.frames.as_slice(), taken.end, taken.loss, taken.closed), (b"onetwo".as_slice(), 2, None, false));
     }
@@ -346,12 +349,12 @@ mod tests {
     #[test]
     fn a_full_queue_refuses_at_once_and_counts() {
         let queue = Queue::new(4);
-        assert_eq!(queue.push(b"full", 1, Push::Loud), Ok(ticket(0)));
-        assert_eq!(queue.push(b"x", 5, Push::Loud), Err(Refused::Full));
-        assert_eq!(queue.push(b"y", 9, Push::Loud), Err(Refused::Full));
+        assert_eq!(queue.push(b"full", 1, Push::Loud, 1), Ok(ticket(0)));
+        assert_eq!(queue.push(b"x", 5, Push::Loud, 1), Err(Refused::Full));
+        assert_eq!(queue.push(b"y", 9, Push::Loud, 1), Err(Refused::Full));
         let loss = queue.take(Vec::new(), Duration::ZERO).loss.unwrap();
         assert_eq!((loss.from, loss.until, loss.records), (5, 9, 2));
-        assert_eq!(queue.push(b"x", 10, Push::Loud), Ok(ticket(1)));
+        assert_eq!(queue.push(b"x", 10, Push::Loud, 1), Ok(ticket(1)));
     }
 
     #[test]
@@ -362,7 +365,7 @@ mod tests {
             while locked(&queue.inner).writer != Writer::Asleep {
                 std::thread::yield_now();
             }
-            assert_eq!(queue.push(b"too long", 1, Push::Loud), Err(Refused::Full));
+            assert_eq!(queue.push(b"too long", 1, Push::Loud, 1), Err(Refused::Full));
             assert_eq!(writer.join().unwrap().map(|loss| loss.records), Some(1));
         });
     }
@@ -370,20 +373,20 @@ mod tests {
     #[test]
     fn while_failing_everything_is_refused_and_counted() {
         let queue = Queue::new(100);
-        queue.push(b"given up", 4, Push::Loud).unwrap();
+        queue.push(b"given up", 4, Push::Loud, 1).unwrap();
         assert_eq!(queue.failing().frames, b"given up");
-        assert_eq!(queue.push(b"x", 5, Push::Loud), Err(Refused::Failing));
+        assert_eq!(queue.push(b"x", 5, Push::Loud, 1), Err(Refused::Failing));
         queue.mended();
         assert_eq!(queue.loss().map(|loss| loss.records), Some(1));
-        assert!(queue.push(b"x", 6, Push::Loud).is_ok());
+        assert!(queue.push(b"x", 6, Push::Loud, 1).is_ok());
     }
 
     #[test]
     fn after_closing_the_rest_is_still_taken() {
         let queue = Queue::new(100);
-        queue.push(b"last", 1, Push::Loud).unwrap();
+        queue.push(b"last", 1, Push::Loud, 1).unwrap();
         queue.close();
-        assert_eq!(queue.push(b"x", 2, Push::Loud), Err(Refused::Closed));
+        assert_eq!(queue.push(b"x", 2, Push::Loud, 1), Err(Refused::Closed));
         let taken = queue.take(Vec::new(), Duration::ZERO);
         assert_eq!((taken.frames.as_slice(), taken.closed), (b"last".as_slice(), true));
     }

@@ -55,7 +55,7 @@ impl Writer {
         loop {
             let mut taken = self.intake.queue.take(std::mem::take(&mut spent), gather);
             let (began, first) = (Instant::now(), self.end);
-            if let Some(loss) = taken.loss.take() {
+            if let Some(loss) = taken.loss.clone() {
                 self.tell(loss, &mut taken.frames);
             }
             frame::drop_answered_marks(&mut taken.frames);
@@ -69,7 +69,7 @@ impl Writer {
                     gather = self.gathering(taken.end - first, began.elapsed());
                 }
                 Err(error) => {
-                    self.fail(taken.end, &error);
+                    self.fail(&taken, &error);
                     // Whoever asked for the turn learns that it isn't made.
                     drop(taken.turn.take());
                     if let Some(mut staging) = taken.unstaged.take() {
@@ -201,12 +201,14 @@ impl Writer {
     }
 
     /// Gives up what is in hand and in the queue.
-    fn fail(&mut self, end: u64, error: &io::Error) {
+    fn fail(&mut self, taken: &Taken, error: &io::Error) {
         let now = self.intake.clock.now();
         let given_up = self.intake.queue.failing();
         self.intake.queue.done(given_up.generation);
-        let lost = given_up.end.max(end) - self.end;
-        self.end = given_up.end.max(end);
+        let lost = frame::telling(&taken.frames) + frame::telling(&given_up.frames);
+        self.end = given_up.end.max(taken.end);
+        // It was told in what could not be written.
+        taken.loss.clone().into_iter().for_each(|loss| self.intake.queue.lost_again(loss));
         let why: Arc<str> = error.to_string().into();
         tracing::error!(%error, records_lost = lost, "the trace store can't be written: mail goes on, records are dropped until it can");
         self.intake.health.lost(lost);

@@ -92,6 +92,27 @@ fn a_full_disk_costs_records_and_nothing_else() {
 }
 
 #[test]
+fn marks_are_not_counted_as_lost() {
+    let Some(disk) = SmallDisk::mount(4096) else { return };
+    let room = room_on(&disk);
+    let store = room.store();
+    std::fs::write(disk.0.path().join("ballast"), vec![0; 1 << 20]).unwrap();
+    let (_, mut lost) = fill(&store, 0);
+    let appender = store.appender();
+    for no in 200_000..200_010 {
+        // As a session does it that goes on while the store can't be written.
+        assert!(appender.append(&samples::mark(no)).is_err());
+        assert!(appender.append(&samples::transaction(no)).is_err());
+        lost += 1;
+    }
+    let Health::Failed { records_lost, .. } = store.health() else { panic!("the disk is full") };
+    assert_eq!(records_lost, lost);
+    std::fs::remove_file(disk.0.path().join("ballast")).unwrap();
+    until(|| store.health().is_ok());
+    assert_eq!(gap(&store).records_lost, lost);
+}
+
+#[test]
 fn on_a_full_disk_a_store_is_not_given_up_and_goes_on() {
     let Some(disk) = SmallDisk::mount(4096) else { return };
     let room = room_on(&disk);
