@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -14,6 +14,9 @@ use crate::proxy::{Context, Desk, Phase, Roster, probe, serve};
 
 /// A listener's context on one worker, exchanged at reload.
 pub(super) type Current = Arc<ArcSwap<Context>>;
+
+/// What sessions have that are told to end at once.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub(super) struct Worker {
     pub contexts: Vec<Current>,
@@ -97,7 +100,12 @@ async fn work(
     // A session that was accepted in the last moment joins at its first poll: let it, before looking.
     tokio::task::yield_now().await;
     closing.send_replace(true);
+    let mut shut_down = None;
     while roster.present() > 0 {
+        if roster.phase() == Phase::ShutDown && shut_down.get_or_insert_with(Instant::now).elapsed() > LAST_WORDS {
+            tracing::error!(sessions = roster.present(), "sessions that don't end are cut off");
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

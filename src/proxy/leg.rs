@@ -87,6 +87,8 @@ pub(super) struct Leg {
     sent: usize,
     needs_flush: bool,
     pub failed: bool,
+    /// Octets that the kernel has taken.
+    pub written: u64,
 }
 
 /// From this size on, octets are written where they lie instead of being gathered first.
@@ -94,12 +96,17 @@ const DIRECT: usize = 8_192;
 
 impl Leg {
     pub fn new(stream: Option<Stream>) -> Self {
-        Self { stream, after_flush: AfterFlush::Nothing, unsent: Vec::new(), sent: 0, needs_flush: false, failed: false }
+        Self { stream, after_flush: AfterFlush::Nothing, unsent: Vec::new(), sent: 0, needs_flush: false, failed: false, written: 0 }
     }
 
     /// Nothing waits to be sent: the other leg may be read (back-pressure).
     pub fn is_clear(&self) -> bool {
         self.unsent.is_empty()
+    }
+
+    /// Something is still to be done for the peer: octets to be sent, or the end to be said.
+    pub fn is_busy(&self) -> bool {
+        !self.is_clear() || (self.after_flush == AfterFlush::Close && self.stream.is_some())
     }
 
     /// Gathers octets; large pieces of a message go straight to the kernel if nothing is before them.
@@ -115,13 +122,19 @@ impl Leg {
                 self.unsent.extend_from_slice(rest);
                 rest = b"";
                 match stream.try_write(self.unsent.get(self.sent..).unwrap_or_default()) {
-                    Ok(count) => self.advance(count),
+                    Ok(count) => {
+                        self.written += count as u64;
+                        self.advance(count);
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(_) => self.failed = true,
                 }
             } else {
                 match stream.try_write(rest) {
-                    Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                    Ok(count) => {
+                        self.written += count as u64;
+                        rest = rest.get(count..).unwrap_or_default();
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(_) => self.failed = true,
                 }
@@ -155,6 +168,7 @@ impl Leg {
                 Poll::Ready(Ok(count)) => {
                     self.needs_flush = true;
                     self.sent += count;
+                    self.written += count as u64;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,

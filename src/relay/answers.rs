@@ -4,7 +4,7 @@ use super::action::{Action, Wire};
 use super::body::Sealed;
 use super::machine::{Expect, Hold, Machine, MarkState, Mode};
 use super::recorder::{Verdict, reply_of, state_of};
-use crate::smtp::ReplyView;
+use crate::smtp::{ReplyError, ReplyView};
 use crate::trace::{Actor, Auth, EndHow, Envelope, Flag, Leg, Stage, State};
 
 impl Machine {
@@ -29,7 +29,11 @@ impl Machine {
                     }
                 }
                 Err(error) => {
-                    self.upstream_broke(now, &error.to_string(), Flag::MalformedReply, wire);
+                    let words = match error {
+                        ReplyError::Garbage { .. } if self.answers_a_secret() => "not an SMTP reply".to_owned(),
+                        error => error.to_string(),
+                    };
+                    self.upstream_broke(now, &words, Flag::MalformedReply, wire);
                     return octets.len();
                 }
             }
@@ -52,6 +56,12 @@ impl Machine {
         let stage = self.stage();
         let Some(pending) = self.pending.pop_front() else { return self.unasked(now, view, wire) };
         let (sent_at, code) = (pending.sent_at, view.code());
+        // A reply that ends the session is kept by itself, and may repeat what it answers.
+        let secrets = match &pending.expect {
+            Expect::Auth if code == 421 => self.auth_secrets.clone(),
+            Expect::Other { secret: Some(secret) } if code == 421 => vec![secret.to_vec()],
+            _ => Vec::new(),
+        };
         match pending.expect {
             Expect::Own(..) => {}
             Expect::Banner => return self.banner(now, sent_at, view, wire),
@@ -143,8 +153,18 @@ impl Machine {
             Expect::StartTls | Expect::Ehlo | Expect::Helo => self.relay_reply(now, view, wire),
         }
         if code == 421 {
-            self.upstream_says_goodbye(now, view, stage, wire);
+            self.upstream_says_goodbye(now, view, stage, &secrets, wire);
         }
+    }
+
+    /// What comes from the upstream now may repeat a secret that it was sent.
+    fn answers_a_secret(&self) -> bool {
+        let logs_in = self.negotiation.as_ref().is_some_and(|it| it.logging_in());
+        self.pending.iter().any(|it| match it.expect {
+            Expect::Auth | Expect::Other { secret: Some(_) } => true,
+            Expect::Negotiation => logs_in,
+            _ => false,
+        })
     }
 
     /// The reply to MAIL FROM: a transaction begins with it, refused or not.
@@ -156,6 +176,10 @@ impl Machine {
                 }
                 self.abandon(now, "the client began another transaction");
             }
+            if view.class() == 2 {
+                self.left_open = None;
+            }
+            self.forget_chunks();
             self.recorder.begin(sent_at, *envelope);
         }
         self.recorder.mail_reply(now, sent_at, reply_of(view));
@@ -169,7 +193,7 @@ impl Machine {
     /// The upstream takes recipients or a message where no MAIL FROM was seen that it took: that leaves a record too.
     fn begin_unknown(&mut self, now: u64) {
         if !self.recorder.in_transaction() {
-            self.recorder.begin(now, Envelope::default());
+            self.recorder.begin(now, self.left_open.take().map_or_else(Envelope::default, |envelope| *envelope));
         }
     }
 
@@ -224,6 +248,9 @@ impl Machine {
 
     fn data_reply(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
         self.recorder.phases_mut().data_us = Some(now.saturating_sub(sent_at));
+        // A refused DATA ends no transaction (RFC 5321 §4.1.1.4 resets at its end only): more recipients, or DATA once more, may follow.
+        let mut envelope = self.recorder.envelope().filter(|_| view.class() != 3).cloned();
+        envelope.iter_mut().for_each(|it| it.recipients.retain(|it| it.reply.as_ref().is_some_and(|reply| reply.code < 300)));
         if view.class() == 3 && self.is_message_for_nobody() {
             return self.upstream_broke(now, "asked for a message although it took no recipient", Flag::SurplusReply, wire);
         }
@@ -242,6 +269,7 @@ impl Machine {
             upstream_queue_id: None,
         };
         self.finish_with_reply(now, verdict, view, wire);
+        self.left_open = envelope.map(Box::new);
     }
 
     /// The reply that decides about the message.
@@ -294,7 +322,7 @@ impl Machine {
             None => {
                 self.send_client(view.octets(), wire);
                 if let Some(stage) = then_end {
-                    self.upstream_says_goodbye(now, view, stage, wire);
+                    self.upstream_says_goodbye(now, view, stage, &[], wire);
                 }
             }
         }
@@ -308,7 +336,7 @@ impl Machine {
         }
         if let Some(stage) = hold.then_end {
             let view = ReplyView::new(&hold.reply);
-            return self.upstream_says_goodbye(now, &view, stage, wire);
+            return self.upstream_says_goodbye(now, &view, stage, &[], wire);
         }
         self.flush_own(now, wire);
         if !self.upstream_open && self.gone.is_none() && !self.ended && self.late.is_none() {
@@ -337,7 +365,7 @@ impl Machine {
         }
         if view.code() == 421 {
             self.relay_reply(now, view, wire);
-            return self.upstream_says_goodbye(now, view, self.stage(), wire);
+            return self.upstream_says_goodbye(now, view, self.stage(), &[], wire);
         }
         self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
         let words = format!("sent a reply that nobody asked for ({})", view.code());
@@ -345,8 +373,9 @@ impl Machine {
     }
 
     /// 421 was relayed: both legs end (RFC 5321 §3.8).
-    pub(super) fn upstream_says_goodbye(&mut self, now: u64, view: &ReplyView<'_>, stage: Stage, wire: &mut dyn Wire) {
-        let reply = reply_of(view);
+    pub(super) fn upstream_says_goodbye(&mut self, now: u64, view: &ReplyView<'_>, stage: Stage, secrets: &[Vec<u8>], wire: &mut dyn Wire) {
+        let secrets: Vec<&[u8]> = secrets.iter().map(Vec::as_slice).collect();
+        let reply = super::login::without_secrets(reply_of(view), &secrets);
         self.take_unanswered();
         if self.recorder.in_transaction() {
             let verdict = Verdict {

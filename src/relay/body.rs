@@ -385,10 +385,14 @@ impl Machine {
 
     /// The first BDAT of a message: the transaction is begun (its MAIL may still be under way) and marked.
     pub(super) fn begin_chunks(&mut self, now: u64) {
+        let begins = !self.recorder.in_transaction() && self.pending.iter().any(|it| matches!(it.expect, Expect::Mail(Some(_))));
+        if begins {
+            self.forget_chunks(); // what there is belonged to no transaction
+        }
         if self.body.is_some() {
             return;
         }
-        if !self.recorder.in_transaction() {
+        if begins {
             let under_way = self.pending.iter_mut().find_map(|pending| match &mut pending.expect {
                 Expect::Mail(envelope) => envelope.take().map(|envelope| (pending.sent_at, envelope)),
                 _ => None,
@@ -400,6 +404,12 @@ impl Machine {
         self.body = Some(Body::new(Framing::Chunks(BareNewlines::default()), &self.options.limits, self.has_null_sender()));
         self.data_began = now;
         self.append_mark();
+    }
+
+    /// Chunks before this are no part of what follows.
+    pub(super) fn forget_chunks(&mut self) {
+        self.body = None;
+        self.chunk_refused = None;
     }
 
     /// Whether BDAT LAST may go upstream now; `None`: the mark is not stored yet.

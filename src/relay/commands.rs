@@ -21,6 +21,10 @@ impl Machine {
         if !self.greeted || self.busy_late() || self.negotiation.is_some() || self.held_terminator || self.hold.is_some() {
             return false;
         }
+        // The session would end here, and a message that the upstream has would be in doubt.
+        if self.has_too_many_errors() && self.awaits_final_reply() {
+            return false;
+        }
         if self.pending.is_empty() {
             return true;
         }
@@ -49,7 +53,7 @@ impl Machine {
             let needs_no_tls = matches!(command.verb, Verb::Ehlo | Verb::Helo | Verb::StartTls | Verb::Noop | Verb::Quit | Verb::Rset);
             if !needs_no_tls {
                 let reply = own(530, (5, 7, 0), "this listener takes mail over TLS only: send STARTTLS first", self);
-                return self.refuse(now, &command, text, reply, wire);
+                return self.refuse_early(now, &command, text, reply, wire);
             }
         }
         let must_introduce =
@@ -58,7 +62,7 @@ impl Machine {
             && must_introduce
             && matches!(command.verb, Verb::Mail | Verb::Rcpt | Verb::Data | Verb::Bdat | Verb::Auth | Verb::Vrfy | Verb::Expn | Verb::Etrn)
         {
-            return self.refuse(now, &command, text, own(503, (5, 5, 1), "send EHLO first", self), wire);
+            return self.refuse_early(now, &command, text, own(503, (5, 5, 1), "send EHLO first", self), wire);
         }
         if self.late.is_some() {
             return self.take_late(now, &command, line, text, behind, wire);
@@ -66,7 +70,7 @@ impl Machine {
         if (self.upstream_tls_pending() || self.is_untold())
             && !matches!(command.verb, Verb::Ehlo | Verb::Helo | Verb::StartTls | Verb::Noop | Verb::Quit | Verb::Rset | Verb::Help)
         {
-            return self.refuse(now, &command, text, own(503, (5, 5, 1), "send EHLO first", self), wire);
+            return self.refuse_early(now, &command, text, own(503, (5, 5, 1), "send EHLO first", self), wire);
         }
         if text.iter().any(|octet| !octet.is_ascii()) && !self.offered_smtputf8 {
             self.recorder.flag(Flag::EightBitCommand);
@@ -191,11 +195,48 @@ impl Machine {
         self.recorder.line(now, Leg::Client, Flow::In, &shown);
         self.answer_in_turn_for(now, reply, recipient, wire);
         self.own_refusals += 1;
+        self.end_after_errors(now, wire);
+        true
+    }
+
+    fn has_too_many_errors(&self) -> bool {
         let limit = self.options.limits.client_errors;
-        if limit > 0 && self.own_refusals >= limit {
+        limit > 0 && self.own_refusals >= limit
+    }
+
+    /// Ends the session of a client that goes on sending what is refused here, once no message of its is in the upstream's hands.
+    fn end_after_errors(&mut self, now: u64, wire: &mut dyn Wire) {
+        if self.has_too_many_errors() && !self.awaits_final_reply() {
             let reply = OwnReply::new(421, (4, 7, 0), "too many errors", self.recorder.trace_id());
             self.end_saying(now, Actor::Client, self.stage(), EndHow::Protocol, "too many refused commands", reply, wire);
         }
+    }
+
+    /// Refuses a command before it is known whether it could be carried. The octets that a BDAT brings are no commands.
+    fn refuse_early(&mut self, now: u64, command: &Command<'_>, text: &[u8], reply: OwnReply, wire: &mut dyn Wire) -> bool {
+        if command.verb == Verb::Bdat {
+            return self.refuse_bdat(now, command, text, reply, wire);
+        }
+        self.refuse(now, command, text, reply, wire)
+    }
+
+    fn refuse_bdat(&mut self, now: u64, command: &Command<'_>, text: &[u8], reply: OwnReply, wire: &mut dyn Wire) -> bool {
+        let Some((size, _)) = command.chunk() else { return self.end_at_unreadable_chunk(now, wire) };
+        self.refuse(now, command, text, reply, wire);
+        if size > 0 && !self.ended {
+            self.mode = Mode::SwallowChunk { left: size, last: false };
+        }
+        true
+    }
+
+    /// How many octets follow can't be known: nothing after this line can be read. False: not before the message before is answered.
+    fn end_at_unreadable_chunk(&mut self, now: u64, wire: &mut dyn Wire) -> bool {
+        if self.awaits_final_reply() {
+            return false;
+        }
+        let words = "BDAT without a readable chunk size";
+        let reply = OwnReply::new(421, (4, 5, 4), words, self.recorder.trace_id());
+        self.end_saying(now, Actor::Client, Stage::Body, EndHow::Protocol, words, reply, wire);
         true
     }
 
@@ -243,6 +284,9 @@ impl Machine {
 
     /// A line that can't be one. Returns how many octets are used up.
     pub(super) fn refuse_line(&mut self, now: u64, rest: &[u8], error: LineError, wire: &mut dyn Wire) -> usize {
+        if matches!(error, LineError::BareCr { .. } | LineError::BareLf { .. }) && self.awaits_final_reply() {
+            return 0; // the session ends here, but not before the upstream's word on the message that it has
+        }
         self.count();
         self.own_refusals += 1;
         let shown = format!("[refused line: {error}]");
@@ -251,8 +295,7 @@ impl Machine {
             LineError::TooLong { .. } => {
                 self.recorder.flag(Flag::LongLine);
                 self.answer_in_turn(now, OwnReply::new(500, (5, 5, 2), "line too long", self.recorder.trace_id()), wire);
-                self.mode = Mode::SkipLine;
-                self.skip_over(rest)
+                self.skip_refused(now, rest, wire)
             }
             LineError::Nul { at } => {
                 self.recorder.flag(Flag::NulOctet);
@@ -261,8 +304,7 @@ impl Machine {
                     self.recorder.flag(Flag::SpoofedClient);
                 }
                 self.answer_in_turn(now, OwnReply::new(500, (5, 5, 2), "NUL in a command", self.recorder.trace_id()), wire);
-                self.mode = Mode::SkipLine;
-                self.skip_over(rest)
+                self.skip_refused(now, rest, wire)
             }
             LineError::BareCr { .. } | LineError::BareLf { .. } => {
                 // Where commands can be hidden behind another's line end, nothing after it can be trusted.
@@ -272,6 +314,13 @@ impl Machine {
                 rest.len()
             }
         }
+    }
+
+    fn skip_refused(&mut self, now: u64, rest: &[u8], wire: &mut dyn Wire) -> usize {
+        self.mode = Mode::SkipLine;
+        let used = self.skip_over(rest);
+        self.end_after_errors(now, wire);
+        used
     }
 
     fn skip_over(&mut self, rest: &[u8]) -> usize {
@@ -422,22 +471,16 @@ impl Machine {
 
     pub(super) fn take_bdat(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
         let text = line.trim_ascii_end();
-        let trace = self.recorder.trace_id();
-        let Some((size, last)) = command.chunk() else {
-            // How many octets follow can't be known: nothing after this line can be read.
-            let reply = OwnReply::new(421, (4, 5, 4), "BDAT without a readable chunk size", trace);
-            self.end_saying(now, Actor::Client, Stage::Body, EndHow::Protocol, "BDAT without a readable chunk size", reply, wire);
-            return true;
-        };
+        let Some((size, last)) = command.chunk() else { return self.end_at_unreadable_chunk(now, wire) };
         if !self.offered_chunking {
-            self.refuse(now, command, text, OwnReply::new(503, (5, 5, 1), "CHUNKING is not offered here", trace), wire);
-            if size > 0 && !self.ended {
-                self.mode = Mode::SwallowChunk { left: size, last: false };
-            }
-            return true;
+            let reply = OwnReply::new(503, (5, 5, 1), "CHUNKING is not offered here", self.recorder.trace_id());
+            return self.refuse_bdat(now, command, text, reply, wire);
         }
-        if self.pending.iter().any(|it| matches!(it.expect, Expect::EndOfData | Expect::Bdat { last: true })) {
-            return false; // the message before is still to be answered, and its record to be made
+        if self.pending.iter().any(|it| matches!(it.expect, Expect::EndOfData | Expect::Bdat { last: true } | Expect::Rset)) {
+            return false; // what came before is still to be answered, and its record to be made
+        }
+        if self.recorder.in_transaction() && self.pending.iter().any(|it| matches!(it.expect, Expect::Mail(Some(_)))) {
+            return false; // whether this is the chunk of another message is the upstream's to say
         }
         self.begin_chunks(now);
         if last {

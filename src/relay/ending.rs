@@ -148,6 +148,19 @@ impl Machine {
         self.upstream_lost(now, &words, by, how, wire);
     }
 
+    /// The upstream has taken no octet for too long: its connection was given up.
+    pub fn upstream_stalled(&mut self, now: u64, wire: &mut dyn Wire) {
+        if self.ended || !self.upstream_open {
+            return;
+        }
+        if self.splice.is_some() {
+            return self.splice_closed(now, Leg::Upstream, true, wire);
+        }
+        self.recorder.line(now, Leg::Upstream, Flow::Out, b"(took nothing any more)");
+        let words = format!("the {} took nothing any more", self.peer());
+        self.upstream_lost(now, &words, Actor::Upstream, EndHow::Timeout, wire);
+    }
+
     /// The upstream broke the protocol; its leg ends, and the client hears why.
     pub(super) fn upstream_broke(&mut self, now: u64, words: &str, flag: Flag, wire: &mut dyn Wire) {
         self.recorder.flag(flag);
@@ -266,8 +279,9 @@ impl Machine {
 
     /// The client gives the transaction under way up (RSET, EHLO, QUIT, another MAIL).
     pub(super) fn abandon(&mut self, now: u64, words: &str) {
+        self.left_open = None;
         if !self.recorder.in_transaction() {
-            return;
+            return self.forget_chunks();
         }
         self.body = None;
         let verdict = match self.chunk_refused.take() {
@@ -378,9 +392,17 @@ impl Machine {
     }
 
     fn take_unanswered_if_any(&mut self, now: u64, by: Actor, stage: Stage, words: &str, reply: &OwnReply) {
+        let in_doubt = self.awaits_final_reply();
         self.take_unanswered();
         if self.recorder.in_transaction() {
-            let state = if reply.code >= 400 { state_of(reply.code) } else { State::Aborted };
+            let state = match reply.code {
+                _ if in_doubt => State::Unknown,
+                400.. => state_of(reply.code),
+                _ => State::Aborted,
+            };
+            if in_doubt {
+                self.recorder.flag(Flag::InDoubt);
+            }
             let verdict =
                 Verdict { state, stage, by, reply: Some(reply.record()), detail: Some(words.to_owned()), upstream_queue_id: None };
             self.finish_quietly(now, verdict);

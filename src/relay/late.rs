@@ -318,11 +318,16 @@ impl Machine {
         self.late.as_ref().map_or(0, |late| late.queue.iter().filter(|(_, expect)| matches!(expect, Expect::Rcpt(_))).count())
     }
 
+    /// Sends so many commands of those that wait; the proxy's own replies between them are none.
     fn send_queued(&mut self, now: u64, most: usize, wire: &mut dyn Wire) {
-        for _ in 0..most {
+        let mut sent = 0;
+        while sent < most {
             match self.late.as_mut().and_then(|late| late.queue.pop_front()) {
                 Some((_, Expect::Own(own, recipient))) => self.answer_in_turn_for(now, *own, recipient, wire),
-                Some((line, expect)) => self.send_behind_mail(now, line, expect, wire),
+                Some((line, expect)) => {
+                    self.send_behind_mail(now, line, expect, wire);
+                    sent += 1;
+                }
                 None => return,
             }
         }

@@ -134,6 +134,8 @@ pub struct Machine {
     pub(super) body: Option<Box<Body>>,
     /// The reply that refused a chunk: the transaction's outcome, unless a later chunk's reply says otherwise.
     pub(super) chunk_refused: Option<Box<crate::trace::Reply>>,
+    /// What the upstream may still hold to after it has refused DATA: the transaction as it took it, whose record is made.
+    pub(super) left_open: Option<Box<crate::trace::Envelope>>,
     pub(super) data_began: u64,
     pub(super) mark: MarkState,
     pub(super) mark_since: u64,
@@ -209,6 +211,7 @@ impl Machine {
             auth_began: 0,
             body: None,
             chunk_refused: None,
+            left_open: None,
             data_began: 0,
             mark: MarkState::None,
             mark_since: 0,
@@ -261,7 +264,8 @@ impl Machine {
         }
         let limits = &self.options.limits;
         let most = EARLY.max(limits.auth_line).max(limits.command_line); // the longest line must fit in
-        !self.client_gone
+        !self.ended
+            && !self.client_gone
             && !self.client_half_closed
             && match self.mode {
                 Mode::Handshake | Mode::Closed => false,

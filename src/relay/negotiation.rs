@@ -40,6 +40,11 @@ impl Negotiation {
         self.step == Step::Handshake
     }
 
+    /// The proxy's own secret is on its way, or has been.
+    pub(super) fn logging_in(&self) -> bool {
+        matches!(self.step, Step::Auth { .. })
+    }
+
     pub(super) fn stage(&self) -> Stage {
         match self.step {
             Step::Ehlo | Step::Helo | Step::Xclient => Stage::Ehlo,
@@ -114,7 +119,7 @@ impl Machine {
         match step {
             Step::Ehlo | Step::Helo | Step::StartTls | Step::Xclient if view.code() == 421 && self.late.is_none() => {
                 self.say(now, Leg::Client, view.octets(), wire);
-                self.upstream_says_goodbye(now, view, self.stage(), wire);
+                self.upstream_says_goodbye(now, view, self.stage(), &[], wire);
             }
             Step::Ehlo if view.class() == 2 => {
                 self.learn(view);
@@ -169,6 +174,9 @@ impl Machine {
     /// A TLS handshake asked for with [`Action::StartTls`] succeeded.
     /// `how`: what vouches for the upstream's certificate.
     pub fn tls_established(&mut self, now: u64, leg: Leg, tls: Tls, how: Option<String>, wire: &mut dyn Wire) {
+        if self.ended {
+            return;
+        }
         self.recorder.line(now, leg, Flow::In, format!("({} {})", tls.version, tls.cipher).as_bytes());
         match leg {
             Leg::Client => {
@@ -207,6 +215,9 @@ impl Machine {
 
     /// A TLS handshake asked for with [`Action::StartTls`] failed; that leg is dead. `facts`: what was learnt before it failed.
     pub fn tls_failed(&mut self, now: u64, leg: Leg, error: String, facts: Option<Tls>, wire: &mut dyn Wire) {
+        if self.ended {
+            return;
+        }
         self.recorder.line(now, leg, Flow::In, format!("(TLS failed: {error})").as_bytes());
         match leg {
             Leg::Client => {

@@ -38,6 +38,14 @@ impl Machine {
         if self.splice.is_some() {
             return self.end_splice(now, Actor::Proxy, EndHow::Shutdown, "the proxy was shut down", wire);
         }
+        if self.hold.is_some() {
+            // The upstream's word on the message is there, and is the client's whatever becomes of the record.
+            self.draining = true;
+            self.release_hold(now, wire);
+            if self.ended {
+                return;
+            }
+        }
         let stage = self.stage();
         if self.awaits_final_reply() {
             self.recorder.flag(Flag::InDoubt);

@@ -98,8 +98,13 @@ impl Exchange {
             }
             _ => None,
         };
-        self.user = found.filter(|user| !user.is_empty() && user.len() <= 320).map(|user| String::from_utf8_lossy(&user).into_owned());
+        self.user = found.filter(|user| is_name(user)).map(|user| String::from_utf8_lossy(&user).into_owned());
     }
+}
+
+/// Whether octets can be a user's name. A client that answers LOGIN as if it were PLAIN sends its password there, behind a NUL.
+fn is_name(octets: &[u8]) -> bool {
+    (1..=320).contains(&octets.len()) && !octets.iter().any(u8::is_ascii_control)
 }
 
 /// Domain and user out of NTLM's third message ([MS-NLMP] 2.2.1.3); the other two have none.

@@ -4,7 +4,7 @@
 //! Each record is appended as if it had been made here; its file goes once the process has ended and all of it is on the disk. What an
 //! owner that died had already taken in is told by the ids in the journal from the hand-over on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -111,6 +111,8 @@ struct Followed {
     offset: u64,
     /// Ids that the journal has.
     known: HashSet<RecordId>,
+    /// What was handed in and is neither stored nor given up yet.
+    undecided: HashMap<RecordId, Ticket>,
 }
 
 /// Why the taking in stands still for now.
@@ -214,7 +216,7 @@ impl Followed {
             }
             Err(error) => return Err(io::Error::other(error.to_string()).into()),
         };
-        let mut followed = Self { file, header, offset: HEADER as u64, known: HashSet::new() };
+        let mut followed = Self { file, header, offset: HEADER as u64, known: HashSet::new(), undecided: HashMap::new() };
         followed.known = known(live, from, &followed.ids()?)?;
         Ok(Some(followed))
     }
@@ -288,6 +290,11 @@ impl Followed {
             while appender.is_pending(ticket) && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(1));
             }
+            match (id, appender.outcome(ticket)) {
+                (Some(id), None) => drop(self.undecided.insert(id, ticket)),
+                (Some(id), _) => drop(self.undecided.remove(&id)),
+                (None, _) => {}
+            }
             if appender.is_stored(ticket) {
                 self.known.extend(id);
             } else {
@@ -329,6 +336,14 @@ impl Followed {
         }
         if frame.kind != RecordKind::Mark && self.known.contains(&frame.id) {
             return Ok(None);
+        }
+        // It is on its way since the last time: the disk stands still.
+        if let Some(&ticket) = self.undecided.get(&frame.id).filter(|_| frame.kind != RecordKind::Mark) {
+            return Ok(Some(ticket));
+        }
+        // What is refused would count as lost, while it still stands in the file.
+        if !appender.is_healthy() {
+            return Err(AppendError::Failing);
         }
         match appender.append(&record) {
             Err(AppendError::Unframeable(error)) => {

@@ -176,7 +176,8 @@ impl Journal {
         let days: Vec<Day> = journals.iter().map(|journal| journal.day).collect();
         let Some(&first) = days.first() else { return Vec::new() };
         let parts = laps.parts_from(Cursor::at_start_of(first), &days);
-        parts.filter_map(|(day, numbers)| Some((journals.iter().find(|journal| journal.day == day)?.clone(), numbers))).collect()
+        let of = |day: Day| journals.binary_search_by_key(&day, |journal| journal.day).ok().and_then(|at| journals.get(at));
+        parts.filter_map(|(day, numbers)| Some((of(day)?.clone(), numbers))).collect()
     }
 
     /// How many places each day has from `at` on; days that have none any more aren't among them.

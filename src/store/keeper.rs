@@ -127,6 +127,9 @@ impl Keeper {
 
     /// Marks whose record has not come are written once more, into the file that is active now; whether that succeeded.
     fn keep_open(&self, version: u16, left_open: LeftOpen) -> bool {
+        if !self.appender.is_healthy() {
+            return false; // what is refused would count as lost
+        }
         let now = self.appender.now();
         let mut tickets = Vec::new();
         for (id, octets) in left_open {

@@ -143,9 +143,10 @@ impl Laps {
         (self.lap(one), one).cmp(&(self.lap(other), other))
     }
 
-    /// The earliest day on which something may stand that was written after a record of that day.
+    /// The earliest day on which something may stand that was written after a record of that day, or of one of the two that follow: a record
+    /// may have begun a day before it was written.
     pub fn earliest_behind(&self, day: Day) -> Day {
-        let returns = self.returns.iter().filter(|it| it.ahead.keys().next_back().is_some_and(|&ahead| ahead >= day));
+        let returns = self.returns.iter().filter(|it| it.ahead.range(day..=day.later(2)).next().is_some());
         returns.map(|it| it.at.day).fold(day, Day::min)
     }
 

@@ -110,7 +110,7 @@ fn take_in_staged(
 /// What of the leftovers no file of the process that left them has.
 fn missing(journal: &Journal, left: &Leftover) -> io::Result<Vec<u8>> {
     let mut written = HashSet::new();
-    if left.has_in_flight() {
+    if left.octets() > 0 {
         for file in journal.days().iter().flat_map(|day| day.files()) {
             if let Form::Log(log) = file.form()
                 && log.header.salt == left.salt

@@ -34,5 +34,6 @@ mod postfix_tools;
 mod prometheus;
 mod proxy_protocol;
 mod secrecy;
+mod stalls;
 mod startup;
 mod webhook;

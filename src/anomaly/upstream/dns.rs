@@ -21,8 +21,8 @@ const MOST_NAMES: usize = 2_000;
 const LATELY: u64 = 5 * MINUTE;
 /// Of all look-ups of late, at most so many may have been answered. Percent.
 const MOST_ANSWERED: u64 = 20;
-/// Where nothing at all has been answered for so long, what was answered before doesn't count: a resolver that hangs after a busy hour is asked
-/// little, because every look-up takes its time. µs.
+/// Where look-ups have failed for so long and none was answered, what was answered before doesn't count: a resolver that hangs after a busy hour
+/// is asked little, because every look-up takes its time. µs.
 const SILENCE: u64 = 30 * SECOND;
 
 /// Look-ups on the way to mail exchangers; a smart host's own name is [`super::health`]'s matter.
@@ -75,9 +75,10 @@ impl Dns {
         lately.sort_unstable_by_key(|(name, it)| (it.evidence.last, *name));
         let are_few = |names: usize| names < self.options.dns_names;
         let mostly_fails = answered * 100 <= (answered + failed) * MOST_ANSWERED;
-        let since_answer = now.saturating_sub(self.last_answer);
-        // Names that had failed while others were answered say nothing of the resolver.
-        let is_silent = since_answer >= SILENCE && !are_few(lately.iter().filter(|(_, it)| it.since > self.last_answer).count());
+        // Names that had failed while others were answered say nothing of the resolver, nor do the last ones of a newsletter whose time-outs
+        // end after all the answers.
+        let goes_on = lately.last().is_some_and(|(_, it)| it.evidence.last >= self.last_answer.saturating_add(SILENCE));
+        let is_silent = goes_on && !are_few(lately.iter().filter(|(_, it)| it.since > self.last_answer).count());
         if are_few(lately.len()) || !(mostly_fails || is_silent) {
             return None;
         }

@@ -64,8 +64,9 @@ impl Session {
                 Action::Close { leg } => self.leg(leg).after_flush = AfterFlush::Close,
                 Action::Abort { leg } => {
                     self.leg(leg).abort();
-                    if leg == trace::Leg::Upstream {
-                        self.upstream_handshake = None;
+                    match leg {
+                        trace::Leg::Client => self.client_handshake = None,
+                        trace::Leg::Upstream => self.upstream_handshake = None,
                     }
                 }
             }
@@ -73,6 +74,8 @@ impl Session {
         if self.machine.finished() {
             self.finding = None;
             self.dialling = None;
+            // Whoever is in the middle of a handshake can't be told anything.
+            self.client_handshake = None;
             self.upstream_handshake = None;
             self.held = None;
         }

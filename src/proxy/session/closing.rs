@@ -52,19 +52,14 @@ impl Session {
 
     /// The engine's deadline, a write that makes no progress, or the linger's end, whichever is first.
     pub(super) fn due(&mut self) -> Option<u64> {
-        let stalled = !self.legs.client.is_clear() || !self.legs.upstream.is_clear();
-        let limits = &self.context.options.limits.timeouts;
-        let write = match (stalled, self.write_stalled) {
-            (false, _) => {
-                self.write_stalled = None;
-                None
-            }
-            (true, since) => {
-                let since = since.unwrap_or_else(|| micros(self.began));
-                self.write_stalled = Some(since);
-                Some(since + limits.write.as_micros() as u64)
-            }
+        let written = self.legs.client.written.wrapping_add(self.legs.upstream.written);
+        self.write_stalled = match self.write_stalled {
+            _ if !self.legs.client.is_busy() && !self.legs.upstream.is_busy() => None,
+            Some((since, before)) if before == written => Some((since, before)),
+            _ => Some((micros(self.began), written)),
         };
+        let limits = &self.context.options.limits.timeouts;
+        let write = self.write_stalled.map(|(since, _)| since + limits.write.as_micros() as u64);
         let linger = self.lingering.map(|since| since + LINGER.as_micros() as u64 + 1);
         [self.machine.deadline(), write, linger].into_iter().flatten().min()
     }
@@ -82,14 +77,14 @@ impl Session {
             }
             fired = true;
             let now = self.now();
-            if self.write_stalled.is_some_and(|since| now >= since + self.context.options.limits.timeouts.write.as_micros() as u64) {
+            if self.write_stalled.is_some_and(|(since, _)| now >= since + self.context.options.limits.timeouts.write.as_micros() as u64) {
                 self.write_stalled = None;
-                if self.legs.client.is_clear() {
-                    self.legs.upstream.abort();
-                    self.machine.upstream_closed(now, true, &mut self.legs);
-                } else {
+                if self.legs.client.is_busy() {
                     self.legs.client.abort();
                     self.machine.client_lost(now, &mut self.legs);
+                } else {
+                    self.legs.upstream.abort();
+                    self.machine.upstream_stalled(now, &mut self.legs);
                 }
             }
             if let Some((_, since)) = self.held

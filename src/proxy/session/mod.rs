@@ -69,7 +69,8 @@ struct Session {
     mark: Option<Ticket>,
     timer: Option<Pin<Box<Sleep>>>,
     timer_due: u64,
-    write_stalled: Option<u64>,
+    /// Since when what waits to be sent has waited without a single octet going out, and how many had gone out by then.
+    write_stalled: Option<(u64, u64)>,
     phase: Phase,
     seat: Option<u64>,
     lingering: Option<u64>,
@@ -227,7 +228,7 @@ impl Session {
 
     fn is_over(&mut self, _cx: &mut TaskContext<'_>) -> bool {
         let gone = |leg: &Leg| leg.stream.is_none() || (leg.after_flush == AfterFlush::Nothing && leg.failed);
-        self.machine.finished() && gone(&self.legs.client) && gone(&self.legs.upstream) && self.client_handshake.is_none()
+        self.machine.finished() && gone(&self.legs.client) && gone(&self.legs.upstream)
     }
 }
 

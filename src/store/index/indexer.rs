@@ -311,6 +311,8 @@ impl Indexer {
         while let Some(mark) = self.marks.last() {
             match Search::of_indexed(&self.live).fetch(mark.id) {
                 Ok(Some(_)) => {}
+                // What is refused would count as lost.
+                Ok(None) if !self.appender.is_healthy() => return,
                 Ok(None) => match self.appender.append(&marks::in_doubt(mark, marks::DIED)) {
                     Ok(ticket) => {
                         self.last_told = Some(ticket);
