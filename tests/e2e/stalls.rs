@@ -57,7 +57,7 @@ fn a_client_that_never_shakes_hands_is_given_up() {
     let sink = Sink::start(Manner::Take);
     for listener in ["offered", "implicit"] {
         let place = Place::new();
-        let relayscope = Relayscope::configured(&place, &config(listener, sink.address, "tls_handshake = \"300ms\""));
+        let relayscope = Relayscope::configured(&place, &config(listener, sink.address, "tls_handshake = \"1s\""));
         let mut client = match listener {
             "offered" => Client::ready(relayscope.address()),
             _ => Client::connect(relayscope.address()),
@@ -124,7 +124,7 @@ fn a_smart_host_that_takes_nothing_any_more_is_given_up() {
         stream.write_all(b"354 go ahead\r\n").unwrap();
         let _ = ended.recv();
     });
-    let relayscope = Relayscope::configured(&place, &config("off", address, "write = \"500ms\""));
+    let relayscope = Relayscope::configured(&place, &config("off", address, "write = \"1s\""));
     let mut client = Client::ready(relayscope.address());
     client.open_data(&Message::named("stalled"));
     client.send(format!("Message-ID: <stalled@msg.example>\r\n\r\n{}.\r\n", format!("{}\r\n", "x".repeat(76)).repeat(200_000)));
