@@ -5,7 +5,7 @@
 mod stories;
 
 use relayscope::path::answer::{Confidence, JoinedBy, MessagePath, PathState};
-use relayscope::trace::{Action, Cause, Flag, LogEvent, Record, State};
+use relayscope::trace::{Action, Cause, Flag, LogEvent, Record, RecordId, Stage, State};
 use stories::golden::{ask, golden};
 use stories::told::{comes_in, failed, goes_out, line, report, sent_on};
 use stories::{Shelf, Tale, morning};
@@ -215,6 +215,104 @@ fn what_a_log_has_taken_and_never_sent_on_is_stuck() {
     assert_eq!(path.state.0, PathState::Stuck);
     assert!(path.verdict.starts_with("Stuck in smtp.example.net for 57 min"), "{}", path.verdict);
     assert_eq!(one(&shelf, "state:stuck").message_id.as_deref(), Some("accepted.1@mail.example.com"));
+}
+
+/// Servers that log whole seconds: an imported line's id is by chance.
+#[test]
+fn lines_of_one_second_are_in_the_order_of_what_a_server_does() {
+    for ids in [[56, 57, 58], [58, 57, 56], [57, 58, 56]] {
+        let events = [LogEvent::Received, LogEvent::Sent, LogEvent::Removed];
+        let mut log: Vec<Record> = ids
+            .iter()
+            .zip(events)
+            .map(|(&id, event)| {
+                line(id, "10:02:12", event, |log| {
+                    if event == LogEvent::Sent {
+                        sent_on(log)
+                    }
+                })
+            })
+            .collect();
+        log.extend(stuck_by_log().into_iter().skip(1).map(|record| match record {
+            Record::Log(mut log) => {
+                log.id = RecordId::from_parts(log.at / 1000, 99);
+                Record::Log(log)
+            }
+            other => other,
+        }));
+        let path = one(&shelf(log), "<accepted.1@mail.example.com>");
+        assert_eq!(state_of(&path, "bob@example.org"), PathState::Accepted, "{ids:?}: {}", path.verdict);
+        assert_eq!(path.logs().map(|hop| hop.event.0).collect::<Vec<_>>(), events, "{ids:?}");
+    }
+}
+
+/// The first attempt ended in doubt, the second was put off: a word from behind proves that the first got there.
+#[test]
+fn what_was_in_doubt_and_is_proven_is_not_waited_for() {
+    let sent = |number: u64, clock: &str| {
+        Tale::new(number, clock, "alice@example.com").to("bob@example.org", "250 2.1.5 Ok").header("doubt.1@mail.example.com", "Doubt")
+    };
+    let doubt = sent(80, "10:20:00").with(|it| {
+        it.outcome.state = State::Unknown;
+        it.outcome.stage = Stage::EndOfData;
+        it.envelope.recipients[0].state = State::Unknown;
+        it.envelope.recipients[0].stage = Stage::EndOfData;
+    });
+    let later = sent(81, "10:30:00").end_of_data("451 4.3.0 Try again later", None);
+    let attempts = || [doubt.transaction.clone(), later.transaction.clone()].map(|it| Record::Transaction(Box::new(it)));
+    let path = one(&shelf(attempts()), "<doubt.1@mail.example.com>");
+    assert_eq!(state_of(&path, "bob@example.org"), PathState::Deferred);
+    assert!(path.verdict.contains("ended in doubt: smtp.example.net may have it already"), "{}", path.verdict);
+    let bounce = report(82, "10:21:00", |it| {
+        it.original_message_id = Some("doubt.1@mail.example.com".into());
+        it.recipients.push(failed("bob@example.org"));
+    });
+    let path = one(&shelf(attempts().into_iter().chain([bounce.record()])), "<doubt.1@mail.example.com>");
+    assert_eq!(state_of(&path, "bob@example.org"), PathState::Bounced, "{}", path.verdict);
+    assert_eq!(path.recipients[0].accepted.map(|id| id.0), Some(doubt.transaction.id));
+}
+
+/// By LMTP each recipient has a word of its own at the end, and the client hears one for all.
+#[test]
+fn each_recipient_of_a_mail_store_has_its_own_word() {
+    let sent = Tale::new(83, "10:20:00", "alice@example.com")
+        .to("bob@example.org", "250 2.1.5 Ok")
+        .to("carl@example.org", "250 2.1.5 Ok")
+        .header("store.1@mail.example.com", "Store")
+        .end_of_data("451 4.2.0 of 2 recipients one was put off, and one refused", None)
+        .with(|it| {
+            let words = [(State::Rejected, "552 5.2.2 Quota exceeded"), (State::Deferred, "451 4.2.0 Later")];
+            for (recipient, (state, word)) in it.envelope.recipients.iter_mut().zip(words) {
+                (recipient.state, recipient.stage, recipient.reply) = (state, Stage::EndOfData, Some(stories::reply(word)));
+            }
+        });
+    let path = one(&shelf([sent.record()]), "<store.1@mail.example.com>");
+    let codes: Vec<_> = path.recipients.iter().map(|fate| fate.reply.as_ref().map(|reply| reply.code)).collect();
+    assert_eq!(codes, [Some(552), Some(451)]);
+    let next = format!("{:?}", path.next);
+    assert!(!next.contains("A 5xx is final") && next.contains("it sends it to all of them once more"), "{next}");
+}
+
+/// An alias that a server expanded: each member has its own fate.
+#[test]
+fn members_of_an_alias_have_their_own_fates() {
+    let sent = Tale::new(84, "10:20:00", "alice@example.com")
+        .to("team@example.org", "250 2.1.5 Ok")
+        .header("team.1@mail.example.com", "Team")
+        .end_of_data("250 2.0.0 Ok: queued as 4F1C99", Some("4F1C99"));
+    let members = Tale::new(85, "10:20:05", "alice@example.com")
+        .to("ann@example.org", "250 2.1.5 Ok")
+        .to("ben@example.net", "550 5.1.1 No such user")
+        .header("team.1@mail.example.com", "Team")
+        .end_of_data("250 2.0.0 Ok: queued as 5A6B7C", Some("5A6B7C"))
+        .with(|it| {
+            it.listener = "outbound".into();
+            it.message.client_queue_id = Some("4F1C99".into());
+            it.envelope.recipients.iter_mut().for_each(|it| it.orcpt = Some("rfc822;team@example.org".into()));
+        });
+    let path = one(&shelf([sent.record(), members.record()]), "<team.1@mail.example.com>");
+    assert_eq!(state_of(&path, "ann@example.org"), PathState::Accepted, "{}", path.verdict);
+    assert_eq!(state_of(&path, "ben@example.net"), PathState::Rejected, "{}", path.verdict);
 }
 
 #[test]

@@ -78,15 +78,25 @@ async fn serve_local(api: Api, dir: PathBuf, mut ending: watch::Receiver<bool>) 
     }
 }
 
-async fn serve_address(api: Api, dir: PathBuf, address: SocketAddr, metrics: MetricsAccess, ending: watch::Receiver<bool>) {
-    let token = match Token::of_store(&dir) {
-        Ok(token) => token,
-        Err(error) => return tracing::error!(%error, "no HTTP API over TCP without its token"),
-    };
-    match bind_tcp(address).await {
-        Ok(listener) => {
-            serve_tcp(listener, router(api), Guard::new(Some(token)).with_open_metrics(metrics == MetricsAccess::Open), ending).await
+async fn serve_address(api: Api, dir: PathBuf, address: SocketAddr, metrics: MetricsAccess, mut ending: watch::Receiver<bool>) {
+    let mut said = false;
+    loop {
+        let bound = match Token::of_store(&dir) {
+            Ok(token) => bind_tcp(address).await.map(|listener| (listener, token)).map_err(|error| error.to_string()),
+            Err(error) => Err(format!("its token: {error}")),
+        };
+        match bound {
+            Ok((listener, token)) => {
+                let guard = Guard::new(Some(token)).with_open_metrics(metrics == MetricsAccess::Open);
+                return serve_tcp(listener, router(api), guard, ending).await;
+            }
+            Err(error) if !said => tracing::error!(error, "no HTTP API over TCP until that is mended"),
+            Err(_) => {}
         }
-        Err(error) => tracing::error!(%error, "no HTTP API over TCP"),
+        said = true;
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            _ = ending.wait_for(|ending| *ending) => return,
+        }
     }
 }

@@ -31,6 +31,8 @@ const PROTOCOL: u32 = 1;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the predecessor may take to give up its store, and the successor to open it.
 const WORK: Duration = Duration::from_secs(120);
+/// What a successor has to open the store that is its own already: a disk that stands still takes as long as it takes.
+const OPENING: Duration = Duration::from_secs(86_400);
 /// Before the door is tried again after an error.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -220,6 +222,8 @@ fn hand_over(channel: &Channel, requests: &mpsc::Sender<Request>) -> io::Result<
         Ok(()) => say(channel, &Word::Yours, None)?,
         Err(why) => return refuse(why),
     }
+    // It has the store now, however long it takes to open it: that it has died shows by the channel's end.
+    channel.be_patient(OPENING)?;
     expect(channel, |word| matches!(word, Word::Serving))
 }
 

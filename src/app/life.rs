@@ -59,9 +59,10 @@ impl Life {
         life
     }
 
-    /// Still alive.
-    pub fn beat(&self, store: &Store) {
-        self.sign(store.now(), false);
+    /// Still alive: written on a thread of its own.
+    pub fn beat(&self, store: &Store) -> tokio::task::JoinHandle<()> {
+        let (file, sign) = (self.file.clone(), Sign { since: Time(self.since), at: Time(store.now()), stopped: false });
+        tokio::task::spawn_blocking(move || write(&file, &sign))
     }
 
     /// Other configuration from now on.
@@ -104,13 +105,15 @@ impl Life {
     }
 
     fn sign(&self, at: WallMicros, stopped: bool) {
-        let sign = Sign { since: Time(self.since), at: Time(at), stopped };
-        let written =
-            serde_json::to_vec(&sign).map_err(io::Error::from).and_then(|text| replace(&self.file, &text, ANYBODY, Outlives::Process));
-        // The store itself says louder that its disk is in trouble.
-        if let Err(error) = written {
-            tracing::debug!(file = %self.file.display(), %error, "the sign of life can't be written");
-        }
+        write(&self.file, &Sign { since: Time(self.since), at: Time(at), stopped });
+    }
+}
+
+fn write(file: &Path, sign: &Sign) {
+    let written = serde_json::to_vec(sign).map_err(io::Error::from).and_then(|text| replace(file, &text, ANYBODY, Outlives::Process));
+    // The store itself says louder that its disk is in trouble.
+    if let Err(error) = written {
+        tracing::debug!(file = %file.display(), %error, "the sign of life can't be written");
     }
 }
 
@@ -147,8 +150,8 @@ mod tests {
         serde_json::from_slice(&std::fs::read(dir.join("alive.json")).unwrap()).unwrap()
     }
 
-    #[test]
-    fn an_end_and_a_crash_are_told_at_the_next_start() {
+    #[tokio::test]
+    async fn an_end_and_a_crash_are_told_at_the_next_start() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(Options::new(dir.path())).unwrap().store;
         let first = Life::begin(&store, dir.path(), origin(), None);
@@ -157,7 +160,7 @@ mod tests {
         let stopped = alive(dir.path());
         assert!(stopped.stopped);
         let second = Life::begin(&store, dir.path(), origin(), None);
-        second.beat(&store);
+        second.beat(&store).await.unwrap();
         let last = alive(dir.path());
         // No end: the third finds it dead.
         Life::begin(&store, dir.path(), origin(), None);

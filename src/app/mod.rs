@@ -277,7 +277,8 @@ impl Running {
         self.serve_api();
         let mut retake = None;
         let started = Successor::default();
-        let watchdog = service::watchdog();
+        let mut feeding = service::watchdog().map(tokio::time::interval);
+        let mut beating: Option<tokio::task::JoinHandle<()>> = None;
         let mut keeping = tokio::time::interval_at(tokio::time::Instant::now() + policies::EVERY, policies::EVERY);
         let mut living = tokio::time::interval_at(tokio::time::Instant::now() + life::EVERY, life::EVERY);
         service::ready(self.loaded.sessions.len());
@@ -290,7 +291,7 @@ impl Running {
                     match reload() {
                         Some(loaded) => {
                             self.reload(loaded);
-                            self.watch_anew().await;
+                            fed(&mut feeding, self.watch_anew()).await;
                         }
                         None => self.telemetry.reload_refused(),
                     }
@@ -302,16 +303,23 @@ impl Running {
                     Request::Gone => retake = self.given_up.then(Instant::now),
                     request => {
                         retake = None;
-                        self.answer(request).await;
+                        fed(&mut feeding, self.answer(request)).await;
                     }
                 },
-                () = at(retake) => retake = self.take_back().await,
-                () = after(watchdog) => service::alive(),
-                _ = living.tick(), if !self.given_up => self.life.beat(&self.store),
+                () = at(retake) => retake = fed(&mut feeding, self.take_back()).await,
+                () = tick(&mut feeding) => service::alive(),
+                // A disk that stands still holds up nothing but this.
+                _ = living.tick(), if !self.given_up && beating.as_ref().is_none_or(|it| it.is_finished()) => {
+                    beating = Some(self.life.beat(&self.store));
+                }
                 _ = keeping.tick() => self.built.keep_policies(&self.loaded.store.dir),
             }
         }
         service::stopping(self.present());
+        if let Some(beating) = beating {
+            // It must not come after the last sign, which says that this was no crash.
+            let _ = tokio::time::timeout(Duration::from_secs(1), beating).await;
+        }
         self.drain().await;
     }
 
@@ -456,7 +464,21 @@ async fn at(time: Option<Instant>) {
     }
 }
 
-/// Waits that long, or for ever.
-async fn after(pause: Option<Duration>) {
-    at(pause.map(|pause| Instant::now() + pause)).await;
+/// Waits for the next time, or for ever.
+async fn tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Does that, and tells the service manager meanwhile that this process is alive.
+async fn fed<T>(feeding: &mut Option<tokio::time::Interval>, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tick(feeding) => service::alive(),
+        }
+    }
 }

@@ -23,7 +23,8 @@ pub(super) fn stopping(sessions: usize) {
 
 /// Another process serves from now on.
 pub(super) fn handed_over(pid: u32) {
-    tell(&[MainPid(pid)]);
+    // Its time until it must say that it is alive begins anew, too.
+    tell(&[Watchdog, MainPid(pid)]);
 }
 
 /// The service manager is to know that this process is alive.
@@ -31,9 +32,9 @@ pub(super) fn alive() {
     tell(&[Watchdog]);
 }
 
-/// How often it is to be told, if at all: twice in the time after which it would think us dead.
+/// How often it is to be told, if at all: three times in the time after which it would think us dead.
 pub(super) fn watchdog() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|limit| limit / 2).filter(|pause| !pause.is_zero())
+    sd_notify::watchdog_enabled().map(|limit| limit / 3).filter(|pause| !pause.is_zero())
 }
 
 fn tell(state: &[NotifyState<'_>]) {

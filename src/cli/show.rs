@@ -183,7 +183,10 @@ impl Sheet<'_> {
             let width = self.look.width.map(|width| width.saturating_sub(16));
             let stage = words::stage(recipient.stage.0);
             let fate = match &recipient.reply {
-                Some(reply) if recipient.stage.0 == Stage::RcptTo => format!("{} at {stage}: {}", recipient.state, words::reply(reply)),
+                // By LMTP, the reply at the end is the recipient's own.
+                Some(reply) if recipient.stage.0 == Stage::RcptTo || (recipient.stage.0 == Stage::EndOfData && reply.code >= 400) => {
+                    format!("{} at {stage}: {}", recipient.state, words::reply(reply))
+                }
                 Some(reply) => format!("{} at {stage} (RCPT TO: {})", recipient.state, words::reply(reply)),
                 None => format!("{} at {stage}", recipient.state),
             };

@@ -52,13 +52,18 @@ impl Redaction {
         [self.addresses, self.subject, self.clients, self.users, self.message_ids].contains(&Hide::Hashed)
     }
 
-    /// The record as the receiver may see it.
-    pub fn apply<'a>(&self, record: &'a Record) -> Cow<'a, Record> {
+    /// The record as the receiver may see it. `amended`: what it amends, if it does; what must not be seen of that recurs in it.
+    pub fn apply<'a>(&self, record: &'a Record, amended: Option<&Record>) -> Cow<'a, Record> {
         if self.is_none() {
             return Cow::Borrowed(record);
         }
         let mut record = record.clone();
-        let known = self.known(&record);
+        if let (Record::Amendment(amendment), None) = (&mut record, amended) {
+            // What is to be hidden can't be told any more.
+            amendment.outcome.reply.iter_mut().for_each(|reply| reply.lines.clear());
+            amendment.outcome.detail = None;
+        }
+        let known = self.known(amended.unwrap_or(&record));
         self.fields(&mut record);
         texts::each(&mut record, &mut |text| self.text(text, &known));
         Cow::Owned(record)
@@ -216,6 +221,8 @@ impl Redaction {
         if self.clients != Hide::Keep {
             client.ip = self.ip(client.ip);
             client.via = None;
+            // A certificate's names are the client's, too.
+            client.tls.iter_mut().for_each(|tls| (tls.subject, tls.issuer) = (None, None));
         }
         self.option(self.clients, &mut client.helo);
         self.auth(client.auth.as_mut());

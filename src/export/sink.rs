@@ -193,7 +193,13 @@ impl Sink {
                 match self.is_meant(after, &record) {
                     Ok(is_meant) => {
                         let Self { encoder, options, .. } = self;
-                        batch.add(after, |out| if is_meant { encoder.encode(&options.redaction.apply(&record), out) } else { None });
+                        batch.add(after, |out| {
+                            if is_meant.is_some() {
+                                encoder.encode(&options.redaction.apply(&record, is_meant.flatten().as_ref()), out)
+                            } else {
+                                None
+                            }
+                        });
                     }
                     Err(error) => failed = Some(error),
                 }
@@ -206,28 +212,29 @@ impl Sink {
         Ok(())
     }
 
-    /// Whether a record is for this receiver. What became known later counts by the record that it is of.
+    /// Whether a record is for this receiver (`None`: it isn't), with the one that it amends where that is of use. What became known later counts
+    /// by the record that it is of.
     ///
     /// # Errors
     /// That record can't be read at present.
-    fn is_meant(&mut self, after: Cursor, record: &Record) -> Result<bool, StoreError> {
+    fn is_meant(&mut self, after: Cursor, record: &Record) -> Result<Option<Option<Record>>, StoreError> {
         if matches!(record.kind(), RecordKind::Mark | RecordKind::Log) {
-            return Ok(false);
+            return Ok(None);
         }
         if self.position.is_limited() && self.position.is_too_old(after, at(record)) {
-            return Ok(false);
+            return Ok(None);
         }
-        let Options { include, exclude, .. } = &self.options;
-        if include.is_none() && exclude.is_none() {
-            return Ok(true);
-        }
+        let Options { include, exclude, redaction, .. } = &self.options;
         let amended = match record {
-            Record::Amendment(amendment) => self.feed.store().fetch(amendment.of)?,
+            Record::Amendment(amendment) if include.is_some() || exclude.is_some() || !redaction.is_none() => {
+                self.feed.store().fetch(amendment.of)?
+            }
             _ => None,
         };
-        let record = amended.as_ref().unwrap_or(record);
-        let is_excluded = || exclude.as_ref().is_some_and(|filter| filter.is_meant(record));
-        Ok(include.as_ref().is_none_or(|filter| filter.is_meant(record)) && !is_excluded())
+        let judged = amended.as_ref().unwrap_or(record);
+        let is_excluded = || exclude.as_ref().is_some_and(|filter| filter.is_meant(judged));
+        let is_meant = include.as_ref().is_none_or(|filter| filter.is_meant(judged)) && !is_excluded();
+        Ok(is_meant.then_some(amended))
     }
 
     /// Sends a batch, and looks to what comes of it.
@@ -361,7 +368,10 @@ impl Sink {
             () = ended(&mut self.stopped) => return Pause::Stop,
         };
         let looked = match attended {
-            Ok(()) => self.transport.look_after().await,
+            Ok(()) => tokio::select! {
+                looked = self.transport.look_after() => looked,
+                () = ended(&mut self.stopped) => return Pause::Stop,
+            },
             Err(failure) => Err(failure),
         };
         match looked {

@@ -60,6 +60,10 @@ async fn feed(api: Api, what: What, mut at: Cursor, events: mpsc::Sender<Bytes>)
         return;
     }
     loop {
+        // Where much is read that nobody asked for, nothing is sent: that the reader has gone shows here.
+        if events.is_closed() || *ending.borrow() {
+            return;
+        }
         news.mark_unchanged();
         let (traces, question) = (api.traces.clone(), what.clone());
         let Ok((batch, next, full)) = off_thread(move || {

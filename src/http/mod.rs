@@ -16,6 +16,7 @@ mod live;
 mod local;
 mod metrics;
 mod outside;
+mod patient;
 mod serve;
 mod token;
 

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::guard::Guard;
+use super::patient::Patient;
 
 /// In the store's directory.
 pub const SOCKET: &str = "api.sock";
@@ -27,6 +28,10 @@ const CONNECTIONS: usize = 64;
 const HEAD: usize = 16 << 10;
 /// A request's head comes within this time, or the connection is closed.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
+/// A peer that reads nothing of its answer for so long is given up.
+const UNREAD: Duration = Duration::from_secs(30);
+/// What answers under way have at the end of the process.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Pause after a failed accept: descriptors may have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -106,7 +111,11 @@ where
 {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            () = ended(&mut ending) => return,
+        };
+        let Ok(place) = place else { return };
         let stream = tokio::select! {
             stream = std::future::poll_fn(&accept) => stream,
             () = ended(&mut ending) => return,
@@ -136,12 +145,13 @@ pub(super) async fn ended(ending: &mut watch::Receiver<bool>) {
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router, mut ending: watch::Receiver<bool>) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let stream = TokioIo::new(Patient::new(stream, UNREAD));
+    let mut connection = std::pin::pin!(builder.serve_connection(stream, TowerToHyperService::new(router)));
     let served = tokio::select! {
         served = connection.as_mut() => served,
         () = ended(&mut ending) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = served {

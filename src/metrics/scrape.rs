@@ -1,8 +1,9 @@
 //! All numbers at one moment, whoever wants them: a disk that hangs keeps nobody waiting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use tokio::sync::Mutex;
 
 use super::page::Page;
 use super::sources::Sources;
@@ -15,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Scrape {
     pub sources: Sources,
-    /// The store's files are being looked at; on a stalled disk that may take for ever, and once is enough.
-    looking: Arc<AtomicBool>,
+    /// Held while the store's files are being looked at; on a stalled disk that may take for ever, and once is enough.
+    looking: Arc<Mutex<()>>,
 }
 
 impl Scrape {
@@ -30,15 +31,16 @@ impl Scrape {
     }
 
     async fn store_stats(&self) -> Option<StoreStats> {
-        if self.looking.swap(true, Ordering::AcqRel) {
-            return None;
-        }
-        let (store, looking) = (self.sources.store.clone(), self.looking.clone());
-        let look = tokio::task::spawn_blocking(move || {
-            let stats = store.stats();
-            looking.store(false, Ordering::Release);
-            stats
-        });
+        let store = self.sources.store.clone();
+        let look = async {
+            // One at a time; whoever comes meanwhile waits for its own.
+            let looking = self.looking.clone().lock_owned().await;
+            tokio::task::spawn_blocking(move || {
+                let _looking = looking;
+                store.stats()
+            })
+            .await
+        };
         tokio::time::timeout(PATIENCE, look).await.ok()?.ok()?.ok()
     }
 }

@@ -134,6 +134,12 @@ impl Scene<'_> {
                     self.bounce(&client)
                 )
             }
+            PathState::Rejected if self.is_heard_as_passing(hop) => {
+                format!(
+                    "{client} was told to try again, because other recipients of this message were put off: it sends it to all of them once \
+                     more. What this recipient's server said is final."
+                )
+            }
             PathState::Rejected => {
                 format!(
                     "A 5xx is final: {client} does not try again.{} To send it again, first settle what the reply names.",
@@ -143,7 +149,7 @@ impl Scene<'_> {
             PathState::Deferred if by == Actor::Proxy && !hop.upstream.tried.is_empty() => {
                 format!("Nothing is lost: it waits at {there}. {}", tried(hop))
             }
-            PathState::Deferred if self.fate.is_some_and(|fate| fate.retry.is_some_and(|retry| retry.overdue)) => {
+            PathState::Deferred | PathState::Aborted if self.fate.is_some_and(|fate| fate.retry.is_some_and(|retry| retry.overdue)) => {
                 format!("See the queue of {there}: it should have tried again long ago. It gave up, or it went another way.")
             }
             PathState::Deferred => format!("Nothing is lost: it waits at {there}, whose queue says when it tries next."),
@@ -162,6 +168,12 @@ impl Scene<'_> {
                 }
             },
         }
+    }
+
+    /// By LMTP each recipient has a word of its own at the end, and the client hears one for all of them.
+    fn is_heard_as_passing(&self, hop: &RelayHop) -> bool {
+        let heard = hop.reply.as_ref().is_some_and(|reply| (400..500).contains(&reply.code));
+        heard && self.fate.is_some_and(|fate| fate.stage.0 == Stage::EndOfData)
     }
 
     fn sender(&self) -> String {

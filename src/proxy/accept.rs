@@ -4,11 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::context::{Context, NoPlace, Phase};
+use super::context::{Context, NoPlace, Phase, Roster};
 use super::door::{self, Arrival, Refusal};
 use super::meters::RefusedFor;
 use super::session;
@@ -74,6 +75,8 @@ impl Outage {
 
 /// Waits for who the client is before there is a session.
 async fn meet(context: Arc<Context>, mut stream: TcpStream, peer: SocketAddr) {
+    // Who stands at the door is waited for like a session: its connection was taken off the socket.
+    let _seat = Seat::take(&context);
     let waiting = &context.counters.at_the_door;
     let room = waiting.fetch_add(1, Ordering::Relaxed) < context.options.limits.sessions;
     let arrival = if room { door::meet(&context, &mut stream, peer).await } else { None };
@@ -84,6 +87,24 @@ async fn meet(context: Arc<Context>, mut stream: TcpStream, peer: SocketAddr) {
     }
     if let Some(arrival) = arrival {
         enter(context, stream, arrival).await;
+    }
+}
+
+/// A place in the roster for as long as a connection has no session.
+struct Seat {
+    roster: Arc<Roster>,
+    number: u64,
+}
+
+impl Seat {
+    fn take(context: &Context) -> Self {
+        Self { number: context.roster.join(Waker::noop()), roster: context.roster.clone() }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.roster.leave(self.number);
     }
 }
 
@@ -104,7 +125,9 @@ fn enter(context: Arc<Context>, stream: TcpStream, mut arrival: Arrival) -> impl
         }
         Ok(_) => None,
     };
-    session::run(context, stream, arrival, place.ok())
+    // Who isn't let in hears why, and takes no place from those who are.
+    let place = place.ok().filter(|_| arrival.refusal.is_none());
+    session::run(context, stream, arrival, place)
 }
 
 /// The connection was gone before it was taken.

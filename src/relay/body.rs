@@ -13,13 +13,13 @@ use crate::trace::{Actor, Digest, Flag, Flow, Leg, Reply, Stage, State};
 /// What is learnt of a message while it passes.
 #[derive(Debug)]
 pub(super) struct Body {
-    framing: Framing,
+    pub(super) framing: Framing,
     reading: Reading,
     pub(super) digesting: Digesting,
     /// Octets of content as sent on.
     octets: u64,
     /// Set once the upstream won't get the message whole, while the client still sends.
-    sealed: Option<Sealed>,
+    pub(super) sealed: Option<Sealed>,
     /// `normalize`: the octet before was a CR that has not been sent on.
     after_cr: bool,
     /// A `Received` line goes into the first chunk.
@@ -28,7 +28,7 @@ pub(super) struct Body {
 
 /// How the end of the message is known.
 #[derive(Debug)]
-enum Framing {
+pub(super) enum Framing {
     Data(EndOfData),
     Chunks(BareNewlines),
 }
@@ -62,13 +62,13 @@ impl Sealed {
 }
 
 impl Body {
-    fn new(framing: Framing, limits: &Limits, null_sender: bool) -> Box<Self> {
+    pub(super) fn new(framing: Framing, limits: &Limits, null_sender: bool) -> Box<Self> {
         let reading = Reading::new(limits, null_sender, matches!(framing, Framing::Data(_)));
         Box::new(Self { framing, reading, digesting: Digesting::Nothing, octets: 0, sealed: None, after_cr: false, received_due: true })
     }
 
     /// Looks at octets that go on.
-    fn look(&mut self, octets: &[u8]) {
+    pub(super) fn look(&mut self, octets: &[u8]) {
         self.look_at(octets, false);
     }
 
@@ -101,7 +101,7 @@ impl Body {
         made
     }
 
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         match &self.framing {
             Framing::Data(scanner) => self.octets.saturating_sub(scanner.stuffed_dots()),
             Framing::Chunks(_) => self.octets,
@@ -118,12 +118,12 @@ impl Machine {
         self.append_mark();
     }
 
-    fn has_null_sender(&self) -> bool {
+    pub(super) fn has_null_sender(&self) -> bool {
         self.recorder.envelope().is_some_and(|envelope| envelope.reverse_path.is_empty())
     }
 
     /// Asks for the open-transaction mark early, so that it is stored by the time end-of-data comes.
-    fn append_mark(&mut self) {
+    pub(super) fn append_mark(&mut self) {
         self.mark = MarkState::None;
         self.mark_since = 0;
         if self.recorder.in_transaction() {
@@ -194,7 +194,7 @@ impl Machine {
     }
 
     /// Whether the terminator may go upstream.
-    fn mark_allows(&self) -> bool {
+    pub(super) fn mark_allows(&self) -> bool {
         match self.mark {
             MarkState::Stored | MarkState::None => !(self.defers() && self.store_failed),
             MarkState::Failed => !self.defers(),
@@ -220,7 +220,7 @@ impl Machine {
         }
     }
 
-    fn sealed_for_store(&self) -> Sealed {
+    pub(super) fn sealed_for_store(&self) -> Sealed {
         let reply = OwnReply::new(451, (4, 3, 0), "the trace store has failed, and mail is not passed untraced", self.recorder.trace_id());
         Sealed::own(&reply, State::Deferred, Actor::Proxy, "the trace store failed before end-of-data (on_store_failure = \"defer\")")
     }
@@ -355,7 +355,7 @@ impl Machine {
     }
 
     /// The client has ended a message that was not passed on: record, then reply.
-    fn body_swallowed(&mut self, now: u64, wire: &mut dyn Wire) {
+    pub(super) fn body_swallowed(&mut self, now: u64, wire: &mut dyn Wire) {
         self.recorder.line(now, Leg::Client, Flow::In, b"[end of data]");
         self.mode = Mode::Command;
         let Some(sealed) = self.body.as_mut().and_then(|body| body.sealed.take()) else { return };
@@ -381,118 +381,5 @@ impl Machine {
             }
             None => self.send_client(&sealed.reply, wire),
         }
-    }
-
-    /// The first BDAT of a message: the transaction is begun (its MAIL may still be under way) and marked.
-    pub(super) fn begin_chunks(&mut self, now: u64) {
-        let begins = !self.recorder.in_transaction() && self.pending.iter().any(|it| matches!(it.expect, Expect::Mail(Some(_))));
-        if begins {
-            self.forget_chunks(); // what there is belonged to no transaction
-        }
-        if self.body.is_some() {
-            return;
-        }
-        if begins {
-            let under_way = self.pending.iter_mut().find_map(|pending| match &mut pending.expect {
-                Expect::Mail(envelope) => envelope.take().map(|envelope| (pending.sent_at, envelope)),
-                _ => None,
-            });
-            if let Some((sent_at, envelope)) = under_way {
-                self.recorder.begin(sent_at, *envelope);
-            }
-        }
-        self.body = Some(Body::new(Framing::Chunks(BareNewlines::default()), &self.options.limits, self.has_null_sender()));
-        self.data_began = now;
-        self.append_mark();
-    }
-
-    /// Chunks before this are no part of what follows.
-    pub(super) fn forget_chunks(&mut self) {
-        self.body = None;
-        self.chunk_refused = None;
-    }
-
-    /// Whether BDAT LAST may go upstream now; `None`: the mark is not stored yet.
-    pub(super) fn last_chunk_allowed(&self) -> Option<bool> {
-        if self.mark == MarkState::Pending { None } else { Some(self.mark_allows()) }
-    }
-
-    /// A BDAT command went on; its octets follow.
-    pub(super) fn begin_chunk(&mut self, now: u64, left: u64, last: bool) {
-        self.mode = Mode::Chunk { left, last };
-        self.chunk_passed(now);
-    }
-
-    /// Untraced mail isn't passed: the last chunk is swallowed and answered here.
-    pub(super) fn refuse_last_chunk(&mut self, now: u64, left: u64, wire: &mut dyn Wire) {
-        self.mode = Mode::Chunk { left, last: true };
-        self.expect(now, Expect::Bdat { last: true });
-        let sealed = self.sealed_for_store();
-        self.seal_body(now, sealed, false, wire);
-        self.swallow_chunk(now, b"", left, true, wire);
-    }
-
-    /// Message octets of BDAT. Returns how many are used.
-    pub(super) fn take_chunk(&mut self, now: u64, rest: &[u8], left: u64, last: bool, wire: &mut dyn Wire) -> usize {
-        let take = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
-        let octets = rest.get(..take).unwrap_or(rest);
-        let limit = self.options.limits.message_size;
-        self.mode = Mode::Chunk { left: left - take as u64, last };
-        if let Some(body) = &mut self.body {
-            if let Framing::Chunks(newlines) = &mut body.framing {
-                newlines.look(octets);
-            }
-            body.look(octets);
-            if limit > 0 && body.size() > limit {
-                let reply = OwnReply::new(
-                    552,
-                    (5, 3, 4),
-                    format!("message is larger than this proxy's limit of {limit} octets"),
-                    self.recorder.trace_id(),
-                );
-                self.seal_body(
-                    now,
-                    Sealed::own(&reply, State::Rejected, Actor::Proxy, "the message is larger than message_size"),
-                    false,
-                    wire,
-                );
-                self.swallow_chunk(now, b"", left - take as u64, last, wire);
-                return take;
-            }
-        }
-        wire.send(Leg::Upstream, octets);
-        self.chunk_passed(now);
-        take
-    }
-
-    fn chunk_passed(&mut self, now: u64) {
-        let Mode::Chunk { left: 0, last } = self.mode else { return };
-        self.mode = Mode::Command;
-        if let Some(pending) = self.pending.back_mut().filter(|it| matches!(it.expect, Expect::Bdat { .. })) {
-            pending.sent_at = now; // the reply is due from here on, however long the octets took
-        }
-        if last {
-            self.recorder.relayed(now, Leg::Client, b"[end of last chunk]");
-            self.note_message(now, true);
-        }
-    }
-
-    /// Octets of a chunk that is not passed on. Returns how many are used.
-    pub(super) fn swallow_chunk(&mut self, now: u64, rest: &[u8], left: u64, last: bool, wire: &mut dyn Wire) -> usize {
-        let take = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
-        let left = left - take as u64;
-        self.mode = if left > 0 { Mode::SwallowChunk { left, last } } else { Mode::Command };
-        if let Some(body) = self.body.as_mut().filter(|body| body.sealed.is_some()) {
-            let octets = rest.get(..take).unwrap_or(rest);
-            if let Framing::Chunks(newlines) = &mut body.framing {
-                newlines.look(octets);
-            }
-            body.look(octets);
-        }
-        if left == 0 && self.body.as_ref().is_some_and(|body| body.sealed.is_some()) {
-            // Refused mid-way: the chunk's own reply is the message's.
-            self.body_swallowed(now, wire);
-        }
-        take
     }
 }

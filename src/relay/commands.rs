@@ -212,34 +212,6 @@ impl Machine {
         }
     }
 
-    /// Refuses a command before it is known whether it could be carried. The octets that a BDAT brings are no commands.
-    fn refuse_early(&mut self, now: u64, command: &Command<'_>, text: &[u8], reply: OwnReply, wire: &mut dyn Wire) -> bool {
-        if command.verb == Verb::Bdat {
-            return self.refuse_bdat(now, command, text, reply, wire);
-        }
-        self.refuse(now, command, text, reply, wire)
-    }
-
-    fn refuse_bdat(&mut self, now: u64, command: &Command<'_>, text: &[u8], reply: OwnReply, wire: &mut dyn Wire) -> bool {
-        let Some((size, _)) = command.chunk() else { return self.end_at_unreadable_chunk(now, wire) };
-        self.refuse(now, command, text, reply, wire);
-        if size > 0 && !self.ended {
-            self.mode = Mode::SwallowChunk { left: size, last: false };
-        }
-        true
-    }
-
-    /// How many octets follow can't be known: nothing after this line can be read. False: not before the message before is answered.
-    fn end_at_unreadable_chunk(&mut self, now: u64, wire: &mut dyn Wire) -> bool {
-        if self.awaits_final_reply() {
-            return false;
-        }
-        let words = "BDAT without a readable chunk size";
-        let reply = OwnReply::new(421, (4, 5, 4), words, self.recorder.trace_id());
-        self.end_saying(now, Actor::Client, Stage::Body, EndHow::Protocol, words, reply, wire);
-        true
-    }
-
     /// A command as the record shows it: without what may be a secret.
     pub(super) fn shown(&self, command: &Command<'_>, text: &[u8]) -> Vec<u8> {
         match command.verb {
@@ -467,44 +439,6 @@ impl Machine {
                 rest.len()
             }
         }
-    }
-
-    pub(super) fn take_bdat(&mut self, now: u64, command: &Command<'_>, line: &[u8], wire: &mut dyn Wire) -> bool {
-        let text = line.trim_ascii_end();
-        let Some((size, last)) = command.chunk() else { return self.end_at_unreadable_chunk(now, wire) };
-        if !self.offered_chunking {
-            let reply = OwnReply::new(503, (5, 5, 1), "CHUNKING is not offered here", self.recorder.trace_id());
-            return self.refuse_bdat(now, command, text, reply, wire);
-        }
-        if self.pending.iter().any(|it| matches!(it.expect, Expect::EndOfData | Expect::Bdat { last: true } | Expect::Rset)) {
-            return false; // what came before is still to be answered, and its record to be made
-        }
-        if self.recorder.in_transaction() && self.pending.iter().any(|it| matches!(it.expect, Expect::Mail(Some(_)))) {
-            return false; // whether this is the chunk of another message is the upstream's to say
-        }
-        self.begin_chunks(now);
-        if last {
-            match self.last_chunk_allowed() {
-                None => {
-                    self.mark_since = if self.mark_since == 0 { now } else { self.mark_since };
-                    return false;
-                }
-                Some(false) => {
-                    self.count();
-                    self.recorder.line(now, Leg::Client, Flow::In, text);
-                    self.refuse_last_chunk(now, size, wire);
-                    return true;
-                }
-                Some(true) => {}
-            }
-        }
-        if !self.pass_bdat_received(now, line, size, last, wire) {
-            self.pass(now, line, Expect::Bdat { last }, wire);
-        }
-        if !self.ended && self.gone.is_none() {
-            self.begin_chunk(now, size, last);
-        }
-        true
     }
 }
 

@@ -4,13 +4,14 @@
 //! Reading order: [`action`] (what is asked of the world), [`machine`] (the inputs), `opening` (to the greeting), `static_ehlo`
 //! and `late` (where the recipient chooses the upstream), `negotiation` (EHLO, STARTTLS and AUTH upstream), `login` (the
 //! proxy's own), `introduce` (XCLIENT and XFORWARD),
-//! `commands` (what the client says), `envelope` (MAIL FROM and RCPT TO), `answers` (what the upstream says), `body` (DATA and BDAT), `received`
+//! `commands` (what the client says), `envelope` (MAIL FROM and RCPT TO), `answers` (what the upstream says), `body` (the message), `chunks` (BDAT), `received`
 //! (a line of our own before it), `lmtp` (where each recipient has a final reply), `ending` (how it all ends), `timing` (what is
 //! overdue), `quota` (limits that are kept), `shutdown` (the door and the end of the process), `splice` (sessions that are passed through unread).
 
 pub mod action;
 mod answers;
 mod body;
+mod chunks;
 mod commands;
 mod digesting;
 mod ending;

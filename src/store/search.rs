@@ -154,8 +154,9 @@ impl<'a> Search<'a> {
         self.met = vec![Met::default(); planner.said.len()];
         let mut days = self.live.journal.days();
         days.retain(|day| before.is_none_or(|before| day.day <= before.day) && self.live.index.may_hold(day, query.since, query.until));
-        let end_of =
-            |day: &super::journal::DayJournal| before.filter(|before| before.day == day.day).map_or(day.end(), |before| before.number);
+        let end_of = |day: &super::journal::DayJournal| {
+            before.filter(|before| before.day == day.day).map_or(day.end(), |before| before.number.min(day.end()))
+        };
         self.explained.of = days.iter().map(|day| u64::from(end_of(day))).sum();
         let mut stopped = false;
         'days: for day in days.into_iter().rev() {

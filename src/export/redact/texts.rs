@@ -60,7 +60,6 @@ fn report(it: &mut Report, f: &mut dyn FnMut(&mut String)) {
     let texts = [&mut it.original_from, &mut it.original_to, &mut it.envid, &mut it.original_subject];
     texts.into_iter().flatten().for_each(&mut *f);
     for recipient in &mut it.recipients {
-        f(&mut recipient.address);
         recipient.original.iter_mut().chain(&mut recipient.text).for_each(&mut *f);
     }
 }

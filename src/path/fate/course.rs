@@ -20,9 +20,13 @@ pub fn fates(group: &Group, now: WallMicros) -> Vec<Fate> {
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut courses: Vec<Course<'_>> = Vec::new();
     for attempt in &group.attempts {
-        for recipient in &attempt.transaction.envelope.recipients {
-            // A server that rewrites an address says whom it was for (ORCPT).
-            let known = original(recipient).and_then(|before| places.get(&before).copied());
+        let recipients = &attempt.transaction.envelope.recipients;
+        let mut members: HashMap<String, usize> = HashMap::new();
+        recipients.iter().filter_map(original).for_each(|before| *members.entry(before).or_default() += 1);
+        for recipient in recipients {
+            // A server that rewrites an address says whom it was for (ORCPT). One that became several is a list: each member has its own fate.
+            let before = original(recipient).filter(|before| members.get(before) == Some(&1));
+            let known = before.and_then(|before| places.get(&before).copied());
             let place = known.unwrap_or_else(|| *places.entry(key(&recipient.address)).or_insert(courses.len()));
             match courses.get_mut(place) {
                 Some(course) => course.steps.push((attempt, recipient)),
@@ -62,7 +66,8 @@ impl Course<'_> {
         let times = |state: State| steps.iter().filter(|(_, recipient)| recipient.state == state).count();
         fate.duplicate_likely = times(State::Accepted) > 1 || (times(State::Accepted) > 0 && times(State::Unknown) > 0);
         let aliases: Vec<&str> = self.steps.iter().map(|(_, recipient)| recipient.address.as_str()).collect();
-        later::settle(group, &aliases, &mut fate);
+        let in_doubt = steps.iter().rev().find(|(_, recipient)| recipient.state == State::Unknown);
+        later::settle(group, &aliases, in_doubt.map(|(attempt, _)| Id(attempt.transaction.id)), &mut fate);
         if matches!(fate.state.0, PathState::Deferred | PathState::Aborted) && fate.hop.0 == attempt.transaction.id {
             let moments: Vec<u64> = steps.iter().map(|(attempt, _)| attempt.transaction.at).collect();
             fate.retry = retry::expected(&moments, ended_at(&attempt.transaction), now);
@@ -93,6 +98,8 @@ fn reply<'a>(transaction: &'a Transaction, recipient: &'a Recipient) -> Option<&
     let outcome = &transaction.outcome;
     match recipient.stage {
         Stage::RcptTo => recipient.reply.as_ref(),
+        // By LMTP each recipient has a word of its own at the end; otherwise its own is that to RCPT TO, which took it.
+        Stage::EndOfData => recipient.reply.as_ref().filter(|reply| reply.code >= 400).or(outcome.reply.as_ref()),
         Stage::MailFrom => transaction.envelope.reply.as_ref().or(outcome.reply.as_ref()),
         _ => outcome.reply.as_ref(),
     }

@@ -4,15 +4,16 @@ use super::super::answer::{Confidence, Hop, HopClient, HopUpstream, JoinedBy, Lo
 use super::super::join::{Attempt, Group, Line, Told, ended_at};
 use super::later;
 use crate::trace::json::{Id, Reply, Time, Tried, Word};
-use crate::trace::{Report, Transaction, record};
+use crate::trace::{RecordId, Report, Transaction, record};
 
 /// All of a message, in time order; lines of servers whose clock is known to be off, by ours.
 pub fn hops(group: &Group) -> Vec<Hop> {
-    let relays = group.attempts.iter().map(|attempt| (attempt.transaction.at, Hop::Relay(Box::new(relay(attempt)))));
-    let reports = group.reports.iter().filter_map(|told| Some((told.transaction.at, Hop::Report(Box::new(of_told(told)?)))));
-    let logs = group.logs.iter().map(|line| (line.moment(), Hop::Log(Box::new(log(line)))));
-    let mut hops: Vec<(u64, Hop)> = relays.chain(reports).chain(logs).collect();
-    hops.sort_by_key(|(at, hop)| (*at, hop.id()));
+    let first = |it: &Transaction| (it.at, 0, it.id);
+    let relays = group.attempts.iter().map(|attempt| (first(&attempt.transaction), Hop::Relay(Box::new(relay(attempt)))));
+    let reports = group.reports.iter().filter_map(|told| Some((first(&told.transaction), Hop::Report(Box::new(of_told(told)?)))));
+    let logs = group.logs.iter().map(|line| (line.order(), Hop::Log(Box::new(log(line)))));
+    let mut hops: Vec<((u64, u8, RecordId), Hop)> = relays.chain(reports).chain(logs).collect();
+    hops.sort_by_key(|(order, _)| *order);
     hops.into_iter().map(|(_, hop)| hop).collect()
 }
 

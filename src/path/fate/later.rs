@@ -4,7 +4,7 @@ use super::super::answer::{Fate, PathState, Side};
 use super::super::join::{Group, Line, Told, key};
 use super::super::words;
 use crate::trace::json::{Enhanced, Id, Reply, Time, Word};
-use crate::trace::{Action, Actor, LogEvent, ReportKind, Reported, Stage};
+use crate::trace::{Action, Actor, LogEvent, RecordId, ReportKind, Reported, Stage};
 
 /// The state that a line puts its recipient in, if it says so.
 pub fn state(line: &Line) -> Option<PathState> {
@@ -49,12 +49,30 @@ impl Said<'_> {
             Self::Report(told, ..) => told.transaction.at,
         }
     }
+
+    fn order(&self) -> (u64, u8, RecordId) {
+        match self {
+            Self::Line(line, _) => line.order(),
+            Self::Report(told, ..) => (told.transaction.at, u8::MAX, told.transaction.id),
+        }
+    }
+
+    /// Whether it is the word of those who got the message through here.
+    fn is_from_behind(&self) -> bool {
+        match self {
+            Self::Line(line, _) => line.side != Some(Side::Before),
+            Self::Report(told, ..) => !told.by_sender,
+        }
+    }
 }
 
-/// Lets the latest word on a recipient decide. `names`: what it was called here.
-pub fn settle(group: &Group, names: &[&str], fate: &mut Fate) {
+/// Lets the latest word on a recipient decide. `names`: what it was called here. `in_doubt`: an earlier attempt that may have got there.
+pub fn settle(group: &Group, names: &[&str], in_doubt: Option<Id>, fate: &mut Fate) {
     let is_named = |address: &str| names.iter().any(|name| name.eq_ignore_ascii_case(address));
     let was_taken = matches!(fate.state.0, PathState::Accepted | PathState::Unknown);
+    // Of an attempt in doubt only the end proves that it got there.
+    let was_doubt_taken =
+        |state: PathState| in_doubt.is_some() && matches!(state, PathState::Accepted | PathState::Delivered | PathState::Bounced);
     let lines = group.logs.iter().filter_map(|line| {
         let names = [&line.log.recipient, &line.log.original_recipient];
         let on_it = names.into_iter().flatten().any(|address| is_named(address));
@@ -62,20 +80,24 @@ pub fn settle(group: &Group, names: &[&str], fate: &mut Fate) {
         // A server in front keeps what wasn't taken here: only that it gave up is news.
         let counts = match line.side {
             Some(Side::Before) => !was_taken && state == PathState::Bounced && line.moment() >= fate.at.0,
-            _ => was_taken,
+            _ => was_taken || was_doubt_taken(state),
         };
         (on_it && counts).then_some(Said::Line(line, state))
     });
-    let given_up = |told: &Told| fate.state.0 == PathState::Deferred && told.by_sender && told.transaction.at >= fate.at.0;
-    let reports = group.reports.iter().filter(|told| was_taken || given_up(told)).flat_map(|told| {
+    let is_kept = matches!(fate.state.0, PathState::Deferred | PathState::Aborted);
+    let given_up = |told: &Told| is_kept && told.by_sender && told.transaction.at >= fate.at.0;
+    let counts = |told: &Told| was_taken || given_up(told) || (in_doubt.is_some() && !told.by_sender);
+    let reports = group.reports.iter().filter(|told| counts(told)).flat_map(|told| {
         let recipients = told.transaction.message.report.iter().flat_map(|report| &report.recipients);
         let on_it = recipients.filter(|it| is_named(&it.address) || it.original.as_deref().is_some_and(is_named));
         on_it.filter_map(|reported| reported_state(told, reported).map(|state| Said::Report(told, reported, state)))
     });
-    let last = lines.chain(reports).max_by_key(Said::moment);
+    let last = lines.chain(reports).max_by_key(Said::order);
     if let Some(word) = last {
         if was_taken {
             fate.accepted = Some(fate.hop);
+        } else if word.is_from_behind() {
+            fate.accepted = in_doubt;
         }
         apply(fate, &word);
     }

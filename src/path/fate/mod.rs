@@ -79,6 +79,9 @@ fn inside(group: &Group) -> Vec<Inside> {
         let Some(out) = of(passage).next() else { continue };
         let taken = |it: &&record::Transaction| matches!(it.outcome.state, State::Accepted | State::Partial) && it.at <= out.at;
         let Some(into) = (1..passage).rev().find_map(|before| of(before).rfind(taken)) else { continue };
+        if !went_through(into, out) {
+            continue;
+        }
         let (in_at, out_at) = (ended_at(into), out.at);
         ways.push(Inside {
             server: into.upstream.host.clone().unwrap_or_else(|| into.upstream.name.clone()),
@@ -90,6 +93,13 @@ fn inside(group: &Group) -> Vec<Inside> {
         });
     }
     ways
+}
+
+/// Whether the server that took a message passed it on, and it isn't its sender who sent it another way as well.
+fn went_through(into: &record::Transaction, out: &record::Transaction) -> bool {
+    let same_client = into.client.ip.to_canonical() == out.client.ip.to_canonical();
+    let is_of_queue = into.outcome.upstream_queue_id.is_some() && into.outcome.upstream_queue_id == out.message.client_queue_id;
+    !same_client || is_of_queue || out.message.received_count > into.message.received_count
 }
 
 fn reports_on(group: &Group, originals: &HashMap<RecordId, RecordId>) -> Option<ReportsOn> {

@@ -108,8 +108,10 @@ fn matches<T: Traces>(traces: &T, reading: &Reading, limit: usize) -> Result<(Ve
     let mut in_vain = 0;
     loop {
         let page = reading.page(traces, &PageRequest { limit: (limit + 1).min(MATCHES - matched.len()), before })?;
-        in_vain += usize::from(page.records.is_empty());
+        let before_it = matched.len();
         matched.extend(page.records.into_iter().filter(is_of_mail));
+        // What isn't mail is no answer: a scanner has many sessions, and never a message.
+        in_vain += usize::from(matched.len() == before_it);
         before = page.next;
         if before.is_none() || matched.len() >= MATCHES || in_vain > PATIENCE || Pool::of(matched.clone()).groups().0.len() > limit {
             return Ok((matched, before.is_some()));

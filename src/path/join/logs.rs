@@ -2,7 +2,7 @@
 
 use super::super::answer::{Confidence, JoinedBy, Side, Tie};
 use super::{Group, QUEUE_LIFE_US, ended_at, key, same};
-use crate::trace::{Log, LogEvent, State, Transaction};
+use crate::trace::{Log, LogEvent, RecordId, State, Transaction};
 
 /// How far another server's clock may be off, that its lines still join.
 const CLOCK_OFF_US: u64 = 3_600_000_000;
@@ -24,11 +24,29 @@ impl Line {
     pub fn moment(&self) -> u64 {
         self.log.at.saturating_add_signed(self.ahead_us.unwrap_or(0).saturating_neg())
     }
+
+    /// Its place among the lines of a message.
+    pub fn order(&self) -> (u64, u8, RecordId) {
+        (self.moment(), rank(self.log.event), self.log.id)
+    }
+}
+
+/// Many logs know whole seconds only: what a server does with a message within one it does in this order.
+pub fn rank(event: LogEvent) -> u8 {
+    match event {
+        LogEvent::Received | LogEvent::Submitted | LogEvent::Queued => 0,
+        LogEvent::Redirected | LogEvent::Expanded => 1,
+        LogEvent::Deferred => 2,
+        LogEvent::Sent | LogEvent::Rejected | LogEvent::Quarantined | LogEvent::Discarded => 3,
+        LogEvent::Delivered | LogEvent::Bounced | LogEvent::Expired => 4,
+        LogEvent::ReportSent => 5,
+        LogEvent::Removed => 6,
+    }
 }
 
 /// Ties lines to the messages; those of no message here make messages of their own.
 pub fn attach_logs(groups: &mut Vec<Group>, mut logs: Vec<Log>) {
-    logs.sort_by_key(|log| (log.at, log.id));
+    logs.sort_by_key(|log| (log.at, rank(log.event), log.id));
     logs.dedup_by_key(|log| log.id);
     loop {
         // A line may know the next server's queue id, and so tie the next line.
@@ -48,7 +66,7 @@ pub fn attach_logs(groups: &mut Vec<Group>, mut logs: Vec<Log>) {
     }
     for group in groups {
         clocks(group);
-        group.logs.sort_by_key(|line| (line.moment(), line.log.id));
+        group.logs.sort_by_key(Line::order);
     }
 }
 

@@ -24,6 +24,7 @@ impl Subject<'_> {
             PathState::Accepted => more.extend(self.after_acceptance()),
             PathState::Unknown => more.extend(self.doubt()),
             PathState::Delivered | PathState::Bounced => more.extend(self.twice()),
+            PathState::Deferred | PathState::Rejected | PathState::Aborted => more.extend(self.earlier_doubt()),
             _ => {}
         }
         more.extend(self.reports());
@@ -78,6 +79,14 @@ impl Subject<'_> {
             None if accepted > 1 => Some(format!("It was accepted {accepted} times: a duplicate is likely.")),
             None => None,
         }
+    }
+
+    /// An attempt in doubt before one that failed: the message may be there, whatever became of it since.
+    fn earlier_doubt(&self) -> Option<String> {
+        let decided = self.hop.map(|hop| hop.id);
+        let doubt = self.path.relays().find(|hop| hop.state.0 == State::Unknown && Some(hop.id) != decided)?;
+        let moment = self.clock.moment(doubt.at);
+        Some(format!("An earlier attempt, {moment}, ended in doubt: {} may have it already.", words::upstream(doubt)))
     }
 
     fn doubt(&self) -> Option<String> {

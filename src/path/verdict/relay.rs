@@ -118,17 +118,25 @@ impl Subject<'_> {
 
     /// "; 3 attempts since 09:41:07, all for the same reason", if there was more than one.
     pub(super) fn attempts(&self) -> String {
-        let count = self.fates.iter().map(|fate| fate.attempts as usize).max().unwrap_or_else(|| self.path.relays().count());
+        let reasons = self.fates.first().map(|fate| fate.reasons.as_slice()).unwrap_or_default();
+        // Those of earlier passages, through other servers, have their own story.
+        let told = |reasons: &[Reason]| reasons.iter().map(|reason| reason.attempts as usize).sum::<usize>();
+        let all = self.fates.iter().map(|fate| fate.attempts as usize).max().unwrap_or_else(|| self.path.relays().count());
+        let passages = self.path.relays().map(|hop| hop.passage).max().unwrap_or(1);
+        let (count, since) = match reasons {
+            [first, ..] if passages > 1 => (told(reasons), first.first_at),
+            [] if passages > 1 => (0, self.path.first_at),
+            _ => (all, self.path.first_at),
+        };
         if count < 2 {
             return String::new();
         }
-        let reasons = self.fates.first().map(|fate| fate.reasons.as_slice()).unwrap_or_default();
         let how = match reasons {
             [] => String::new(),
             [_] => ", all for the same reason".to_owned(),
             several => format!(": {}", course(several)),
         };
-        format!("; {count} attempts since {}{how}", self.clock.moment(self.path.first_at))
+        format!("; {count} attempts since {}{how}", self.clock.moment(since))
     }
 
     /// When the client is expected again.

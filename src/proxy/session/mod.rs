@@ -119,8 +119,8 @@ pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arriv
         destination: server.map(|it| SocketAddr::new(it.ip().to_canonical(), it.port())),
     };
     let hosts = match context.options.listener.ehlo {
-        Ehlo::Upstream => next_hop::listed(&context, &upstream, destination),
-        Ehlo::Static => Vec::new(),
+        Ehlo::Upstream if refusal.is_none() => next_hop::listed(&context, &upstream, destination),
+        Ehlo::Upstream | Ehlo::Static => Vec::new(),
     };
     let implicit = context.options.listener.tls == ClientTls::Implicit && refusal.is_none();
     context.meters.sessions_open.fetch_add(1, Ordering::Relaxed);

@@ -63,6 +63,8 @@ impl Otlp {
     /// Nothing up to `after` is for this receiver.
     pub fn pass(&mut self, after: Cursor) {
         self.at = after;
+        // An event that was given up for its spans had its log taken; those behind it may not have.
+        self.logs_ahead = self.logs_ahead.saturating_sub(1);
         self.refused = None;
     }
 
