@@ -329,3 +329,27 @@ fn of_outcome(outcome: &mut Outcome, f: &mut dyn FnMut(&mut String)) {
 fn of_reply(reply: &mut Reply, f: &mut dyn FnMut(&mut String)) {
     reply.lines.iter_mut().for_each(f);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::samples;
+    use crate::trace::State;
+
+    #[test]
+    fn what_amends_a_record_tells_no_more_of_it() {
+        let original = samples::transaction(7);
+        let Record::Transaction(it) = &original else { unreachable!() };
+        let (address, client) = (it.envelope.recipients[0].address.clone(), it.client.ip.to_string());
+        let (local, _) = address.rsplit_once('@').unwrap();
+        let Record::Amendment(mut amendment) = samples::amendment(7, 8, State::Rejected) else { unreachable!() };
+        let lines = vec![format!("5.1.1 <{local}> is unknown here, says {client}")];
+        amendment.outcome.reply = Some(Reply { code: 550, enhanced: None, lines });
+        let record = Record::Amendment(amendment);
+        let redaction = Redaction { addresses: Hide::Off, clients: Hide::Hashed, ..Redaction::default() };
+        for amended in [Some(&original), None] {
+            let shown = format!("{:?}", redaction.apply(&record, amended));
+            assert!(!shown.contains(local) && !shown.contains(&client), "{shown}");
+        }
+    }
+}

@@ -49,7 +49,7 @@ mod reader;
 mod recover;
 mod retention;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod seal;
 mod search;
 mod segment;
