@@ -386,6 +386,9 @@ impl Running {
                 if loaded.store != self.loaded.store || loaded.workers != self.loaded.workers {
                     tracing::warn!("[store] and `workers` change only with a restart");
                 }
+                if loaded.http != self.loaded.http {
+                    tracing::warn!("[http] changes only with a restart");
+                }
                 self.diagnosing.send_replace(loaded.diagnosing.clone());
                 self.doctor.send_replace(self.built.doctor(&loaded));
                 doctor::keep_configuration(&loaded);

@@ -157,6 +157,7 @@ impl Redaction {
             }
             AboutKind::User => (self.users, self.hidden(self.users, value)),
             AboutKind::Sender | AboutKind::Recipient => (self.addresses, self.address(value)),
+            AboutKind::MessageId => (self.message_ids, self.hidden(self.message_ids, value)),
             _ => (Hide::Keep, value.to_owned()),
         }
     }
