@@ -194,11 +194,7 @@ impl Sink {
                     Ok(is_meant) => {
                         let Self { encoder, options, .. } = self;
                         batch.add(after, |out| {
-                            if is_meant.is_some() {
-                                encoder.encode(&options.redaction.apply(&record, is_meant.flatten().as_ref()), out)
-                            } else {
-                                None
-                            }
+                            is_meant.and_then(|amended| encoder.encode(&options.redaction.apply(&record, amended.as_ref()), out))
                         });
                     }
                     Err(error) => failed = Some(error),

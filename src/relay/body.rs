@@ -159,13 +159,7 @@ impl Machine {
             body.look_at(content, scan.found == Found::End);
         }
         if limit > 0 && body.size() > limit {
-            let reply = OwnReply::new(
-                552,
-                (5, 3, 4),
-                format!("message is larger than this proxy's limit of {limit} octets"),
-                self.recorder.trace_id(),
-            );
-            let sealed = Sealed::own(&reply, State::Rejected, Actor::Proxy, "the message is larger than message_size");
+            let sealed = self.sealed_for_size();
             self.seal_body(now, sealed, scan.found == Found::End, wire);
             return scan.used;
         }
@@ -218,6 +212,10 @@ impl Machine {
             let sealed = self.sealed_for_store();
             self.seal_body(now, sealed, true, wire);
         }
+    }
+
+    pub(super) fn sealed_for_size(&self) -> Sealed {
+        Sealed::own(&self.too_large(), State::Rejected, Actor::Proxy, "the message is larger than message_size")
     }
 
     pub(super) fn sealed_for_store(&self) -> Sealed {

@@ -1,11 +1,11 @@
 //! Chunks (BDAT, RFC 3030): the command, and the octets that it brings, which are no commands whatever becomes of it.
 
 use super::action::Wire;
-use super::body::{Body, Framing, Sealed};
+use super::body::{Body, Framing};
 use super::machine::{Expect, Machine, MarkState, Mode};
 use super::replies::OwnReply;
 use crate::smtp::{BareNewlines, Command, Verb};
-use crate::trace::{Actor, EndHow, Flow, Leg, Stage, State};
+use crate::trace::{Actor, EndHow, Flow, Leg, Stage};
 
 impl Machine {
     /// Refuses a command before it is known whether it could be carried. The octets that a BDAT brings are no commands.
@@ -135,18 +135,8 @@ impl Machine {
             }
             body.look(octets);
             if limit > 0 && body.size() > limit {
-                let reply = OwnReply::new(
-                    552,
-                    (5, 3, 4),
-                    format!("message is larger than this proxy's limit of {limit} octets"),
-                    self.recorder.trace_id(),
-                );
-                self.seal_body(
-                    now,
-                    Sealed::own(&reply, State::Rejected, Actor::Proxy, "the message is larger than message_size"),
-                    false,
-                    wire,
-                );
+                let sealed = self.sealed_for_size();
+                self.seal_body(now, sealed, false, wire);
                 self.swallow_chunk(now, b"", left - take as u64, last, wire);
                 return take;
             }

@@ -42,12 +42,7 @@ impl Machine {
         let own = if self.defers() && self.store_failed {
             Some(OwnReply::new(451, (4, 3, 0), "mail is deferred because the trace store has failed", self.recorder.trace_id()))
         } else if limit > 0 && declared.is_some_and(|size| size > limit) {
-            Some(OwnReply::new(
-                552,
-                (5, 3, 4),
-                format!("message is larger than this proxy's limit of {limit} octets"),
-                self.recorder.trace_id(),
-            ))
+            Some(self.too_large())
         } else if let Some(own) = self.over_quota(now) {
             Some(own)
         } else if path.has("SMTPUTF8") && !self.offered_smtputf8 && self.late.is_none() {
@@ -60,6 +55,12 @@ impl Machine {
             self.refuses_parameter(path)
         };
         (envelope, own)
+    }
+
+    /// By what MAIL FROM declares, or by what has come.
+    pub(super) fn too_large(&self) -> OwnReply {
+        let words = format!("message is larger than this proxy's limit of {} octets", self.options.limits.message_size);
+        OwnReply::new(552, (5, 3, 4), words, self.recorder.trace_id())
     }
 
     /// Exchange's own parameters: who takes them may believe what they say, or expect other octets to follow.

@@ -120,13 +120,13 @@ impl Subject<'_> {
     pub(super) fn attempts(&self) -> String {
         let reasons = self.fates.first().map(|fate| fate.reasons.as_slice()).unwrap_or_default();
         // Those of earlier passages, through other servers, have their own story.
-        let told = |reasons: &[Reason]| reasons.iter().map(|reason| reason.attempts as usize).sum::<usize>();
-        let all = self.fates.iter().map(|fate| fate.attempts as usize).max().unwrap_or_else(|| self.path.relays().count());
-        let passages = self.path.relays().map(|hop| hop.passage).max().unwrap_or(1);
-        let (count, since) = match reasons {
-            [first, ..] if passages > 1 => (told(reasons), first.first_at),
-            [] if passages > 1 => (0, self.path.first_at),
-            _ => (all, self.path.first_at),
+        let (count, since) = match reasons.first() {
+            _ if self.path.relays().all(|hop| hop.passage <= 1) => {
+                let most = self.fates.iter().map(|fate| fate.attempts as usize).max();
+                (most.unwrap_or_else(|| self.path.relays().count()), self.path.first_at)
+            }
+            Some(first) => (reasons.iter().map(|reason| reason.attempts as usize).sum(), first.first_at),
+            None => return String::new(),
         };
         if count < 2 {
             return String::new();
