@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::context::{Context, NoPlace, Phase, Roster};
+use super::context::{Context, NoPlace, Phase};
 use super::door::{self, Arrival, Refusal};
 use super::meters::RefusedFor;
 use super::session;
@@ -76,7 +76,7 @@ impl Outage {
 /// Waits for who the client is before there is a session.
 async fn meet(context: Arc<Context>, mut stream: TcpStream, peer: SocketAddr) {
     // Who stands at the door is waited for like a session: its connection was taken off the socket.
-    let _seat = Seat::take(&context);
+    let _seat = context.roster.seat(Waker::noop());
     let waiting = &context.counters.at_the_door;
     let room = waiting.fetch_add(1, Ordering::Relaxed) < context.options.limits.sessions;
     let arrival = if room { door::meet(&context, &mut stream, peer).await } else { None };
@@ -87,24 +87,6 @@ async fn meet(context: Arc<Context>, mut stream: TcpStream, peer: SocketAddr) {
     }
     if let Some(arrival) = arrival {
         enter(context, stream, arrival).await;
-    }
-}
-
-/// A place in the roster for as long as a connection has no session.
-struct Seat {
-    roster: Arc<Roster>,
-    number: u64,
-}
-
-impl Seat {
-    fn take(context: &Context) -> Self {
-        Self { number: context.roster.join(Waker::noop()), roster: context.roster.clone() }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.roster.leave(self.number);
     }
 }
 

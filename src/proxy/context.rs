@@ -150,18 +150,28 @@ impl Roster {
         wakers.values().for_each(Waker::wake_by_ref);
     }
 
-    pub(super) fn join(&self, waker: &Waker) -> u64 {
+    /// A place among those who are waited for, woken when the phase changes.
+    pub(super) fn seat(self: &Arc<Self>, waker: &Waker) -> Seat {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner).insert(number, waker.clone());
-        number
-    }
-
-    pub(super) fn leave(&self, number: u64) {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        Seat { roster: self.clone(), number }
     }
 
     /// Sessions that are still there.
     pub fn present(&self) -> usize {
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// Given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    roster: Arc<Roster>,
+    number: u64,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.roster.wakers.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
     }
 }

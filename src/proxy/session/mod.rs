@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::context::{Context, Phase, Place};
+use super::context::{Context, Phase, Place, Seat};
 use super::dial::{Dialled, Verification, micros};
 use super::door::Arrival;
 use super::leg::{AfterFlush, Leg, Stream};
@@ -72,7 +72,7 @@ struct Session {
     /// Since when what waits to be sent has waited without a single octet going out, and how many had gone out by then.
     write_stalled: Option<(u64, u64)>,
     phase: Phase,
-    seat: Option<u64>,
+    seat: Option<Seat>,
     lingering: Option<u64>,
     /// Within one poll: the leg has nothing to read, and will wake the task when it has.
     client_waits: bool,
@@ -170,7 +170,7 @@ impl Session {
 
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         if self.seat.is_none() {
-            self.seat = Some(self.context.roster.join(cx.waker()));
+            self.seat = Some(self.context.roster.seat(cx.waker()));
         }
         (self.client_waits, self.upstream_waits) = (false, false);
         loop {
@@ -235,8 +235,5 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.context.meters.sessions_open.fetch_sub(1, Ordering::Relaxed);
-        if let Some(seat) = self.seat {
-            self.context.roster.leave(seat);
-        }
     }
 }
