@@ -116,8 +116,7 @@ impl Store {
     /// full, and is tried again every second.
     pub fn unavailable(options: Options, error: &OpenError) -> Self {
         let store = Self::closed(options, Clock::system(), RUN_RECORDS);
-        store.inner.intake.queue.failing();
-        store.inner.intake.health.fail(store.inner.intake.clock.now(), &error.to_string());
+        store.inner.intake.fails(&error.to_string());
         store.start();
         store
     }
@@ -155,8 +154,7 @@ impl Store {
             Ok(thread) => *locked(&self.inner.writer) = Some(thread),
             Err(error) => {
                 tracing::error!(%error, "the writer thread of the trace store could not be started");
-                self.inner.intake.queue.failing();
-                self.inner.intake.health.fail(self.inner.intake.clock.now(), &error.to_string());
+                self.inner.intake.fails(&error.to_string());
             }
         }
     }

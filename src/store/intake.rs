@@ -110,6 +110,12 @@ impl Intake {
         is_settled()
     }
 
+    /// Refuses records from now on, before any could be written.
+    pub fn fails(&self, why: &str) {
+        self.queue.failing(why.into());
+        self.health.fail(self.clock.now(), why);
+    }
+
     pub fn appender(self: &Arc<Self>) -> Appender {
         let group = Arc::new(Group::default());
         let mut groups = locked(&self.groups);

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::drain::Drain;
@@ -97,7 +97,8 @@ struct Inner {
     frames: Vec<u8>,
     next: u64,
     loss: Option<Loss>,
-    failing: bool,
+    /// What the disk said, while nothing can be written.
+    failing: Option<Arc<str>>,
     closed: bool,
     writer: Writer,
     /// Somebody waits for what lies here.
@@ -138,17 +139,17 @@ impl Queue {
     pub fn push(&self, frame: &[u8], at: WallMicros, how: Push, records: u64) -> Result<Ticket, Refused> {
         let mut inner = locked(&self.inner);
         let refused = if inner.closed {
-            Some((Refused::Closed, "the store was closed"))
-        } else if inner.failing {
-            Some((Refused::Failing, "the store could not be written"))
+            Some((Refused::Closed, Cow::Borrowed("the store was closed")))
+        } else if let Some(why) = &inner.failing {
+            Some((Refused::Failing, why.to_string().into()))
         } else if inner.frames.len() + frame.len() > self.octets {
-            Some((Refused::Full, "the store's disk did not keep up"))
+            Some((Refused::Full, "the store's disk did not keep up".into()))
         } else {
             None
         };
         if let Some((refused, why)) = refused {
             if records > 0 {
-                inner.lose(records, at, why.into());
+                inner.lose(records, at, why);
             }
             if inner.writer == Writer::Asleep {
                 // A gap is told at once, not with the next record.
@@ -277,10 +278,11 @@ impl Queue {
         });
     }
 
-    /// Refuses everything until [`Queue::mended`], and gives up what still lies here.
-    pub fn failing(&self) -> Taken {
+    /// Refuses everything until [`Queue::mended`], and gives up what still lies here. `why` is what the disk said: it goes into the gap
+    /// record of whatever is refused, also where nothing was lost with the batch that failed.
+    pub fn failing(&self, why: Arc<str>) -> Taken {
         let mut inner = locked(&self.inner);
-        inner.failing = true;
+        inner.failing = Some(why);
         let generation = inner.staging.as_mut().map(Staging::turn);
         Taken { frames: std::mem::take(&mut inner.frames), end: inner.next, generation, closed: inner.closed, ..Taken::default() }
     }
@@ -291,7 +293,7 @@ impl Queue {
     }
 
     pub fn mended(&self) {
-        locked(&self.inner).failing = false;
+        locked(&self.inner).failing = None;
     }
 
     pub fn close(&self) {
@@ -374,10 +376,12 @@ mod tests {
     fn while_failing_everything_is_refused_and_counted() {
         let queue = Queue::new(100);
         queue.push(b"given up", 4, Push::Loud, 1).unwrap();
-        assert_eq!(queue.failing().frames, b"given up");
+        assert_eq!(queue.failing("No space left".into()).frames, b"given up");
         assert_eq!(queue.push(b"x", 5, Push::Loud, 1), Err(Refused::Failing));
         queue.mended();
-        assert_eq!(queue.loss().map(|loss| loss.records), Some(1));
+        // Nothing that counts was in what was given up: the disk's own word is told all the same.
+        let loss = queue.loss().unwrap();
+        assert_eq!((loss.records, &*loss.why), (1, "No space left"));
         assert!(queue.push(b"x", 6, Push::Loud, 1).is_ok());
     }
 

@@ -203,13 +203,13 @@ impl Writer {
     /// Gives up what is in hand and in the queue.
     fn fail(&mut self, taken: &Taken, error: &io::Error) {
         let now = self.intake.clock.now();
-        let given_up = self.intake.queue.failing();
+        let why: Arc<str> = error.to_string().into();
+        let given_up = self.intake.queue.failing(why.clone());
         self.intake.queue.done(given_up.generation);
         let lost = frame::telling(&taken.frames) + frame::telling(&given_up.frames);
         self.end = given_up.end.max(taken.end);
         // It was told in what could not be written.
         taken.loss.clone().into_iter().for_each(|loss| self.intake.queue.lost_again(loss));
-        let why: Arc<str> = error.to_string().into();
         tracing::error!(%error, records_lost = lost, "the trace store can't be written: mail goes on, records are dropped until it can");
         self.intake.health.lost(lost);
         self.intake.health.fail(now, &why);
