@@ -107,6 +107,30 @@ pub(super) fn parse(salt: u32, input: &[u8]) -> Result<Frame<'_>, NoFrame> {
     Ok(Frame { kind, id: RecordId::from_u128(u128::from_le_bytes(*id)), octets })
 }
 
+/// What octets say that may begin with a frame.
+pub(super) struct Claim {
+    length: [u8; 4],
+    pub checksum: u32,
+    /// What the checksum covers behind the length, and what the length counts.
+    pub octets: usize,
+}
+
+impl Claim {
+    /// The checksum as far as the length.
+    pub fn begun(&self, salt: u32) -> u32 {
+        crc32c::crc32c_append(salt, &self.length)
+    }
+}
+
+/// What the start of `input` says, if a frame may stand there: all but its checksum is as in one.
+pub(super) fn claim(input: &[u8]) -> Option<Claim> {
+    let (length, rest) = input.split_first_chunk::<4>()?;
+    let (stated, rest) = rest.split_first_chunk::<4>()?;
+    let octets = u32::from_le_bytes(*length) as usize;
+    let is_whole = (HEAD..=LONGEST).contains(&octets) && octets <= rest.len();
+    (is_whole && kind_of(*rest.first()?).is_some()).then_some(Claim { length: *length, checksum: u32::from_le_bytes(*stated), octets })
+}
+
 /// Kind and length of the frame at the start of octets this process framed itself.
 pub(super) fn own(input: &[u8]) -> Option<(u8, usize)> {
     let length = input.first_chunk::<4>()?;

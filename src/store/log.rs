@@ -16,6 +16,7 @@ use super::batch::{Batch, Dialogue, Part, Slot};
 use super::frame::{self, Frame, NoFrame};
 use super::locks::{reading, writing};
 use super::marks::OpenMarks;
+use super::resume::next_frame;
 use crate::trace::{RecordId, RecordKind, stored};
 
 const MAGIC: &[u8; 8] = b"rscopelg";
@@ -373,22 +374,4 @@ pub(super) fn scan(path: &Path, salt: u32, octets: &[u8]) -> Scan {
         }
     }
     scan
-}
-
-/// Octets of checksums worth computing in search of the next frame: hostile text may look like lengths everywhere.
-const SEARCH_OCTETS: usize = 1 << 30;
-
-fn next_frame(salt: u32, octets: &[u8], from: usize) -> Option<usize> {
-    let mut budget = SEARCH_OCTETS;
-    for at in from..octets.len() {
-        let rest = &octets[at..];
-        let Some((_, length)) = frame::own(rest).filter(|&(kind, length)| length <= rest.len() && frame::kind_of(kind).is_some()) else {
-            continue;
-        };
-        if frame::parse(salt, rest).is_ok() {
-            return Some(at);
-        }
-        budget = budget.checked_sub(length)?;
-    }
-    None
 }

@@ -47,6 +47,7 @@ mod query;
 mod queue;
 mod reader;
 mod recover;
+mod resume;
 mod retention;
 #[cfg(test)]
 pub(crate) mod samples;

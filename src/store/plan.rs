@@ -125,7 +125,10 @@ impl Planner {
             Term::Session(id) => self.inexact(format!("session = {id}"), Lookup::Term(terms::of_id(Is::Session, *id))),
             Term::Incident(id) => self.inexact(format!("incident = {id}"), Lookup::Term(terms::of_id(Is::Incident, *id))),
             Term::Anomaly(anomaly) => self.texts(&[Is::Anomaly], anomaly.word()),
-            Term::Id(id) => self.inexact(format!("id = {id}"), Lookup::Term(terms::of_id(Is::Id, *id))),
+            // Where it was amended, its newest amendment stands for it.
+            Term::Id(id) => {
+                self.find_so(format!("id = {id}"), [Is::Id, Is::Amends].map(|kind| Lookup::Term(terms::of_id(kind, *id))).to_vec(), false)
+            }
             Term::BodyDigest(digest) => self.inexact("digest of the message".to_owned(), Lookup::Term(terms::of_digest(digest))),
             Term::AuthUser(user) => self.texts(&[Is::AuthUser], user),
             Term::Helo(helo) => self.texts(&[Is::Helo], helo),

@@ -238,8 +238,14 @@ impl<'a> Search<'a> {
 
     /// A record and what became known of it, as far as it is indexed.
     pub fn history(&mut self, id: RecordId) -> io::Result<History> {
+        let history = self.history_since(id, Some(self.earliest(id)))?;
+        // A record may tell of a time that was still to come when it was written: a clock was wrong, here or where a log is from.
+        if history.base.is_none() { self.history_since(id, None) } else { Ok(history) }
+    }
+
+    fn history_since(&mut self, id: RecordId, earliest: Option<Day>) -> io::Result<History> {
         let mut history = History::default();
-        for place in self.places_by_id(TermKind::Id, id) {
+        for place in self.places_since(TermKind::Id, id, earliest) {
             if let Some(record) = self.record(place, false)?
                 && record.id() == id
             {
@@ -247,7 +253,7 @@ impl<'a> Search<'a> {
                 history.places.push(place);
             }
         }
-        for place in self.places_by_id(TermKind::Amends, id) {
+        for place in self.places_since(TermKind::Amends, id, earliest) {
             if let Some(Record::Amendment(amendment)) = self.record(place, false)?
                 && amendment.of == id
             {
@@ -281,16 +287,12 @@ impl<'a> Search<'a> {
         self.live.index.wait_for(&self.live.journal.written(), Instant::now() + CATCH_UP, || self.live.indexer.hurry())
     }
 
-    /// Every place where a record with such a term may stand, day by day.
-    fn places_by_id(&self, kind: TermKind, id: RecordId) -> Vec<Cursor> {
-        self.places_since(kind, id, Some(self.earliest(id)))
-    }
-
     /// The first day on which a record of that id, or something about it, can stand.
     fn earliest(&self, id: RecordId) -> Day {
         self.live.journal.laps().earliest_behind(Day::of(id.unix_ms().saturating_mul(1000)).earlier(1))
     }
 
+    /// Every place from that day on where a record with such a term may stand, day by day.
     fn places_since(&self, kind: TermKind, id: RecordId, earliest: Option<Day>) -> Vec<Cursor> {
         let lookup = Lookup::Term(terms::of_id(kind, id));
         let mut places = Vec::new();

@@ -126,7 +126,9 @@ impl Index {
                 let kind = vec![*kind as u8];
                 let until = terms::after(&kind);
                 let finder = memchr::memmem::Finder::new(part);
-                self.any(run, &kind, until.as_deref(), |term| term.get(1..).is_some_and(|text| finder.find(text).is_some()))
+                // What is cut may go on with it.
+                let has = |term: &[u8]| terms::is_cut(term) || term.get(1..).is_some_and(|text| finder.find(text).is_some());
+                self.any(run, &kind, until.as_deref(), has)
             }
         }
     }

@@ -39,6 +39,7 @@ fn terms() -> Vec<Term> {
         Term::Code(550),
         Term::Flag(Flag::LateReply),
         Term::Session(samples::session_id(2)),
+        Term::Id(samples::id(5)),
         Term::ClientIp("192.0.2.9".parse().unwrap()),
         Term::Stage(Stage::RcptTo),
         Term::Ever(State::Deferred),

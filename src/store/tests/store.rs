@@ -290,3 +290,46 @@ fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
+
+#[test]
+fn a_record_is_found_by_its_id_also_where_it_was_amended() {
+    let room = Room::with_runs_of(16);
+    let store = room.store();
+    put(&store, &transactions(0..20));
+    put(&store, &[samples::amendment(7, 100, State::Rejected)]);
+    put(&store, &transactions(20..60));
+    let found = find(&store, Term::Id(samples::id(7)));
+    assert_eq!(found, [store.fetch(samples::id(7)).unwrap().unwrap()]);
+}
+
+#[test]
+fn a_pattern_finds_what_stands_behind_a_long_beginning() {
+    let room = Room::with_runs_of(16);
+    let store = room.store();
+    put(&store, &transactions(0..40));
+    let mut mail = samples::plain(40);
+    mail.message.subject = Some(format!("{}zebra", "a".repeat(120)));
+    let record = Record::Transaction(Box::new(mail));
+    put(&store, std::slice::from_ref(&record));
+    put(&store, &transactions(41..80));
+    assert_eq!(find(&store, Term::Like(TextField::Subject, "*zebra".to_owned())), [record]);
+}
+
+#[test]
+fn a_record_whose_time_was_still_to_come_is_fetched_with_what_became_known_of_it() {
+    let room = Room::with_runs_of(16);
+    let store = room.store();
+    let id = RecordId::from_parts(samples::id(1).unix_ms() + 5 * 86_400_000, 7);
+    put(&store, &[Record::Transaction(Box::new(Transaction { id, ..samples::plain(1) }))]);
+    let Record::Amendment(amendment) = samples::amendment(1, 100, State::Rejected) else { panic!("an amendment") };
+    put(&store, &[Record::Amendment(Box::new(Amendment { of: id, ..*amendment }))]);
+    put(&store, &transactions(2..40));
+    for _ in 0..2 {
+        let Some(Record::Transaction(found)) = store.fetch(id).unwrap() else { panic!("it is there") };
+        assert_eq!(found.outcome.state, State::Rejected);
+        assert_eq!(find(&store, Term::Id(id)).len(), 1);
+        // When that time has come it is no different.
+        room.advance(Duration::from_secs(7 * 86_400));
+        put(&store, &transactions(50..60));
+    }
+}
