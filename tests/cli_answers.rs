@@ -220,6 +220,32 @@ fn usage_and_failures_have_their_status_and_advice() {
 }
 
 #[test]
+fn what_can_only_mislead_is_refused() {
+    let (store, plain) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (at, not) = (store.path().to_str().unwrap(), plain.path().to_str().unwrap());
+    Proxy::start(store.path(), false).stop();
+    for command in ["search", "tail", "stats"] {
+        let answer = relayscope(&[command, "state:stuck", "--store", at]);
+        status(&answer, 2);
+        assert!(err(&answer).contains("stuck"), "{}", err(&answer));
+        // A directory that is something else is neither an empty store nor made one.
+        let answer = relayscope(&[command, "bob", "--store", not]);
+        status(&answer, 2);
+        assert!(err(&answer).contains("is no store"), "{}", err(&answer));
+    }
+    assert_eq!(std::fs::read_dir(plain.path()).unwrap().count(), 0);
+    let answer = relayscope(&["export", "forget", "siem", "--api", "unix:/nowhere/api.sock"]);
+    status(&answer, 2);
+    assert!(err(&answer).contains("--store DIR"), "{}", err(&answer));
+    let token = plain.path().join("token");
+    std::fs::write(&token, "0123456789abcdef0123456789abcdef\n").unwrap();
+    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let answer = relayscope(&["search", "bob", "--api", "http://192.0.2.1:8025", "--token-file", token.to_str().unwrap()]);
+    status(&answer, 2);
+    assert!(err(&answer).contains("in clear") && err(&answer).contains("ssh -L"), "{}", err(&answer));
+}
+
+#[test]
 fn a_store_that_is_held_by_a_silent_process_is_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let store = stories::store(dir.path());

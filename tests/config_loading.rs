@@ -157,6 +157,23 @@ fn flags_count_before_the_file() {
 }
 
 #[test]
+fn tokens_in_urls_show_nowhere_and_their_change_is_seen() {
+    let file = |hook: &str, token: &str| {
+        format!(
+            "[[upstream]]\nhosts = [\"smtp.example.net:587\"]\n[anomaly.notify]\nwebhook = \"https://hooks.example/{hook}\"\n\
+             [[export]]\nname = \"web\"\nkind = \"http\"\nurl = \"https://c.example/in?token={token}\"\n"
+        )
+    };
+    let first = loaded(&file("T0/hush", "hush1"));
+    for shown in [first.show(), first.canonical()] {
+        assert!(!shown.contains("hush") && shown.contains("https://hooks.example/redacted-"), "{shown}");
+        assert!(shown.contains("https://c.example/in?redacted-"), "{shown}");
+    }
+    assert_ne!(first.digest, loaded(&file("T0/hush", "hush2")).digest);
+    assert_ne!(first.digest, loaded(&file("T0/hash", "hush1")).digest);
+}
+
+#[test]
 fn what_is_shown_loads_to_the_same() {
     let first = config::load_text(Path::new("relayscope.toml"), "[limits]\nsessions = 5\n", &smart_host("smtp.example.net:587")).unwrap();
     let second = loaded(&first.show());

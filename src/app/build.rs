@@ -228,23 +228,38 @@ impl Built {
     pub fn refresh(&self, loaded: &Loaded, counters: &Arc<Counters>, worker: &Worker) {
         for current in &worker.contexts {
             let before = current.load();
-            let name = &before.options.listener.name;
-            let changed = self.sessions.iter().find(|session| session.listener.name == *name);
-            match changed.and_then(|session| self.context(loaded, before.meters.worker(), session, &before.desk, counters, &before.roster))
-            {
-                Some(context) => {
-                    let (now, was) = (&context.options.listener, &before.options.listener);
-                    if now.listen != was.listen {
-                        tracing::warn!(listener = name, "addresses change only with a restart");
-                    }
-                    if now.intercept != was.intercept {
-                        tracing::warn!(listener = name, "`intercept` changes fully only with a restart");
-                    }
-                    current.store(Arc::new(context));
-                }
-                None => tracing::warn!(listener = name, "a removed listener is served until a restart"),
+            let (number, desk, roster) = (before.meters.worker(), &before.desk, &before.roster);
+            let changed = self.session(&before.options.listener.name);
+            let context = changed.and_then(|session| self.context(loaded, number, session, desk, counters, roster));
+            context.into_iter().for_each(|context| current.store(Arc::new(context)));
+        }
+    }
+
+    /// Says what of this configuration a worker that runs can't take over.
+    pub fn warn_of_restart(&self, worker: &Worker) {
+        let served: Vec<_> = worker.contexts.iter().map(|context| context.load().options.clone()).collect();
+        for was in served.iter().map(|options| &options.listener) {
+            let name = &was.name;
+            let Some(now) = self.session(name).map(|session| &session.listener) else {
+                tracing::warn!(listener = name, "a removed listener is served until a restart");
+                continue;
+            };
+            if now.listen != was.listen {
+                tracing::warn!(listener = name, "addresses change only with a restart");
+            }
+            if now.intercept != was.intercept {
+                tracing::warn!(listener = name, "`intercept` changes fully only with a restart");
             }
         }
+        for new in self.sessions.iter().map(|session| &session.listener) {
+            if !served.iter().any(|options| options.listener.name == new.name) {
+                tracing::warn!(listener = new.name, "a new listener is served only after a restart: nothing listens on its addresses");
+            }
+        }
+    }
+
+    fn session(&self, listener: &str) -> Option<&Arc<SessionOptions>> {
+        self.sessions.iter().find(|session| session.listener.name == listener)
     }
 }
 

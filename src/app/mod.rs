@@ -12,6 +12,7 @@ mod leave;
 mod life;
 mod opening;
 mod policies;
+mod reload;
 mod service;
 mod successor;
 mod telemetry;
@@ -271,9 +272,9 @@ impl Running {
         &self.counters
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`, SIGUSR2 starts `successor`. Ends as
-    /// well when another process has taken over.
-    pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>, successor: impl Fn() -> Option<Command>) {
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`, and `reloaded` once what it read
+    /// is in effect; SIGUSR2 starts `successor`. Ends as well when another process has taken over.
+    pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>, reloaded: impl Fn(&Loaded), successor: impl Fn() -> Option<Command>) {
         self.serve_api();
         let mut retake = None;
         let started = Successor::default();
@@ -281,7 +282,7 @@ impl Running {
         let mut beating: Option<tokio::task::JoinHandle<()>> = None;
         let mut keeping = tokio::time::interval_at(tokio::time::Instant::now() + policies::EVERY, policies::EVERY);
         let mut living = tokio::time::interval_at(tokio::time::Instant::now() + life::EVERY, life::EVERY);
-        service::ready(self.loaded.sessions.len());
+        service::ready(self.served());
         loop {
             tokio::select! {
                 _ = self.signals.terminate.recv() => break,
@@ -290,12 +291,14 @@ impl Running {
                     service::reloading();
                     match reload() {
                         Some(loaded) => {
-                            self.reload(loaded);
+                            if self.reload(loaded) {
+                                reloaded(&self.loaded);
+                            }
                             fed(&mut feeding, self.watch_anew()).await;
                         }
-                        None => self.telemetry.reload_refused(),
+                        None => self.refuse_reload(),
                     }
-                    service::ready(self.loaded.sessions.len());
+                    service::ready(self.served());
                 }
                 _ = self.signals.user2.recv() => successor().into_iter().for_each(|command| started.start(command)),
                 Some(request) = self.requests.recv() => match request {
@@ -374,46 +377,9 @@ impl Running {
         self.end_exports().await;
     }
 
-    /// Takes over what can change while running: everything but addresses, workers and the store.
-    fn reload(&mut self, loaded: Loaded) {
-        self.built.keep_policies(&self.loaded.store.dir);
-        match self.built.rebuild(&loaded) {
-            Ok(built) => {
-                self.built = built;
-                for worker in &self.workers {
-                    self.built.refresh(&loaded, &self.counters, worker);
-                }
-                if loaded.store != self.loaded.store || loaded.workers != self.loaded.workers {
-                    tracing::warn!("[store] and `workers` change only with a restart");
-                }
-                if loaded.http != self.loaded.http {
-                    tracing::warn!("[http] changes only with a restart");
-                }
-                self.diagnosing.send_replace(loaded.diagnosing.clone());
-                self.doctor.send_replace(self.built.doctor(&loaded));
-                doctor::keep_configuration(&loaded);
-                self.loaded = loaded;
-                self.life.reloaded(&self.store, build::origin(&self.loaded));
-                self.telemetry.reloaded(&self.built, &self.loaded, self.store.now());
-                tracing::info!(config = self.loaded.digest, "reloaded");
-            }
-            Err(error) => {
-                self.telemetry.reload_refused();
-                tracing::error!(%error, "reload refused, the old configuration goes on");
-            }
-        }
-    }
-
-    /// Watches and forwards by the configuration that holds now.
-    async fn watch_anew(&mut self) {
-        if let Some(watching) = self.watching.take() {
-            watching.end().await;
-        }
-        self.end_exports().await;
-        if !self.given_up {
-            self.watch();
-            self.export();
-        }
+    /// Listeners that serve.
+    fn served(&self) -> usize {
+        self.workers.first().map_or(0, |worker| worker.contexts.len())
     }
 
     async fn drain(mut self) {

@@ -35,7 +35,12 @@ impl Backend {
     pub fn open(traces: &Traces) -> Result<Self, Failure> {
         match api(traces)? {
             Some(client) => Ok(Self::Api(client)),
-            None => Ok(Self::Store(StoreTraces::new(open_store(&store_dir(traces)?)?, false))),
+            None => {
+                let dir = store_dir(traces)?;
+                // Nor is one made of a directory that is something else.
+                must_be_store(&dir)?;
+                Ok(Self::Store(StoreTraces::new(open_store(&dir)?, false)))
+            }
         }
     }
 
@@ -108,7 +113,12 @@ impl Backend {
 fn api(traces: &Traces) -> Result<Option<Client>, Failure> {
     if let Some(url) = &traces.api {
         let place = Place::parse(url).map_err(|error| Failure::usage(format!("--api {error}")))?;
-        return Ok(Some(Client::new(place, token(traces)?)?));
+        let token = token(traces)?;
+        if let (Some(_), Some(host)) = (&token, place.beyond()) {
+            return Err(Failure::usage(format!("--api {url}: the token would travel to {host} in clear"))
+                .advise("forward a port of this machine, `ssh -L 8025:127.0.0.1:8025 HOST`, and ask --api http://127.0.0.1:8025"));
+        }
+        return Ok(Some(Client::new(place, token)?));
     }
     let socket = running(&store_dir(traces)?)?;
     Ok(socket.map(|socket| Client::new(Place::Unix(socket), None)).transpose()?)

@@ -48,6 +48,15 @@ impl Place {
             None => Err(format!("{url:?} is neither http://HOST:PORT nor unix:/path/to/api.sock")),
         }
     }
+
+    /// The host, if it is another machine.
+    pub fn beyond(&self) -> Option<&str> {
+        let Self::Tcp(place) = self else { return None };
+        let host = place.rsplit_once(':').map_or(&**place, |(host, _)| host);
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        let is_here = host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback());
+        (!is_here).then_some(host)
+    }
 }
 
 #[derive(Debug)]

@@ -29,7 +29,7 @@ pub struct Export {
 
 impl Export {
     pub fn run(self) -> Result<Status, Failure> {
-        let what = super::search::question(&self.query, Timestamp::now())?;
+        let what = super::search::question_of_lists(&self.query, Timestamp::now())?;
         let backend = Backend::open(&self.traces)?;
         let mut target = Target::open(self.output.as_deref())?;
         let name = self.output.as_deref().filter(|path| *path != Path::new("-"));

@@ -5,9 +5,10 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 
 use super::Traces;
-use super::backend::{Backend, store_dir};
+use super::backend::{Backend, on_disk, store_dir};
 use super::client::Answered;
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, print, show_json};
@@ -208,6 +209,10 @@ impl Replay {
                 from
             }
         };
+        if self.traces.json {
+            show_json(&Replayed { name: name.clone(), since: Time(from) })?;
+            return Ok(Status::Done);
+        }
         let mut screen = Screen::new(&look);
         screen.line(&format!("{name} sends again what was recorded since {}.", look.clock.moment(Time(from))));
         if from < since {
@@ -224,20 +229,32 @@ fn path_part(name: &str) -> Result<&str, Failure> {
     if fit { Ok(name) } else { Err(Failure::usage(format!("{name:?} is no export's name"))) }
 }
 
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Forgotten {
+    name: String,
+}
+
 impl Forget {
     fn run(self) -> Result<Status, Failure> {
-        if let Backend::Api(client) = Backend::open(&self.traces)?
+        // The place lies with the traces: a proxy that is asked elsewhere has another.
+        let traces = on_disk(self.traces)?;
+        if let Backend::Api(client) = Backend::open(&traces)?
             && let Some(found) = client.get::<Exports>("/api/v1/exports", &[])?
             && found.exports.iter().any(|it| it.name == self.name)
         {
             return Err(Failure::usage(format!("export {:?} runs: take it out of the configuration first", self.name)));
         }
-        let dir = store_dir(&self.traces)?;
+        let dir = store_dir(&traces)?;
         if !known_places(&dir).contains(&self.name) {
             eprintln!("no export {:?} has a place in this store", self.name);
             return Ok(Status::NotFound);
         }
         Place::forget(&dir, path_part(&self.name)?).map_err(Failure::failed)?;
+        if traces.json {
+            show_json(&Forgotten { name: self.name })?;
+            return Ok(Status::Done);
+        }
         print(&format!("{} is forgotten: if it comes back, it begins anew.\n", self.name))?;
         Ok(Status::Done)
     }

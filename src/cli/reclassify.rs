@@ -38,7 +38,7 @@ pub struct Reclassify {
 
 impl Reclassify {
     pub fn run(self) -> Result<Status, Failure> {
-        let what = super::search::question(&self.query, Timestamp::now())?;
+        let what = super::search::question_of_lists(&self.query, Timestamp::now())?;
         let own = self.rules.as_deref().map(config::rules_in).transpose().map_err(Failure::usage)?;
         let backend = Backend::open(&self.traces)?;
         if own.is_some() && matches!(backend, Backend::Api(_)) {

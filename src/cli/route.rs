@@ -54,6 +54,11 @@ struct Answer {
     domain: Option<String>,
     hosts: Vec<String>,
     considered: Vec<Considered>,
+    /// Whether the client is in the listener's `allow`: others are refused with 554 at the door.
+    allowed: bool,
+    /// Why the recipient is refused with 550 5.7.1 (`accept_domains`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,7 +110,7 @@ impl Question {
                 "from" => question.from = Some(bare),
                 "to" => question.to = Some(bare),
                 "size" => question.size = Some(octets(value)?),
-                "client" => question.client = Some(value.parse().map_err(|_| format!("client={value:?} is no IP address"))?),
+                "client" => question.client = Some(address(value)?),
                 "listener" => question.listener = Some(value.to_owned()),
                 _ => return Err(format!("{name:?} is not known")),
             }
@@ -117,6 +122,11 @@ impl Question {
         let forward_path = self.to.as_deref()?;
         Some(Envelope { reverse_path: self.from.as_deref().unwrap_or_default(), forward_path, size: self.size })
     }
+}
+
+/// As the door sees it: IPv4 behind a socket for both families is IPv4.
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map(|address: IpAddr| address.to_canonical()).map_err(|_| format!("client={text:?} is no IP address"))
 }
 
 /// `1M`, `10MB`, `64 KiB` without the blank, `5000`.
@@ -169,6 +179,8 @@ fn answer(session: &SessionOptions, question: &Question) -> Answer {
         domain: question.to.as_deref().filter(|_| upstream.kind == UpstreamKind::Mx).map(domain_of),
         hosts: upstream.hosts.iter().map(|host| format!("{}:{}", host.host, host.port)).collect(),
         considered: considered.collect(),
+        allowed: listener.allow.iter().any(|network| network.contains(&client)),
+        refused: question.to.as_deref().and_then(|to| listener.refuses(to)),
     }
 }
 
@@ -202,8 +214,10 @@ fn words(session: &SessionOptions, question: &Question, answer: &Answer) -> Stri
             "The upstream is chosen before the envelope is known here: from, to and size count only with ehlo = \"static\"."
         );
     }
-    let allowed = session.listener.allow.iter().any(|network| network.contains(&answer.client));
-    if !allowed {
+    if let Some(refused) = answer.refused {
+        let _ = writeln!(text, "The recipient is refused with 550 5.7.1 (`accept_domains`): {refused}.");
+    }
+    if !answer.allowed {
         let _ = writeln!(text, "This client is not in the listener's `allow`: it is refused with 554 at the door.");
     }
     text

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use super::own_log::OwnLog;
 use crate::app::{self, Inherited, StartError};
-use crate::config::{self, Loaded, Overrides};
+use crate::config::{self, ConfigErrors, Loaded, Overrides};
 use crate::net::passed;
 use clap::Args;
 
@@ -37,16 +37,20 @@ pub struct Source {
 impl Source {
     /// Loads it; what is wrong is printed, all at once.
     pub fn load(&self) -> Result<Loaded, ExitCode> {
+        self.read().map_err(|errors| {
+            eprintln!("{errors}");
+            ExitCode::from(2)
+        })
+    }
+
+    fn read(&self) -> Result<Loaded, ConfigErrors> {
         let overrides = Overrides {
             listen: self.listen.clone(),
             smart_host: self.smart_host.clone(),
             store: self.store.clone(),
             http: self.http.clone(),
         };
-        config::load(self.config.as_deref(), &overrides).map_err(|errors| {
-            eprintln!("{errors}");
-            ExitCode::from(2)
-        })
+        config::load(self.config.as_deref(), &overrides)
     }
 }
 
@@ -59,9 +63,7 @@ pub fn run(source: &Source) -> ExitCode {
         Err(exit) => return exit,
     };
     let log = RefCell::new(OwnLog::start(loaded.log.clone()));
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
+    warn_of(&loaded);
     let mut inherited = Inherited { take_over: source.take_over, ..Inherited::default() };
     for socket in passed {
         match socket {
@@ -94,13 +96,21 @@ pub fn run(source: &Source) -> ExitCode {
             None
         }
     };
+    // Whoever started this process may be gone, and standard error with it: only the log may be told.
     let reload = || {
-        let loaded = source.load().ok()?;
-        log.borrow_mut().reload(&loaded.log);
-        Some(loaded)
+        let read = source.read();
+        read.inspect_err(|errors| errors.problems.iter().for_each(|problem| tracing::error!("{problem}"))).ok()
     };
-    runtime.block_on(running.wait(reload, successor));
+    let reloaded = |loaded: &Loaded| {
+        log.borrow_mut().reload(&loaded.log);
+        warn_of(loaded);
+    };
+    runtime.block_on(running.wait(reload, reloaded, successor));
     ExitCode::SUCCESS
+}
+
+fn warn_of(loaded: &Loaded) {
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
 /// The same command once more, to take over.

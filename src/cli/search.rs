@@ -38,10 +38,7 @@ impl Search {
     pub fn run(self) -> Result<Status, Failure> {
         let traces = &self.traces;
         let now = Timestamp::now();
-        let what = question(&self.query, now)?;
-        if let Some(error) = what.not_for_lists() {
-            return Err(Failure::question(&what.text, error));
-        }
+        let what = question_of_lists(&self.query, now)?;
         let before = match &self.cursor {
             Some(cursor) => Some(cursor.parse::<Cursor>().map_err(|error| Failure::usage(format!("--cursor {error}")))?),
             None => None,
@@ -71,7 +68,7 @@ impl Search {
 }
 
 /// Goes on where a search was broken off, until it has what was asked for, and says how far it is.
-fn patiently(backend: &Backend, what: &What, mut request: ListRequest) -> Result<Listing, Failure> {
+pub fn patiently(backend: &Backend, what: &What, mut request: ListRequest) -> Result<Listing, Failure> {
     let shows_progress = std::io::stderr().is_terminal();
     let mut all = backend.list(what, request)?;
     let wanted = request.limit;
@@ -96,6 +93,15 @@ fn patiently(backend: &Backend, what: &What, mut request: ListRequest) -> Result
 /// Says how a question was answered; beside the answer, so that the answer stays as it is.
 pub fn explain(explained: &Explained) {
     explained.lines().iter().for_each(|line| eprintln!("{line}"));
+}
+
+/// What was typed as a question that records answer one by one.
+pub fn question_of_lists(words: &[String], now: Timestamp) -> Result<What, Failure> {
+    let what = question(words, now)?;
+    match what.not_for_lists() {
+        Some(error) => Err(Failure::question(&what.text, error)),
+        None => Ok(what),
+    }
 }
 
 /// What was typed as a question.

@@ -39,7 +39,7 @@ impl Stats {
     pub fn run(self) -> Result<Status, Failure> {
         let traces = &self.traces;
         let now = Timestamp::now();
-        let what = super::search::question(&self.query, now)?;
+        let what = super::search::question_of_lists(&self.query, now)?;
         let by = by_list(&self.by).map_err(|error| Failure::usage(format!("--by {error}")))?;
         let since =
             when::parse(&self.over, Edge::Since, now, &TimeZone::system()).map_err(|error| Failure::usage(format!("--over {error}")))?;

@@ -7,7 +7,7 @@ use super::Traces;
 use super::backend::{Backend, Live};
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, show_json};
-use super::search::{ROOMY, row, stacked};
+use super::search::{ROOMY, patiently, row, stacked};
 use crate::path::ListRequest;
 use crate::trace::json::Record;
 
@@ -30,14 +30,14 @@ impl Tail {
     pub fn run(self) -> Result<Status, Failure> {
         let traces = &self.traces;
         let now = Timestamp::now();
-        let what = super::search::question(&self.query, now)?;
+        let what = super::search::question_of_lists(&self.query, now)?;
         let look = Look::of_stdout(now);
         // The place to follow from is taken before the past is read: what comes between is shown twice rather than never.
         let live = Live::follow(traces, &what)?;
         let backend = Backend::open(traces)?;
         let mut past = match self.lines {
             0 => Vec::new(),
-            lines => backend.list(&what, ListRequest { limit: usize::from(lines), before: None, explain: false })?.records,
+            lines => patiently(&backend, &what, ListRequest { limit: usize::from(lines), before: None, explain: false })?.records,
         };
         past.reverse();
         show(&past, traces.json, &look)?;

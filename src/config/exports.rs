@@ -277,7 +277,8 @@ impl One<'_> {
             };
             is_host.then_some(StreamUrl { tls, udp, host: host.to_owned(), port: port.parse().ok()? })
         };
-        let url = read().ok_or_else(|| format!("url = {text:?} is none that {} can be sent to: {wanted}", self.written.kind.word()));
+        let url = read()
+            .ok_or_else(|| format!("url = {:?} is none that {} can be sent to: {wanted}", without_login(text), self.written.kind.word()));
         self.refused("url", url)
     }
 
@@ -396,6 +397,15 @@ impl One<'_> {
         let mut made = self.refused("secret_file", made)?;
         made.set_sensitive(true);
         Some(made)
+    }
+}
+
+/// A URL as it may be repeated: somebody may have written a password into it.
+fn without_login(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://[redacted]@{rest}"),
+        (None, Some((_, rest))) => format!("[redacted]@{rest}"),
+        _ => url.to_owned(),
     }
 }
 

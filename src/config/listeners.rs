@@ -15,6 +15,7 @@ use crate::net::tls::ServerTls;
 use crate::relay::options::{
     CertificateFiles, ClientTls, Ehlo, Intercept, ListenerOptions, Protocol, SmartHost, TellClient, UpstreamOptions,
 };
+use crate::route::table::compared;
 use crate::trace::UpstreamKind;
 
 /// A network shorter than this holds so much of the internet that nobody can have meant "our clients".
@@ -82,7 +83,7 @@ fn options(listener: &raw::Listener, certificate: Option<CertificateFiles>, upst
         allow_plaintext_auth: listener.allow_plaintext_auth,
         ehlo: listener.ehlo.map_or(Ehlo::Upstream, Into::into),
         accept_proxy: listener.accept_proxy.iter().map(|network| network.0).collect(),
-        accept_domains: listener.accept_domains.iter().map(|domain| domain.to_lowercase()).collect(),
+        accept_domains: listener.accept_domains.iter().map(|domain| compared(domain)).collect(),
         intercept: listener.intercept.into(),
     }
 }
@@ -182,6 +183,13 @@ impl One<'_> {
         }
         if let Some(text) = why_not_passed(upstream, reachable).filter(|_| passes) {
             self.refuse("tls", &format!("tls = \"passthrough\" doesn't go with upstream {name:?}: {text}"));
+        }
+        if passes && !listener.accept_domains.is_empty() {
+            self.refuse(
+                "accept_domains",
+                "accept_domains can't be kept to with tls = \"passthrough\": recipients aren't read once TLS begins. Remove accept_domains, and \
+                 let the server behind decide, or end TLS here with tls = \"offered\"",
+            );
         }
         let intercepts = Intercept::from(listener.intercept) != Intercept::Off;
         match (upstream.kind == UpstreamKind::OriginalDestination, intercepts) {

@@ -9,6 +9,7 @@ use super::problem::Findings;
 use super::raw::{self, Raw};
 use super::upstreams::check_name;
 use crate::relay::options::{ClientTls, Ehlo, ListenerOptions, SmartHost, UpstreamOptions, UpstreamTls};
+use crate::route::table::{compared, compared_path};
 use crate::route::{Rule, Table};
 use crate::trace::UpstreamKind;
 
@@ -74,9 +75,11 @@ impl One<'_> {
             }
         }
         for (number, path) in route.reverse_path.iter().enumerate() {
-            if path != "<>" && !path.contains('@') {
+            let is_path = path.rsplit_once('@').is_some_and(|(_, domain)| no_domain(domain).is_none());
+            if path != "<>" && !is_path {
                 let text = format!(
-                    "reverse_path = {path:?} is no address: write \"ann@example.org\", \"@example.org\" for all of a domain, or \"<>\""
+                    "reverse_path = {path:?} is no address: write \"ann@example.org\", \"@example.org\" for all of a domain, \
+                     \"@.example.org\" for all below it, or \"<>\""
                 );
                 self.refuse(&format!("reverse_path.{number}"), &text);
             }
@@ -90,8 +93,8 @@ impl One<'_> {
             name: route.name.clone(),
             listeners: route.listener.clone(),
             clients: route.client.iter().map(|network| network.0).collect(),
-            reverse_paths: route.reverse_path.iter().map(|path| path.to_lowercase()).collect(),
-            recipient_domains: route.recipient_domain.iter().map(|domain| domain.to_lowercase()).collect(),
+            reverse_paths: route.reverse_path.iter().map(|path| compared_path(path)).collect(),
+            recipient_domains: route.recipient_domain.iter().map(|domain| compared(domain)).collect(),
             larger_than: route.larger_than.map(|octets| octets.0),
             upstream: String::new(),
             passthrough: route.passthrough,
@@ -177,6 +180,8 @@ impl One<'_> {
 /// What is wrong with a domain pattern.
 pub(super) fn no_domain(pattern: &str) -> Option<String> {
     let name = pattern.strip_prefix('.').unwrap_or(pattern);
-    let fit = !name.is_empty() && !name.contains(['@', '*', ' ', '/']) && !name.starts_with('.') && !name.ends_with('.');
+    let is_literal = name.starts_with('[') && name.ends_with(']');
+    let has_port = name.contains(':') && !is_literal;
+    let fit = !name.is_empty() && !name.contains(['@', '*', ' ', '/']) && !has_port && !name.starts_with('.') && !name.ends_with('.');
     (!fit).then(|| format!("{pattern:?} is no domain: write \"example.org\", or \".example.org\" for all below it"))
 }

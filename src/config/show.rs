@@ -11,7 +11,30 @@ const ORIGIN_COLUMN: usize = 44;
 
 /// The effective configuration in TOML, one line an option, in the order of the template.
 pub(super) fn canonical(effective: &Raw) -> String {
-    toml::to_string(effective).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+    toml::to_string(&without_tokens(effective)).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+}
+
+/// Collectors take tokens in the query of their URL, and webhooks are known by their path alone.
+fn without_tokens(effective: &Raw) -> Raw {
+    let mut shown = effective.clone();
+    for url in shown.export.iter_mut().filter_map(|export| export.url.as_mut()) {
+        if let Some((open, query)) = url.split_once('?') {
+            *url = format!("{open}?{}", hidden(query));
+        }
+    }
+    if let Some(url) = &mut shown.anomaly.notify.webhook
+        && let Some((scheme, rest)) = url.split_once("://")
+        && let Some((host, path)) = rest.split_once('/')
+        && !path.is_empty()
+    {
+        *url = format!("{scheme}://{host}/{}", hidden(path));
+    }
+    shown
+}
+
+/// Stands for a secret in a URL: whether it changed is seen, what it is isn't.
+fn hidden(secret: &str) -> String {
+    format!("redacted-{}", blake3::hash(secret.as_bytes()).to_hex().chars().take(8).collect::<String>())
 }
 
 /// First 16 hex digits of the BLAKE3 of what is effective.

@@ -133,6 +133,18 @@ impl One<'_> {
         if !listed {
             upstream.tls.get_or_insert(raw::UpstreamTls::Opportunistic);
         }
+        if kind == Kind::Mx && upstream.port == SUBMISSIONS {
+            self.refuse("port", "port = 465 can't work with kind = \"mx\": mail exchangers begin in clear; leave it at 25");
+        }
+        if kind != Kind::Mx && self.is_given("port") {
+            self.warn(
+                "port",
+                "port is of use with kind = \"mx\" alone: write the port behind the host, hosts = [\"smtp.example.net:587\"]",
+            );
+        }
+        if upstream.protocol != raw::Protocol::Lmtp && self.is_given("lmtp_recipients") {
+            self.warn("lmtp_recipients", "lmtp_recipients is of use with protocol = \"lmtp\" alone");
+        }
         if kind != Kind::Mx && !upstream.private_networks.is_empty() {
             self.warn("private_networks", "private_networks is of use with kind = \"mx\" alone");
         }
@@ -169,7 +181,7 @@ impl One<'_> {
                 );
                 UpstreamTls::Implicit
             }
-            Some(tls @ (UpstreamTls::Off | UpstreamTls::Opportunistic)) if from_first_octet => {
+            Some(tls @ (UpstreamTls::Off | UpstreamTls::Opportunistic | UpstreamTls::Encrypt)) if from_first_octet => {
                 let word = raw::UpstreamTls::from(tls);
                 self.refuse("tls", &format!("tls = \"{word}\" can't work with {host}: port 465 speaks TLS from the first octet; write tls = \"implicit\", or port 587"));
                 tls
@@ -234,6 +246,10 @@ impl One<'_> {
             }
         }
         words.iter().map(|word| word.to_ascii_uppercase()).collect()
+    }
+
+    fn is_given(&self, option: &str) -> bool {
+        self.findings.places.is_given(&format!("{}.{option}", self.path))
     }
 
     /// Whether nothing wrong was found with this option so far: what is written badly is not missing.

@@ -7,16 +7,20 @@ use std::time::Instant;
 use super::context::Context;
 use super::health::Turn;
 use super::mx;
-use crate::relay::options::UpstreamOptions;
+use crate::relay::options::{UpstreamOptions, UpstreamTls};
 use crate::relay::{Found, NextHop, NotFound};
 use crate::trace::UpstreamKind;
+
+/// TLS begins with the first octet there (RFC 8314 §3.3).
+const SUBMISSIONS: u16 = 465;
 
 /// The hosts that are known before a recipient is: of the upstream's list, those that failed lately last, or where the client had meant to go.
 pub(super) fn listed(context: &Context, upstream: &UpstreamOptions, destination: Option<SocketAddr>) -> Vec<NextHop> {
     if upstream.kind == UpstreamKind::OriginalDestination {
-        let hop = |it: SocketAddr| NextHop {
-            choice: Some("where the client had connected to".to_owned()),
-            ..NextHop::new(it.ip().to_string(), it.port(), upstream.tls)
+        let hop = |it: SocketAddr| {
+            let tls =
+                if it.port() == SUBMISSIONS && upstream.tls == UpstreamTls::Opportunistic { UpstreamTls::Implicit } else { upstream.tls };
+            NextHop { choice: Some("where the client had connected to".to_owned()), ..NextHop::new(it.ip().to_string(), it.port(), tls) }
         };
         return destination.into_iter().map(hop).collect();
     }

@@ -2,6 +2,7 @@
 
 use super::action::Wire;
 use super::machine::{Expect, Machine};
+use super::options::ListenerOptions;
 use super::recorder::bounded;
 use super::replies::OwnReply;
 use crate::smtp::path::decode_xtext;
@@ -87,8 +88,7 @@ impl Machine {
     /// Why the proxy itself refuses a recipient, if it does.
     pub(super) fn refuses_recipient(&self, recipient: &Recipient) -> Option<OwnReply> {
         let trace = self.recorder.trace_id();
-        let accepted = &self.options.listener.accept_domains;
-        if let Some(words) = refuses_address(accepted, &recipient.address).filter(|_| !accepted.is_empty()) {
+        if let Some(words) = self.options.listener.refuses(&recipient.address) {
             return Some(OwnReply::new(550, (5, 7, 1), words, trace));
         }
         let behind_mail = self.pending.iter().rposition(|it| matches!(it.expect, Expect::Mail(_)));
@@ -96,6 +96,13 @@ impl Machine {
         let under_way = self.pending.iter().skip(behind_mail.unwrap_or(0)).filter(|it| matches!(it.expect, Expect::Rcpt(_))).count();
         (before + under_way >= self.options.limits.recipients)
             .then(|| OwnReply::new(452, (4, 5, 3), "too many recipients in one transaction", trace))
+    }
+}
+
+impl ListenerOptions {
+    /// Why a recipient isn't let in, if it isn't.
+    pub fn refuses(&self, address: &str) -> Option<&'static str> {
+        refuses_address(&self.accept_domains, address).filter(|_| !self.accept_domains.is_empty())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use ipnet::IpNet;
 use thiserror::Error;
 
@@ -98,7 +99,7 @@ impl Rule {
 
     fn matches_envelope(&self, envelope: Envelope<'_>) -> Result<(), Miss> {
         if !self.reverse_paths.is_empty() {
-            let reverse_path = envelope.reverse_path.to_lowercase();
+            let reverse_path = compared_path(envelope.reverse_path);
             if !self.reverse_paths.iter().any(|pattern| takes_path(pattern, &reverse_path)) {
                 return Err(Miss::ReversePath { reverse_path, wanted: self.reverse_paths.clone() });
             }
@@ -144,13 +145,34 @@ impl Table {
     }
 }
 
-/// The domain of a path, lower case, without a final dot; empty if it has none. Source routes are read past (RFC 5321 §4.1.2).
+/// The domain of a path as domains are compared; empty if it has none. Source routes are read past (RFC 5321 §4.1.2).
 pub fn domain_of(path: &str) -> String {
-    let domain = path.rsplit_once('@').map_or("", |(_, domain)| domain);
-    domain.trim_end_matches('.').to_lowercase()
+    compared(path.rsplit_once('@').map_or("", |(_, domain)| domain))
 }
 
-/// Whether a domain, lower case, is the pattern's: `example.org`, or `.example.org` for all below it.
+/// A domain, or a pattern of domains, as it is compared: lower case, U-labels as A-labels (RFC 5891), without a final dot. What only resembles
+/// a U-label (other widths, characters that nobody sees) stays as it is: the server behind need not take it for the same.
+pub fn compared(domain: &str) -> String {
+    let lower = domain.trim_end_matches('.').to_lowercase();
+    if lower.is_ascii() {
+        return lower;
+    }
+    let (dot, name) = lower.strip_prefix('.').map_or(("", &*lower), |name| (".", name));
+    let idna = Uts46::new();
+    let ascii = idna.to_ascii(name.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, DnsLength::Verify).ok();
+    let is_itself = |ascii: &str| idna.to_unicode(ascii.as_bytes(), AsciiDenyList::STD3, Hyphens::Check).0 == name;
+    ascii.filter(|ascii| is_itself(ascii)).map_or_else(|| lower.clone(), |ascii| format!("{dot}{ascii}"))
+}
+
+/// A pattern of reverse-paths as it is compared.
+pub fn compared_path(path: &str) -> String {
+    match path.rsplit_once('@') {
+        Some((local, domain)) => format!("{}@{}", local.to_lowercase(), compared(domain)),
+        None => path.to_lowercase(),
+    }
+}
+
+/// Whether a domain is the pattern's, both [`compared`]: `example.org`, or `.example.org` for all below it.
 pub fn takes_domain(pattern: &str, domain: &str) -> bool {
     match pattern.strip_prefix('.') {
         Some(parent) => domain.strip_suffix(parent).is_some_and(|below| below.ends_with('.') && below.len() > 1),
@@ -183,6 +205,23 @@ mod tests {
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn u_labels_are_compared_as_a_labels_and_what_only_resembles_them_is_not() {
+        for (written, same) in [
+            ("BÜCHER.example.", "xn--bcher-kva.example"),
+            (".bücher.example", ".xn--bcher-kva.example"),
+            ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
+            ("our.example\u{200b}", "our.example\u{200b}"),
+            ("\u{ff4f}ur.example", "\u{ff4f}ur.example"),
+            ("[192.0.2.1]", "[192.0.2.1]"),
+            ("", ""),
+        ] {
+            assert_eq!(compared(written), same, "{written:?}");
+        }
+        assert_eq!(compared_path("Ann@BÜCHER.example"), "ann@xn--bcher-kva.example");
+        assert!(takes_domain(&compared(".bücher.example"), &domain_of("bob@mail.xn--bcher-kva.example")));
     }
 
     #[test]

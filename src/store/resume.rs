@@ -62,7 +62,8 @@ mod tests {
     fn a_stretch_has_the_checksum_that_reading_it_gives() {
         let octets: Vec<u8> = (0..5 * STEP + 77).map(|at| (at * 7 + at / 251) as u8).collect();
         let sums = Sums::of(&octets);
-        for stretch in [0..0, 0..1, 3..STEP, 1..STEP + 1, STEP..3 * STEP, 17..octets.len(), 2 * STEP + 5..4 * STEP, 5 * STEP..octets.len()] {
+        for stretch in [0..0, 0..1, 3..STEP, 1..STEP + 1, STEP..3 * STEP, 17..octets.len(), 2 * STEP + 5..4 * STEP, 5 * STEP..octets.len()]
+        {
             assert_eq!(sums.append(99, stretch.clone()), crc32c::crc32c_append(99, &octets[stretch.clone()]), "{stretch:?}");
         }
     }

@@ -33,6 +33,7 @@ mod postfix;
 mod postfix_tools;
 mod prometheus;
 mod proxy_protocol;
+mod reload;
 mod secrecy;
 mod stalls;
 mod startup;

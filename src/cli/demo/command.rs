@@ -68,7 +68,7 @@ async fn demo(args: &DemoArgs) -> ExitCode {
     }
     match stop {
         Stop::Now => running.stop().await,
-        Stop::AtSignal => running.wait(|| None, || None).await,
+        Stop::AtSignal => running.wait(|| None, |_| {}, || None).await,
     }
     ExitCode::SUCCESS
 }

@@ -8,7 +8,7 @@ mod line;
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -24,18 +24,29 @@ const VARIABLE: &str = "RELAYSCOPE_LOG";
 pub struct OwnLog {
     filter: reload::Handle<EnvFilter, Registry>,
     options: LogOptions,
+    /// [`VARIABLE`] counts.
+    from_environment: bool,
 }
 
 impl OwnLog {
     /// Starts it, once for the process.
     pub fn start(options: LogOptions) -> Self {
-        let (filter, handle) = reload::Layer::new(from_environment().unwrap_or_else(|| filter(&options)));
+        let (is_given, refused) = match from_environment() {
+            None => (None, None),
+            Some(Ok(filter)) => (Some(filter), None),
+            Some(Err(error)) => (None, Some(error)),
+        };
+        let from_environment = is_given.is_some();
+        let (filter, handle) = reload::Layer::new(is_given.unwrap_or_else(|| filter(&options)));
         let (layer, trouble) = layer(options.format);
         tracing_subscriber::registry().with(filter).with(layer).init();
         if let Some(error) = trouble {
             tracing::warn!(%error, "the journal can't be reached: the log goes to standard error as text");
         }
-        Self { filter: handle, options }
+        if let Some(error) = refused {
+            tracing::warn!(%error, "{VARIABLE} can't be read as directives, and [log] counts: write them as in `info,relayscope=debug`");
+        }
+        Self { filter: handle, options, from_environment }
     }
 
     /// Takes over what of it a reload can change.
@@ -48,7 +59,7 @@ impl OwnLog {
             return;
         }
         self.options = LogOptions { format: self.options.format, ..options.clone() };
-        if std::env::var_os(VARIABLE).is_some() {
+        if self.from_environment {
             return tracing::warn!("{VARIABLE} goes before [log]: what is written stays as it is");
         }
         match self.filter.reload(filter(options)) {
@@ -58,8 +69,9 @@ impl OwnLog {
     }
 }
 
-fn from_environment() -> Option<EnvFilter> {
-    EnvFilter::try_from_env(VARIABLE).ok()
+fn from_environment() -> Option<Result<EnvFilter, ParseError>> {
+    let directives = std::env::var_os(VARIABLE).filter(|directives| !directives.is_empty())?;
+    Some(EnvFilter::builder().parse(directives.to_string_lossy()))
 }
 
 /// The level for all, libraries that talk much put down, then what the directives say.

@@ -1,7 +1,7 @@
 //! `kind = "kafka"`: brokers, topic, partition and login.
 
 use super::super::export::{Format, Mechanism};
-use super::{One, is_near};
+use super::{One, is_near, without_login};
 use crate::export::format::Format as EventFormat;
 use crate::export::transport::{Target, kafka};
 
@@ -57,7 +57,8 @@ impl One<'_> {
             let brokers: Option<Vec<_>> = rest.trim_end_matches('/').split(',').map(|text| one(text.trim())).collect();
             Some((tls, brokers?))
         };
-        let brokers = read().ok_or_else(|| format!("url = {text:?} doesn't name Kafka's brokers, each with its port: {EXAMPLE}"));
+        let brokers =
+            read().ok_or_else(|| format!("url = {:?} doesn't name Kafka's brokers, each with its port: {EXAMPLE}", without_login(text)));
         self.refused("url", brokers)
     }
 

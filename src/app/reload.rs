@@ -1,0 +1,60 @@
+//! A changed configuration is taken over while mail flows, as far as it can be.
+
+use super::{Running, build, doctor};
+use crate::config::Loaded;
+
+impl Running {
+    /// Takes over what can change while running: everything but addresses, workers and the store. Whether it was taken over.
+    pub(super) fn reload(&mut self, mut loaded: Loaded) -> bool {
+        self.built.keep_policies(&self.loaded.store.dir);
+        if loaded.store != self.loaded.store || loaded.workers != self.loaded.workers {
+            tracing::warn!("[store] and `workers` change only with a restart");
+        }
+        if loaded.http != self.loaded.http {
+            tracing::warn!("[http] changes only with a restart");
+        }
+        // What goes on as it is must be read as it is, by whoever asks from now on.
+        loaded.store.clone_from(&self.loaded.store);
+        loaded.http.clone_from(&self.loaded.http);
+        loaded.workers = self.loaded.workers;
+        match self.built.rebuild(&loaded) {
+            Ok(built) => {
+                self.built = built;
+                self.workers.first().into_iter().for_each(|worker| self.built.warn_of_restart(worker));
+                for worker in &self.workers {
+                    self.built.refresh(&loaded, &self.counters, worker);
+                }
+                self.diagnosing.send_replace(loaded.diagnosing.clone());
+                self.doctor.send_replace(self.built.doctor(&loaded));
+                doctor::keep_configuration(&loaded);
+                self.loaded = loaded;
+                self.life.reloaded(&self.store, build::origin(&self.loaded));
+                self.telemetry.reloaded(&self.built, &self.loaded, self.store.now());
+                tracing::info!(config = self.loaded.digest, "reloaded");
+                true
+            }
+            Err(error) => {
+                tracing::error!("{error}");
+                self.refuse_reload();
+                false
+            }
+        }
+    }
+
+    pub(super) fn refuse_reload(&self) {
+        self.telemetry.reload_refused();
+        tracing::error!("reload refused, the old configuration goes on");
+    }
+
+    /// Watches and forwards by the configuration that holds now.
+    pub(super) async fn watch_anew(&mut self) {
+        if let Some(watching) = self.watching.take() {
+            watching.end().await;
+        }
+        self.end_exports().await;
+        if !self.given_up {
+            self.watch();
+            self.export();
+        }
+    }
+}
