@@ -251,8 +251,7 @@ impl Sink {
         match sent {
             Ok(taken) => {
                 let events = batch.events().len() as u64;
-                let refused = taken.refused.len() as u64 + taken.untold.as_ref().map_or(0, |(events, _)| *events);
-                self.refused_in_row = if refused < events { 0 } else { self.refused_in_row.saturating_add(events) };
+                self.refused_in_row = if taken.is_nothing(events) { self.refused_in_row.saturating_add(events) } else { 0 };
                 if self.refused_in_row > ALL_REFUSED {
                     let why = taken.refused.first().map(|(_, why)| why).or(taken.untold.as_ref().map(|(_, why)| why));
                     return self.refused_all(batch, why.map_or("", String::as_str)).await;
@@ -264,7 +263,7 @@ impl Sink {
                     self.leave_out(*events, &format!("{events} of {} events, it doesn't say which", batch.events().len()), why);
                 }
                 self.advance(batch);
-                self.status.took(events.saturating_sub(refused), batch.len() as u64, now);
+                self.status.took(events.saturating_sub(taken.refused()), batch.len() as u64, now);
                 self.backoff.reset();
                 self.most = (self.most * 2).min(self.options.batching.events);
                 self.resumed();
@@ -288,7 +287,7 @@ impl Sink {
 
     /// Event after event was refused: something is wrong with the receiver or with how it is set up, and what comes now is kept for later.
     async fn refused_all(&mut self, batch: &Batch, why: &str) -> Pause {
-        self.transport.restart(batch.before);
+        self.transport.again(batch.before);
         let why = format!("it refuses one event after the other, so something other than they must be wrong: {why}");
         self.failed(Failure::passing(why)).await
     }

@@ -156,6 +156,28 @@ fn what_it_refuses_of_a_batch_is_counted_and_said_and_not_sent_again() {
 }
 
 #[test]
+fn spans_that_are_refused_have_no_log_sent_twice() {
+    // First some of the spans, more than there are events; then all of them, twice.
+    for refusals in [vec![Does::Answer(500), Does::Partial(15)], vec![Does::Answer(500), Does::Partial(1_000), Does::Partial(1_000)]] {
+        let all = refusals.len() == 3;
+        let scene = scene("", |receiver| {
+            receiver.next("logs", [Does::Answer(500)]);
+            receiver.next("traces", refusals);
+        });
+        deliver(&scene.relayscope, "one", 10);
+        scene.arrive(Receiver::traced, 10);
+        if !all {
+            scene.relayscope.output().expect("an event is refused for good and left out");
+        }
+        scene.relayscope.output().expect("the export is taken again");
+        let (receiver, ..) = scene.stop();
+        receiver.is_content();
+        assert_eq!(receiver.logged().len(), 10, "each log record came once");
+        assert_eq!(receiver.traced().len(), if all { 30 } else { 10 }, "what is refused wholly is tried again");
+    }
+}
+
+#[test]
 fn spans_may_go_alone() {
     let scene = scene("signals = [\"traces\"]", |receiver| receiver.next("traces", [Does::Partial(1)]));
     deliver(&scene.relayscope, "one", 3);

@@ -79,7 +79,12 @@ impl File {
         let is_there = |file: &fs::File| is_same(file, path);
         let (mut file, octets) = match self.open.take() {
             Some((file, octets)) if is_there(&file) => (file, octets),
-            _ => open(path)?,
+            // What stands in a file that was moved away must be on the disk as well before it counts.
+            Some((file, _)) => {
+                file.sync_data()?;
+                open(path)?
+            }
+            None => open(path)?,
         };
         if octets > 0 && octets + self.lines.len() as u64 > self.options.rotate {
             file.sync_data()?;

@@ -88,6 +88,20 @@ pub struct Taken {
     pub refused: Vec<(usize, String)>,
     /// So many others are refused too, the receiver doesn't say which, and why.
     pub untold: Option<(u64, String)>,
+    /// Whether nothing was taken, or nothing of one kind, where the count of refused events doesn't tell.
+    pub nothing: Option<bool>,
+}
+
+impl Taken {
+    /// How many events were refused.
+    pub fn refused(&self) -> u64 {
+        self.refused.len() as u64 + self.untold.as_ref().map_or(0, |(events, _)| *events)
+    }
+
+    /// Whether nothing was taken of a batch of so many events.
+    pub fn is_nothing(&self, events: u64) -> bool {
+        self.nothing.unwrap_or(self.refused() >= events)
+    }
 }
 
 /// Why a batch wasn't taken.
@@ -190,6 +204,14 @@ impl Transport {
             Self::Elasticsearch(it) => it.at = after,
             Self::Kafka(it) => it.at = after,
             Self::File(it) => it.pass(after),
+        }
+    }
+
+    /// What was sent last, or could not be, is sent once more from there on.
+    pub fn again(&mut self, before: Cursor) {
+        match self {
+            Self::Otlp(it) => it.again(before),
+            _ => self.restart(before),
         }
     }
 

@@ -28,8 +28,8 @@ pub struct Trail {
     total: u64,
     /// Up to here everything was sent, at least once.
     sent: Cursor,
-    /// What stands before this place has been sent again after an orderly end: a receiver that always ends gets it no third time.
-    repeated: Option<Cursor>,
+    /// So many octets more, and what was sent again after an orderly end is behind us: a receiver that always ends gets it no third time.
+    repeating: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ struct Entry {
 impl Trail {
     /// Begins at a place that everything before is safe of.
     pub fn starts_at(at: Cursor) -> Self {
-        Self { entries: VecDeque::new(), total: 0, sent: at, repeated: None }
+        Self { entries: VecDeque::new(), total: 0, sent: at, repeating: 0 }
     }
 
     /// Notes what was handed to the kernel.
@@ -89,15 +89,29 @@ impl Trail {
 
     /// Up to where the receiver surely has everything by now, in ordinary circumstances.
     pub fn safe(&self, now: Instant) -> Cursor {
-        let recent = self.entries.iter().find(|entry| now.duration_since(entry.sent_at) <= WINDOW);
+        let recent = self.recent(now).and_then(|place| self.entries.get(place));
         recent.map_or(self.sent, |entry| entry.before)
     }
 
     /// Where to go on after the receiver closed in order.
     pub fn after_close(&mut self, now: Instant) -> Cursor {
-        let target = self.repeated.map_or(self.safe(now), |repeated| repeated.max(self.safe(now)));
-        self.repeated = Some(self.sent);
+        if self.total < self.repeating {
+            // It ended before it had all of it a second time: the rest is still due.
+            self.repeating -= self.total;
+            return self.restart(self.sent);
+        }
+        let ends = self.entries.iter().skip(1).map(|next| next.offset).chain([self.total]);
+        let first_sent = ends.into_iter().position(|end| end > self.repeating);
+        let recent = self.recent(now);
+        let again = first_sent.zip(recent).and_then(|(first_sent, recent)| self.entries.get(first_sent.max(recent)));
+        let (target, offset) = again.map_or((self.sent, self.total), |entry| (entry.before, entry.offset));
+        self.repeating = self.total - offset;
         self.restart(target)
+    }
+
+    /// The first entry that is younger than the window.
+    fn recent(&self, now: Instant) -> Option<usize> {
+        self.entries.iter().position(|entry| now.duration_since(entry.sent_at) <= WINDOW)
     }
 
     /// Where to go on after the connection was reset, or nothing came back for too long.
@@ -105,10 +119,12 @@ impl Trail {
         let total = self.total;
         let mut ends = self.entries.iter().skip(1).map(|next| next.offset).chain([total]);
         let unread = ends.position(|end| total.saturating_sub(end) <= BUFFERED);
-        let recent = self.entries.iter().position(|entry| now.duration_since(entry.sent_at) <= WINDOW);
+        let recent = self.recent(now);
         // By their places in the trail: which of two cursors comes first is the store's to say.
         let first = unread.into_iter().chain(recent).min().and_then(|place| self.entries.get(place));
         let target = first.map_or(self.sent, |entry| entry.before);
+        // Any of it may have been lost unread, and counts as never sent.
+        self.repeating = 0;
         self.restart(target)
     }
 
@@ -145,6 +161,24 @@ mod tests {
         assert_eq!(trail.after_close(later), at(2), "a receiver that always closes gets on");
         trail.sent(at(2), at(3), 100, later);
         assert_eq!(trail.after_close(later), at(2));
+    }
+
+    #[test]
+    fn what_was_never_sent_again_is_not_passed_over() {
+        let now = Instant::now();
+        let mut trail = Trail::starts_at(at(0));
+        (0..20).for_each(|number| trail.sent(at(number), at(number + 1), 1 << 20, now));
+        assert_eq!(trail.after_close(now), at(0));
+        // The second connection ends in order in the middle: the other half has been sent once.
+        (0..10).for_each(|number| trail.sent(at(number), at(number + 1), 1 << 20, now));
+        assert_eq!(trail.after_close(now), at(10));
+        // The third is reset, and the fourth ends in order after its first batch.
+        (10..15).for_each(|number| trail.sent(at(number), at(number + 1), 1 << 20, now));
+        assert_eq!(trail.after_reset(now), at(10));
+        trail.sent(at(10), at(11), 1 << 20, now);
+        assert_eq!(trail.after_close(now), at(10));
+        trail.sent(at(10), at(11), 1 << 20, now);
+        assert_eq!(trail.after_close(now), at(11), "a receiver that always closes gets on");
     }
 
     #[test]
