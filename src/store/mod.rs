@@ -64,6 +64,7 @@ mod tally;
 mod tests;
 mod text;
 mod thin;
+mod unindexed;
 mod unpack;
 mod window;
 mod writer;

@@ -18,6 +18,7 @@ use super::kept::Kept;
 use super::live::Live;
 use super::plan::{Plan, Planner};
 use super::query::{Page, PageRequest, Query};
+use super::unindexed::Unindexed;
 use crate::trace::{Record, RecordId, Reply, WallMicros};
 
 /// A search is broken off after this time; its page says so.
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a search waits for records that are written but not indexed yet.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
+/// So many records without an index are simply looked at.
+const FEW: usize = 64;
 /// A page of huge records ends before its limit.
 const PAGE_OCTETS: usize = 32 << 20;
 
@@ -40,6 +43,7 @@ pub(super) struct Search<'a> {
     met: Vec<Met>,
     /// Records whose later words were met where no index reaches.
     amended: HashSet<RecordId>,
+    unindexed: Unindexed,
     /// What is not indexed yet isn't looked at: it comes after what is.
     only_indexed: bool,
 }
@@ -91,6 +95,7 @@ impl<'a> Search<'a> {
             explained: Explained::default(),
             met: Vec::new(),
             amended: HashSet::new(),
+            unindexed: Unindexed::default(),
             only_indexed: false,
         }
     }
@@ -239,13 +244,20 @@ impl<'a> Search<'a> {
     /// A record and what became known of it, as far as it is indexed.
     pub fn history(&mut self, id: RecordId) -> io::Result<History> {
         let history = self.history_since(id, Some(self.earliest(id)))?;
-        // A record may tell of a time that was still to come when it was written: a clock was wrong, here or where a log is from.
-        if history.base.is_none() { self.history_since(id, None) } else { Ok(history) }
+        if history.base.is_some() {
+            return Ok(history);
+        }
+        // A record may tell of a time that was still to come when it was written: a clock was wrong, here or where a log is from. Where no
+        // index leads, days on which it hardly stands aren't gone through for it.
+        let only_indexed = std::mem::replace(&mut self.only_indexed, true);
+        let anywhere = self.history_since(id, None);
+        self.only_indexed = only_indexed;
+        anywhere
     }
 
     fn history_since(&mut self, id: RecordId, earliest: Option<Day>) -> io::Result<History> {
         let mut history = History::default();
-        for place in self.places_since(TermKind::Id, id, earliest) {
+        for place in self.places_since(TermKind::Id, id, earliest)? {
             if let Some(record) = self.record(place, false)?
                 && record.id() == id
             {
@@ -253,7 +265,7 @@ impl<'a> Search<'a> {
                 history.places.push(place);
             }
         }
-        for place in self.places_since(TermKind::Amends, id, earliest) {
+        for place in self.places_since(TermKind::Amends, id, earliest)? {
             if let Some(Record::Amendment(amendment)) = self.record(place, false)?
                 && amendment.of == id
             {
@@ -270,7 +282,7 @@ impl<'a> Search<'a> {
     pub fn has(&mut self, id: RecordId, now: WallMicros) -> io::Result<bool> {
         let is_to_come = id.unix_ms() > now / 1_000;
         let earliest = if is_to_come { None } else { Some(self.earliest(id)) };
-        for place in self.places_since(TermKind::Id, id, earliest) {
+        for place in self.places_since(TermKind::Id, id, earliest)? {
             // With its neighbours: whoever asks for one asks for those before it as well.
             if self.record(place, true)?.is_some_and(|record| record.id() == id) {
                 return Ok(true);
@@ -293,7 +305,7 @@ impl<'a> Search<'a> {
     }
 
     /// Every place from that day on where a record with such a term may stand, day by day.
-    fn places_since(&self, kind: TermKind, id: RecordId, earliest: Option<Day>) -> Vec<Cursor> {
+    fn places_since(&mut self, kind: TermKind, id: RecordId, earliest: Option<Day>) -> io::Result<Vec<Cursor>> {
         let lookup = Lookup::Term(terms::of_id(kind, id));
         let mut places = Vec::new();
         for day in self.live.journal.days().into_iter().filter(|day| earliest.is_none_or(|earliest| day.day >= earliest)) {
@@ -309,11 +321,12 @@ impl<'a> Search<'a> {
                         }
                     }
                     None if self.only_indexed => {}
-                    None => places.extend(numbers.map(at)),
+                    None if numbers.len() < FEW => places.extend(numbers.map(at)),
+                    None => places.extend(self.unindexed.places(self.live, day.day, numbers, kind, id)?.into_iter().map(at)),
                 }
             }
         }
-        places
+        Ok(places)
     }
 
     /// The record at that place, folded, if it answers the query.

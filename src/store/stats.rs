@@ -91,8 +91,9 @@ pub(super) fn stats(live: &Live, health: Health, records_lost: u64) -> StoreStat
         stats.oldest_dialogue = stats.oldest_dialogue.or(dialogues.then_some(day.day));
         stats.index_octets += octets_in(&index::dir(&live.options.dir, day.day));
         stats.runs += live.index.runs(day.day).len() as u64;
+        // Also of days that are indexed anew.
+        let indexed = live.index.indexed(day.day).max(live.index.stored_until(day.day));
+        stats.unindexed += u64::from(day.end().saturating_sub(indexed));
     }
-    let unindexed = |(day, end): (Day, u32)| u64::from(end.saturating_sub(live.index.indexed(day)));
-    stats.unindexed = live.journal.written().into_iter().map(unindexed).sum();
     stats
 }

@@ -4,7 +4,7 @@ use super::*;
 
 /// Ids in the order of the journal.
 fn ids(store: &Store) -> Vec<RecordId> {
-    let (records, _) = store.follow(None, 10_000).unwrap();
+    let (records, _) = store.follow(None, usize::MAX).unwrap();
     records.iter().map(Record::id).collect()
 }
 

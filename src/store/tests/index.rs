@@ -255,3 +255,25 @@ fn reports_and_lines_of_logs_are_found() {
         assert_eq!(find(&store, term.clone()).len(), 2, "{term:?}");
     }
 }
+
+#[test]
+fn what_no_index_leads_to_is_found_by_its_id_however_it_is_asked_for() {
+    use super::super::index::terms::TermKind;
+    use super::super::unindexed::Unindexed;
+    let mut room = Room::new();
+    room.options.segment_octets = 20_000;
+    let store = room.store();
+    put(&store, &transactions(0..200));
+    put(&store, &[samples::amendment(7, 500, State::Rejected), samples::amendment(150, 501, State::Deferred)]);
+    put(&store, &transactions(200..300));
+    let (live, day) = (store.live().unwrap(), Day::of(NOON));
+    let mut unindexed = Unindexed::default();
+    let mut places = |numbers: std::ops::Range<u32>, kind, no| unindexed.places(&live, day, numbers, kind, samples::id(no)).unwrap();
+    assert_eq!(places(100..180, TermKind::Id, 150), [150]);
+    // More of it, on either side; and less.
+    assert_eq!(places(100..302, TermKind::Amends, 150), [201]);
+    assert_eq!(places(0..302, TermKind::Amends, 7), [200]);
+    assert_eq!(places(0..302, TermKind::Id, 299), [301]);
+    assert_eq!(places(0..150, TermKind::Id, 150), [0u32; 0]);
+    assert_eq!(places(0..302, TermKind::Id, 7_777), [0u32; 0]);
+}

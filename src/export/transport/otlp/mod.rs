@@ -75,9 +75,7 @@ impl Otlp {
         let Some(Rejected { count, why }) = self.collector.send(signal, of_events.into_iter()).await? else { return Ok(()) };
         let (count, all) = (count.min(events), count >= items);
         self.refused = Some(match self.refused.take() {
-            Some(before) => {
-                Refused { events: before.events.max(count), all: before.all || all, why: format!("{}; {why}", before.why) }
-            }
+            Some(before) => Refused { events: before.events.max(count), all: before.all || all, why: format!("{}; {why}", before.why) },
             None => Refused { events: count, all, why },
         });
         Ok(())
