@@ -171,6 +171,9 @@ impl Followed {
                 ),
                 News::Rotated { path } => format!("{}: another file is in its place", path.display()),
                 News::Truncated { path } => format!("{}: it was emptied", path.display()),
+                News::Gone { path } => {
+                    format!("{}: it is gone before it was read, and what it held is missed; import it, if it is elsewhere", path.display())
+                }
                 News::Absent => format!("{}: there is no such file yet; waiting for it", self.path.display()),
             });
         }
