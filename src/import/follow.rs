@@ -6,6 +6,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cursor::{self, Cursor, Head};
@@ -36,6 +37,8 @@ pub enum News {
     Truncated { path: PathBuf },
     /// A file that was to be read is nowhere any more: what it held is missed.
     Gone { path: PathBuf },
+    /// A file that was read to its end, and left for a newer one, grows: what is added is missed. Told once.
+    Returned { path: PathBuf },
     /// There is no such file yet.
     Absent,
 }
@@ -51,6 +54,10 @@ pub struct Follower {
     pending: VecDeque<Waiting>,
     /// The one read before.
     before: Option<Head>,
+    /// Of a pattern: the files that were read to their ends.
+    done: VecDeque<Cursor>,
+    /// That one of them grows was told.
+    is_return_told: bool,
     /// What stood at the end of a reader's life.
     counts: Counts,
     buffer: Vec<u8>,
@@ -112,6 +119,8 @@ impl Follower {
             current: None,
             pending: VecDeque::new(),
             before: cursor.as_ref().and_then(|it| it.before.clone()),
+            done: VecDeque::new(),
+            is_return_told: false,
             counts: Counts::default(),
             buffer: vec![0; PIECE],
         };
@@ -181,7 +190,16 @@ impl Follower {
         // It may have been rotated more than once.
         let place = current.cursor(&self.log, self.reader.whole_until(), &self.before);
         let behind = place.position(&files).map_or(files.len() - 1, |at| (at + 1).min(files.len() - 1));
-        let rest: Vec<PathBuf> = files.into_iter().skip(behind).collect();
+        let is_done = |path: &PathBuf| self.done.iter().any(|it| it.position(slice::from_ref(path)).is_some());
+        let rest: Vec<PathBuf> = files.into_iter().skip(behind).filter(|path| !is_done(path)).collect();
+        if rest.is_empty() {
+            current.is_idle = true;
+            let grows = self.done.iter().any(|it| it.offset < now.len() && it.position(slice::from_ref(&newest)).is_some());
+            if grows && !std::mem::replace(&mut self.is_return_told, true) {
+                news.push(News::Returned { path: newest });
+            }
+            return Ok(false);
+        }
         if !std::mem::replace(&mut current.is_left, true) {
             return Ok(false);
         }
@@ -231,6 +249,10 @@ impl Follower {
         }
         if let Some(done) = self.current.take().filter(|done| !done.head.is_empty()) {
             self.before = Some(Head::of(&done.head));
+            if is_pattern(&self.log) {
+                self.done.push_back(done.cursor(&self.log, done.read, &None));
+                self.done.drain(..self.done.len().saturating_sub(SIBLINGS));
+            }
         }
         self.open_next(news)?;
         Ok(true)

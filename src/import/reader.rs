@@ -154,6 +154,8 @@ impl Reader {
     pub fn go_on(&mut self, options: &Options) {
         self.framing = if self.inner.format.is_syslog() { Framing::Undecided(Vec::new()) } else { Framing::Lines(Lines::default()) };
         self.inner.clock = Clock::new(options.zone.clone(), options.until, options.turns);
+        // Ids are the same whichever files were read before.
+        self.inner.recent = Recent::default();
     }
 
     /// Learns from the first lines of a file that is read from further on: Exchange names its columns there.

@@ -334,6 +334,34 @@ fn of_a_pattern_the_newest_grows() {
 }
 
 #[test]
+fn a_pattern_that_fits_two_sequences_reads_no_line_twice_and_says_so() {
+    let mut scene = Scene::new();
+    let (kept, other) = (scene.path("MSGTRK2026112610-1.LOG"), scene.path("MSGTRKMD2026112610-1.LOG"));
+    let pattern = scene.path("MSGTRK*.LOG");
+    let mut follower: Option<Follower> = None;
+    let (mut ids, mut news) = (Vec::new(), Vec::new());
+    for (number, path) in (1..).zip([&kept, &other, &kept, &other, &kept]) {
+        let head = if path.exists() {
+            String::new()
+        } else {
+            format!("#Date: {number}\r\n#Fields: date-time,event-id,source,internal-message-id\r\n")
+        };
+        let line = format!("{head}2026-11-26T10:02:03.000Z,SEND,SMTP,{number}\r\n");
+        File::options().append(true).create(true).open(path).unwrap().write_all(line.as_bytes()).unwrap();
+        scene.touch(path);
+        let follower = follower.get_or_insert_with(|| Follower::start(&pattern, options(Format::Exchange), None, &mut news).unwrap());
+        let mut entries = Vec::new();
+        for _ in 0..6 {
+            follower.read(&mut entries, &mut news).unwrap();
+        }
+        ids.extend(entries.into_iter().map(|it| it.entry.queue_id.unwrap()));
+    }
+    assert_eq!(ids, ["1", "2", "4"], "{news:?}");
+    let returned = news.iter().filter(|it| **it == News::Returned { path: kept.clone() }).count();
+    assert_eq!(returned, 1, "{news:?}");
+}
+
+#[test]
 fn the_place_is_kept_whole() {
     let mut scene = Scene::new();
     scene.append(2);
