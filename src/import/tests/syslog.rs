@@ -122,6 +122,36 @@ fn postfix_refusals_are_entries() {
 }
 
 #[test]
+fn postfix_header_and_body_checks_tell_their_reason_last() {
+    postfix(
+        "postfix/cleanup[1]: 4F1A2B3C4D: reject: header Subject: news from the front from c.example[192.0.2.1]; from=<a@from.example> to=<b@to.example> proto=ESMTP helo=<h>: 5.7.1 message content rejected",
+        &[
+            "rejected id=4F1A2B3C4D from=a@from.example to=b@to.example subject=news from the front client=c.example/192.0.2.1 fate=rejected/end_of_data/upstream detail=5.7.1 message content rejected",
+        ],
+    );
+    postfix(
+        "postfix/cleanup[1]: 4F1A2B3C4D: reject: header Subject: x from y[192.0.2.99]: 550 z; from=<> from unknown[2001:db8::7]; from=<a@from.example> to=<b@to.example> proto=ESMTP helo=<h>: 4.7.1 later: try again",
+        &[
+            "rejected id=4F1A2B3C4D from=a@from.example to=b@to.example subject=x from y[192.0.2.99]: 550 z; from=<> client=2001:db8::7 fate=deferred/end_of_data/upstream detail=4.7.1 later: try again",
+        ],
+    );
+    postfix(
+        "postfix/cleanup[1]: 4F1A2B3C4D: discard: body win a prize from c.example[192.0.2.1]; from=<a@from.example> to=<b@to.example> proto=ESMTP helo=<h>",
+        &["discarded id=4F1A2B3C4D from=a@from.example to=b@to.example client=c.example/192.0.2.1"],
+    );
+    postfix(
+        "postfix/cleanup[1]: 4F1A2B3C4D: hold: header X-Test: from x from local; from=<root@mail.example>",
+        &["quarantined id=4F1A2B3C4D from=root@mail.example"],
+    );
+    postfix(
+        "postfix/cleanup[1]: 4F1A2B3C4D: redirect: header To: x from local; from=<a@from.example> to=<b@to.example>: boss@to.example",
+        &["redirected id=4F1A2B3C4D from=a@from.example to=b@to.example detail=boss@to.example"],
+    );
+    postfix("postfix/cleanup[1]: 4F1A2B3C4D: reject: header Subject: cut off from c.example[192.0", &[]);
+    postfix("postfix/cleanup[1]: 4F1A2B3C4D: filter: header To: x from local; from=<a@from.example>: smtp:[127.0.0.1]", &[]);
+}
+
+#[test]
 fn postfix_ids_of_two_hosts_are_two() {
     let log = "Nov 26 10:02:03 one postfix/cleanup[1]: 4F1A2B3C4D: message-id=<1@x>\n\
                Nov 26 10:02:03 two postfix/cleanup[1]: 4F1A2B3C4D: message-id=<2@x>\n\
