@@ -223,6 +223,8 @@ fn accepted(entry: &mut Entry, daemon: &str, told: &str) {
     }
     (entry.event, entry.fate) = match daemon {
         "smtp" | "relay" => (LogEvent::Sent, Some(said::SENT)),
+        // A content filter: another queue has it, not a mailbox.
+        "lmtp" if told.contains("queued as ") => (LogEvent::Sent, Some(said::SENT)),
         "discard" => (LogEvent::Discarded, None),
         _ => (LogEvent::Delivered, Some(said::DELIVERED)),
     };

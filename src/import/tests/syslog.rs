@@ -152,6 +152,16 @@ fn postfix_header_and_body_checks_tell_their_reason_last() {
 }
 
 #[test]
+fn postfix_hands_to_a_content_filter_what_is_in_no_mailbox_yet() {
+    postfix(
+        "postfix/lmtp[1]: 4F1A2B3C4D: to=<b@to.example>, relay=127.0.0.1[127.0.0.1]:10024, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as 5F1A2B3C4D)",
+        &[
+            "sent id=4F1A2B3C4D next=5F1A2B3C4D to=b@to.example relay=127.0.0.1/127.0.0.1/10024 delay=1000ms fate=accepted/end_of_data/upstream reply=250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as 5F1A2B3C4D",
+        ],
+    );
+}
+
+#[test]
 fn postfix_ids_of_two_hosts_are_two() {
     let log = "Nov 26 10:02:03 one postfix/cleanup[1]: 4F1A2B3C4D: message-id=<1@x>\n\
                Nov 26 10:02:03 two postfix/cleanup[1]: 4F1A2B3C4D: message-id=<2@x>\n\
