@@ -275,6 +275,16 @@ fn exim_lines_in_all_their_forms() {
         "1r5abc-0003Xy-2B H=c.example [192.0.2.7] F=<a@from.example> rejected after DATA: spam",
         &["rejected id=1r5abc-0003Xy-2B from=a@from.example client=c.example/192.0.2.7 fate=rejected/end_of_data/upstream detail=spam"],
     );
+    exim(
+        r#"1r5abc-0003Xy-2B <= ann@from.example H=c.example [192.0.2.7] P=esmtp S=300 T="Invoice for June \"2026\" for \\" from <ann@from.example> for b@to.example"#,
+        &[
+            r#"received id=1r5abc-0003Xy-2B from=ann@from.example to=b@to.example subject=Invoice for June "2026" for \ size=300 client=c.example/192.0.2.7"#,
+        ],
+    );
+    exim(
+        "1r5abc-0003Xy-2B <= ann@from.example H=c.example [192.0.2.7] P=esmtp S=300 T=\"Invoice for June 2026\"",
+        &["received id=1r5abc-0003Xy-2B from=ann@from.example subject=Invoice for June 2026 size=300 client=c.example/192.0.2.7"],
+    );
     exim("Start queue run: pid=12", &[]);
     check(
         Format::Exim,
