@@ -89,8 +89,7 @@ impl Exim {
         if recipients.trim().is_empty() {
             out.push(entry);
         } else {
-            let each = recipients.split_whitespace().map(|to| Entry { recipient: Some(bare(to).to_owned()), ..entry.clone() });
-            out.extend(each);
+            entry.for_each(recipients.split_whitespace().map(bare), out);
         }
         if let Some(mut report) = report {
             self.complete(&mut report);

@@ -309,7 +309,8 @@ impl Inner {
             if entry.host.is_none() {
                 entry.host.clone_from(&self.host);
             }
-            self.counts.cut += entry.bound();
+            entry.bound();
+            self.counts.cut += entry.cut;
             self.counts.events[entry.event as usize] += 1;
             let mut hasher = line.clone();
             hasher.update(&(index as u32).to_le_bytes());
