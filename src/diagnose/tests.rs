@@ -133,6 +133,23 @@ fn failures_without_a_reply_have_causes() {
 }
 
 #[test]
+fn the_proxys_own_words_are_no_others() {
+    use Cause::*;
+    check(None, "450 4.1.8 <a@x.example>: Sender address rejected: DNS NXDOMAIN", SenderRejected, Some("postfix"));
+    check(None, "554 5.7.1 reverse DNS of [192.0.2.7] failed: NXDOMAIN", ReverseDnsMissing, None);
+    check(None, "550 5.4.4 no route to domain", DomainNotFound, None);
+    for (text, rule) in [
+        ("no route to 192.0.2.9:25 (network down, or no IPv4 here)", "own/no-route"),
+        ("no route to [2001:db8::9]:25 (network down, or no IPv6 here)", "own/no-route"),
+        ("no such name in DNS (NXDOMAIN)", "own/dns-no-such-name"),
+        ("550 5.4.4 no route to host", "text/connection-failed"),
+        ("connect to mx.to.example[192.0.2.9]:25: Network is unreachable", "text/connection-failed"),
+    ] {
+        assert_eq!(Rules::builtin().classify(&Facts { text, ..Facts::default() }).rule, rule, "{text}");
+    }
+}
+
+#[test]
 fn names_in_the_text_decide_nothing() {
     for name in ["full-quota@spam.example", "spamhaus@virus.example", "unknown.user@greylist.example"] {
         let text = format!("550 5.1.1 <{name}>: Recipient address rejected: User unknown");
@@ -147,7 +164,7 @@ fn own_rules_come_first_and_say_what_is_wrong_with_them() {
     let rules = own("[[rule]]\nid = \"own/x\"\ncause = \"policy_rejected\"\ntext = ['User Unknown']\nadvice = \"Call.\"\n").unwrap();
     let verdict = rules.classify(&Facts { text: "550 5.1.1 user unknown", ..Facts::default() });
     assert_eq!((verdict.rule, verdict.cause, verdict.advice), ("own/x", Cause::PolicyRejected, "Call."));
-    assert!(rules.version().starts_with("2+own."));
+    assert!(rules.version().starts_with("3+own."));
     let wrong = |text: &str| own(text).unwrap_err().to_string();
     let near = wrong("[[rule]]\nid = \"own/x\"\ncause = \"mailbox_ful\"\ntext = ['x']\n");
     assert_eq!(near, "own.toml:3: `mailbox_ful` is no cause; did you mean `mailbox_full`?");
