@@ -150,6 +150,19 @@ fn the_proxys_own_words_are_no_others() {
 }
 
 #[test]
+fn an_outage_that_names_its_end_is_no_greylisting() {
+    use Cause::*;
+    check(None, "421 4.3.2 System maintenance, try again in 30 minutes", RemoteSystemError, None);
+    check(None, "452 4.3.1 Insufficient system storage, try again in 10 minutes", RemoteSystemError, None);
+    check(None, "451 4.4.3 DNS lookup failed, try again in 5 minutes", DnsFailure, None);
+    check(None, "450 4.2.1 mailbox temporarily disabled, try again in 2 hours", RecipientInactive, None);
+    for text in ["451 4.7.1 Please try again in 5 minutes", "450 please wait 60 seconds", "450 4.7.1 Greylisted, try again in 300 seconds"]
+    {
+        check(None, text, Greylisted, None);
+    }
+}
+
+#[test]
 fn names_in_the_text_decide_nothing() {
     for name in ["full-quota@spam.example", "spamhaus@virus.example", "unknown.user@greylist.example"] {
         let text = format!("550 5.1.1 <{name}>: Recipient address rejected: User unknown");
