@@ -162,6 +162,15 @@ fn an_outage_that_names_its_end_is_no_greylisting() {
     }
 }
 
+/// `ers` stands within "headers" and "users".
+#[test]
+fn a_list_is_named_by_a_whole_word() {
+    use Cause::*;
+    let host = Some("in.hes.trendmicro.eu");
+    check(host, "550 5.7.1 The headers were refused", PolicyRejected, Some("trendmicro"));
+    check(host, "550 5.7.1 Refused by ERS", Blocklisted, Some("trendmicro"));
+}
+
 #[test]
 fn names_in_the_text_decide_nothing() {
     for name in ["full-quota@spam.example", "spamhaus@virus.example", "unknown.user@greylist.example"] {
