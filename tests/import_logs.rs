@@ -91,6 +91,23 @@ fn a_log_is_read_into_a_stopped_store_once() {
     assert!(code == 0 && said.contains("0 records added") && said.contains("12 left out as older"), "{said}");
 }
 
+/// What the rotated file says of a message that is still in the queue holds for the file that came after it.
+#[test]
+fn a_message_is_known_across_the_files_of_a_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = messages(0..1);
+    let (before, after) = text.split_at(text.find("Nov 26 10:12:04").unwrap());
+    fs::write(dir.path().join("mail.log.1"), format!("{before}rubbish\n")).unwrap();
+    fs::write(dir.path().join("mail.log"), format!("{after}rubbish\n")).unwrap();
+    let arguments = ["import", "postfix", "mail.log.1", "mail.log", "--dry-run", "--json"];
+    let (code, records, summary) = relayscope(dir.path(), &arguments);
+    assert_eq!((code, records.lines().count()), (0, EACH), "{summary}");
+    let sent = records.lines().find(|it| it.contains("bob@to.example")).unwrap();
+    assert!(sent.contains("0@from.example") && sent.contains("ann@from.example"), "{sent}");
+    let (first, second) = (summary.contains("mail.log.1:5: "), summary.contains("mail.log:3: "));
+    assert!(first && second && summary.contains("8 lines") && summary.contains("2 unreadable"), "{summary}");
+}
+
 #[test]
 fn what_is_wrong_is_told_before_anything_is_stored() {
     let dir = tempfile::tempdir().unwrap();

@@ -51,3 +51,12 @@ fn headers_and_lines_without_end() {
         quick(status.as_bytes());
     }
 }
+
+/// Every number is one that a status may follow: looking for it behind each of them, for each recipient, would take minutes.
+#[test]
+fn replies_without_end_for_many_recipients() {
+    let failed: Vec<String> = (0..100).map(|number| format!("u{number}@y.example")).collect();
+    let header = format!("Return-Path: <>\nFrom: mailer-daemon@x.example\nX-Failed-Recipients: {}\n", failed.join(",\n "));
+    let report = read(format!("{header}Subject: failure notice\nContent-Type: text/plain\n\n{}\n", "550 ".repeat(15_000)).as_bytes());
+    assert!(report.is_some_and(|report| report.recipients.len() == 100));
+}

@@ -15,7 +15,7 @@ use super::Traces;
 use super::failure::{Failure, Status};
 use super::progress::Progress;
 use crate::import::source::{self, PIECE, Source};
-use crate::import::{Format, Identified, Options, Reader, format};
+use crate::import::{Counts, Format, Identified, Options, Reader, format};
 use crate::path::when::{self, Edge};
 use sink::Sink;
 use summary::Summary;
@@ -107,7 +107,8 @@ impl Logs {
         }
         let mut sink = Sink::open(&self.traces, self.dry_run)?;
         let (mut summary, mut progress) = (Summary::default(), Progress::new("read"));
-        let read = logs.into_iter().try_for_each(|log| log.read(&mut sink, &mut summary, &mut progress));
+        let mut readers = Vec::new();
+        let read = logs.into_iter().try_for_each(|log| log.read(&mut readers, &mut sink, &mut summary, &mut progress));
         progress.end();
         let done = sink.finish();
         // What was read is in, whatever came then.
@@ -129,7 +130,7 @@ impl Logs {
             }
         };
         let options = Options { format, until: source.modified, turns, ..options.clone() };
-        Ok(Opened { path: path.to_owned(), format, source, head, reader: Reader::new(options) })
+        Ok(Opened { path: path.to_owned(), options, source, head })
     }
 }
 
@@ -154,18 +155,33 @@ fn unrecognised(path: &Path) -> Failure {
 /// A log whose first octets were looked at.
 struct Opened {
     path: PathBuf,
-    format: Format,
+    options: Options,
     source: Source,
     head: Vec<u8>,
-    reader: Reader,
 }
 
 impl Opened {
-    fn read(mut self, sink: &mut Sink, summary: &mut Summary, progress: &mut Progress) -> Result<(), Failure> {
+    /// `readers`: one for each format so far. What a file says of a message holds for the next file, to which the log was rotated.
+    fn read(
+        mut self,
+        readers: &mut Vec<(Format, Reader)>,
+        sink: &mut Sink,
+        summary: &mut Summary,
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        let format = self.options.format;
+        let known = readers.iter().position(|(of, _)| *of == format);
+        let at = known.unwrap_or_else(|| {
+            readers.push((format, Reader::new(self.options.clone())));
+            readers.len() - 1
+        });
+        let Some((_, reader)) = readers.get_mut(at) else { return Ok(()) };
+        reader.go_on(&self.options);
+        let forgotten = reader.counts().forgotten;
         let (mut entries, mut buffer) = (Vec::new(), vec![0; PIECE]);
-        self.reader.feed(&std::mem::take(&mut self.head), &mut entries);
+        reader.feed(&std::mem::take(&mut self.head), &mut entries);
         loop {
-            hand_on(&mut entries, self.format, sink, progress)?;
+            hand_on(&mut entries, format, sink, progress)?;
             if self.source.is_pipe {
                 sink.hand_in()?;
             }
@@ -174,13 +190,14 @@ impl Opened {
             if read == 0 {
                 break;
             }
-            self.reader.feed(buffer.get(..read).unwrap_or_default(), &mut entries);
+            reader.feed(buffer.get(..read).unwrap_or_default(), &mut entries);
         }
-        self.reader.finish(&mut entries);
-        hand_on(&mut entries, self.format, sink, progress)?;
-        let unreadable = self.reader.take_unreadable();
+        reader.finish(&mut entries);
+        hand_on(&mut entries, format, sink, progress)?;
+        let (unreadable, counts) = (reader.take_unreadable(), reader.counts());
+        reader.forget_counts();
         let path = if self.path == Path::new("-") { Path::new("standard input") } else { &self.path };
-        summary.add(path, self.format, &self.reader.counts(), unreadable);
+        summary.add(path, format, &Counts { forgotten: counts.forgotten - forgotten, ..counts }, unreadable);
         Ok(())
     }
 }

@@ -133,6 +133,45 @@ fn failures_without_a_reply_have_causes() {
 }
 
 #[test]
+fn the_proxys_own_words_are_no_others() {
+    use Cause::*;
+    check(None, "450 4.1.8 <a@x.example>: Sender address rejected: DNS NXDOMAIN", SenderRejected, Some("postfix"));
+    check(None, "554 5.7.1 reverse DNS of [192.0.2.7] failed: NXDOMAIN", ReverseDnsMissing, None);
+    check(None, "550 5.4.4 no route to domain", DomainNotFound, None);
+    for (text, rule) in [
+        ("no route to 192.0.2.9:25 (network down, or no IPv4 here)", "own/no-route"),
+        ("no route to [2001:db8::9]:25 (network down, or no IPv6 here)", "own/no-route"),
+        ("no such name in DNS (NXDOMAIN)", "own/dns-no-such-name"),
+        ("550 5.4.4 no route to host", "text/connection-failed"),
+        ("connect to mx.to.example[192.0.2.9]:25: Network is unreachable", "text/connection-failed"),
+    ] {
+        assert_eq!(Rules::builtin().classify(&Facts { text, ..Facts::default() }).rule, rule, "{text}");
+    }
+}
+
+#[test]
+fn an_outage_that_names_its_end_is_no_greylisting() {
+    use Cause::*;
+    check(None, "421 4.3.2 System maintenance, try again in 30 minutes", RemoteSystemError, None);
+    check(None, "452 4.3.1 Insufficient system storage, try again in 10 minutes", RemoteSystemError, None);
+    check(None, "451 4.4.3 DNS lookup failed, try again in 5 minutes", DnsFailure, None);
+    check(None, "450 4.2.1 mailbox temporarily disabled, try again in 2 hours", RecipientInactive, None);
+    for text in ["451 4.7.1 Please try again in 5 minutes", "450 please wait 60 seconds", "450 4.7.1 Greylisted, try again in 300 seconds"]
+    {
+        check(None, text, Greylisted, None);
+    }
+}
+
+/// `ers` stands within "headers" and "users".
+#[test]
+fn a_list_is_named_by_a_whole_word() {
+    use Cause::*;
+    let host = Some("in.hes.trendmicro.eu");
+    check(host, "550 5.7.1 The headers were refused", PolicyRejected, Some("trendmicro"));
+    check(host, "550 5.7.1 Refused by ERS", Blocklisted, Some("trendmicro"));
+}
+
+#[test]
 fn names_in_the_text_decide_nothing() {
     for name in ["full-quota@spam.example", "spamhaus@virus.example", "unknown.user@greylist.example"] {
         let text = format!("550 5.1.1 <{name}>: Recipient address rejected: User unknown");
@@ -147,7 +186,7 @@ fn own_rules_come_first_and_say_what_is_wrong_with_them() {
     let rules = own("[[rule]]\nid = \"own/x\"\ncause = \"policy_rejected\"\ntext = ['User Unknown']\nadvice = \"Call.\"\n").unwrap();
     let verdict = rules.classify(&Facts { text: "550 5.1.1 user unknown", ..Facts::default() });
     assert_eq!((verdict.rule, verdict.cause, verdict.advice), ("own/x", Cause::PolicyRejected, "Call."));
-    assert!(rules.version().starts_with("2+own."));
+    assert!(rules.version().starts_with("3+own."));
     let wrong = |text: &str| own(text).unwrap_err().to_string();
     let near = wrong("[[rule]]\nid = \"own/x\"\ncause = \"mailbox_ful\"\ntext = ['x']\n");
     assert_eq!(near, "own.toml:3: `mailbox_ful` is no cause; did you mean `mailbox_full`?");

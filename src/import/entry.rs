@@ -10,6 +10,8 @@ use crate::trace::{Actor, Log, Outcome, Record, RecordId, Reply, Stage, State, W
 pub const LONGEST_TEXT: usize = 1_000;
 /// Lines of a reply that are kept.
 const REPLY_LINES: usize = 20;
+/// Recipients of one line, of each of which an entry tells.
+pub const RECIPIENTS: usize = 1_000;
 
 /// One event of one message, and of one recipient where it concerns one.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +39,8 @@ pub struct Entry {
     pub relay_host: Option<String>,
     pub relay_ip: Option<IpAddr>,
     pub relay_port: Option<u16>,
+    /// Texts that were cut.
+    pub cut: u64,
     /// Since the message came in.
     pub delay_us: Option<u64>,
     /// What the next hop said, or this server itself.
@@ -79,11 +83,18 @@ impl Entry {
             relay_host: None,
             relay_ip: None,
             relay_port: None,
+            cut: 0,
             delay_us: None,
             reply: None,
             detail: None,
             fate: None,
         }
+    }
+
+    /// One for each recipient of a line, [`RECIPIENTS`] at most. What is too long is cut before it is copied.
+    pub fn for_each<'a>(mut self, recipients: impl Iterator<Item = &'a str>, out: &mut Vec<Self>) {
+        self.bound();
+        out.extend(recipients.take(RECIPIENTS).map(|to| Self { recipient: Some(to.to_owned()), ..self.clone() }));
     }
 
     /// The outcome as a record has it, before its diagnosis.
@@ -96,8 +107,8 @@ impl Entry {
         Some(outcome)
     }
 
-    /// Cuts texts that are too long; how many.
-    pub fn bound(&mut self) -> u64 {
+    /// Cuts texts that are too long, and counts them.
+    pub fn bound(&mut self) {
         let texts = [
             &mut self.host,
             &mut self.queue_id,
@@ -111,13 +122,13 @@ impl Entry {
             &mut self.relay_host,
             &mut self.detail,
         ];
-        let mut cut = texts.into_iter().flatten().map(bound).sum();
+        let mut cut = texts.into_iter().flatten().map(bound).sum::<u64>();
         if let Some(reply) = &mut self.reply {
             cut += reply.lines.len().saturating_sub(REPLY_LINES) as u64;
             reply.lines.truncate(REPLY_LINES);
             cut += reply.lines.iter_mut().map(bound).sum::<u64>();
         }
-        cut
+        self.cut += cut;
     }
 }
 
@@ -169,8 +180,19 @@ mod tests {
     fn long_texts_are_cut_and_counted() {
         let reply = Reply { code: 550, enhanced: None, lines: vec!["ü".repeat(600); 22] };
         let mut entry = Entry { subject: Some("x".repeat(1_001)), reply: Some(reply), ..Entry::new(0, Some("mail"), LogEvent::Sent) };
-        assert_eq!(entry.bound(), 1 + 2 + 20);
+        entry.bound();
+        entry.bound();
+        assert_eq!(entry.cut, 1 + 2 + 20);
         assert_eq!(entry.subject.as_ref().map(String::len), Some(LONGEST_TEXT));
         assert_eq!(entry.reply.map(|it| it.lines.len()), Some(REPLY_LINES));
+    }
+
+    #[test]
+    fn recipients_of_a_line_are_bounded_and_share_what_is_cut() {
+        let entry = Entry { detail: Some("x".repeat(100_000)), ..Entry::new(0, None, LogEvent::Sent) };
+        let mut out = Vec::new();
+        entry.for_each(std::iter::repeat_n("b@to.example", 250_000), &mut out);
+        assert_eq!(out.len(), RECIPIENTS);
+        assert!(out.iter().all(|it| it.cut == 1 && it.detail.as_ref().is_some_and(|it| it.len() == LONGEST_TEXT)));
     }
 }

@@ -172,11 +172,14 @@ impl Exchange {
         let recipients: Vec<&str> = get(columns.recipients).split(';').map(str::trim).filter(|it| !it.is_empty()).collect();
         let whole = get(columns.statuses);
         let statuses = at_depth_zero(whole);
+        // What is too long is cut before it is copied.
+        entry.bound();
         for (index, to) in recipients.iter().take(RECIPIENTS).enumerate() {
             // A status may hold semicolons itself.
             let status = if statuses.len() == recipients.len() { statuses.get(index).copied().unwrap_or_default() } else { whole };
             let mut entry = Entry { recipient: Some((*to).to_owned()), ..entry.clone() };
             judge(&mut entry, source, status, final_reply.as_ref());
+            entry.bound();
             out.push(entry);
         }
         if recipients.is_empty() {

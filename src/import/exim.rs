@@ -60,7 +60,7 @@ impl Exim {
     /// `a@from.example H=client.example (helo) [192.0.2.1]:4567 P=esmtps S=1234 id=… T="subject" from <…> for b@to.example …`
     fn came(&mut self, mut entry: Entry, fields: &str, out: &mut Vec<Entry>) {
         let (sender, rest) = fields.split_once(' ').unwrap_or((fields, ""));
-        let (rest, recipients) = match rest.rfind(" for ") {
+        let (rest, recipients) = match unquoted(rest, " for ").last() {
             Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 5..).unwrap_or_default()),
             None => (rest, ""),
         };
@@ -89,8 +89,7 @@ impl Exim {
         if recipients.trim().is_empty() {
             out.push(entry);
         } else {
-            let each = recipients.split_whitespace().map(|to| Entry { recipient: Some(bare(to).to_owned()), ..entry.clone() });
-            out.extend(each);
+            entry.for_each(recipients.split_whitespace().map(bare), out);
         }
         if let Some(mut report) = report {
             self.complete(&mut report);
@@ -132,16 +131,21 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 /// Where the value of a field begins; what stands in quotes is no field.
 fn position(text: &str, name: &str) -> Option<usize> {
-    let (mut is_quoted, mut before) = (false, b' ');
-    for (at, octet) in text.bytes().enumerate() {
-        if octet == b'"' && before != b'\\' {
+    let is_first = |at: usize| at.checked_sub(1).is_none_or(|before| text.as_bytes().get(before) == Some(&b' '));
+    unquoted(text, name).find(|at| is_first(*at)).map(|at| at + name.len())
+}
+
+/// Where a text stands outside of quotes.
+fn unquoted<'a>(text: &'a str, wanted: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.bytes().enumerate().filter_map(move |(at, octet)| {
+        if octet == b'"' && !is_escaped {
             is_quoted = !is_quoted;
-        } else if before == b' ' && !is_quoted && text.as_bytes().get(at..).is_some_and(|it| it.starts_with(name.as_bytes())) {
-            return Some(at + name.len());
         }
-        before = octet;
-    }
-    None
+        is_escaped = octet == b'\\' && !is_escaped;
+        let fits = !is_quoted && text.as_bytes().get(at..).is_some_and(|it| it.starts_with(wanted.as_bytes()));
+        fits.then_some(at)
+    })
 }
 
 /// A quoted value, without its escapes.

@@ -1,10 +1,12 @@
 //! A log that grows: read on at its end, through rotation, and from where it was left.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cursor::{self, Cursor, Head};
@@ -33,6 +35,10 @@ pub enum News {
     Rotated { path: PathBuf },
     /// It was emptied where it stands.
     Truncated { path: PathBuf },
+    /// A file that was to be read is nowhere any more: what it held is missed.
+    Gone { path: PathBuf },
+    /// A file that was read to its end, and left for a newer one, grows: what is added is missed. Told once.
+    Returned { path: PathBuf },
     /// There is no such file yet.
     Absent,
 }
@@ -44,13 +50,24 @@ pub struct Follower {
     reader: Reader,
     /// The file being read.
     current: Option<Open>,
-    /// Files to be read before, oldest first.
-    pending: VecDeque<(PathBuf, u64)>,
+    /// Files to be read next, oldest first.
+    pending: VecDeque<Waiting>,
     /// The one read before.
     before: Option<Head>,
+    /// Of a pattern: the files that were read to their ends.
+    done: VecDeque<Cursor>,
+    /// That one of them grows was told.
+    is_return_told: bool,
     /// What stood at the end of a reader's life.
     counts: Counts,
     buffer: Vec<u8>,
+}
+
+/// A file to be read, known by what it holds: it may be renamed or compressed before its turn comes.
+struct Waiting {
+    /// What it was called.
+    path: PathBuf,
+    place: Cursor,
 }
 
 struct Open {
@@ -102,23 +119,22 @@ impl Follower {
             current: None,
             pending: VecDeque::new(),
             before: cursor.as_ref().and_then(|it| it.before.clone()),
+            done: VecDeque::new(),
+            is_return_told: false,
             counts: Counts::default(),
             buffer: vec![0; PIECE],
         };
-        let files = this.files()?;
+        let mut files = this.files()?;
         let found = cursor.as_ref().and_then(|cursor| cursor.position(&files));
-        match (&cursor, found) {
-            (Some(cursor), Some(at)) => {
-                let rest = files.get(at..).unwrap_or_default();
-                this.pending =
-                    rest.iter().enumerate().map(|(index, path)| (path.clone(), if index == 0 { cursor.offset } else { 0 })).collect();
-            }
+        let (rest, offset) = match (&cursor, found) {
+            (Some(cursor), Some(at)) => (files.split_off(at), cursor.offset),
             (Some(cursor), None) => {
                 news.push(News::Missed { at: cursor.offset });
-                this.pending = files.last().map(|path| (path.clone(), 0)).into_iter().collect();
+                (files.pop().into_iter().collect(), 0)
             }
-            (None, _) => this.pending = files.last().map(|path| (path.clone(), 0)).into_iter().collect(),
-        }
+            (None, _) => (files.pop().into_iter().collect(), 0),
+        };
+        this.wait_for(rest, offset)?;
         if this.pending.is_empty() {
             news.push(News::Absent);
         }
@@ -132,7 +148,10 @@ impl Follower {
     /// The file can't be read. It can be tried again.
     pub fn read(&mut self, out: &mut Vec<Identified>, news: &mut Vec<News>) -> io::Result<bool> {
         let Some(current) = &mut self.current else {
-            self.pending = self.files()?.last().map(|path| (path.clone(), 0)).into_iter().collect();
+            if self.pending.is_empty() {
+                let newest = self.files()?.pop();
+                self.wait_for(newest.into_iter().collect(), 0)?;
+            }
             self.open_next(news)?;
             return Ok(self.current.is_some());
         };
@@ -158,87 +177,127 @@ impl Follower {
     fn at_end(&mut self, out: &mut Vec<Identified>, news: &mut Vec<News>) -> io::Result<bool> {
         let files = self.files()?;
         let Some(current) = &mut self.current else { return Ok(false) };
-        let Some(newest) = files.last() else { return Ok(false) };
-        let now = fs::metadata(newest)?;
-        if !is_same(current, &now) {
-            // Whoever wrote to the old one may not have ended yet: it has once the new one grows. Then one more look, later.
-            if now.len() == 0 {
-                return Ok(false);
-            }
-            if !std::mem::replace(&mut current.is_left, true) {
-                return Ok(false);
-            }
-            news.push(News::Rotated { path: newest.clone() });
-            // It may have been rotated more than once.
-            let place = current.cursor(&self.log, self.reader.whole_until(), &self.before);
-            let behind = place.position(&files).map_or(files.len() - 1, |at| (at + 1).min(files.len() - 1));
-            self.pending.extend(files.into_iter().skip(behind).map(|path| (path, 0)));
-            return self.next(out, news);
+        let Some(newest) = files.last().cloned() else { return Ok(false) };
+        let now = fs::metadata(&newest)?;
+        if is_same(current, &now) {
+            current.is_idle = true;
+            return Ok(false);
         }
-        current.is_idle = true;
-        Ok(false)
+        // Whoever wrote to the old one may not have ended yet: it has once the new one grows. Then one more look, later.
+        if now.len() == 0 {
+            return Ok(false);
+        }
+        // It may have been rotated more than once.
+        let place = current.cursor(&self.log, self.reader.whole_until(), &self.before);
+        let behind = place.position(&files).map_or(files.len() - 1, |at| (at + 1).min(files.len() - 1));
+        let is_done = |path: &PathBuf| self.done.iter().any(|it| it.position(slice::from_ref(path)).is_some());
+        let rest: Vec<PathBuf> = files.into_iter().skip(behind).filter(|path| !is_done(path)).collect();
+        if rest.is_empty() {
+            current.is_idle = true;
+            let grows = self.done.iter().any(|it| it.offset < now.len() && it.position(slice::from_ref(&newest)).is_some());
+            if grows && !std::mem::replace(&mut self.is_return_told, true) {
+                news.push(News::Returned { path: newest });
+            }
+            return Ok(false);
+        }
+        if !std::mem::replace(&mut current.is_left, true) {
+            return Ok(false);
+        }
+        self.wait_for(rest, 0)?;
+        news.push(News::Rotated { path: newest });
+        self.next(out, news)
     }
 
     /// The file was emptied where it stands: what was written between the last look and then is in the copy, if there is one.
     fn start_over(&mut self, out: &mut Vec<Identified>, news: &mut Vec<News>) -> io::Result<bool> {
-        let files = self.files()?;
+        let mut files = self.files()?;
         let Some(current) = &self.current else { return Ok(false) };
-        news.push(News::Truncated { path: current.path.clone() });
+        let emptied = News::Truncated { path: current.path.clone() };
         let place = current.cursor(&self.log, self.reader.whole_until(), &self.before);
         let before = files.get(..files.len().saturating_sub(1)).unwrap_or_default();
-        let copy = place.position(before);
-        if let Some(path) = copy.and_then(|at| files.get(at)) {
-            self.pending.push_back((path.clone(), place.offset));
+        match place.position(before) {
+            Some(copy) => self.wait_for(files.split_off(copy), place.offset)?,
+            None => self.wait_for(files.pop().into_iter().collect(), 0)?,
         }
-        let behind = copy.map_or(files.len().saturating_sub(1), |at| at + 1);
-        self.pending.extend(files.into_iter().skip(behind).map(|path| (path, 0)));
+        news.push(emptied);
         self.next(out, news)
+    }
+
+    /// Has files read, the oldest first: all of them or, with an error, none. The first from an offset on, the others from their beginnings.
+    fn wait_for(&mut self, files: Vec<PathBuf>, offset: u64) -> io::Result<()> {
+        let of_current = self.current.as_ref().map(|it| Head::of(&it.head)).filter(|head| head.octets > 0);
+        let mut before = of_current.or_else(|| self.before.clone());
+        let mut waiting = Vec::with_capacity(files.len());
+        for (index, path) in files.into_iter().enumerate() {
+            let looked_at = fs::metadata(&path).and_then(|it| Ok((it, source::head(&path, cursor::HEAD)?)));
+            let (metadata, head) = looked_at.map_err(|error| named(&path, &error))?;
+            let (head, offset) = (Head::of(&head), if index == 0 { offset } else { 0 });
+            let next = Some(&head).filter(|head| head.octets > 0).cloned().or_else(|| before.clone());
+            let place = Cursor { path: self.log.clone(), device: metadata.dev(), inode: metadata.ino(), head, offset, before };
+            waiting.push(Waiting { path, place });
+            before = next;
+        }
+        self.pending.extend(waiting);
+        Ok(())
     }
 
     /// Ends the file at hand, its last line with it, and goes on with the next.
     fn next(&mut self, out: &mut Vec<Identified>, news: &mut Vec<News>) -> io::Result<bool> {
-        let goes_on = self.pending.front().is_some_and(|(_, at)| *at > 0);
+        let goes_on = self.pending.front().is_some_and(|next| next.place.offset > 0);
         if !goes_on {
             self.reader.finish(out);
         }
-        if let Some(done) = self.current.take_if(|done| !done.head.is_empty()) {
+        if let Some(done) = self.current.take().filter(|done| !done.head.is_empty()) {
             self.before = Some(Head::of(&done.head));
+            if is_pattern(&self.log) {
+                self.done.push_back(done.cursor(&self.log, done.read, &None));
+                self.done.drain(..self.done.len().saturating_sub(SIBLINGS));
+            }
         }
-        self.current = None;
         self.open_next(news)?;
         Ok(true)
     }
 
+    /// Opens the next file that waits; it goes on waiting if it can't be opened.
     fn open_next(&mut self, news: &mut Vec<News>) -> io::Result<()> {
-        let Some((path, at)) = self.pending.pop_front() else { return Ok(()) };
-        let options = Options { until: now(), turns: 0, ..self.options.clone() };
-        let is_last = self.pending.is_empty();
-        if at == 0 {
-            self.reader.go_on(&Options { turns: source::turns(&path, 0)?, ..options });
-        } else {
-            self.warm_up(&path, at, options)?;
+        while let Some(next) = self.pending.front() {
+            let (files, at) = (siblings(&self.log)?, next.place.offset);
+            if let Some(path) = next.place.position(&files).and_then(|found| files.into_iter().nth(found)) {
+                let open = self.open(&path, at).map_err(|error| named(&path, &error))?;
+                self.current = Some(open);
+                self.pending.pop_front();
+                news.push(if self.pending.is_empty() { News::Began { path, at } } else { News::Rest { path, at } });
+                return Ok(());
+            }
+            // One that was empty is no loss.
+            if next.place.head.octets > 0 {
+                news.push(News::Gone { path: next.path.clone() });
+            }
+            self.pending.pop_front();
         }
-        news.push(if is_last { News::Began { path: path.clone(), at } } else { News::Rest { path: path.clone(), at } });
-        let source = Source::open(&path, at)?;
-        let metadata = fs::metadata(&path)?;
-        let head = source::head(&path, cursor::HEAD.min(usize::try_from(at).unwrap_or(usize::MAX)))?;
-        let probe = if source.is_gzip { None } else { Some(File::open(&path)?) };
-        self.current = Some(Open {
-            is_idle: false,
-            probe,
-            path,
-            source,
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            read: at,
-            head,
-            is_left: false,
-        });
         Ok(())
     }
 
+    /// Opens a file, and has the reader go on there. Nothing has changed if that fails.
+    fn open(&mut self, path: &Path, at: u64) -> io::Result<Open> {
+        // What is open stays the same file, however it is called by the time that the rest is read.
+        let source = Source::open(path, at)?;
+        let metadata = fs::metadata(path)?;
+        let head = source::head(path, cursor::HEAD.min(usize::try_from(at).unwrap_or(usize::MAX)))?;
+        let probe = if source.is_gzip { None } else { Some(File::open(path)?) };
+        let options = Options { until: now(), turns: 0, ..self.options.clone() };
+        if at == 0 {
+            self.reader.go_on(&Options { turns: source::turns(path, 0)?, ..options });
+        } else {
+            let warm = self.warm_up(path, at, options)?;
+            self.counts.add(&std::mem::replace(&mut self.reader, warm).counts());
+        }
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        Ok(Open { path: path.to_owned(), source, device, inode, read: at, head, is_left: false, is_idle: false, probe })
+    }
+
     /// Makes a reader that knows what stands before a place.
-    fn warm_up(&mut self, path: &Path, at: u64, options: Options) -> io::Result<()> {
+    fn warm_up(&mut self, path: &Path, at: u64, options: Options) -> io::Result<Reader> {
         let first = source::head(path, PIECE)?;
         let (encoding, mark) = Encoding::of(first.get(..HEAD.min(first.len())).unwrap_or_default());
         let is_export = journal::is_export(&first);
@@ -254,10 +313,9 @@ impl Follower {
         }
         let turns = source::turns(path, from)?;
         let options = Options { from: Some((from, encoding)), turns, ..options };
-        self.counts.add(&self.reader.counts());
-        self.reader = if is_export { Reader::of_export(options, from) } else { Reader::new(options) };
+        let mut reader = if is_export { Reader::of_export(options, from) } else { Reader::new(options) };
         if self.options.format == Format::Exchange {
-            self.reader.prime(&String::from_utf8_lossy(&first));
+            reader.prime(&String::from_utf8_lossy(&first));
         }
         let mut before = Source::open(path, from)?.take(at - from);
         let mut dropped = Vec::new();
@@ -266,11 +324,11 @@ impl Follower {
             if read == 0 {
                 break;
             }
-            self.reader.feed(self.buffer.get(..read).unwrap_or_default(), &mut dropped);
+            reader.feed(self.buffer.get(..read).unwrap_or_default(), &mut dropped);
             dropped.clear();
         }
-        self.reader.forget_counts();
-        Ok(())
+        reader.forget_counts();
+        Ok(reader)
     }
 
     /// The place up to which all entries were given: keep it once they are stored.
@@ -303,10 +361,19 @@ pub fn newest(log: &Path) -> io::Result<Option<PathBuf>> {
     Ok(files(log)?.pop())
 }
 
-/// The files of the log, the one that grows last.
+/// The files of the log, the one that grows last; none while there are only rotated ones, and the log itself is yet to come.
 fn files(log: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = siblings(log)?;
+    if !is_pattern(log) && files.last().is_some_and(|last| last.file_name() != log.file_name()) {
+        files.clear();
+    }
+    Ok(files)
+}
+
+/// All that belong to the log, the oldest first, and last the log itself.
+fn siblings(log: &Path) -> io::Result<Vec<PathBuf>> {
     let folder = log.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = log.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name_of(log);
     let pattern = name.split_once('*');
     let (start, end) = pattern.unwrap_or((&name, ""));
     let mut files = Vec::new();
@@ -321,12 +388,21 @@ fn files(log: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    if pattern.is_none() && files.last().is_some_and(|(grows, _, _)| !grows) {
-        // Only rotated ones: the log itself is yet to come.
-        files.clear();
-    }
     let skip = files.len().saturating_sub(SIBLINGS);
     Ok(files.into_iter().skip(skip).map(|(_, _, path)| path).collect())
+}
+
+fn name_of(log: &Path) -> Cow<'_, str> {
+    log.file_name().unwrap_or_default().to_string_lossy()
+}
+
+fn is_pattern(log: &Path) -> bool {
+    name_of(log).contains('*')
+}
+
+/// Says which of the files it is.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn is_same(current: &Open, now: &Metadata) -> bool {

@@ -154,6 +154,9 @@ impl James {
 fn each(entry: &Entry, recipients: &str, out: &mut Vec<Entry>) {
     let list = recipients.split_once('[').map_or(recipients, |(_, it)| it.split(']').next().unwrap_or_default());
     let mut recipients = list.split(',').map(|it| bare(it.trim())).filter(|it| !it.is_empty()).take(RECIPIENTS).peekable();
+    // What is too long is cut before it is copied.
+    let mut entry = entry.clone();
+    entry.bound();
     if recipients.peek().is_none() {
         out.push(entry.clone());
     }

@@ -23,7 +23,7 @@ pub struct Clock {
 /// The year of stamps without one: the newest that isn't in the future where the file begins, then on across New Year.
 #[derive(Debug, Clone)]
 struct Years {
-    /// Unix seconds: when the last line was written, at the latest.
+    /// When the last line was written, at the latest: seconds of local time since 1970.
     until: i64,
     /// How often the year changes from the first line to the last.
     turns: i64,
@@ -34,6 +34,9 @@ impl Clock {
     /// `until`: when the file was last written to. `turns`: how often its months begin anew ([`Turns`]).
     pub fn new(zone: TimeZone, until: WallMicros, turns: i64) -> Self {
         let until = i64::try_from(until).unwrap_or(i64::MAX) / SECOND;
+        // The stamps are of the zone, and so is the year: on New Year's morning it is another than UTC's.
+        let ahead = Timestamp::from_second(until).map_or(0, |it| i64::from(zone.to_offset(it).seconds()));
+        let until = until.saturating_add(ahead);
         Self { zone, known: (i64::MIN, 0), years: Years { until, turns, current: None } }
     }
 
@@ -332,6 +335,16 @@ mod tests {
         check_years("2026-11-26T23:00:00Z", 0, &[("Feb 29 10:00:00", "2024-02-29T10:00:00Z")]);
         assert_eq!(berlin().traditional("Nov 32 10:00:00"), None);
         assert_eq!(berlin().traditional("Nov 26 10:00"), None);
+    }
+
+    /// East of UTC a year begins earlier.
+    #[test]
+    fn the_year_is_the_zones() {
+        let mut clock = Clock::new(TimeZone::get("Asia/Tokyo").unwrap(), at("2025-12-31T21:25:00Z"), 1);
+        assert_eq!(clock.traditional("Dec 31 23:59:59"), Some((at("2025-12-31T14:59:59Z"), "")));
+        assert_eq!(clock.traditional("Jan  1 06:25:00"), Some((at("2025-12-31T21:25:00Z"), "")));
+        let mut clock = Clock::new(TimeZone::get("America/New_York").unwrap(), at("2026-01-01T03:00:00Z"), 0);
+        assert_eq!(clock.traditional("Dec 31 22:00:00"), Some((at("2026-01-01T03:00:00Z"), "")));
     }
 
     #[test]

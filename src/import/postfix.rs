@@ -223,6 +223,8 @@ fn accepted(entry: &mut Entry, daemon: &str, told: &str) {
     }
     (entry.event, entry.fate) = match daemon {
         "smtp" | "relay" => (LogEvent::Sent, Some(said::SENT)),
+        // A content filter: another queue has it, not a mailbox.
+        "lmtp" if told.contains("queued as ") => (LogEvent::Sent, Some(said::SENT)),
         "discard" => (LogEvent::Discarded, None),
         _ => (LogEvent::Delivered, Some(said::DELIVERED)),
     };
@@ -252,7 +254,40 @@ fn subject(rest: &str) -> Option<&str> {
     Some(text.rfind(" from ").and_then(|at| text.get(..at)).unwrap_or(text))
 }
 
-/// `reject: RCPT from host[address]: 554 5.7.1 …; from=<…> to=<…> proto=ESMTP helo=<…>`, and its relatives of milters and postscreen.
+/// What a line of a refusal is made of.
+struct Refused<'a> {
+    /// The command, or `header Subject: …`.
+    place: &'a str,
+    client: &'a str,
+    told: &'a str,
+    envelope: &'a str,
+}
+
+impl<'a> Refused<'a> {
+    /// `RCPT from host[address]: 554 5.7.1 …; from=<…> to=<…> proto=ESMTP helo=<…>`, of smtpd, postscreen and milters.
+    fn of_command(text: &'a str) -> Option<Self> {
+        let (place, behind) = text.split_once(" from ")?;
+        let (client, told) = client_and_told(behind)?;
+        let (told, envelope) = envelope_of(told).map_or((told, ""), |at| told.split_at(at));
+        Some(Self { place, client, told, envelope })
+    }
+
+    /// `header Subject: … from host[address]; from=<…> to=<…> proto=ESMTP helo=<…>: 5.7.1 …`, of cleanup's header and body checks: what is
+    /// told comes last, or not at all. Whatever the sender wrote stands in front.
+    fn of_content(text: &'a str) -> Option<Self> {
+        let (head, behind) = text.split_at(envelope_of(text)?);
+        let (place, client) = head.rsplit_once(" from ")?;
+        let (envelope, told) = behind.split_once(": ").unwrap_or((behind, ""));
+        Some(Self { place, client, told, envelope })
+    }
+}
+
+/// Where the envelope begins.
+fn envelope_of(text: &str) -> Option<usize> {
+    text.rfind("; from=<").or_else(|| text.rfind("; proto="))
+}
+
+/// The refusals of all daemons: `reject: …`, `milter-reject: …`, `hold: …`.
 fn refusal(message: &Message<'_>, id: Option<&str>, rest: &str, facts: Option<&Facts>, out: &mut Vec<Entry>) -> Verdict {
     let Some((action, behind)) = rest.split_once(": ") else { return Verdict::Read };
     let event = match action {
@@ -262,15 +297,14 @@ fn refusal(message: &Message<'_>, id: Option<&str>, rest: &str, facts: Option<&F
         "redirect" => LogEvent::Redirected,
         _ => return Verdict::Read,
     };
-    let Some((place, behind)) = behind.split_once(" from ") else { return Verdict::Read };
+    let is_content = ["header ", "body ", "content "].iter().any(|class| behind.starts_with(class));
+    let refused = if is_content { Refused::of_content(behind) } else { Refused::of_command(behind) };
+    let Some(Refused { place, client, told, envelope }) = refused else { return Verdict::Read };
     let mut entry = Entry { queue_id: id.map(str::to_owned), ..Entry::new(message.at, message.host.as_deref(), event) };
-    let Some((client, told)) = client_and_told(behind) else { return Verdict::Read };
-    let client = said::host(client);
+    // What was handed in on this machine is of no client.
+    let client = said::host(if client == "local" { "" } else { client });
     (entry.client_host, entry.client_ip) = (client.name, client.ip);
-    let (told, envelope) = match told.rfind("; from=<").or_else(|| told.rfind("; proto=")) {
-        Some(at) => told.split_at(at),
-        None => (told, ""),
-    };
+    entry.subject = place.strip_prefix("header Subject: ").and_then(some);
     entry.reverse_path = between(envelope, "from=<");
     entry.recipient = between(envelope, " to=<");
     entry.reply = said::reply(told);

@@ -154,6 +154,8 @@ impl Reader {
     pub fn go_on(&mut self, options: &Options) {
         self.framing = if self.inner.format.is_syslog() { Framing::Undecided(Vec::new()) } else { Framing::Lines(Lines::default()) };
         self.inner.clock = Clock::new(options.zone.clone(), options.until, options.turns);
+        // Ids are the same whichever files were read before.
+        self.inner.recent = Recent::default();
     }
 
     /// Learns from the first lines of a file that is read from further on: Exchange names its columns there.
@@ -307,7 +309,8 @@ impl Inner {
             if entry.host.is_none() {
                 entry.host.clone_from(&self.host);
             }
-            self.counts.cut += entry.bound();
+            entry.bound();
+            self.counts.cut += entry.cut;
             self.counts.events[entry.event as usize] += 1;
             let mut hasher = line.clone();
             hasher.update(&(index as u32).to_le_bytes());

@@ -135,7 +135,7 @@ impl Sendmail {
         }
         self.complete(&mut entry);
         // Recipients of one delivery: "<b@to.example>,<c@to.example>".
-        out.extend(to.split(',').filter(|it| !it.is_empty()).map(|to| Entry { recipient: Some(bare(to).to_owned()), ..entry.clone() }));
+        entry.for_each(to.split(',').filter(|it| !it.is_empty()).map(bare), out);
         Verdict::Read
     }
 

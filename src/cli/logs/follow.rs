@@ -171,6 +171,14 @@ impl Followed {
                 ),
                 News::Rotated { path } => format!("{}: another file is in its place", path.display()),
                 News::Truncated { path } => format!("{}: it was emptied", path.display()),
+                News::Gone { path } => {
+                    format!("{}: it is gone before it was read, and what it held is missed; import it, if it is elsewhere", path.display())
+                }
+                News::Returned { path } => format!(
+                    "{}: {} grows again, which was left for a newer file, and what is added to it is missed; a pattern must fit one sequence of files only",
+                    self.path.display(),
+                    path.display()
+                ),
                 News::Absent => format!("{}: there is no such file yet; waiting for it", self.path.display()),
             });
         }

@@ -38,6 +38,20 @@ fn cuts_change_nothing() {
     }
 }
 
+/// A line has the id that it has where its file is read alone: what is read twice is there once.
+#[test]
+fn ids_are_the_same_behind_another_file() {
+    let log = b"2026-11-26T10:02:03Z mail postfix/qmgr[1]: 4F1A2B3C4D: removed\n".repeat(2);
+    let alone = read(Format::Postfix, &log, log.len()).0;
+    let (mut reader, mut entries) = (Reader::new(options(Format::Postfix)), Vec::new());
+    for _ in 0..2 {
+        reader.go_on(&options(Format::Postfix));
+        reader.feed(&log, &mut entries);
+        reader.finish(&mut entries);
+    }
+    assert_eq!(entries, [alone.clone(), alone].concat());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 

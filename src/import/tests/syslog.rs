@@ -122,6 +122,46 @@ fn postfix_refusals_are_entries() {
 }
 
 #[test]
+fn postfix_header_and_body_checks_tell_their_reason_last() {
+    postfix(
+        "postfix/cleanup[1]: 4F1A2B3C4D: reject: header Subject: news from the front from c.example[192.0.2.1]; from=<a@from.example> to=<b@to.example> proto=ESMTP helo=<h>: 5.7.1 message content rejected",
+        &[
+            "rejected id=4F1A2B3C4D from=a@from.example to=b@to.example subject=news from the front client=c.example/192.0.2.1 fate=rejected/end_of_data/upstream detail=5.7.1 message content rejected",
+        ],
+    );
+    postfix(
+        "postfix/cleanup[1]: 4F1A2B3C4D: reject: header Subject: x from y[192.0.2.99]: 550 z; from=<> from unknown[2001:db8::7]; from=<a@from.example> to=<b@to.example> proto=ESMTP helo=<h>: 4.7.1 later: try again",
+        &[
+            "rejected id=4F1A2B3C4D from=a@from.example to=b@to.example subject=x from y[192.0.2.99]: 550 z; from=<> client=2001:db8::7 fate=deferred/end_of_data/upstream detail=4.7.1 later: try again",
+        ],
+    );
+    postfix(
+        "postfix/cleanup[1]: 4F1A2B3C4D: discard: body win a prize from c.example[192.0.2.1]; from=<a@from.example> to=<b@to.example> proto=ESMTP helo=<h>",
+        &["discarded id=4F1A2B3C4D from=a@from.example to=b@to.example client=c.example/192.0.2.1"],
+    );
+    postfix(
+        "postfix/cleanup[1]: 4F1A2B3C4D: hold: header X-Test: from x from local; from=<root@mail.example>",
+        &["quarantined id=4F1A2B3C4D from=root@mail.example"],
+    );
+    postfix(
+        "postfix/cleanup[1]: 4F1A2B3C4D: redirect: header To: x from local; from=<a@from.example> to=<b@to.example>: boss@to.example",
+        &["redirected id=4F1A2B3C4D from=a@from.example to=b@to.example detail=boss@to.example"],
+    );
+    postfix("postfix/cleanup[1]: 4F1A2B3C4D: reject: header Subject: cut off from c.example[192.0", &[]);
+    postfix("postfix/cleanup[1]: 4F1A2B3C4D: filter: header To: x from local; from=<a@from.example>: smtp:[127.0.0.1]", &[]);
+}
+
+#[test]
+fn postfix_hands_to_a_content_filter_what_is_in_no_mailbox_yet() {
+    postfix(
+        "postfix/lmtp[1]: 4F1A2B3C4D: to=<b@to.example>, relay=127.0.0.1[127.0.0.1]:10024, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as 5F1A2B3C4D)",
+        &[
+            "sent id=4F1A2B3C4D next=5F1A2B3C4D to=b@to.example relay=127.0.0.1/127.0.0.1/10024 delay=1000ms fate=accepted/end_of_data/upstream reply=250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as 5F1A2B3C4D",
+        ],
+    );
+}
+
+#[test]
 fn postfix_ids_of_two_hosts_are_two() {
     let log = "Nov 26 10:02:03 one postfix/cleanup[1]: 4F1A2B3C4D: message-id=<1@x>\n\
                Nov 26 10:02:03 two postfix/cleanup[1]: 4F1A2B3C4D: message-id=<2@x>\n\
@@ -234,6 +274,16 @@ fn exim_lines_in_all_their_forms() {
     exim(
         "1r5abc-0003Xy-2B H=c.example [192.0.2.7] F=<a@from.example> rejected after DATA: spam",
         &["rejected id=1r5abc-0003Xy-2B from=a@from.example client=c.example/192.0.2.7 fate=rejected/end_of_data/upstream detail=spam"],
+    );
+    exim(
+        r#"1r5abc-0003Xy-2B <= ann@from.example H=c.example [192.0.2.7] P=esmtp S=300 T="Invoice for June \"2026\" for \\" from <ann@from.example> for b@to.example"#,
+        &[
+            r#"received id=1r5abc-0003Xy-2B from=ann@from.example to=b@to.example subject=Invoice for June "2026" for \ size=300 client=c.example/192.0.2.7"#,
+        ],
+    );
+    exim(
+        "1r5abc-0003Xy-2B <= ann@from.example H=c.example [192.0.2.7] P=esmtp S=300 T=\"Invoice for June 2026\"",
+        &["received id=1r5abc-0003Xy-2B from=ann@from.example subject=Invoice for June 2026 size=300 client=c.example/192.0.2.7"],
     );
     exim("Start queue run: pid=12", &[]);
     check(

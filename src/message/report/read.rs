@@ -193,18 +193,17 @@ fn original_headers(parts: &Parts<'_>, inline: Option<&str>, whole: bool) -> Hea
 /// Recipients of a notice that names none in a way that can be read: those that Exim's and Gmail's header names, or the original's.
 fn elsewhere(fields: &Fields<'_>, from: Sender, headers: &Headers, said: &str) -> Vec<Reported> {
     let failed = || fields.all("X-Failed-Recipients").flat_map(address::in_line);
-    let of = |address: &str| {
-        let codes = reply::codes(said);
-        let action = notice::delays(said);
-        Reported { text: bounded(notice::listed(said)), status: codes.status, reply_code: codes.reply, action, ..Reported::of(address) }
-    };
+    // The same for all of them, and read once: the text is as long as its sender likes.
+    let (codes, action, listed) = (reply::codes(said), notice::delays(said), bounded(notice::listed(said)));
+    let of =
+        |address: &str| Reported { text: listed.clone(), status: codes.status, reply_code: codes.reply, action, ..Reported::of(address) };
     let mut recipients: Vec<Reported> = Vec::new();
     for found in failed().take(MOST_RECIPIENTS) {
         if !recipients.iter().any(|it| address::same(&it.address, found.address)) {
             recipients.push(of(found.address));
         }
     }
-    if recipients.is_empty() && !headers.cut && from != Sender::Other && (sender::says_failure(said) || !reply::codes(said).is_empty()) {
+    if recipients.is_empty() && !headers.cut && from != Sender::Other && (sender::says_failure(said) || !codes.is_empty()) {
         let to: Vec<_> = headers.to.as_deref().map(|it| address::in_line(it).take(2).collect()).unwrap_or_default();
         // Of several, it isn't known which.
         if let [only] = to.as_slice() {

@@ -98,11 +98,9 @@ pub fn of_field(value: &str) -> Option<Status> {
     statuses_of(value, true).into_iter().next().map(|(_, status)| status)
 }
 
-/// The status at the front of a text: `5.1.1 (bad address)`.
+/// The status at the front of a text: `5.1.1 (bad address)`. What stands further on isn't looked at.
 pub fn leading(value: &str) -> Option<Status> {
-    let value = value.trim_start();
-    let (at, status) = statuses_of(value, true).into_iter().next()?;
-    (at == 0).then_some(status)
+    status_at(value.trim_start().as_bytes(), 0)
 }
 
 fn statuses(text: &str) -> Vec<(usize, Status)> {
@@ -113,28 +111,28 @@ fn statuses_of(text: &str, with_success: bool) -> Vec<(usize, Status)> {
     let octets = text.as_bytes();
     let mut found = Vec::new();
     for at in memchr::memchr3_iter(b'5', b'4', b'2', octets) {
-        if octets.get(at + 1) != Some(&b'.') || octets.get(at) == Some(&b'2') && !with_success {
-            continue;
-        }
-        let before = at.checked_sub(1).and_then(|it| octets.get(it)).copied().unwrap_or(b' ');
-        if before.is_ascii_alphanumeric() || matches!(before, b'.' | b'_') {
-            continue;
-        }
-        let Some((subject, next)) = number(octets, at + 2) else { continue };
-        let Some((detail, end)) = number(octets, next + 1).filter(|_| octets.get(next) == Some(&b'.')) else { continue };
-        let follows = octets.get(end).copied().unwrap_or(b' ');
-        // An address of four numbers, or a version, is no status.
-        let longer = follows == b'.' && octets.get(end + 1).is_some_and(u8::is_ascii_alphanumeric);
-        if follows.is_ascii_alphanumeric() || follows == b'@' || longer {
-            continue;
-        }
-        let class = octets.get(at).map_or(0, |octet| octet - b'0');
-        found.push((at, (class, subject, detail)));
+        let Some(status) = status_at(octets, at).filter(|(class, ..)| *class != 2 || with_success) else { continue };
+        found.push((at, status));
         if found.len() >= 20 {
             break;
         }
     }
     found
+}
+
+/// The status that begins there, if one does.
+fn status_at(octets: &[u8], at: usize) -> Option<Status> {
+    let class = octets.get(at).filter(|octet| matches!(octet, b'2' | b'4' | b'5')).filter(|_| octets.get(at + 1) == Some(&b'.'))?;
+    let before = at.checked_sub(1).and_then(|it| octets.get(it)).copied().unwrap_or(b' ');
+    if before.is_ascii_alphanumeric() || matches!(before, b'.' | b'_') {
+        return None;
+    }
+    let (subject, next) = number(octets, at + 2)?;
+    let (detail, end) = number(octets, next + 1).filter(|_| octets.get(next) == Some(&b'.'))?;
+    let follows = octets.get(end).copied().unwrap_or(b' ');
+    // An address of four numbers, or a version, is no status.
+    let longer = follows == b'.' && octets.get(end + 1).is_some_and(u8::is_ascii_alphanumeric);
+    (!follows.is_ascii_alphanumeric() && follows != b'@' && !longer).then_some((class - b'0', subject, detail))
 }
 
 /// One to three digits.
@@ -269,5 +267,7 @@ mod tests {
         assert_eq!(leading("5.1.1 (bad)"), Some((5, 1, 1)));
         assert_eq!(leading("2.0.0"), Some((2, 0, 0)));
         assert_eq!(leading("none 5.1.1"), None);
+        assert_eq!(leading("550 550 5.1.1"), None);
+        assert_eq!(leading("  5.1.1.1 5.1.1"), None);
     }
 }
