@@ -107,6 +107,9 @@ impl Book {
 
     /// Enters what was judged; entries to be written are appended. `findings` is empty afterwards.
     pub(super) fn enter(&mut self, now: WallMicros, findings: &mut Findings, entries: &mut Vec<Incident>) {
+        for open in self.open.values_mut().chain(&mut self.ended) {
+            open.is_not_after(now);
+        }
         for cleared in std::mem::take(&mut findings.cleared) {
             self.clear(now, cleared, entries);
         }
@@ -290,6 +293,12 @@ impl Open {
         let mut open = Self { entry, written: now, pause_us, said: now, quiet_us: finding.quiet_after_us, entries: 0, told: None };
         open.entry.incident = open.entry_id(now);
         open
+    }
+
+    /// A clock that was ahead doesn't keep it open, nor silent, until that time comes again.
+    fn is_not_after(&mut self, now: WallMicros) {
+        (self.said, self.written) = (self.said.min(now), self.written.min(now));
+        self.entry.last = self.entry.last.min(now);
     }
 
     fn update(&mut self, now: WallMicros, finding: Finding) {

@@ -262,7 +262,7 @@ impl Detector for Accounts {
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         self.locked.retain(|key, locked| {
-            let count = locked.evidence.window.count(now);
+            let count = locked.evidence.count(now);
             if count > 0 && now < locked.evidence.last.saturating_add(2 * HOUR) {
                 findings.raise(locked.finding(key, count, now));
             }
