@@ -8,7 +8,7 @@ use super::limits::{Exhausted, Limits, Use};
 use super::options::Options;
 use super::seen::Seen;
 use super::window::{MINUTE, SECOND};
-use crate::trace::{AuditEvent, Incident, Record, WallMicros};
+use crate::trace::{AuditEvent, Incident, IncidentStep, Record, WallMicros};
 
 /// Judgements are that far apart.
 const EVERY: WallMicros = 10 * SECOND;
@@ -65,6 +65,10 @@ impl Watch {
     /// Takes notice of a record; judges first what came before it, if it is time. What comes of that is appended to `entries`.
     pub fn observe(&mut self, record: &Record, entries: &mut Vec<Incident>) {
         if let Record::Incident(entry) = record {
+            // Read again after a crash it comes before anything that makes its time pass: judged first, it isn't counted twice.
+            if !matches!(entry.step, IncidentStep::Muted | IncidentStep::Unmuted) {
+                self.tick(entry.at, entries);
+            }
             return self.book.learn(entry);
         }
         let seen = Seen::of(record);
@@ -200,7 +204,7 @@ mod tests {
     use crate::anomaly::samples::{MONDAY, id, mail, origin};
     use crate::anomaly::volume::Volume;
     use crate::anomaly::window::{DAY, HOUR};
-    use crate::trace::{Audit, Gap, IncidentStep};
+    use crate::trace::{Audit, Gap};
 
     fn watch() -> Watch {
         Watch::with(vec![Box::new(Volume::new(Default::default()))], Book::new(book::Options::default(), origin()))
@@ -254,6 +258,31 @@ mod tests {
         }
         assert_eq!(entries.last().map(|it| it.step), Some(IncidentStep::Resolved), "{entries:?}");
         assert!(watch.book.open().is_empty());
+    }
+
+    #[test]
+    fn an_entry_that_is_read_again_is_not_counted_twice() {
+        let origin = origin();
+        let new =
+            || Watch::with(crate::anomaly::protocol::detectors(&Default::default()), Book::new(book::Options::default(), origin.clone()));
+        let why = "the disk is full".to_owned();
+        let gap = Record::Gap(Gap { id: id(MONDAY, 0), from: MONDAY, until: MONDAY, records_lost: 3, why });
+        let (mut watch, mut entries) = (new(), Vec::new());
+        watch.tick(MONDAY, &mut entries);
+        let kept = watch.keep();
+        watch.observe(&gap, &mut entries);
+        watch.tick(MONDAY + MINUTE, &mut entries);
+        let count = watch.book.open().iter().map(|it| it.count).collect::<Vec<_>>();
+        // The process that comes after a crash reads both from the journal.
+        let (mut next, mut again) = (new(), Vec::new());
+        next.restore(&kept);
+        next.observe(&gap, &mut again);
+        for entry in &entries {
+            next.observe(&Record::Incident(Box::new(entry.clone())), &mut again);
+        }
+        next.tick(MONDAY + MINUTE, &mut again);
+        assert_eq!(again, entries);
+        assert_eq!(next.book.open().iter().map(|it| it.count).collect::<Vec<_>>(), count);
     }
 
     #[test]
