@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::config::NotifyOptions;
 use crate::net::webhook::{Webhook, WebhookOptions};
-use crate::trace::{AboutKind, Incident, IncidentStep, Severity, json};
+use crate::trace::{AboutKind, Anomaly, Incident, IncidentStep, Severity, json};
 
 /// Incidents that wait to be told of; what comes beyond is dropped, and said.
 const WAITING: usize = 1_000;
@@ -32,8 +32,7 @@ pub(super) struct Notifier {
 
 /// Writes it to the log. Mail addresses don't go there.
 pub(super) fn log(entry: &Incident) {
-    let private = |kind| matches!(kind, AboutKind::Sender | AboutKind::Recipient | AboutKind::User | AboutKind::MessageId);
-    let summary = if entry.about.iter().any(|about| private(about.kind)) { "" } else { entry.summary.as_str() };
+    let summary = summary(entry);
     let (id, step, anomaly) = (entry.incident, entry.step, entry.anomaly);
     if entry.mute.is_some() || entry.part_of.is_some() || entry.severity == Severity::Notice {
         tracing::info!(incident = %id, %step, %anomaly, severity = %entry.severity, summary, "incident");
@@ -42,6 +41,42 @@ pub(super) fn log(entry: &Incident) {
     } else {
         tracing::warn!(incident = %id, %step, %anomaly, severity = %entry.severity, summary, "incident: `relayscope anomalies` tells more");
     }
+}
+
+/// What the log says of it: the summary where that can name only hosts, clients and numbers, or else what it is about and where to read it.
+fn summary(entry: &Incident) -> String {
+    let is_private = |kind| matches!(kind, AboutKind::Sender | AboutKind::Recipient | AboutKind::User | AboutKind::MessageId);
+    let public: Vec<String> =
+        entry.about.iter().filter(|about| !is_private(about.kind)).map(|about| format!("{} {}", about.kind.word(), about.value)).collect();
+    let all_public = public.len() == entry.about.len();
+    let speaks_of_hosts = match entry.anomaly {
+        Anomaly::UpstreamDown
+        | Anomaly::UpstreamFlapping
+        | Anomaly::UpstreamSlow
+        | Anomaly::PortBlocked
+        | Anomaly::DnsFailing
+        | Anomaly::DirectoryHarvest
+        | Anomaly::Duplicates
+        | Anomaly::TlsDowngrade
+        | Anomaly::StarttlsStripped
+        | Anomaly::PeerChanged
+        | Anomaly::SmugglingAttempts
+        | Anomaly::TlsInjection
+        | Anomaly::OpenRelayProbes
+        | Anomaly::Scanner
+        | Anomaly::TracingGap
+        | Anomaly::ExportFailing
+        | Anomaly::ExportSkipping => all_public,
+        // Of many together, the latest may be a user's or a sender's.
+        Anomaly::VolumeSpike | Anomaly::Silence => all_public && !public.is_empty(),
+        // These quote others, who may name anybody, or name accounts and messages themselves.
+        _ => false,
+    };
+    if speaks_of_hosts {
+        return entry.summary.split(' ').map(|word| if word.contains('@') { "(address)" } else { word }).collect::<Vec<_>>().join(" ");
+    }
+    let about = if public.is_empty() { String::new() } else { format!("about {}: ", public.join(", ").replace('@', "(at)")) };
+    format!("{about}`relayscope anomalies {}` tells it", entry.incident)
 }
 
 impl Notifier {
@@ -147,4 +182,56 @@ async fn run(command: Vec<String>, incident: Arc<Incident>) -> Result<(), String
     };
     let ended = tokio::time::timeout(COMMAND_TIMEOUT, ran).await;
     ended.unwrap_or_else(|_| Err(format!("{program} took longer than {} s and was ended", COMMAND_TIMEOUT.as_secs())))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::anomaly::samples::{MONDAY, id, origin};
+    use crate::trace::{About, Act};
+
+    pub fn entry(anomaly: Anomaly, about: &[(AboutKind, &str)], summary: &str) -> Incident {
+        Incident {
+            id: id(MONDAY, 1),
+            incident: id(MONDAY, 1),
+            step: IncidentStep::Opened,
+            at: MONDAY,
+            origin: origin(),
+            anomaly,
+            severity: Severity::Critical,
+            about: about.iter().map(|(kind, value)| About { kind: *kind, value: (*value).to_owned() }).collect(),
+            summary: summary.to_owned(),
+            arithmetic: String::new(),
+            baseline: None,
+            cause: None,
+            act: Act::LocalAdmin,
+            advice: String::new(),
+            since: MONDAY,
+            last: MONDAY,
+            count: 1,
+            samples: Vec::new(),
+            change: None,
+            part_of: None,
+            mute: None,
+            who: None,
+            note: None,
+        }
+    }
+
+    #[test]
+    fn the_log_names_hosts_and_no_people() {
+        let down = entry(Anomaly::UpstreamDown, &[(AboutKind::Upstream, "main")], "main can't be used: 421 ask <bob@x.example> why");
+        assert_eq!(summary(&down), "main can't be used: 421 ask (address) why");
+        let own = entry(Anomaly::AuthAllFail, &[(AboutKind::Upstream, "main")], "The proxy's login as relay at upstream main fails");
+        assert_eq!(summary(&own), format!("about upstream main: `relayscope anomalies {}` tells it", own.incident));
+        for (anomaly, about) in [
+            (Anomaly::VolumeSpike, &[(AboutKind::User, "bob")][..]),
+            (Anomaly::VolumeSpike, &[]),
+            (Anomaly::BounceWave, &[(AboutKind::Recipient, "bob@x.example")]),
+            (Anomaly::MailLoop, &[(AboutKind::Domain, "x.example")]),
+        ] {
+            let entry = entry(anomaly, about, "user bob, bob@x.example, <id.7@x.example>");
+            assert!(!summary(&entry).contains("bob") && !summary(&entry).contains("id.7"), "{}", summary(&entry));
+        }
+    }
 }
