@@ -26,6 +26,7 @@ use crate::trace::{Incident, IncidentStep, Kept, Origin, Record, WallMicros};
 use dns::Asker;
 pub use dns::ask as ask_dns;
 use notify::Notifier;
+pub(super) use notify::{Tellers, tell_the_rest};
 use state::State;
 
 /// Between two looks at the journal: judgements are ten seconds apart, so a second more is nothing.
@@ -53,6 +54,7 @@ pub(super) struct Watching {
     /// Dropped to end it.
     stop: SyncSender<()>,
     thread: JoinHandle<()>,
+    tellers: Tellers,
 }
 
 impl Watching {
@@ -66,7 +68,7 @@ impl Watching {
             return None;
         }
         let (stop, stopped) = sync_channel(1);
-        let notifier = Notifier::start(&options.notify);
+        let (notifier, tellers) = Notifier::start(&options.notify);
         let asker = options.anomaly.dns.enabled.then(|| Asker::start(resolver));
         let follower = Follower {
             board,
@@ -79,7 +81,7 @@ impl Watching {
             stopped,
         };
         match std::thread::Builder::new().name("watch".to_owned()).spawn(move || follower.run()) {
-            Ok(thread) => Some(Self { stop, thread }),
+            Ok(thread) => Some(Self { stop, thread, tellers }),
             Err(error) => {
                 tracing::error!(%error, "anomalies are not watched for: the thread could not be started");
                 None
@@ -87,13 +89,14 @@ impl Watching {
         }
     }
 
-    /// Ends it; its state is written.
-    pub async fn end(self) {
+    /// Ends it; its state is written. Gives those who still tell of incidents.
+    pub async fn end(self) -> Tellers {
         drop(self.stop);
         let ended = tokio::task::spawn_blocking(move || self.thread.join()).await;
         if !matches!(ended, Ok(Ok(()))) {
             tracing::error!("the thread that watches for anomalies panicked");
         }
+        self.tellers
     }
 }
 

@@ -1,16 +1,19 @@
 //! Tells of incidents: the log at once; a webhook and a command through a bounded queue of their own, so that neither keeps anybody waiting.
 
+use std::collections::VecDeque;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::config::NotifyOptions;
 use crate::net::webhook::{Webhook, WebhookOptions};
-use crate::trace::{AboutKind, Anomaly, Incident, IncidentStep, Severity, json};
+use crate::trace::{AboutKind, Anomaly, Incident, IncidentStep, RecordId, Severity, json};
 
 /// Incidents that wait to be told of; what comes beyond is dropped, and said.
 const WAITING: usize = 1_000;
@@ -20,6 +23,8 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 /// Then it is given up for this incident.
 const TRIES: u32 = 10;
+/// How long the end of the process waits for what is still to be told.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An incident on its way to somebody.
 type Telling = std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
@@ -27,7 +32,51 @@ type Telling = std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>
 /// Who hears of incidents beyond the log.
 pub(super) struct Notifier {
     least: Severity,
-    queues: Vec<mpsc::Sender<Arc<Incident>>>,
+    queues: Vec<(mpsc::Sender<Arc<Incident>>, Waiting)>,
+}
+
+/// Incidents that a task has still to tell of, the one it is at included.
+#[derive(Clone, Default)]
+struct Waiting(Arc<Mutex<VecDeque<RecordId>>>);
+
+impl Waiting {
+    fn ids(&self) -> MutexGuard<'_, VecDeque<RecordId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tasks of a [`Notifier`]: they go on after it until everything is told.
+pub(crate) struct Tellers(Vec<Teller>);
+
+struct Teller {
+    task: JoinHandle<()>,
+    waiting: Waiting,
+}
+
+impl Tellers {
+    pub fn is_done(&self) -> bool {
+        self.0.iter().all(|teller| teller.task.is_finished())
+    }
+}
+
+/// The process ends: waits a little for what is still to be told, and says what isn't.
+pub(crate) async fn tell_the_rest(all: Vec<Tellers>) {
+    for incident in wait_for(all, PATIENCE).await {
+        tracing::error!(%incident, "the process ends before somebody was told of an incident: `relayscope anomalies {incident}` tells it");
+    }
+}
+
+/// What isn't told by then.
+async fn wait_for(all: Vec<Tellers>, patience: Duration) -> Vec<RecordId> {
+    let until = Instant::now() + patience;
+    let mut left = Vec::new();
+    for mut teller in all.into_iter().flat_map(|tellers| tellers.0) {
+        if tokio::time::timeout_at(until, &mut teller.task).await.is_err() {
+            teller.task.abort();
+            left.extend(teller.waiting.ids().drain(..));
+        }
+    }
+    left
 }
 
 /// Writes it to the log. Mail addresses don't go there.
@@ -81,16 +130,20 @@ fn summary(entry: &Incident) -> String {
 
 impl Notifier {
     /// To be called within the runtime that is to send.
-    pub fn start(options: &NotifyOptions) -> Self {
-        let mut queues = Vec::new();
+    pub fn start(options: &NotifyOptions) -> (Self, Tellers) {
+        let (mut queues, mut tellers) = (Vec::new(), Vec::new());
+        let mut add = |(queue, teller): (_, Teller)| {
+            queues.push((queue, teller.waiting.clone()));
+            tellers.push(teller);
+        };
         if let Some(webhook) = &options.webhook {
-            queues.push(serve("webhook", post(webhook.clone())));
+            add(serve("webhook", post(webhook.clone())));
         }
         if !options.command.is_empty() {
             let command = options.command.clone();
-            queues.push(serve("command", move |incident: Arc<Incident>| run(command.clone(), incident)));
+            add(serve("command", move |incident: Arc<Incident>| run(command.clone(), incident)));
         }
-        Self { least: options.severity, queues }
+        (Self { least: options.severity, queues }, Tellers(tellers))
     }
 
     pub fn tell(&self, entry: Incident) {
@@ -99,8 +152,10 @@ impl Notifier {
             return;
         }
         let entry = Arc::new(entry);
-        for queue in &self.queues {
+        for (queue, waiting) in &self.queues {
+            waiting.ids().push_back(entry.incident);
             if queue.try_send(entry.clone()).is_err() {
+                waiting.ids().pop_back();
                 tracing::error!(incident = %entry.incident, "too many incidents wait to be told of: this one isn't");
             }
         }
@@ -108,21 +163,24 @@ impl Notifier {
 }
 
 /// A task that tells of one after the other.
-fn serve<F, T>(what: &'static str, mut tell: F) -> mpsc::Sender<Arc<Incident>>
+fn serve<F, T>(what: &'static str, mut tell: F) -> (mpsc::Sender<Arc<Incident>>, Teller)
 where
     F: FnMut(Arc<Incident>) -> T + Send + 'static,
     T: Future<Output = Result<(), String>> + Send,
 {
-    let (sender, mut waiting) = mpsc::channel::<Arc<Incident>>(WAITING);
-    tokio::spawn(async move {
-        while let Some(incident) = waiting.recv().await {
+    let (sender, mut incidents) = mpsc::channel::<Arc<Incident>>(WAITING);
+    let waiting = Waiting::default();
+    let told = waiting.clone();
+    let task = tokio::spawn(async move {
+        while let Some(incident) = incidents.recv().await {
             let id = incident.incident;
             if let Err(error) = tell(incident).await {
                 tracing::error!(incident = %id, %error, "the {what} could not be told of an incident");
             }
+            told.ids().pop_front();
         }
     });
-    sender
+    (sender, Teller { task, waiting })
 }
 
 fn text(incident: &Incident) -> Result<String, String> {
@@ -233,5 +291,25 @@ pub(super) mod tests {
             let entry = entry(anomaly, about, "user bob, bob@x.example, <id.7@x.example>");
             assert!(!summary(&entry).contains("bob") && !summary(&entry).contains("id.7"), "{}", summary(&entry));
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_at_the_end_is_waited_for_and_then_given_up() {
+        let left = |pause: Duration, patience: Duration| async move {
+            let (queue, teller) = serve("webhook", move |_| async move {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            });
+            let waiting = teller.waiting.clone();
+            let notifier = Notifier { least: Severity::Notice, queues: vec![(queue, waiting.clone())] };
+            for _ in 0..2 {
+                notifier.tell(entry(Anomaly::UpstreamDown, &[(AboutKind::Upstream, "main")], "main is down"));
+            }
+            assert_eq!(waiting.ids().len(), 2);
+            drop(notifier);
+            wait_for(vec![Tellers(vec![teller])], patience).await
+        };
+        assert_eq!(left(Duration::from_millis(10), Duration::from_secs(60)).await, []);
+        assert_eq!(left(Duration::from_secs(60), Duration::from_millis(10)).await, [id(MONDAY, 1), id(MONDAY, 1)]);
     }
 }
