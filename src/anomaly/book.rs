@@ -168,10 +168,10 @@ impl Book {
         }
     }
 
-    /// What explains an incident that goes on: what did so before, as long as that lasts.
+    /// What explains an incident that goes on: what did so before, as long as that lasts. Of many together, each must be explained itself.
     fn explained(&self, key: &Key, finding: &Finding) -> Option<RecordId> {
         let before = self.open.get(key).and_then(|open| open.entry.part_of);
-        let lasts = |id: &RecordId| self.open.values().any(|open| open.entry.incident == *id);
+        let lasts = |id: &RecordId| key.1 == finding.about && self.open.values().any(|open| open.entry.incident == *id);
         before.filter(lasts).or_else(|| self.wider(finding))
     }
 

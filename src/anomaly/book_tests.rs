@@ -144,6 +144,18 @@ fn what_outlives_its_explanation_is_told() {
 }
 
 #[test]
+fn many_together_are_explained_only_if_each_is() {
+    let mut book = book();
+    let slow = |no: u32| Finding::new(Anomaly::UpstreamSlow, Severity::Warning, "slow", "").about(AboutKind::Upstream, format!("u{no}"));
+    enter(&mut book, 0, vec![down("u20", 1)]);
+    let opened = enter(&mut book, 1, (0..21).map(slow).collect());
+    assert!(opened.iter().all(|entry| entry.part_of.is_some() == entry.about.is_empty()), "{opened:?}");
+    let told = enter(&mut book, 2, (0..22).map(slow).collect());
+    assert_eq!((steps(&told), told[0].part_of), (vec![IncidentStep::Changed], None));
+    assert_eq!(enter(&mut book, 3, (0..22).map(slow).collect()), []);
+}
+
+#[test]
 fn the_narrower_is_part_of_the_wider() {
     let mut book = book();
     let wide = enter(&mut book, 0, vec![down("main", 1)]);
