@@ -163,7 +163,9 @@ impl Phase {
 
     fn judge(&mut self, key: &Pair, phase: usize, now: WallMicros, options: &Options) -> Option<Finding> {
         // A clock that was ahead keeps nothing here until then.
-        self.lately.iter_mut().for_each(|(at, ..)| *at = (*at).min(now));
+        if self.lately.front().is_some_and(|(at, ..)| *at > now) {
+            self.lately.iter_mut().for_each(|(at, ..)| *at = (*at).min(now));
+        }
         (self.usual.began, self.usual.halved) = (self.usual.began.min(now), self.usual.halved.min(now));
         self.age(now);
         let lately = std::mem::take(&mut self.fresh) as usize;
