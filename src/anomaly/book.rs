@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::{Cleared, Finding, Findings};
 use super::window::{DAY, HOUR, MINUTE, SAMPLES};
-use crate::trace::{About, AboutKind, Anomaly, Incident, IncidentStep, Kept, Origin, RecordId, WallMicros};
+use crate::trace::{About, AboutKind, Anomaly, Incident, IncidentStep, Kept, Origin, RecordId, Severity, WallMicros};
 
 /// How incidents live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +44,12 @@ struct Open {
     quiet_us: Option<u64>,
     /// Entries so far: makes the ids of its entries differ.
     entries: u32,
+    /// The severity last written. Kept beside the rest: version 1 had none.
+    #[serde(skip)]
+    told: Option<Severity>,
 }
 
-/// What must outlive the process.
+/// What must outlive the process: all that version 1 had.
 #[derive(Serialize, Deserialize)]
 struct Kept1 {
     open: Vec<Open>,
@@ -94,6 +97,7 @@ impl Book {
                     pause_us: self.options.repeat_us,
                     quiet_us: None,
                     entries: 1,
+                    told: Some(entry.severity),
                     entry: entry.clone(),
                 };
                 self.open.insert(key, open);
@@ -103,6 +107,9 @@ impl Book {
 
     /// Enters what was judged; entries to be written are appended. `findings` is empty afterwards.
     pub(super) fn enter(&mut self, now: WallMicros, findings: &mut Findings, entries: &mut Vec<Incident>) {
+        for open in self.open.values_mut().chain(&mut self.ended) {
+            open.is_not_after(now);
+        }
         for cleared in std::mem::take(&mut findings.cleared) {
             self.clear(now, cleared, entries);
         }
@@ -119,9 +126,11 @@ impl Book {
         let mut key = (finding.anomaly, finding.about.clone());
         if !self.open.contains_key(&key) {
             let back = self.ended.iter().position(|ended| ended.entry.anomaly == key.0 && ended.entry.about == key.1);
+            // What was written last is its end.
             if let Some(mut open) =
-                back.and_then(|at| self.ended.remove(at)).filter(|it| now < it.said.saturating_add(self.options.reopen_us))
+                back.and_then(|at| self.ended.remove(at)).filter(|it| now < it.written.saturating_add(self.options.reopen_us))
             {
+                open.entry.part_of = self.wider(&finding);
                 open.update(now, finding);
                 entries.push(open.write(now, IncidentStep::Reopened));
                 open.pause_us = self.options.repeat_us;
@@ -132,14 +141,20 @@ impl Book {
                 key.1 = Vec::new();
             }
         }
-        let part_of = self.wider(&finding);
+        let part_of = self.explained(&key, &finding);
         match self.open.get_mut(&key) {
             Some(open) => {
-                let (worse, count) = (finding.severity > open.entry.severity, open.entry.count);
-                let changed = finding.change.is_some() && finding.change != open.entry.change;
+                // What stands for many has a change and an explanation for each of them: neither is news of the whole.
+                let together = open.entry.about != finding.about;
+                let (count, told, was_part) = (open.entry.count, open.told.unwrap_or(open.entry.severity), open.entry.part_of);
+                let changed = !together && finding.change.is_some() && finding.change != open.entry.change;
                 open.update(now, finding);
+                open.entry.part_of = if together { was_part.and(part_of) } else { part_of };
+                let worse = open.entry.severity > told;
+                // Nobody was told of it as long as another incident explained it.
+                let unexplained = was_part.is_some() && open.entry.part_of.is_none();
                 let grew = open.entry.count > count && now >= open.written.saturating_add(open.pause_us);
-                if worse || changed || grew {
+                if worse || changed || unexplained || grew {
                     open.pause_us = open.pause_us.saturating_mul(2).min(DAY);
                     entries.push(open.write(now, IncidentStep::Changed));
                 }
@@ -151,6 +166,13 @@ impl Book {
                 self.open.insert(key, open);
             }
         }
+    }
+
+    /// What explains an incident that goes on: what did so before, as long as that lasts. Of many together, each must be explained itself.
+    fn explained(&self, key: &Key, finding: &Finding) -> Option<RecordId> {
+        let before = self.open.get(key).and_then(|open| open.entry.part_of);
+        let lasts = |id: &RecordId| key.1 == finding.about && self.open.values().any(|open| open.entry.incident == *id);
+        before.filter(lasts).or_else(|| self.wider(finding))
     }
 
     /// The open incident that explains this one, if there is any.
@@ -198,16 +220,21 @@ impl Book {
     /// What must outlive the process: postcard, the form's version in front.
     pub fn keep(&self) -> Vec<u8> {
         let kept = Kept1 { open: self.open.values().cloned().collect(), ended: self.ended.iter().cloned().collect() };
-        postcard::to_extend(&kept, vec![1]).unwrap_or_default()
+        let told: Vec<Option<Severity>> = kept.open.iter().chain(&kept.ended).map(|open| open.told).collect();
+        postcard::to_extend(&(kept, told), vec![2]).unwrap_or_default()
     }
 
     /// Takes it back. Whether it could be read.
     pub fn restore(&mut self, octets: &[u8]) -> bool {
         let kept = match octets.split_first() {
-            Some((1, rest)) => postcard::from_bytes::<Kept1>(rest).ok(),
+            Some((1, rest)) => postcard::from_bytes::<Kept1>(rest).ok().map(|kept| (kept, Vec::new())),
+            Some((2, rest)) => postcard::from_bytes::<(Kept1, Vec<Option<Severity>>)>(rest).ok(),
             _ => None,
         };
-        let Some(kept) = kept else { return false };
+        let Some((mut kept, told)) = kept else { return false };
+        for (open, told) in kept.open.iter_mut().chain(&mut kept.ended).zip(told) {
+            open.told = told;
+        }
         self.open = kept.open.into_iter().map(|open| ((open.entry.anomaly, open.entry.about.clone()), open)).collect();
         self.ended = kept.ended.into();
         true
@@ -263,16 +290,24 @@ impl Open {
             who: None,
             note: None,
         };
-        let mut open = Self { entry, written: now, pause_us, said: now, quiet_us: finding.quiet_after_us, entries: 0 };
+        let mut open = Self { entry, written: now, pause_us, said: now, quiet_us: finding.quiet_after_us, entries: 0, told: None };
         open.entry.incident = open.entry_id(now);
         open
     }
 
+    /// A clock that was ahead doesn't keep it open, nor silent, until that time comes again.
+    fn is_not_after(&mut self, now: WallMicros) {
+        (self.said, self.written) = (self.said.min(now), self.written.min(now));
+        self.entry.last = self.entry.last.min(now);
+    }
+
     fn update(&mut self, now: WallMicros, finding: Finding) {
         let entry = &mut self.entry;
+        // Of those that are told together in one judgement, the worst counts.
+        let with_others = entry.about != finding.about && self.said == now;
+        entry.severity = if with_others { entry.severity.max(finding.severity) } else { finding.severity };
         self.said = now;
         self.quiet_us = finding.quiet_after_us;
-        entry.severity = finding.severity;
         entry.summary =
             if entry.about == finding.about { finding.summary } else { format!("Several at once; the latest: {}", finding.summary) };
         entry.arithmetic = finding.arithmetic;
@@ -297,7 +332,7 @@ impl Open {
         self.entry.step = step;
         self.entry.at = now;
         self.entries += 1;
-        self.written = now;
+        (self.written, self.told) = (now, Some(self.entry.severity));
         if self.entry.mute.as_ref().is_some_and(|mute| mute.until <= now) {
             self.entry.mute = None;
         }

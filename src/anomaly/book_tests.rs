@@ -1,7 +1,7 @@
 //! The life of incidents.
 
 use super::*;
-use crate::trace::{Cause, Mute, Severity};
+use crate::trace::{Cause, Change, Mute};
 
 const NOW: WallMicros = 1_795_392_000_000_000;
 
@@ -55,8 +55,11 @@ fn an_incident_ends_when_it_is_quiet_and_comes_back_as_the_same() {
     assert_eq!(ended[0].note.as_deref(), Some("not seen again for 30 min"));
     let again = enter(&mut book, 45, vec![down("main", 1)]);
     assert_eq!((steps(&again), again[0].incident, again[0].count), (vec![IncidentStep::Reopened], opened[0].id, 2));
+    // Last seen at 45, over at 80: the hour counts from there.
     enter(&mut book, 80, vec![]);
-    let later = enter(&mut book, 200, vec![down("main", 1)]);
+    assert_eq!(steps(&enter(&mut book, 139, vec![down("main", 1)])), [IncidentStep::Reopened]);
+    enter(&mut book, 170, vec![]);
+    let later = enter(&mut book, 230, vec![down("main", 1)]);
     assert_eq!(steps(&later), [IncidentStep::Opened]);
     assert_ne!(later[0].incident, opened[0].id);
 }
@@ -82,6 +85,74 @@ fn many_of_a_kind_are_one_together() {
     assert_eq!(book.open().len(), 21);
     let together = book.open().into_iter().find(|entry| entry.about.is_empty()).cloned().unwrap();
     assert_eq!((together.count, together.summary.as_str()), (80, "Several at once; the latest: u99 is down"));
+}
+
+#[test]
+fn many_together_are_not_written_at_each_judgement() {
+    let mut book = book();
+    let of = |no: u32| {
+        let severity = if no.is_multiple_of(2) { Severity::Critical } else { Severity::Warning };
+        let (before, after) = (format!("a{no}"), format!("b{no}"));
+        let change = Some(Change { what: "MX".to_owned(), before, after, last_before: None });
+        Finding { severity, change, fresh: 0, ..down(&format!("u{no}"), 0) }
+    };
+    let all = || (0..40).map(of).collect::<Vec<_>>();
+    enter(&mut book, 0, all());
+    for minute in 1..15 {
+        assert_eq!(enter(&mut book, minute, all()), [], "minute {minute}");
+    }
+    let together = book.open().into_iter().find(|entry| entry.about.is_empty()).unwrap();
+    assert_eq!(together.severity, Severity::Critical);
+}
+
+#[test]
+fn a_severity_is_told_when_it_rises_above_what_was_told() {
+    let mut book = book();
+    let of = |severity| vec![Finding { severity, ..down("main", 0) }];
+    enter(&mut book, 0, of(Severity::Warning));
+    assert_eq!(steps(&enter(&mut book, 1, of(Severity::Critical))), [IncidentStep::Changed]);
+    for minute in 2..20 {
+        let severity = if minute % 2 == 0 { Severity::Warning } else { Severity::Critical };
+        assert_eq!(enter(&mut book, minute, of(severity)), [], "minute {minute}");
+        let mut back = super::tests::book();
+        assert!(back.restore(&book.keep()));
+        book = back;
+    }
+}
+
+#[test]
+fn what_outlives_its_explanation_is_told() {
+    let mut book = book();
+    let slow = |upstream: &str| {
+        let finding = Finding::new(Anomaly::UpstreamSlow, Severity::Warning, "slow", "");
+        vec![finding.about(AboutKind::Upstream, upstream)]
+    };
+    let wide = enter(&mut book, 0, vec![down("main", 1)]);
+    assert_eq!(enter(&mut book, 1, slow("main"))[0].part_of, Some(wide[0].incident));
+    assert_eq!(enter(&mut book, 29, slow("main")), []);
+    assert_eq!(steps(&enter(&mut book, 30, vec![])), [IncidentStep::Resolved]);
+    let told = enter(&mut book, 31, slow("main"));
+    assert_eq!((steps(&told), told[0].part_of), (vec![IncidentStep::Changed], None));
+    assert_eq!(enter(&mut book, 32, slow("main")), []);
+    // One that comes back is explained by what is wrong then.
+    enter(&mut book, 62, vec![]);
+    let back = enter(&mut book, 70, slow("main"));
+    assert_eq!((steps(&back), back[0].part_of), (vec![IncidentStep::Reopened], None));
+    enter(&mut book, 100, vec![]);
+    let both = enter(&mut book, 110, [vec![down("main", 1)], slow("main")].concat());
+    assert_eq!((both[1].step, both[1].part_of), (IncidentStep::Reopened, Some(both[0].incident)));
+}
+
+#[test]
+fn many_together_are_explained_only_if_each_is() {
+    let mut book = book();
+    let slow = |no: u32| Finding::new(Anomaly::UpstreamSlow, Severity::Warning, "slow", "").about(AboutKind::Upstream, format!("u{no}"));
+    enter(&mut book, 0, vec![down("u20", 1)]);
+    let opened = enter(&mut book, 1, (0..21).map(slow).collect());
+    assert!(opened.iter().all(|entry| entry.part_of.is_some() == entry.about.is_empty()), "{opened:?}");
+    let told = enter(&mut book, 2, (0..22).map(slow).collect());
+    assert_eq!((steps(&told), told[0].part_of), (vec![IncidentStep::Changed], None));
+    assert_eq!(enter(&mut book, 3, (0..22).map(slow).collect()), []);
 }
 
 #[test]
@@ -122,4 +193,8 @@ fn what_is_kept_comes_back() {
     assert_eq!(back.open(), book.open());
     assert_eq!(steps(&enter(&mut back, 40, vec![down("other", 1)])), [IncidentStep::Reopened]);
     assert!(!back.restore(&[9, 9]) && !back.restore(&[]));
+    // The form before, without the severity that was told.
+    let kept = Kept1 { open: book.open.values().cloned().collect(), ended: Vec::new() };
+    assert!(back.restore(&postcard::to_extend(&kept, vec![1]).unwrap()));
+    assert_eq!(back.open(), book.open());
 }

@@ -13,7 +13,8 @@ pub trait Detector: Send {
     /// Takes notice of one record. Called for each record of the journal, in its order: microseconds count. Nothing is judged here.
     fn observe(&mut self, seen: &Seen<'_>);
 
-    /// Judges, about every ten seconds of the records' time. `now` never goes back.
+    /// Judges, about every ten seconds of the records' time. `now` goes back only where a clock that was ahead was set
+    /// right: what is later than it is to be taken for now.
     fn judge(&mut self, now: WallMicros, findings: &mut Findings);
 
     /// What must outlive the process, in a form of its own (postcard, with a version in front): what is usual, and what is being counted, so

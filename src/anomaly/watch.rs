@@ -7,8 +7,8 @@ use super::finding::Findings;
 use super::limits::{Exhausted, Limits, Use};
 use super::options::Options;
 use super::seen::Seen;
-use super::window::{HOUR, SECOND};
-use crate::trace::{AuditEvent, Incident, Record, WallMicros};
+use super::window::{MINUTE, SECOND};
+use crate::trace::{AuditEvent, Incident, IncidentStep, Record, WallMicros};
 
 /// Judgements are that far apart.
 const EVERY: WallMicros = 10 * SECOND;
@@ -21,6 +21,8 @@ const DNS: &str = "dns_watch";
 const TIME: &str = "time";
 /// After a longer pause than that, judging goes on with what comes, not with what was.
 const PAUSE: WallMicros = 60 * SECOND;
+/// A clock that is so much earlier than the latest record was set back: records come a few seconds late at most.
+const SET_BACK: WallMicros = MINUTE;
 
 /// Follows the records and says which incidents open, change and end.
 pub struct Watch {
@@ -63,6 +65,10 @@ impl Watch {
     /// Takes notice of a record; judges first what came before it, if it is time. What comes of that is appended to `entries`.
     pub fn observe(&mut self, record: &Record, entries: &mut Vec<Incident>) {
         if let Record::Incident(entry) = record {
+            // Read again after a crash it comes before anything that makes its time pass: judged first, it isn't counted twice.
+            if !matches!(entry.step, IncidentStep::Muted | IncidentStep::Unmuted) {
+                self.tick(entry.at, entries);
+            }
             return self.book.learn(entry);
         }
         let seen = Seen::of(record);
@@ -111,9 +117,9 @@ impl Watch {
         self.tick(self.now.saturating_add(EVERY), entries);
     }
 
-    /// Lets time pass by a wall clock, which may have been set back.
+    /// Lets time pass by a wall clock, which may have been set back: then it is judged by the new time, and detectors see by it.
     pub fn tick_by_wall_clock(&mut self, now: WallMicros, entries: &mut Vec<Incident>) {
-        if self.now > now.saturating_add(HOUR) {
+        if self.now > now.saturating_add(SET_BACK) {
             (self.now, self.judged) = (now, now - now % EVERY);
         }
         self.tick(now, entries);
@@ -197,8 +203,8 @@ mod tests {
     use crate::anomaly::book;
     use crate::anomaly::samples::{MONDAY, id, mail, origin};
     use crate::anomaly::volume::Volume;
-    use crate::anomaly::window::{DAY, MINUTE};
-    use crate::trace::{Audit, IncidentStep};
+    use crate::anomaly::window::{DAY, HOUR};
+    use crate::trace::{Audit, Gap};
 
     fn watch() -> Watch {
         Watch::with(vec![Box::new(Volume::new(Default::default()))], Book::new(book::Options::default(), origin()))
@@ -230,6 +236,53 @@ mod tests {
         // Whoever stays away afterwards is missed.
         watch.tick(up + HOUR, &mut entries);
         assert!(entries.iter().any(|it| it.step == IncidentStep::Opened), "{entries:?}");
+    }
+
+    #[test]
+    fn what_was_open_when_the_clock_was_ahead_ends_after_it_is_right_again() {
+        let mut watch =
+            Watch::with(crate::anomaly::protocol::detectors(&Default::default()), Book::new(book::Options::default(), origin()));
+        let mut entries = Vec::new();
+        let gap = |at: WallMicros| {
+            let why = "the disk is full".to_owned();
+            Record::Gap(Gap { id: id(at, 0), from: at, until: at, records_lost: 3, why })
+        };
+        watch.observe(&gap(MONDAY + 3 * DAY), &mut entries);
+        watch.tick(MONDAY + 3 * DAY + MINUTE, &mut entries);
+        assert_eq!(entries.iter().map(|it| it.step).collect::<Vec<_>>(), [IncidentStep::Opened]);
+        // Twenty minutes back, and then the rest: both are noticed.
+        watch.tick_by_wall_clock(MONDAY + 3 * DAY - 20 * MINUTE, &mut entries);
+        assert_eq!(watch.judged, MONDAY + 3 * DAY - 20 * MINUTE);
+        for minute in 0..180 {
+            watch.tick_by_wall_clock(MONDAY + minute * MINUTE, &mut entries);
+        }
+        assert_eq!(entries.last().map(|it| it.step), Some(IncidentStep::Resolved), "{entries:?}");
+        assert!(watch.book.open().is_empty());
+    }
+
+    #[test]
+    fn an_entry_that_is_read_again_is_not_counted_twice() {
+        let origin = origin();
+        let new =
+            || Watch::with(crate::anomaly::protocol::detectors(&Default::default()), Book::new(book::Options::default(), origin.clone()));
+        let why = "the disk is full".to_owned();
+        let gap = Record::Gap(Gap { id: id(MONDAY, 0), from: MONDAY, until: MONDAY, records_lost: 3, why });
+        let (mut watch, mut entries) = (new(), Vec::new());
+        watch.tick(MONDAY, &mut entries);
+        let kept = watch.keep();
+        watch.observe(&gap, &mut entries);
+        watch.tick(MONDAY + MINUTE, &mut entries);
+        let count = watch.book.open().iter().map(|it| it.count).collect::<Vec<_>>();
+        // The process that comes after a crash reads both from the journal.
+        let (mut next, mut again) = (new(), Vec::new());
+        next.restore(&kept);
+        next.observe(&gap, &mut again);
+        for entry in &entries {
+            next.observe(&Record::Incident(Box::new(entry.clone())), &mut again);
+        }
+        next.tick(MONDAY + MINUTE, &mut again);
+        assert_eq!(again, entries);
+        assert_eq!(next.book.open().iter().map(|it| it.count).collect::<Vec<_>>(), count);
     }
 
     #[test]

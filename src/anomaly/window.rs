@@ -43,9 +43,19 @@ impl Sliding {
         self.total += count;
     }
 
-    /// The count within the span that ends now.
+    /// The count within the span that ends now, the time of a judgement: what is of later was counted by a clock that has been set back.
     pub fn count(&mut self, now: WallMicros) -> u64 {
-        self.forget(now);
+        let newest = self.slots.back().map_or(0, |slot| slot.0);
+        let ahead = newest.saturating_sub(now / self.slot_us);
+        if ahead > 1 {
+            self.slots.iter_mut().for_each(|slot| slot.0 = slot.0.saturating_sub(ahead));
+        }
+        self.count_at(now)
+    }
+
+    /// The count within the span that ends with a record, which may come a little late.
+    pub fn count_at(&mut self, at: WallMicros) -> u64 {
+        self.forget(at);
         self.total
     }
 
@@ -82,7 +92,7 @@ impl Evidence {
     }
 
     pub fn add(&mut self, at: WallMicros, id: RecordId, count: u64) {
-        if self.window.count(at) == 0 {
+        if self.window.count_at(at) == 0 {
             (self.since, self.fresh) = (at, 0);
             self.samples.clear();
         }
@@ -94,6 +104,17 @@ impl Evidence {
             self.samples.remove(SAMPLES / 2);
         }
         self.samples.push(id);
+    }
+
+    /// The count within the span that ends now, the time of a judgement; nothing is later than that.
+    pub fn count(&mut self, now: WallMicros) -> u64 {
+        self.is_not_after(now);
+        self.window.count(now)
+    }
+
+    /// A clock that was ahead and is right again leaves nothing that is later than the judgement.
+    pub fn is_not_after(&mut self, now: WallMicros) {
+        (self.since, self.last) = (self.since.min(now), self.last.min(now));
     }
 
     pub fn take_fresh(&mut self) -> u64 {
@@ -155,7 +176,7 @@ impl<K: Hash + Eq + Clone> Tallies<K> {
     /// All keys with what was counted within the span; those with nothing left are dropped.
     pub fn judge(&mut self, now: WallMicros, mut each: impl FnMut(&K, &mut Evidence, u64)) {
         self.by_key.retain(|key, evidence| {
-            let count = evidence.window.count(now);
+            let count = evidence.count(now);
             if count > 0 {
                 each(key, evidence, count);
             }
@@ -178,10 +199,39 @@ impl<K: Hash + Eq + Clone> Tallies<K> {
         if self.by_key.len() < self.most {
             return;
         }
-        self.by_key.retain(|_, evidence| evidence.window.count(now) > 0);
+        self.by_key.retain(|_, evidence| evidence.window.count_at(now) > 0);
         if self.by_key.len() < self.most {
             return;
         }
         self.forgotten += room::make(&mut self.by_key, |evidence| evidence.last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anomaly::samples::MONDAY;
+
+    #[test]
+    fn a_window_slides_on_after_the_clock_was_set_back() {
+        let mut evidence = Evidence::new(Sliding::new(10, MINUTE));
+        for minute in 0..5 {
+            evidence.add(MONDAY + 3 * DAY + minute * MINUTE, RecordId::from_parts(1, 1), 1);
+        }
+        // Three days back: what was counted is as old as it was.
+        assert_eq!(evidence.count(MONDAY), 5);
+        assert_eq!((evidence.since, evidence.last), (MONDAY, MONDAY));
+        evidence.add(MONDAY + 3 * MINUTE, RecordId::from_parts(1, 2), 1);
+        assert_eq!(evidence.count(MONDAY + 7 * MINUTE), 4);
+        assert_eq!(evidence.count(MONDAY + 12 * MINUTE), 1);
+        assert_eq!(evidence.count(MONDAY + 13 * MINUTE), 0);
+    }
+
+    #[test]
+    fn a_record_that_comes_late_shifts_nothing() {
+        let mut evidence = Evidence::new(Sliding::new(10, MINUTE));
+        evidence.add(MONDAY + 9 * MINUTE, RecordId::from_parts(1, 1), 1);
+        evidence.add(MONDAY, RecordId::from_parts(1, 2), 1);
+        assert_eq!(evidence.count(MONDAY + 18 * MINUTE), 2);
     }
 }

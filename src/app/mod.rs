@@ -85,6 +85,8 @@ pub struct Running {
     api: Option<api::Serving>,
     /// While this process has the store.
     watching: Option<Watching>,
+    /// Who still tells of incidents.
+    telling: Vec<watching::Tellers>,
     /// Likewise.
     exporting: Option<Exporting>,
     /// Where the journal ended before this process served: new exports begin there.
@@ -207,6 +209,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         signals,
         api: None,
         watching: None,
+        telling: Vec::new(),
         exporting: None,
         began,
         diagnosing,
@@ -371,10 +374,15 @@ impl Running {
         if let Some(api) = self.api.take() {
             api.end().await;
         }
-        if let Some(watching) = self.watching.take() {
-            watching.end().await;
-        }
+        self.end_watching().await;
         self.end_exports().await;
+    }
+
+    async fn end_watching(&mut self) {
+        self.telling.retain(|tellers| !tellers.is_done());
+        if let Some(watching) = self.watching.take() {
+            self.telling.push(watching.end().await);
+        }
     }
 
     /// Listeners that serve.
@@ -407,12 +415,13 @@ impl Running {
         }
         self.built.keep_policies(&self.loaded.store.dir);
         self.end_api().await;
-        let Self { workers, store, life, given_up, .. } = self;
+        let Self { workers, store, life, given_up, telling, .. } = self;
         workers.into_iter().for_each(Worker::join);
         if !given_up {
             life.end(&store);
         }
         store.close();
+        watching::tell_the_rest(telling).await;
         tracing::info!("stopped");
     }
 

@@ -48,9 +48,7 @@ impl Running {
 
     /// Watches and forwards by the configuration that holds now.
     pub(super) async fn watch_anew(&mut self) {
-        if let Some(watching) = self.watching.take() {
-            watching.end().await;
-        }
+        self.end_watching().await;
         self.end_exports().await;
         if !self.given_up {
             self.watch();

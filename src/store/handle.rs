@@ -217,9 +217,14 @@ impl Store {
         let live = self.live()?;
         let mut at = cursor.unwrap_or_else(|| Cursor::at_start_of(Day::of(0)));
         let (mut count, mut any) = (0, cursor.is_some());
-        while count < limit
-            && let Some(read) = live.journal.read_from(at, part)?
-        {
+        while count < limit {
+            let read = match live.journal.read_from(at, part) {
+                Ok(Some(read)) => read,
+                Ok(None) => break,
+                // What was shown isn't to be shown again: the error comes next time, if it is still there.
+                Err(_) if count > 0 => break,
+                Err(error) => return Err(error.into()),
+            };
             Window::new(at, read).each(at, |after, record| {
                 (at, any) = (after, true);
                 count += usize::from(record.is_some());

@@ -15,7 +15,7 @@ use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, Evidence, HOUR, MINUTE, SAMPLES, Sliding};
 use crate::diagnose::Rules;
-use crate::trace::{AboutKind, Act, Anomaly, Cause, Severity, WallMicros};
+use crate::trace::{About, AboutKind, Act, Anomaly, Cause, Severity, WallMicros};
 use crate::wording::{clock, quoted, several};
 
 const MOST_ACCOUNTS: usize = 20_000;
@@ -35,6 +35,8 @@ pub struct Accounts {
     /// By upstream: the last login that succeeded.
     succeeded: HashMap<String, WallMicros>,
     any_failing: bool,
+    /// Upstreams of which it was said that every login fails, and when it was last said. Not kept: it ends by itself as well.
+    told: HashMap<String, WallMicros>,
     forgotten: u64,
 }
 
@@ -67,7 +69,15 @@ struct Locked {
 impl Accounts {
     pub fn new(options: &Options) -> Self {
         let (accounts, locked) = (HashMap::new(), HashMap::new());
-        Self { options: options.clone(), accounts, locked, succeeded: HashMap::new(), any_failing: false, forgotten: 0 }
+        Self {
+            options: options.clone(),
+            accounts,
+            locked,
+            succeeded: HashMap::new(),
+            any_failing: false,
+            told: HashMap::new(),
+            forgotten: 0,
+        }
     }
 
     fn login(&mut self, login: &Login<'_>, seen: &Seen<'_>) {
@@ -101,7 +111,9 @@ impl Accounts {
     fn all_fail(&mut self, now: WallMicros, findings: &mut Findings) -> Vec<String> {
         let mut by_upstream: HashMap<&str, Vec<(&Pair, &Failing)>> = HashMap::new();
         for (key, account) in self.accounts.iter().filter(|(_, it)| it.succeeded > 0) {
-            let Some(failing) = account.failing.as_ref().filter(|it| now < it.evidence.last.saturating_add(LATELY)) else { continue };
+            // Wrong passwords of strangers say nothing of the upstream.
+            let is_usual = |it: &&Failing| account.clients.contains(&it.client) && now < it.evidence.last.saturating_add(LATELY);
+            let Some(failing) = account.failing.as_ref().filter(is_usual) else { continue };
             let last_success = self.succeeded.get(&key.0).copied().unwrap_or_default();
             if failing.evidence.last > last_success {
                 by_upstream.entry(key.0.as_str()).or_default().push((key, failing));
@@ -153,6 +165,17 @@ impl Accounts {
             }
         }
         names
+    }
+
+    /// Somebody gets in again: what every account shared is over.
+    fn end_all_fail(&mut self, now: WallMicros, findings: &mut Findings) {
+        let succeeded = &self.succeeded;
+        self.told.retain(|upstream, told| {
+            let Some(&at) = succeeded.get(upstream).filter(|at| **at > *told) else { return now < told.saturating_add(DAY) };
+            let about = vec![About { kind: AboutKind::Upstream, value: upstream.clone() }];
+            findings.clear(Anomaly::AuthAllFail, about, format!("a login succeeded at {}", clock(at, now)));
+            false
+        });
     }
 }
 
@@ -262,7 +285,7 @@ impl Detector for Accounts {
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         self.locked.retain(|key, locked| {
-            let count = locked.evidence.window.count(now);
+            let count = locked.evidence.count(now);
             if count > 0 && now < locked.evidence.last.saturating_add(2 * HOUR) {
                 findings.raise(locked.finding(key, count, now));
             }
@@ -271,7 +294,14 @@ impl Detector for Accounts {
         if !self.any_failing {
             return;
         }
+        // A success by a clock that was ahead isn't later than what fails now.
+        self.succeeded.values_mut().for_each(|at| *at = (*at).min(now));
+        for failing in self.accounts.values_mut().filter_map(|it| it.failing.as_mut()) {
+            failing.evidence.is_not_after(now);
+        }
+        self.end_all_fail(now, findings);
         let all = self.all_fail(now, findings);
+        self.told.extend(all.iter().map(|upstream| (upstream.clone(), now)));
         for (key, account) in &mut self.accounts {
             if std::mem::take(&mut account.cleared) {
                 let finding = Finding::new(Anomaly::AuthAccountFails, Severity::Notice, "", "")

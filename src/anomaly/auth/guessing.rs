@@ -104,7 +104,7 @@ impl Detector for Guessing {
             (client.way, client.words) = (login.mechanism.to_owned(), login.words());
             return;
         }
-        if client.failures.window.count(seen.at) == 0 {
+        if client.failures.window.count_at(seen.at) == 0 {
             client.users.clear();
             client.got_in = None;
         }
@@ -118,7 +118,7 @@ impl Detector for Guessing {
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         let options = &self.options;
         self.clients.retain(|ip, client| {
-            let (failures, ways) = (client.failures.window.count(now), client.ways.window.count(now));
+            let (failures, ways) = (client.failures.count(now), client.ways.count(now));
             if failures >= options.guessing_failures || client.users.len() >= options.guessing_users && failures > 0 {
                 findings.raise(client.guesses(*ip, failures, now, options));
             }
@@ -128,7 +128,7 @@ impl Detector for Guessing {
             failures + ways > 0
         });
         self.clear.retain(|key, evidence| {
-            let count = evidence.window.count(now);
+            let count = evidence.count(now);
             if count > 0 {
                 findings.raise(in_clear(key, evidence, count));
             }

@@ -123,6 +123,7 @@ impl Detector for Own {
             }
             let succeeded = logins.succeeded;
             let Some(failing) = &mut logins.failing else { continue };
+            failing.evidence.is_not_after(now);
             let enough = failing.refused >= self.options.own_failures || failing.refused + failing.deferred >= self.options.own_deferrals;
             // A locked account is told as one.
             if !enough || now > failing.evidence.last.saturating_add(STALE) || failing.cause == Cause::AccountLocked {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::anomaly::finding::Findings;
 use crate::anomaly::samples::{MONDAY, mail, reply, session};
 use crate::anomaly::trial::{feed, judge, one};
 use crate::anomaly::window::{HOUR, MINUTE, SECOND};
@@ -85,6 +86,27 @@ fn everybody_refused_is_the_upstream() {
     let finding = one(&found, Anomaly::AuthAllFail);
     assert_eq!((finding.severity, finding.fresh), (Severity::Critical, 5));
     assert!(finding.arithmetic.starts_with("5 of 5 logins of 5 accounts refused within 10 min (user0, user1"), "{}", finding.arithmetic);
+}
+
+#[test]
+fn a_strangers_wrong_passwords_are_not_the_upstreams() {
+    let mut accounts = Accounts::new(&Options::default());
+    for no in 0..5 {
+        feed(&mut accounts, &good(MONDAY, no, "10.0.0.7", &format!("user{no}")));
+    }
+    for no in 0..5 {
+        feed(&mut accounts, &wrong(MONDAY + HOUR + no * SECOND, 10 + no, "203.0.113.9", &format!("user{no}")));
+    }
+    assert_eq!(judge(&mut accounts, MONDAY + HOUR + 10 * SECOND), []);
+    for no in 0..5 {
+        feed(&mut accounts, &wrong(MONDAY + HOUR + (20 + no) * SECOND, 20 + no, "10.0.0.7", &format!("user{no}")));
+    }
+    one(&judge(&mut accounts, MONDAY + HOUR + 30 * SECOND), Anomaly::AuthAllFail);
+    // Over as soon as one gets in.
+    feed(&mut accounts, &good(MONDAY + HOUR + 40 * SECOND, 30, "10.0.0.7", "user1"));
+    let mut findings = Findings::default();
+    accounts.judge(MONDAY + HOUR + 50 * SECOND, &mut findings);
+    assert!(findings.cleared.iter().any(|it| it.anomaly == Anomaly::AuthAllFail && it.why.contains("01:00 UTC")), "{findings:?}");
 }
 
 #[test]

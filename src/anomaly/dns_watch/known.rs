@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::anomaly::window::DAY;
+use crate::anomaly::window::{DAY, HOUR, MINUTE};
 use crate::trace::WallMicros;
 
 /// Answers that alternate are no change: so many are remembered, for so long.
@@ -32,25 +32,44 @@ pub(super) struct Known {
     due: WallMicros,
     asked: WallMicros,
     turn: Option<Turn>,
+    /// Asked, and no answer yet.
+    #[serde(skip)]
+    waits: bool,
+    /// How long it was left alone after the last time that nobody could say.
+    #[serde(skip)]
+    pause_us: u64,
 }
+
+/// An answer is due to have come after so long, whatever else waits to be asked.
+const ANSWERED: u64 = 5 * MINUTE;
 
 impl Known {
     pub fn is_due(&self, now: WallMicros, every_us: u64) -> bool {
         // A clock that was set back must not put it off for ever.
-        now >= self.due || self.due > now.saturating_add(2 * every_us.max(DAY))
+        now >= self.due || self.due > now.saturating_add(2 * every_us.max(HOUR))
+    }
+
+    /// When it is to be asked.
+    pub fn due(&self) -> WallMicros {
+        self.due
     }
 
     /// It was asked: not again before an answer is due to have come.
     pub fn asked(&mut self, now: WallMicros) {
-        (self.asked, self.due) = (now, now.saturating_add(60_000_000));
+        (self.asked, self.due, self.waits) = (now, now.saturating_add(ANSWERED), true);
     }
 
-    pub fn later(&mut self, at: WallMicros) {
-        self.due = at;
+    /// Nobody can say: after a while again, then after twice as long, and so on.
+    pub fn later(&mut self, now: WallMicros, first_us: u64, most_us: u64) {
+        self.pause_us = self.pause_us.saturating_mul(2).max(first_us).min(most_us);
+        (self.due, self.waits) = (now.saturating_add(self.pause_us), false);
     }
 
     /// Has it looked at again now, or as soon as the last look was that long ago.
     pub fn sooner(&mut self, now: WallMicros, since_us: u64) {
+        if self.waits {
+            return;
+        }
         self.due = self.due.min(self.last.max(self.asked).saturating_add(since_us).max(now));
     }
 
@@ -62,7 +81,7 @@ impl Known {
             answer.truncate(end);
             answer.push_str(&format!("… ({rest:08x})"));
         }
-        self.due = now.saturating_add(every_us);
+        (self.due, self.waits, self.pause_us) = (now.saturating_add(every_us), false, 0);
         let before = self.now.replace(answer.clone());
         let last = self.last;
         self.last = last.max(now);

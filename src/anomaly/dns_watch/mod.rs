@@ -1,9 +1,10 @@
 //! Watches what domains publish for mail: MX, NS, SPF, DKIM keys, DMARC, and the names of the own addresses. A change is told with before and
 //! after, and beside the failures that it explains.
 //!
-//! No I/O: [`DnsWatch::questions`] says what to ask, [`DnsWatch::answered`] takes what came back; `known` holds what was published so far,
-//! `words` the sentences. Answers that sessions got anyway count as well, so that an MX that mail goes to is watched at every message.
+//! No I/O: [`DnsWatch::questions`] says what to ask, [`DnsWatch::answered`] takes what came back; `domain` is one of them, `known` holds what was published so
+//! far, `words` the sentences. Answers that sessions got anyway count as well, so that an MX that mail goes to is watched at every message.
 
+mod domain;
 mod failing;
 mod known;
 mod words;
@@ -16,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use super::finding::Findings;
 use super::room;
 use super::seen::{Seen, domain_of};
-use super::window::{DAY, HOUR, MINUTE};
-use crate::trace::{Cause, Direction, LookupOutcome, RecordId, State, Transaction, Upstream, WallMicros};
+use super::window::{HOUR, MINUTE};
+use crate::trace::{Cause, Direction, LookupOutcome, State, Transaction, Upstream, WallMicros};
+use domain::{Domain, Domain2, INTEREST};
 use failing::{FRESH, Failing};
 use known::Known;
 
@@ -39,13 +41,8 @@ impl Default for Options {
     }
 }
 
-/// A domain without mail for so long is watched no more.
-const INTEREST: u64 = 7 * DAY;
-/// A server that doesn't answer is asked again after so long.
+/// A server that doesn't answer is asked again after so long, then after twice as long, and so on.
 const RETRY: u64 = 10 * MINUTE;
-/// Selectors watched of one domain.
-const MOST_SELECTORS: usize = 8;
-
 /// What is published, by the name that people have for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Sort {
@@ -116,20 +113,8 @@ impl Question {
     }
 }
 
-/// A domain that mail passes for.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Domain {
-    /// When mail last passed.
-    interest: WallMicros,
-    /// Mail of ours comes from it: what vouches for senders is watched too.
-    sends: bool,
-    selectors: Vec<String>,
-    published: Vec<(Question, Known)>,
-    /// Mail to it fails, since the last that passed.
-    failing: Option<Failing>,
-    /// Mail from it is refused because of SPF, DKIM or DMARC.
-    refused: Option<Failing>,
-}
+/// What outlives the process.
+type Kept<D> = (Vec<(String, D)>, Vec<(Question, Known)>);
 
 /// All that is watched.
 #[derive(Debug)]
@@ -180,11 +165,9 @@ impl DnsWatch {
         };
         self.passes(domain_of(&it.envelope.reverse_path), seen.at, true, note);
         for signature in &it.message.signatures {
-            let selector = &signature.selector;
-            self.passes(&signature.domain, seen.at, true, |domain| {
-                if !domain.selectors.contains(selector) && domain.selectors.len() < MOST_SELECTORS {
-                    domain.selectors.push(selector.clone());
-                }
+            // Whoever signed may be a stranger whose message is passed on: only the reverse-path says whose mail it is.
+            self.passes(&signature.domain, seen.at, false, |domain| {
+                domain.signs(&signature.selector, seen.at);
                 note(domain);
             });
         }
@@ -254,17 +237,17 @@ impl DnsWatch {
         }
         self.domains.retain(|_, domain| domain.interest.saturating_add(INTEREST) > now);
         let every_us = self.options.every_us;
-        let mut due = Vec::new();
+        let mut others: Vec<_> = Vec::new();
         for (of, domain) in &mut self.domains {
+            domain.retire(now);
             domain.complete(of);
-            due.extend(domain.published.iter_mut().filter(|(_, known)| known.is_due(now, every_us)));
-            if due.len() >= most {
-                break;
-            }
+            others.extend(domain.published.iter_mut().filter(|(_, known)| known.is_due(now, every_us)));
         }
-        due.extend(self.addresses.iter_mut().filter(|(_, known)| known.is_due(now, every_us)));
-        due.truncate(most);
-        due.into_iter()
+        // What waited longest comes first, so that no number of dead domains keeps the others from being asked.
+        others.sort_by_key(|(_, known)| known.due());
+        let own = self.addresses.iter_mut().filter(|(_, known)| known.is_due(now, every_us));
+        own.chain(others)
+            .take(most)
             .map(|(question, known)| {
                 known.asked(now);
                 question.clone()
@@ -276,11 +259,11 @@ impl DnsWatch {
     pub fn answered(&mut self, question: &Question, published: Published, now: WallMicros) {
         let slot = match question.sort {
             Sort::Ptr => self.addresses.iter_mut().find(|(it, _)| it == question).map(|(_, known)| known),
-            _ => self.domains.get_mut(&question.of).map(|domain| domain.slot(question)),
+            _ => self.domains.get_mut(&question.of).filter(|domain| domain.watches(question)).map(|domain| domain.slot(question)),
         };
         let Some(known) = slot else { return };
         match published {
-            Published::Unknown => known.later(now.saturating_add(RETRY.min(self.options.every_us))),
+            Published::Unknown => known.later(now, RETRY.min(self.options.every_us), self.options.every_us),
             Published::Nothing => known.learn(String::new(), now, self.options.every_us),
             Published::Records(records) => known.learn(canonical(question.sort, records), now, self.options.every_us),
         }
@@ -309,13 +292,19 @@ impl DnsWatch {
 
     /// What must outlive the process.
     pub fn keep(&self) -> Vec<u8> {
-        postcard::to_extend(&(&self.domains.iter().collect::<Vec<_>>(), &self.addresses), vec![2]).unwrap_or_default()
+        postcard::to_extend(&(&self.domains.iter().collect::<Vec<_>>(), &self.addresses), vec![3]).unwrap_or_default()
     }
 
     /// Takes it back.
     pub fn restore(&mut self, octets: &[u8]) -> bool {
-        let Some((2, rest)) = octets.split_first() else { return false };
-        let Ok((domains, addresses)) = postcard::from_bytes::<(Vec<(String, Domain)>, Vec<(Question, Known)>)>(rest) else { return false };
+        let kept = match octets.split_first() {
+            Some((2, rest)) => postcard::from_bytes::<Kept<Domain2>>(rest)
+                .ok()
+                .map(|(domains, addresses)| (domains.into_iter().map(|(name, domain)| (name, Domain::from(domain))).collect(), addresses)),
+            Some((3, rest)) => postcard::from_bytes::<Kept<Domain>>(rest).ok(),
+            _ => None,
+        };
+        let Some((domains, addresses)) = kept else { return false };
         self.domains = domains.into_iter().take(self.options.domains).collect();
         for (question, known) in addresses {
             if let Some(slot) = self.addresses.iter_mut().find(|(it, _)| *it == question) {
@@ -323,52 +312,6 @@ impl DnsWatch {
             }
         }
         true
-    }
-}
-
-impl Domain {
-    /// A recipient of it isn't reached.
-    fn fails(&mut self, at: WallMicros, id: RecordId) {
-        let pause = failing::note(&mut self.failing, at, id);
-        self.look_again(at, pause);
-    }
-
-    /// Somebody refuses mail from it for what it publishes.
-    fn is_refused(&mut self, at: WallMicros, id: RecordId) {
-        let pause = failing::note(&mut self.refused, at, id);
-        self.look_again(at, pause);
-    }
-
-    fn look_again(&mut self, at: WallMicros, pause: u64) {
-        self.published.iter_mut().for_each(|(_, known)| known.sooner(at, pause));
-    }
-
-    /// Has a place for each thing that is to be watched.
-    fn complete(&mut self, of: &str) {
-        // Asked every second of every domain: most often nothing is new.
-        let most = if self.sends { 4 + self.selectors.len() } else { 2 };
-        if self.published.len() >= most {
-            return;
-        }
-        let mut wanted = vec![(Sort::Mx, None), (Sort::Ns, None)];
-        if self.sends {
-            wanted.extend([(Sort::Spf, None), (Sort::Dmarc, None)]);
-            wanted.extend(self.selectors.iter().map(|selector| (Sort::Dkim, Some(selector.clone()))));
-        }
-        for (sort, selector) in wanted {
-            self.slot(&Question { sort, of: of.to_owned(), selector });
-        }
-    }
-
-    fn slot(&mut self, question: &Question) -> &mut Known {
-        let at = match self.published.iter().position(|(it, _)| it == question) {
-            Some(at) => at,
-            None => {
-                self.published.push((question.clone(), Known::default()));
-                self.published.len() - 1
-            }
-        };
-        &mut self.published[at].1
     }
 }
 

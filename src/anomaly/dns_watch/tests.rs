@@ -3,14 +3,15 @@
 use super::*;
 use crate::anomaly::finding::Finding;
 use crate::anomaly::samples::{Sample, mail};
-use crate::trace::{Severity, Stage};
+use crate::anomaly::window::DAY;
+use crate::trace::{RecordId, Severity, Stage};
 
 const NOW: WallMicros = 1_795_392_000_000_000;
 
 fn watch() -> DnsWatch {
     let mut watch = DnsWatch::new(Options { addresses: vec!["192.0.2.25".parse().unwrap()], ..Options::default() });
     watch.passes("Example.org", NOW, false, |_| {});
-    watch.passes("sender.example", NOW, true, |domain| domain.selectors.push("mail".to_owned()));
+    watch.passes("sender.example", NOW, true, |domain| domain.signs("mail", NOW));
     watch
 }
 
@@ -98,7 +99,11 @@ fn a_domain_that_begins_to_fail_is_looked_at_again() {
     }
     assert_eq!(watch.questions(NOW + 10 * MINUTE, 100), []);
     watch.passes("example.org", NOW + 10 * MINUTE, false, |domain| domain.fails(NOW + 10 * MINUTE, RecordId::from_parts(1, 1)));
-    assert_eq!(watch.questions(NOW + 10 * MINUTE, 100).len(), 2);
+    let asked = watch.questions(NOW + 10 * MINUTE, 100);
+    assert_eq!(asked.len(), 2);
+    for question in asked {
+        watch.answered(&question, records(&["10 a.example"]), NOW + 10 * MINUTE);
+    }
     // And again and again as long as it fails, but less and less often.
     let mut looks = 0;
     for second in (0..50 * 60).step_by(5) {
@@ -137,6 +142,64 @@ fn refusals_of_senders_and_addresses_are_explained_too() {
 }
 
 #[test]
+fn dead_domains_do_not_keep_others_from_being_asked() {
+    let mut watch = watch();
+    for no in 0..100 {
+        watch.passes(&format!("dead{no}.example"), NOW, false, |_| {});
+    }
+    let (mut asked, mut of_dead) = (Vec::new(), 0);
+    // Eight a minute, and those of dead domains are never answered.
+    for minute in 0..60 {
+        let now = NOW + minute * MINUTE;
+        for question in watch.questions(now, 8) {
+            let is_dead = question.of.starts_with("dead");
+            of_dead += usize::from(is_dead);
+            watch.answered(&question, if is_dead { Published::Unknown } else { records(&["10 a.example"]) }, now);
+            asked.push(question);
+        }
+        if minute == 0 {
+            assert_eq!(asked.first().map(|it| it.sort), Some(Sort::Ptr), "the own address first: {asked:?}");
+        }
+    }
+    for of in ["example.org", "sender.example"] {
+        assert!(asked.iter().any(|it| it.of == of), "{of}");
+    }
+    assert!(of_dead < 100 * 2 * 4, "{of_dead}: less and less often");
+}
+
+#[test]
+fn what_waits_for_its_answer_is_not_asked_again() {
+    let mut watch = watch();
+    assert_eq!(watch.questions(NOW, 100).len(), 8);
+    watch.passes("example.org", NOW + MINUTE, false, |domain| domain.fails(NOW + MINUTE, RecordId::from_parts(1, 1)));
+    assert_eq!(watch.questions(NOW + 2 * MINUTE, 100), []);
+    assert_eq!(watch.questions(NOW + 5 * MINUTE, 100).len(), 8, "unless the answer is lost");
+}
+
+#[test]
+fn a_key_that_signs_no_more_is_watched_no_more() {
+    let mut watch = watch();
+    let dkim = |selector: &str| Question { sort: Sort::Dkim, of: "sender.example".to_owned(), selector: Some(selector.to_owned()) };
+    watch.answered(&dkim("mail"), records(&["v=DKIM1; p=a"]), NOW);
+    // Others sign, more than are watched: the newest are.
+    for no in 0..9 {
+        watch.passes("sender.example", NOW + 8 * DAY + no, true, |domain| domain.signs(&format!("s{no}"), NOW + 8 * DAY + no));
+    }
+    let asked = watch.questions(NOW + 8 * DAY + 9, 100);
+    assert!(asked.contains(&dkim("s8")) && !asked.contains(&dkim("s0")) && !asked.contains(&dkim("mail")), "{asked:?}");
+    watch.answered(&dkim("mail"), Published::Nothing, NOW + 8 * DAY + MINUTE);
+    assert_eq!(raised(&mut watch, 8 * 24 * 60 + 2), []);
+}
+
+#[test]
+fn who_signs_is_no_sender_of_ours() {
+    let mut watch = watch();
+    watch.passes("list.example", NOW, false, |domain| domain.signs("k", NOW));
+    let asked = watch.questions(NOW, 100);
+    assert!(asked.iter().filter(|it| it.of == "list.example").all(|it| matches!(it.sort, Sort::Mx | Sort::Ns)), "{asked:?}");
+}
+
+#[test]
 fn what_is_watched_is_bounded_and_kept() {
     let mut watch = DnsWatch::new(Options { domains: 100, ..Options::default() });
     for no in 0..1_000 {
@@ -152,5 +215,5 @@ fn what_is_watched_is_bounded_and_kept() {
     assert!(back.restore(&watch.keep()));
     back.answered(&mx("d999.example"), records(&["10 b.example"]), NOW + HOUR);
     assert_eq!(raised(&mut back, 61).len(), 1);
-    assert!(!back.restore(&[1]) && !back.restore(&[2]) && !back.restore(&[]));
+    assert!(!back.restore(&[1]) && !back.restore(&[2]) && !back.restore(&[3]) && !back.restore(&[]));
 }

@@ -95,6 +95,8 @@ impl Detector for Full {
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
+        // A clock that was ahead puts nothing off.
+        self.swept = self.swept.min(now);
         if !self.changed && now < self.swept + HOUR {
             return;
         }
@@ -107,7 +109,7 @@ impl Detector for Full {
                 }
                 return false;
             }
-            let full_us = mailbox.last - mailbox.since;
+            let full_us = mailbox.last.saturating_sub(mailbox.since);
             if full_us >= options.full_us && mailbox.times >= options.full_times && mailbox.fresh > 0 {
                 mailbox.told = true;
                 let fresh = std::mem::take(&mut mailbox.fresh);
@@ -134,7 +136,7 @@ impl Detector for Full {
 }
 
 fn finding(address: &str, mailbox: &Mailbox, fresh: u64, now: WallMicros, options: &Options) -> Finding {
-    let full_us = mailbox.last - mailbox.since;
+    let full_us = mailbox.last.saturating_sub(mailbox.since);
     let summary =
         format!("the mailbox {address} is full since {} at least: mail to it failed {} times", clock(mailbox.since, now), mailbox.times);
     let mut arithmetic = format!(

@@ -91,6 +91,8 @@ impl Detector for Harvest {
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         let options = &self.options;
         self.by_client.retain(|ip, tries| {
+            // A clock that was ahead keeps nobody here.
+            (tries.since, tries.last) = (tries.since.min(now), tries.last.min(now));
             let share = tries.failed as f32 / tries.recipients.max(1) as f32;
             if tries.last + 30 * MINUTE < now {
                 // Told or not, it is over.

@@ -99,6 +99,25 @@ fn bounces_to_a_forged_address_are_told_from_those_to_a_sender() {
 }
 
 #[test]
+fn a_steady_wave_does_not_excuse_itself() {
+    let mut bounces = bounces::Bounces::new(Options::default());
+    let bounce = |at, no| mail(at, no).inbound().from("").to(&["ann@our.example"]).flag(Flag::Report).record();
+    // Two weeks in which a few come each day: what is usual is known.
+    for day in 0..14 {
+        let found = raised(&mut bounces, (0..6).map(|no| bounce(MONDAY + day * DAY + 10 * HOUR + no * MINUTE, no)));
+        assert_eq!(found, []);
+    }
+    let begun = MONDAY + 14 * DAY + 10 * HOUR;
+    for hour in 0..8 {
+        let found = raised(&mut bounces, (0..90).map(|no| bounce(begun + hour * HOUR + no * 40 * SECOND, no)));
+        assert_eq!(only(found).anomaly, Anomaly::BounceWave, "hour {hour}");
+        let mut next = bounces::Bounces::new(Options::default());
+        assert!(next.restore(&bounces.keep()));
+        bounces = next;
+    }
+}
+
+#[test]
 fn a_newsletter_that_bounces_every_night_is_no_wave() {
     let mut bounces = bounces::Bounces::new(Options::default());
     for day in 0..14 {

@@ -119,6 +119,13 @@ impl Account {
         }
     }
 
+    /// The clock was ahead and is right again.
+    pub fn set_back(&mut self, now: WallMicros) {
+        self.counted.set_back(now);
+        self.messages.set_back(now);
+        self.recipients.set_back(now);
+    }
+
     pub fn accepted(&mut self, at: WallMicros, recipients: u64, day: DayBoundary) {
         self.counted.add(at, recipients);
         self.messages.add(at, 1, |_| true);

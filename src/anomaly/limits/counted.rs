@@ -49,6 +49,13 @@ impl Counted {
         self.last = self.last.max(at);
     }
 
+    /// The clock was ahead and is right again: what was counted of later times never was.
+    pub fn set_back(&mut self, now: WallMicros) {
+        self.long.set_back(now);
+        self.fine.set_back(now);
+        (self.began, self.last) = (self.began.min(now), self.last.min(now));
+    }
+
     /// What counts against a quota of that period at that time.
     pub fn used(&self, now: WallMicros, per: Period, day: DayBoundary, counts: Counts) -> u64 {
         let used = match (per, day) {
@@ -93,6 +100,16 @@ impl Ring {
             *messages = messages.saturating_add(1);
             *all = all.saturating_add(u32::try_from(recipients).unwrap_or(u32::MAX));
         }
+    }
+
+    fn set_back(&mut self, now: WallMicros) {
+        let (newest, length) = (now / self.slot_us, self.slots.len() as u64);
+        for ahead in (newest + 1..=self.newest).take(self.slots.len()) {
+            if let Some(slot) = self.slots.get_mut((ahead % length) as usize) {
+                *slot = [0; 2];
+            }
+        }
+        self.newest = self.newest.min(newest);
     }
 
     fn between(&self, from: WallMicros, until: WallMicros, counts: Counts) -> f64 {

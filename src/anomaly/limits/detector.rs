@@ -93,7 +93,8 @@ impl Limits {
                 continue;
             }
             let limits = account.limits(&key.0, &key.1, &self.options.limits);
-            let fresh = if limits.is_empty() { 0 } else { account.take_fresh() };
+            // What passed while no quota was known is no news of one that is learned later.
+            let fresh = account.take_fresh();
             for limit in limits {
                 let forecast = forecast(&account.counted, account.usual(limit.counts), &limit, self.options.day, now);
                 near.extend(judge_use(&self.options, key, account.counted.last, fresh, &limit, forecast, now));
@@ -120,7 +121,7 @@ impl Limits {
                 }
             }
             if let Some(hasty) = &mut account.hasty {
-                let count = hasty.evidence.window.count(now);
+                let count = hasty.evidence.count(now);
                 if count >= hasty_from {
                     findings.raise(hasty.too_fast(key, count, hasty_from));
                 } else if count == 0 {
@@ -193,6 +194,10 @@ impl Detector for Limits {
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
+        if self.looked > now {
+            self.looked = now;
+            self.accounts.values_mut().for_each(|account| account.set_back(now));
+        }
         self.reached(now, findings);
         self.refusals.judge(now, &self.options, findings);
         if now >= self.looked.saturating_add(LOOK) {
@@ -253,14 +258,14 @@ impl Refused {
         let summary = format!(
             "{} can't send: {what} is used up ({} since {}); the provider says: {}",
             whose(key),
-            several(evidence.window.count(now), "refusal", "refusals"),
+            several(evidence.count(now), "refusal", "refusals"),
             clock(evidence.since, now),
             self.words
         );
         let used = format!("the proxy had counted {} in the {} before, {}", number(self.used), self.per, boundary(self.per, day));
         let arithmetic = format!(
             "{} of that kind, {} passed since; one is enough; {used}",
-            several(evidence.window.count(now), "refusal", "refusals"),
+            several(evidence.count(now), "refusal", "refusals"),
             if self.passed == 0 { "none".to_owned() } else { several(self.passed, "message", "messages") }
         );
         let advice = Rules::builtin().advice(Cause::SendingLimitReached, self.provider.as_deref()).to_owned();

@@ -73,7 +73,7 @@ impl Refusals {
 
     pub fn judge(&mut self, now: WallMicros, options: &Options, findings: &mut Findings) {
         self.by_destination.retain(|key, far| {
-            let (refused, tries) = (far.refused.window.count(now), far.tries.count(now).max(1));
+            let (refused, tries) = (far.refused.count(now), far.tries.count(now).max(1));
             if refused >= options.rate_refusals_mx && refused * 100 >= tries * LEAST_PERCENT {
                 findings.raise(far.finding(key, refused, tries, options));
             }

@@ -40,6 +40,22 @@ fn a_quota_that_is_nearly_used_up_is_forecast() {
 }
 
 #[test]
+fn what_passed_before_a_quota_was_known_is_no_news() {
+    let mut limits = Limits::new(&Options::default());
+    for no in 0..600 {
+        feed(&mut limits, mail(MONDAY + no * 6 * SECOND, no));
+    }
+    assert_eq!(judge(&mut limits, MONDAY + HOUR), []);
+    let kept = limits.keep();
+    let mut limits = Limits::new(&configured(1_000, Period::Day));
+    assert!(limits.restore(&kept));
+    for no in 600..605 {
+        feed(&mut limits, mail(MONDAY + HOUR + (no - 600) * SECOND, no));
+    }
+    assert_eq!(judge(&mut limits, MONDAY + HOUR + 2 * MINUTE).iter().map(|it| it.fresh).collect::<Vec<_>>(), [5]);
+}
+
+#[test]
 fn a_newsletter_that_came_yesterday_as_well_is_no_forecast() {
     let mut limits = Limits::new(&configured(1_000, Period::Day));
     for day in 0..3 {

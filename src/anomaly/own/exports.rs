@@ -23,6 +23,8 @@ pub struct Exports {
     by_name: BTreeMap<String, Export>,
     /// What was said of those that take again.
     over: Vec<String>,
+    /// Those that failed and are tried anew. Not kept: what is lost in the few seconds until it is said ends by itself.
+    anew: Vec<String>,
     forgotten: u64,
 }
 
@@ -81,10 +83,10 @@ impl Detector for Exports {
 
     fn observe(&mut self, seen: &Seen<'_>) {
         if let Record::Audit(audit) = seen.record {
-            // Another process begins with an opinion of its own.
-            if audit.event == AuditEvent::Started {
+            // Another process begins with an opinion of its own, and so do exports after a reload: what still fails is said again.
+            if matches!(audit.event, AuditEvent::Started | AuditEvent::Reloaded) {
                 let failing = self.by_name.iter().filter(|(_, export)| export.failing.is_some());
-                self.over.extend(failing.map(|(name, _)| name.clone()));
+                self.anew.extend(failing.map(|(name, _)| name.clone()));
                 self.by_name.values_mut().for_each(|export| export.failing = None);
             }
             self.note(audit);
@@ -92,9 +94,11 @@ impl Detector for Exports {
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
-        for name in std::mem::take(&mut self.over) {
-            let about = vec![About { kind: AboutKind::Export, value: name }];
-            findings.clear(Anomaly::ExportFailing, about, "the receiver takes events again");
+        let over = std::mem::take(&mut self.over).into_iter().map(|name| (name, "the receiver takes events again"));
+        let anew =
+            std::mem::take(&mut self.anew).into_iter().map(|name| (name, "the export began anew; if it still fails, it is told again"));
+        for (name, why) in over.chain(anew) {
+            findings.clear(Anomaly::ExportFailing, vec![About { kind: AboutKind::Export, value: name }], why);
         }
         for (name, export) in &mut self.by_name {
             if let Some((since, why, id)) = &export.failing {
@@ -175,6 +179,18 @@ mod tests {
         assert_eq!(later.raised.first().map(|finding| finding.severity), Some(Severity::Critical));
         let found = judged(&mut detector, MONDAY + DAY + 2 * MINUTE, &[audit(MONDAY + DAY, AuditEvent::ExportResumed, "")]);
         assert!(found.raised.is_empty() && found.cleared.len() == 1, "{found:?}");
+    }
+
+    #[test]
+    fn a_reload_ends_what_the_exports_before_it_said() {
+        let mut detector = Exports::default();
+        judged(&mut detector, MONDAY + 10 * SECOND, &[audit(MONDAY, AuditEvent::ExportFailed, "refused")]);
+        let found = judged(&mut detector, MONDAY + MINUTE, &[audit(MONDAY + 50 * SECOND, AuditEvent::Reloaded, "")]);
+        assert!(found.raised.is_empty() && found.cleared.len() == 1, "{found:?}");
+        assert!(found.cleared.iter().all(|it| it.why.starts_with("the export began anew")), "{found:?}");
+        // The new export finds that it still fails.
+        let found = judged(&mut detector, MONDAY + 3 * MINUTE, &[audit(MONDAY + 2 * MINUTE, AuditEvent::ExportFailed, "refused")]);
+        assert!(found.raised.len() == 1 && found.cleared.is_empty(), "{found:?}");
     }
 
     #[test]

@@ -58,13 +58,14 @@ impl Certificates {
         }
         let about = about();
         let subject = tls.subject.as_deref().unwrap_or("(no subject)");
-        let key = (about.value.clone(), subject.to_owned());
         if !ends_soon {
-            if let Some(ending) = self.ending.get_mut(&key) {
+            // Under whatever subject: the one that ends soon isn't shown any more, unless it comes again.
+            for ending in self.ending.values_mut().filter(|it| it.about == about) {
                 ending.renewed = seen.at;
             }
             return;
         }
+        let key = (about.value.clone(), subject.to_owned());
         if foreign && expires_at.saturating_add(ABANDONED_US) < seen.at {
             return;
         }
@@ -114,6 +115,8 @@ impl Detector for Certificates {
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
+        // A clock that was ahead puts nothing off.
+        self.judged = self.judged.min(now);
         // Days count here; new ones are told at once.
         if now < self.judged + 10 * MINUTE && self.ending.values().all(|it| it.fresh == 0 || it.since < self.judged) {
             return;
@@ -121,6 +124,7 @@ impl Detector for Certificates {
         self.judged = now;
         let options = &self.options;
         self.ending.retain(|_, ending| {
+            (ending.since, ending.last, ending.renewed) = (ending.since.min(now), ending.last.min(now), ending.renewed.min(now));
             let about = || vec![ending.about.clone(), About { kind: AboutKind::Part, value: "certificate".to_owned() }];
             if ending.renewed > ending.last + 10 * MINUTE {
                 findings.clear(

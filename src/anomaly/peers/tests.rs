@@ -135,6 +135,24 @@ fn a_certificate_is_told_two_weeks_before_and_until_it_is_renewed() {
 }
 
 #[test]
+fn a_certificate_renewed_under_another_subject_is_renewed() {
+    let mut run = Run::new(certificate::Certificates::new(Options::default()));
+    let shows = |days: u64, subject: &'static str| {
+        move |_: u64, it: Sample| {
+            it.upstream(|it| {
+                with_tls(it, "TLSv1.3", true);
+                if let Some(tls) = &mut it.tls {
+                    (tls.expires_at, tls.subject) = (Some(MONDAY + days * DAY), Some(subject.to_owned()));
+                }
+            })
+        }
+    };
+    assert_eq!(run.send(1, shows(10, "CN=main.example.net")).len(), 1);
+    assert_eq!(run.send(2, shows(90, "CN=*.example.net")), []);
+    assert_eq!(run.cleared, 1);
+}
+
+#[test]
 fn a_server_that_is_another_one_is_told_once() {
     let mut run = Run::new(changed::Changed::new(Options::default()));
     let as_always = |no: u64, it: Sample| good(it).upstream(|it| it.banner = Some(format!("main.example.net ESMTP id{no} ready")));

@@ -31,7 +31,7 @@ impl Detector for Gaps {
 
     fn observe(&mut self, seen: &Seen<'_>) {
         let Record::Gap(gap) = seen.record else { return };
-        if self.lost.count(seen.at) == 0 {
+        if self.lost.count_at(seen.at) == 0 {
             (self.since, self.samples) = (gap.from, Vec::new());
         }
         self.lost.add(seen.at, gap.records_lost.max(1));

@@ -134,7 +134,7 @@ fn row<'m, K: Hash + Eq>(
 ) -> Option<&'m mut Row> {
     if !map.contains_key(key) {
         if map.len() >= MOST {
-            *forgotten += room::drop_where(map, |row| row.tries.count(now) == 0 && row.usual.tries <= KNOWN);
+            *forgotten += room::drop_where(map, |row| row.tries.count_at(now) == 0 && row.usual.tries <= KNOWN);
         }
         if map.len() >= MOST {
             *forgotten += room::make(map, |row| row.tried);
@@ -161,7 +161,7 @@ impl Row {
     }
 
     fn refused(&mut self, seen: &Seen<'_>, cause: Option<Cause>) {
-        if self.refused.window.count(seen.at) == 0 {
+        if self.refused.window.count_at(seen.at) == 0 {
             self.senders.clear();
         }
         self.refused.add(seen.at, seen.id, 1);
@@ -175,7 +175,7 @@ impl Row {
 
     /// Refused and tried of late, and the usual ratio, if chance can't explain it.
     fn stands_out(&mut self, now: WallMicros, least: u64, percent: u64, factor: f64) -> Option<Figures> {
-        let (refused, tries) = (self.refused.window.count(now), self.tries.count(now));
+        let (refused, tries) = (self.refused.count(now), self.tries.count(now));
         if refused < least || tries == 0 || refused * 100 < tries * percent {
             return None;
         }

@@ -125,7 +125,7 @@ impl Detector for Refusals {
         let options = &self.options;
         let lately = |it: &Refused| now < it.evidence.last.saturating_add(OVER);
         self.listed.retain(|key, refused| {
-            let count = refused.evidence.window.count(now);
+            let count = refused.evidence.count(now);
             let least = if refused.list.is_some() { 1 } else { options.unnamed_blocklist };
             if count >= least && lately(refused) {
                 findings.raise(refused.listed(key, count, least, now));
@@ -133,14 +133,14 @@ impl Detector for Refusals {
             count > 0
         });
         self.reverse.retain(|key, refused| {
-            let count = refused.evidence.window.count(now);
+            let count = refused.evidence.count(now);
             if count >= options.reverse_dns && lately(refused) {
                 findings.raise(refused.reverse(key, count, options.reverse_dns, now));
             }
             count > 0
         });
         self.sender.retain(|key, refused| {
-            let (count, tries) = (refused.evidence.window.count(now), refused.tries.count(now));
+            let (count, tries) = (refused.evidence.count(now), refused.tries.count(now));
             if count >= options.sender_auth && count * 100 >= tries * options.sender_auth_percent && lately(refused) {
                 findings.raise(refused.sender(key, count, tries.max(count), options));
             }

@@ -132,7 +132,7 @@ impl Detector for Closing {
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         let options = &self.options;
         self.by_host.retain(|key, closed| {
-            let (closing, connections) = (closed.closing.window.count(now), closed.connections.window.count(now));
+            let (closing, connections) = (closed.closing.count(now), closed.connections.count(now));
             let tries = closed.tries.count(now).max(closing).max(connections);
             let nearly_all = closing >= FEW && closing * 100 >= tries * 80 && closed.closing.last >= closed.closing.since + 20 * SECOND;
             if nearly_all || closing >= options.closings && closing * 100 >= tries * LEAST_PERCENT {

@@ -156,7 +156,7 @@ impl Health {
 
     fn clear(&mut self, now: WallMicros, findings: &mut Findings) {
         for (key, at, failing) in std::mem::take(&mut self.back) {
-            let Some(host) = self.hosts.get_mut(&key) else { continue };
+            let (at, Some(host)) = (at.min(now), self.hosts.get_mut(&key)) else { continue };
             let flapping = host.returns.count(now) >= self.options.flaps;
             if flapping && host.failing.is_none() && now < at.saturating_add(STEADY) {
                 self.back.push((key, at, failing));
@@ -218,6 +218,9 @@ impl Detector for Health {
         if !self.any_failing {
             return;
         }
+        // What was reached by a clock that was ahead is no proof that it was later than what fails now.
+        self.hosts.values_mut().for_each(|host| host.is_not_after(now));
+        self.reached.values_mut().for_each(|at| *at = (*at).min(now));
         self.judge_named(now, findings);
         self.judge_exchangers(now, findings);
         self.judge_flapping(now, findings);

@@ -91,6 +91,15 @@ impl Host {
         }
     }
 
+    /// A clock that was ahead and is right again leaves nothing that is later than the judgement.
+    pub fn is_not_after(&mut self, now: WallMicros) {
+        (self.reached, self.touched) = (self.reached.min(now), self.touched.min(now));
+        if let Some(failing) = &mut self.failing {
+            failing.since = failing.since.min(now);
+            failing.evidence.is_not_after(now);
+        }
+    }
+
     /// It answered; when it had been failing, from when on.
     pub fn answered(&mut self, at: WallMicros) -> Option<Failing> {
         self.touched = self.touched.max(at);

@@ -51,6 +51,7 @@ struct Phase {
     usual: Usual,
     lately: VecDeque<(WallMicros, u64, RecordId)>,
     slow: bool,
+    /// Samples since the judgement before.
     fresh: u64,
 }
 
@@ -161,7 +162,13 @@ impl Phase {
     }
 
     fn judge(&mut self, key: &Pair, phase: usize, now: WallMicros, options: &Options) -> Option<Finding> {
+        // A clock that was ahead keeps nothing here until then.
+        if self.lately.front().is_some_and(|(at, ..)| *at > now) {
+            self.lately.iter_mut().for_each(|(at, ..)| *at = (*at).min(now));
+        }
+        (self.usual.began, self.usual.halved) = (self.usual.began.min(now), self.usual.halved.min(now));
         self.age(now);
+        let lately = std::mem::take(&mut self.fresh) as usize;
         let known = self.usual.weight / u64::from(WEIGHT);
         if self.lately.len() < options.slow_samples || known < options.slow_known || now < self.usual.began.saturating_add(KNOWN_SPAN) {
             return None;
@@ -180,6 +187,11 @@ impl Phase {
         if p90 < limit {
             return None;
         }
+        // The first time, all that make it slow are news.
+        let fresh = match self.slow {
+            true => self.lately.iter().rev().take(lately).filter(|(_, took, _)| *took >= limit).count(),
+            false => above,
+        };
         let name = PHASES.get(phase).copied().unwrap_or_default();
         let mut slow = self.lately.iter().filter(|(_, took, _)| *took >= limit);
         let (since, last) = (slow.next().map_or(now, |it| it.0), self.lately.back().map_or(now, |it| it.0));
@@ -217,7 +229,7 @@ impl Phase {
             .about(AboutKind::Phase, name)
             .caused(Cause::RemoteSystemError)
             .advising(if phase == 0 { Act::Network } else { Act::SmartHost }, advice)
-            .evidence(since, last, std::mem::take(&mut self.fresh), samples);
+            .evidence(since, last, fresh as u64, samples);
         Some(Finding { baseline: Some(format!("nine of ten within {}, of {} samples", took(usual), number(known))), ..finding })
     }
 }

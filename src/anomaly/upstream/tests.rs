@@ -286,7 +286,10 @@ fn slow_is_measured_against_what_is_usual() {
     }
     let found = judge(&mut slow, at + 10 * MINUTE);
     let finding = one(&found, Anomaly::UpstreamSlow);
-    assert_eq!(finding.about[2].value, "end_of_data");
+    assert_eq!((finding.about[2].value.as_str(), finding.fresh), ("end_of_data", 20), "not all that came before");
+    feed(&mut slow, &took(at + 10 * MINUTE, 530, 9_000_000));
+    feed(&mut slow, &took(at + 10 * MINUTE + SECOND, 531, 400_000));
+    assert_eq!(one(&judge(&mut slow, at + 10 * MINUTE + 10 * SECOND), Anomaly::UpstreamSlow).fresh, 1);
     assert!(finding.summary.contains("the reply to end-of-data takes 9.00 s (nine of ten), usually 0."), "{}", finding.summary);
     let mut next = Slow::new(&Options::default());
     assert!(next.restore(&slow.keep()));

@@ -93,6 +93,15 @@ impl Habits {
         }
     }
 
+    /// Nobody has to wait until a clock that was ahead comes there again.
+    pub fn set_back(&mut self, now: WallMicros) {
+        self.up_since = self.up_since.min(now);
+        for habit in self.by.values_mut() {
+            (habit.last, habit.due) = (habit.last.min(now), 0);
+            habit.usual.set_back(now);
+        }
+    }
+
     /// What is kept: habits, holes, since when somebody looks.
     pub fn kept(&self) -> (&HashMap<Whose, Habit>, &[(u32, u32)], WallMicros) {
         (&self.by, &self.holes, self.up_since)

@@ -179,6 +179,11 @@ impl Detector for Volume {
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
+        if self.listened > now {
+            // The clock was ahead and is right again.
+            (self.listened, self.now) = (now, self.now.min(now));
+            self.habits.set_back(now);
+        }
         self.judge_spikes(now, findings);
         if now >= self.listened + LISTEN_EVERY {
             self.listened = now;

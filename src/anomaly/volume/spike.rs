@@ -41,11 +41,14 @@ impl Volume {
             let is_person = matches!(whose, Whose::User(_) | Whose::Sender(_));
             let signs = is_person && hot.failed_share() >= FAILED && destinations >= DESTINATIONS;
             let spikes = counted >= limit.limit || (signs && counted >= limit.least && counted > 3.0 * limit.usual);
+            let fresh = hot.take_fresh();
             if !spikes {
                 // What isn't unusual any more may be learnt.
                 habit.frozen = habit.frozen.filter(|_| habit.silent);
                 return true;
             }
+            // The first time, all that make it much are news.
+            let fresh = if habit.frozen.is_none() { habit.usual.last_hour() } else { fresh };
             habit.frozen = habit.frozen.or(Some((hot.since / HOUR) as u32)).filter(|from| now / HOUR < u64::from(*from) + 168);
             raised.push(whose.clone());
             if by_another {
@@ -88,7 +91,7 @@ impl Volume {
             let mut finding = Finding::new(Anomaly::VolumeSpike, severity, summary, arithmetic)
                 .about(about.kind, about.value)
                 .advising(Act::LocalAdmin, advice)
-                .evidence(hot.since, hot.last, u64::from(hot.take_fresh()), hot.samples());
+                .evidence(hot.since, hot.last, u64::from(fresh), hot.samples());
             finding.baseline = Some(limit.baseline(habit, unit));
             finding.quiet_after_us = Some(HOUR);
             findings.raise(finding);

@@ -63,16 +63,21 @@ fn a_stolen_account_is_one_finding_with_its_signs() {
     let mut run = Run::new();
     run.office(MONDAY, LATER);
     let began = LATER + 3 * HOUR;
+    let (mut counted, mut judged) = (0, run.now);
     for no in 0..400 {
         let address = format!("victim{no}@d{}.example", no % 90);
         run.send(began + no * 2_000_000, |it| {
             let it = it.user("ann", "succeeded").to(&[&address]);
             if no % 3 == 0 { it.refused(Stage::RcptTo, 550, "5.1.1 no such user", Cause::RecipientUnknown) } else { it }
         });
+        if run.now != std::mem::replace(&mut judged, run.now) {
+            counted += run.raised.iter().map(|it| it.fresh).sum::<u64>();
+        }
     }
     let [finding] = run.raised.as_slice() else { panic!("{:?}", run.raised) };
     assert_eq!((finding.anomaly, finding.severity, finding.about[0].kind), (Anomaly::VolumeSpike, Severity::Critical, AboutKind::User));
     assert!(finding.summary.starts_with("user ann sent "), "{}", finding.summary);
+    assert!(counted <= 400, "{counted} are counted of 400");
     assert!(finding.summary.contains("as if somebody else used the account"), "{}", finding.summary);
     assert!(finding.arithmetic.contains("limit 200: the largest of 200, 5 × 0 usual"), "{}", finding.arithmetic);
     assert_eq!(finding.baseline.as_deref(), Some("0 recipients an hour at this hour of the week, 40 in the busiest hour, from 2 weeks"));

@@ -119,6 +119,13 @@ impl Usual {
         (self.hour, self.count) = (hour, 0);
     }
 
+    /// The clock was ahead and is right again: what was counted is of now. Never for a record that is only late, or was imported.
+    pub fn set_back(&mut self, now: WallMicros) {
+        self.newest = self.newest.min((now / RECENT_US) as u32);
+        self.hour = self.hour.min((now / HOUR) as u32);
+        self.first = self.first.min(self.hour);
+    }
+
     fn fold(&mut self, hour: u32, count: f32) {
         let weeks = u64::from(self.folded) / WEEK_HOURS + 1;
         self.folded = self.folded.saturating_add(1);
@@ -262,6 +269,19 @@ mod tests {
         assert_eq!(usual.last_hour(), 60);
         usual.pass(MONDAY + 150 * MINUTE, |_| true);
         assert_eq!(usual.last_hour(), 20);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_stops_nothing() {
+        let mut usual = office(3);
+        let now = MONDAY + 3 * WEEK_HOURS * HOUR + 9 * HOUR;
+        usual.add(now + 5 * DAY, 30, |_| true);
+        usual.set_back(now);
+        let folded = usual.folded;
+        for minute in 0..180 {
+            usual.add(now + minute * MINUTE, 1, |_| true);
+        }
+        assert_eq!((usual.last_hour(), usual.folded), (60, folded + 2));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Asks DNS for what the watch wants to know: a few questions a second, and never on the watch's own thread.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::anomaly::dns_watch::{Asked, DnsType, DnsWatch, Published, Question};
 use crate::net::resolve::{Kind, Resolver, reverse_name};
@@ -11,6 +12,8 @@ use crate::trace::WallMicros;
 
 /// Questions under way or waiting.
 const WAITING: usize = 20;
+/// Questions that wait for DNS at the same time: names whose servers are dead hold up only each other.
+const AT_ONCE: usize = 4;
 /// Between two questions: a mail server's resolver has better things to do.
 const PAUSE: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,11 +52,17 @@ impl Asker {
 }
 
 async fn serve(resolver: Resolver, mut questions: mpsc::Receiver<Question>, answers: SyncSender<(Question, Published)>) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(question) = questions.recv().await {
-        let published = ask(&resolver, &question).await;
-        if answers.try_send((question, published)).is_err() {
-            tracing::debug!("an answer of DNS came when nobody waited for it");
-        }
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let (resolver, answers) = (resolver.clone(), answers.clone());
+        tokio::spawn(async move {
+            let published = ask(&resolver, &question).await;
+            if answers.try_send((question, published)).is_err() {
+                tracing::debug!("an answer of DNS came when nobody waited for it");
+            }
+            drop(place);
+        });
         tokio::time::sleep(PAUSE).await;
     }
 }

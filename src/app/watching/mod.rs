@@ -22,10 +22,11 @@ use crate::metrics::OpenIncidents;
 use crate::net::resolve::Resolver;
 use crate::relay::Exhausted;
 use crate::store::{Cursor, Day, Store, StoreError};
-use crate::trace::{Incident, IncidentStep, Kept, Origin, Record, WallMicros};
+use crate::trace::{Incident, IncidentStep, Kept, Origin, Record, RecordId, WallMicros};
 use dns::Asker;
 pub use dns::ask as ask_dns;
 use notify::Notifier;
+pub(super) use notify::{Tellers, tell_the_rest};
 use state::State;
 
 /// Between two looks at the journal: judgements are ten seconds apart, so a second more is nothing.
@@ -36,6 +37,8 @@ const BATCH: usize = 1_000;
 const KEEP_EVERY: Duration = Duration::from_secs(600);
 /// A store that is watched for the first time teaches what is usual: so many days of it.
 const LEARN_DAYS: u32 = 28;
+/// What is older than the process by more than that is no news, in µs.
+const NEWS: WallMicros = 3_600_000_000;
 /// Records reach the journal so long after their time, at most, in µs.
 const LAG: WallMicros = 2_000_000;
 
@@ -53,6 +56,7 @@ pub(super) struct Watching {
     /// Dropped to end it.
     stop: SyncSender<()>,
     thread: JoinHandle<()>,
+    tellers: Tellers,
 }
 
 impl Watching {
@@ -66,7 +70,7 @@ impl Watching {
             return None;
         }
         let (stop, stopped) = sync_channel(1);
-        let notifier = Notifier::start(&options.notify);
+        let (notifier, tellers) = Notifier::start(&options.notify);
         let asker = options.anomaly.dns.enabled.then(|| Asker::start(resolver));
         let follower = Follower {
             board,
@@ -79,7 +83,7 @@ impl Watching {
             stopped,
         };
         match std::thread::Builder::new().name("watch".to_owned()).spawn(move || follower.run()) {
-            Ok(thread) => Some(Self { stop, thread }),
+            Ok(thread) => Some(Self { stop, thread, tellers }),
             Err(error) => {
                 tracing::error!(%error, "anomalies are not watched for: the thread could not be started");
                 None
@@ -87,13 +91,14 @@ impl Watching {
         }
     }
 
-    /// Ends it; its state is written.
-    pub async fn end(self) {
+    /// Ends it; its state is written. Gives those who still tell of incidents.
+    pub async fn end(self) -> Tellers {
         drop(self.stop);
         let ended = tokio::task::spawn_blocking(move || self.thread.join()).await;
         if !matches!(ended, Ok(Ok(()))) {
             tracing::error!("the thread that watches for anomalies panicked");
         }
+        self.tellers
     }
 }
 
@@ -116,9 +121,26 @@ struct Course {
     learning: bool,
     /// Entries older than this may be in the journal already.
     started: WallMicros,
+    /// Incidents that were found among old records and haven't ended there: told of if they are still open in the end.
+    untold: Vec<RecordId>,
     kept: Instant,
     /// Keys forgotten so far, as last said.
     forgotten: u64,
+}
+
+impl Course {
+    /// Whether people are told of it now. After weeks without a watch the old records are read first: what went wrong then, and is over, is
+    /// only recorded.
+    fn is_news(&mut self, entry: &Incident) -> bool {
+        let is_known = self.untold.iter().position(|id| *id == entry.incident);
+        let is_new = entry.at.saturating_add(NEWS) >= self.started;
+        match is_known {
+            Some(at) if is_new || entry.step == IncidentStep::Resolved => drop(self.untold.remove(at)),
+            None if !is_new && entry.step != IncidentStep::Resolved => self.untold.push(entry.incident),
+            _ => {}
+        }
+        is_new
+    }
 }
 
 impl Follower {
@@ -164,7 +186,7 @@ impl Follower {
             }
             None => Cursor::at_start_of(Day::of(now).earlier(LEARN_DAYS)),
         };
-        Course { watch, at, learning, started: now, kept: Instant::now(), forgotten: 0 }
+        Course { watch, at, learning, started: now, untold: Vec::new(), kept: Instant::now(), forgotten: 0 }
     }
 
     /// Reads what is new and judges.
@@ -199,21 +221,32 @@ impl Follower {
             let entries = open.map(|entry| Incident { step: IncidentStep::Opened, id: entry.incident, ..entry.clone() }).collect();
             self.publish(course, entries);
         }
+        for id in std::mem::take(&mut course.untold) {
+            if let Some(entry) = course.watch.book.open().into_iter().find(|entry| entry.incident == id) {
+                self.notify(entry.clone());
+            }
+        }
         Ok(())
     }
 
-    fn publish(&self, course: &Course, entries: Vec<Incident>) {
+    fn publish(&self, course: &mut Course, entries: Vec<Incident>) {
         for entry in entries {
             // After a crash some are made again: their ids say so.
             if entry.at < course.started && matches!(self.store.fetch(entry.id), Ok(Some(_))) {
                 continue;
             }
-            notify::log(&entry);
             if let Err(error) = self.store.appender().append(&Record::Incident(Box::new(entry.clone()))) {
                 tracing::warn!(%error, "an incident can't be recorded");
             }
-            self.notifier.tell(entry);
+            if course.is_news(&entry) {
+                self.notify(entry);
+            }
         }
+    }
+
+    fn notify(&self, entry: Incident) {
+        notify::log(&entry);
+        self.notifier.tell(entry);
     }
 
     /// Tells sessions whose quota is used up, if it is to be kept.
@@ -255,5 +288,39 @@ impl Follower {
         if let Err(error) = state.write(&self.dir) {
             tracing::warn!(%error, dir = %self.dir.display(), "what is usual can't be written down: a restart learns it from the journal");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anomaly::samples::{MONDAY, id, origin};
+    use crate::trace::Anomaly;
+
+    #[test]
+    fn what_is_long_over_when_the_watch_begins_is_no_news() {
+        let book = Book::new(crate::anomaly::book::Options::default(), origin());
+        let mut course = Course {
+            watch: Watch::with(Vec::new(), book),
+            at: Cursor::at_start_of(Day::of(MONDAY)),
+            learning: false,
+            started: MONDAY + 30 * NEWS,
+            untold: Vec::new(),
+            kept: Instant::now(),
+            forgotten: 0,
+        };
+        let entry = |no: u64, hour: u64, step| {
+            let entry = notify::tests::entry(Anomaly::UpstreamDown, &[], "main is down");
+            Incident { incident: id(MONDAY, no), at: MONDAY + hour * NEWS, step, ..entry }
+        };
+        assert!(!course.is_news(&entry(1, 1, IncidentStep::Opened)));
+        assert!(!course.is_news(&entry(2, 2, IncidentStep::Opened)));
+        assert!(!course.is_news(&entry(3, 2, IncidentStep::Opened)));
+        assert!(!course.is_news(&entry(1, 3, IncidentStep::Resolved)));
+        assert_eq!(course.untold, [id(MONDAY, 2), id(MONDAY, 3)]);
+        assert!(course.is_news(&entry(2, 29, IncidentStep::Changed)));
+        assert!(course.is_news(&entry(4, 31, IncidentStep::Opened)));
+        // Still open when everything is read: told then.
+        assert_eq!(course.untold, [id(MONDAY, 3)]);
     }
 }

@@ -164,6 +164,28 @@ fn following_yields_the_journal_in_order_and_then_what_is_new() {
 }
 
 #[test]
+fn what_was_followed_before_an_error_is_not_shown_again() {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(1..3));
+    room.advance(Duration::from_secs(3 * 86_400));
+    put(&store, &[samples::amendment(1, 3 * 86_400_000, State::Rejected)]);
+    let start = Cursor::at_start_of(Day::of(0));
+    // The newer day's file can't be read at present.
+    let newest = room.journal().pop().unwrap();
+    let whole = std::fs::read(&newest).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&newest).unwrap().set_len(0).unwrap();
+    let mut shown = Vec::new();
+    let (count, cursor) = store.follow_summaries(start, 10, |record| shown.push(record.id())).unwrap();
+    assert_eq!((count, shown.as_slice()), (2, &[samples::id(1), samples::id(2)][..]));
+    assert!(store.follow_summaries(cursor, 10, |record| shown.push(record.id())).is_err());
+    // The same file, and not another in its place: the store has it open.
+    std::io::Write::write_all(&mut std::fs::OpenOptions::new().write(true).open(&newest).unwrap(), &whole).unwrap();
+    store.follow_summaries(cursor, 10, |record| shown.push(record.id())).unwrap();
+    assert_eq!(shown, [samples::id(1), samples::id(2), samples::id(3 * 86_400_000)]);
+}
+
+#[test]
 fn the_newest_amendment_wins_and_stands_for_its_record() {
     let room = Room::with_runs_of(3);
     let store = room.store();
