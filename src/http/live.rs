@@ -23,10 +23,11 @@ use crate::path::What;
 use crate::store::{Cursor, StoreError};
 use crate::trace::json;
 
-/// Records read from the journal at once.
+/// Records read from the journal at once, and octets of them.
 const BATCH: usize = 256;
-/// Events that wait for a reader.
-const WAITING: usize = 16;
+const BATCH_OCTETS: usize = 2 << 20;
+/// Batches that wait for a reader.
+const WAITING: usize = 4;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,8 +68,7 @@ async fn feed(api: Api, what: What, mut at: Cursor, events: mpsc::Sender<Bytes>)
         news.mark_unchanged();
         let (traces, question) = (api.traces.clone(), what.clone());
         let Ok((batch, next, full)) = off_thread(move || {
-            let (records, next) = traces.store().follow(Some(at), BATCH)?;
-            let full = records.len() == BATCH;
+            let (records, next, full) = traces.store().follow_within(Some(at), BATCH, BATCH_OCTETS)?;
             let matching =
                 records.into_iter().filter_map(|record| traces.follows(&question, record).transpose()).collect::<Result<Vec<_>, _>>()?;
             Ok::<_, StoreError>((matching, next, full))

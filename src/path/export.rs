@@ -7,8 +7,9 @@ use super::what::What;
 use crate::store::{Cursor, Day, PageRequest, StoreError};
 use crate::trace::{Record, RecordId, WallMicros, json};
 
-/// Records read at once.
+/// Records read at once, and octets of them.
 const BATCH: usize = 1024;
+const BATCH_OCTETS: usize = 8 << 20;
 /// Matches looked up at once.
 const PAGE: usize = 1000;
 
@@ -47,7 +48,7 @@ impl Export {
         if self.at.is_some_and(|at| self.traces.store().earlier(self.end, at) == self.end) {
             return Ok(None);
         }
-        let (records, next) = self.traces.store().follow(self.at, BATCH)?;
+        let (records, next, _) = self.traces.store().follow_within(self.at, BATCH, BATCH_OCTETS)?;
         if records.is_empty() {
             return Ok(None);
         }

@@ -25,7 +25,7 @@ use super::open::OpenError;
 use super::options::Options;
 use super::query::{Page, PageRequest, Query};
 use super::recover::RecoveryReport;
-use super::search::Search;
+use super::search::{Search, weight};
 use super::stats::{self, StoreStats};
 use super::tally::{self, Field, Tally};
 use super::window::Window;
@@ -201,23 +201,51 @@ impl Store {
     /// The store isn't open, or its files can't be read.
     pub fn follow(&self, cursor: Option<Cursor>, limit: usize) -> Result<(Vec<Record>, Cursor), StoreError> {
         let mut records = Vec::new();
-        let (_, at) = self.each(cursor, limit, Part::Whole, |record| records.push(record))?;
+        let (_, at) = self.each(cursor, limit, Part::Whole, |record| {
+            records.push(record);
+            ControlFlow::Continue(())
+        })?;
         Ok((records, at))
+    }
+
+    /// As [`Store::follow`], as many as are good for the memory: up to `limit`, and not much more than `octets`. Says as well whether more
+    /// may follow.
+    ///
+    /// # Errors
+    /// The store isn't open, or its files can't be read.
+    pub fn follow_within(&self, cursor: Option<Cursor>, limit: usize, octets: usize) -> Result<(Vec<Record>, Cursor, bool), StoreError> {
+        let (mut records, mut taken) = (Vec::new(), 0);
+        let (count, at) = self.each(cursor, limit, Part::Whole, |record| {
+            taken += weight(&record);
+            records.push(record);
+            if taken < octets { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok((records, at, count >= limit || taken >= octets))
     }
 
     /// As [`Store::follow`], one record after the other and without dialogues: for those that read everything. Says how many there were.
     ///
     /// # Errors
     /// The store isn't open, or its files can't be read.
-    pub fn follow_summaries(&self, cursor: Cursor, limit: usize, see: impl FnMut(Record)) -> Result<(usize, Cursor), StoreError> {
-        self.each(Some(cursor), limit, Part::Summary, see)
+    pub fn follow_summaries(&self, cursor: Cursor, limit: usize, mut see: impl FnMut(Record)) -> Result<(usize, Cursor), StoreError> {
+        self.each(Some(cursor), limit, Part::Summary, |record| {
+            see(record);
+            ControlFlow::Continue(())
+        })
     }
 
-    fn each(&self, cursor: Option<Cursor>, limit: usize, part: Part, mut see: impl FnMut(Record)) -> Result<(usize, Cursor), StoreError> {
+    /// Ends as well once `see` has enough.
+    fn each(
+        &self,
+        cursor: Option<Cursor>,
+        limit: usize,
+        part: Part,
+        mut see: impl FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(usize, Cursor), StoreError> {
         let live = self.live()?;
         let mut at = cursor.unwrap_or_else(|| Cursor::at_start_of(Day::of(0)));
-        let (mut count, mut any) = (0, cursor.is_some());
-        while count < limit {
+        let (mut count, mut any, mut enough) = (0, cursor.is_some(), limit == 0);
+        while !enough {
             let read = match live.journal.read_from(at, part) {
                 Ok(Some(read)) => read,
                 Ok(None) => break,
@@ -228,8 +256,8 @@ impl Store {
             Window::new(at, read).each(at, |after, record| {
                 (at, any) = (after, true);
                 count += usize::from(record.is_some());
-                record.into_iter().for_each(&mut see);
-                if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                enough = record.is_some_and(|record| see(record).is_break()) || count >= limit;
+                if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
         }
         Ok((count, if any { at } else { self.beginning() }))

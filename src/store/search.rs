@@ -371,7 +371,7 @@ impl<'a> Search<'a> {
 }
 
 /// What a record takes in memory, about: most of it where it has many recipients or a long dialogue.
-fn weight(record: &Record) -> usize {
+pub(super) fn weight(record: &Record) -> usize {
     let lines = |reply: Option<&Reply>| reply.map_or(0, |reply| reply.lines.iter().map(|line| line.len() + 24).sum());
     match record {
         Record::Transaction(it) => {

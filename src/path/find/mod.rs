@@ -22,6 +22,10 @@ use pool::Pool;
 const MATCHES: usize = 200;
 /// Pages that were cut short without a match, after which a search is given up.
 const PATIENCE: usize = 5;
+/// What is said then.
+const GIVEN_UP: &str = "Not all traces were gone through: no index says this, and it took too long. `relayscope search` goes on to the end; with \
+                        since: or more of what is known it takes less.";
+
 /// Where records come from: the store, or a stand-in.
 pub trait Traces {
     type Error;
@@ -66,6 +70,7 @@ pub struct Manner<'a> {
 /// # Errors
 /// What the traces' own reading fails with.
 pub fn find<T: Traces>(traces: &T, what: &What, manner: Manner<'_>) -> Result<Answer, T::Error> {
+    let mut given_up = false;
     if let Some(state) = what.path_state() {
         if let Some(answer) = by_state::find(traces, what, state, manner)? {
             return Ok(answer);
@@ -77,11 +82,13 @@ pub fn find<T: Traces>(traces: &T, what: &What, manner: Manner<'_>) -> Result<An
                 let collected = collect::complete(traces, matched, manner.limit, Reports::AsAsked)?;
                 return answer(traces, what, collected, more, manner);
             }
+            given_up |= more;
         }
     }
     let never_seen = never::never_seen(traces, what, manner.now, manner.outside)?;
     let (query, never_seen) = (what.text.clone(), Some(never_seen));
-    let notes = what.path_state().map(by_state::how).into_iter().collect();
+    let given_up = given_up.then(|| GIVEN_UP.to_owned());
+    let notes = what.path_state().map(by_state::how).into_iter().chain(given_up).collect();
     Ok(Answer { query, messages: Vec::new(), more: false, notes, gaps: Vec::new(), never_seen })
 }
 
