@@ -84,7 +84,7 @@ impl CheckReport {
         let journal = dir.join(day.to_string()).join("journal");
         for look in 1.. {
             let names = names_in(&journal);
-            let (mut found, mut counted) = (Self { in_use_by: self.in_use_by.clone(), days: 1, ..Self::default() }, vec![0; kinds.len()]);
+            let (mut found, mut counted) = (Self { in_use_by: self.in_use_by, days: 1, ..Self::default() }, vec![0; kinds.len()]);
             found.files_of(dir, day, &journal, &mut counted)?;
             let is_still = names_in(&journal) == names;
             // What isn't there any more was sealed or removed in order; a day without files is one that is gone.

@@ -355,3 +355,25 @@ fn a_record_whose_time_was_still_to_come_is_fetched_with_what_became_known_of_it
         put(&store, &transactions(50..60));
     }
 }
+
+#[test]
+fn what_is_followed_is_no_more_than_is_good_for_the_memory() {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(0..40));
+    let (mut all, mut at, mut pages) = (Vec::new(), None, 0);
+    loop {
+        // Each counts as some 4 KiB.
+        let (records, next, more) = store.follow_within(at, 30, 40_000).unwrap();
+        assert!(records.len() < 12, "{}", records.len());
+        all.extend(records);
+        (at, pages) = (Some(next), pages + 1);
+        if !more {
+            break;
+        }
+    }
+    assert!(pages > 3, "{pages}");
+    assert_eq!(all, transactions(0..40));
+    let (records, _, more) = store.follow_within(None, 30, usize::MAX).unwrap();
+    assert!(records.len() == 30 && more);
+}
