@@ -296,8 +296,8 @@ impl Running {
                         Some(loaded) => {
                             if self.reload(loaded) {
                                 reloaded(&self.loaded);
+                                fed(&mut feeding, self.watch_anew()).await;
                             }
-                            fed(&mut feeding, self.watch_anew()).await;
                         }
                         None => self.refuse_reload(),
                     }

@@ -7,18 +7,18 @@ impl Running {
     /// Takes over what can change while running: everything but addresses, workers and the store. Whether it was taken over.
     pub(super) fn reload(&mut self, mut loaded: Loaded) -> bool {
         self.built.keep_policies(&self.loaded.store.dir);
-        if loaded.store != self.loaded.store || loaded.workers != self.loaded.workers {
-            tracing::warn!("[store] and `workers` change only with a restart");
-        }
-        if loaded.http != self.loaded.http {
-            tracing::warn!("[http] changes only with a restart");
-        }
+        let stores = loaded.store != self.loaded.store || loaded.workers != self.loaded.workers;
+        let serves = loaded.http != self.loaded.http;
         // What goes on as it is must be read as it is, by whoever asks from now on.
-        loaded.store.clone_from(&self.loaded.store);
-        loaded.http.clone_from(&self.loaded.http);
-        loaded.workers = self.loaded.workers;
+        loaded.keep_what_takes_a_restart(&self.loaded);
         match self.built.rebuild(&loaded) {
             Ok(built) => {
+                if stores {
+                    tracing::warn!("[store] and `workers` change only with a restart");
+                }
+                if serves {
+                    tracing::warn!("[http] changes only with a restart");
+                }
                 self.built = built;
                 self.workers.first().into_iter().for_each(|worker| self.built.warn_of_restart(worker));
                 for worker in &self.workers {
@@ -50,6 +50,7 @@ impl Running {
     pub(super) async fn watch_anew(&mut self) {
         self.end_watching().await;
         self.end_exports().await;
+        self.exports.borrow().iter().for_each(|handle| handle.status.report_anew());
         if !self.given_up {
             self.watch();
             self.export();

@@ -146,6 +146,17 @@ impl Loaded {
         show::render(&self.effective, &self.places)
     }
 
+    /// Leaves as it is in a process that runs with `before` what that can't change while it runs.
+    pub fn keep_what_takes_a_restart(&mut self, before: &Self) {
+        self.store.clone_from(&before.store);
+        self.http.clone_from(&before.http);
+        self.workers = before.workers;
+        self.effective.store.clone_from(&before.effective.store);
+        self.effective.http.clone_from(&before.effective.http);
+        self.effective.workers = before.effective.workers;
+        self.digest = show::digest(&self.effective);
+    }
+
     /// The effective configuration as a file, without any secret: what the digest is of.
     pub fn canonical(&self) -> String {
         show::canonical(&self.effective)

@@ -24,8 +24,8 @@ fn without_tokens(effective: &Raw) -> Raw {
     }
     if let Some(url) = &mut shown.anomaly.notify.webhook
         && let Some((scheme, rest)) = url.split_once("://")
-        && let Some((host, path)) = rest.split_once('/')
-        && !path.is_empty()
+        && let Some((host, path)) = rest.find(['/', '?']).map(|at| rest.split_at(at))
+        && path.len() > 1
     {
         *url = format!("{scheme}://{host}/{}", hidden(path));
     }

@@ -12,7 +12,7 @@ use super::{Check, Section};
 use crate::smtp::Stage;
 
 /// How long a listener may take to fall for it.
-const WAIT: Duration = Duration::from_millis(1_500);
+const WAIT: Duration = Duration::from_secs(4);
 
 /// Everything that some server somewhere has taken for `<CRLF>.<CRLF>`.
 const ENDS: [(&str, &[u8]); 9] = [
@@ -102,9 +102,7 @@ impl SelfTest {
         dialogue.send(Stage::Body, &text).await?;
         let heard = dialogue.rest(WAIT).await;
         let heard = String::from_utf8_lossy(&heard);
-        // A refusal that ends the session is the guard at work, not an end of data taken for one.
-        let refused = heard.lines().next().is_some_and(|line| line.starts_with('5') || line.starts_with("421"));
-        Ok((!heard.is_empty() && !refused).then(|| heard.trim().replace("\r\n", " / ")))
+        Ok((!heard.is_empty() && !is_refusal(&heard)).then(|| heard.trim().replace("\r\n", " / ")))
     }
 
     /// RFC 3207 §4.2: what stands behind STARTTLS in clear must not be answered within TLS.
@@ -153,4 +151,27 @@ enum Injected {
     Dropped,
     NoTls,
     Answered(String),
+}
+
+/// Whether that is the guard at work: one refusal, which ends the message or the session. What is taken for the end of a message may be refused
+/// as well; then the command behind it is answered too.
+fn is_refusal(heard: &str) -> bool {
+    let mut replies = heard.lines().filter(|line| line.as_bytes().get(3) != Some(&b'-'));
+    let is_no = |line: &str| line.starts_with('5') || line.starts_with("421");
+    replies.next().is_some_and(is_no) && replies.all(|line| line.starts_with("421"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_refusal;
+
+    #[test]
+    fn one_refusal_is_the_guard_and_an_answer_behind_it_is_not() {
+        for guard in ["550 5.6.11 bare newline\r\n", "421 bye\r\n", "521-5.5.2 bare\r\n521 5.5.2 LF\r\n", "554 no\r\n421 closing\r\n"] {
+            assert!(is_refusal(guard), "{guard:?}");
+        }
+        for taken in ["", "250 queued\r\n250 ok\r\n", "554 5.7.1 spam\r\n250 2.0.0 Ok\r\n", "550 no\r\n502 what\r\n"] {
+            assert!(!is_refusal(taken), "{taken:?}");
+        }
+    }
 }

@@ -79,7 +79,6 @@ pub struct Sink {
     /// What is in the journal from there on, when it was counted last.
     ahead: Vec<(Day, u64)>,
     noted: Instant,
-    reported: bool,
     /// When a failure was said last.
     said: Option<Instant>,
     /// Events refused since one was taken.
@@ -128,7 +127,6 @@ impl Sink {
             most,
             ahead: Vec::new(),
             noted: Instant::now(),
-            reported: false,
             said: None,
             refused_in_row: 0,
         };
@@ -340,7 +338,7 @@ impl Sink {
         if self.said.take().is_some() {
             tracing::info!(export = self.options.name, "the export is taken again");
         }
-        if std::mem::take(&mut self.reported) {
+        if self.status.reported.swap(false, Relaxed) {
             self.record(AuditEvent::ExportResumed, None, "its receiver takes events again".to_owned());
         }
     }
@@ -401,8 +399,8 @@ impl Sink {
     /// Records an outage that lasts.
     fn report(&mut self) {
         let Some((since, why)) = self.status.failing() else { return };
-        if !self.reported && self.feed.store().now().saturating_sub(since) >= micros(self.options.report_after) {
-            self.reported = true;
+        if !self.status.reported.load(Relaxed) && self.feed.store().now().saturating_sub(since) >= micros(self.options.report_after) {
+            self.status.reported.store(true, Relaxed);
             self.record(AuditEvent::ExportFailed, Some(since), why);
         }
     }

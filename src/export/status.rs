@@ -1,7 +1,7 @@
 //! How a sink stands, for the health page, metrics and the command line.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::store::Cursor;
 use crate::trace::WallMicros;
@@ -46,6 +46,8 @@ pub struct Status {
     /// Records that wait, and the age of the first of them in µs.
     pub backlog: AtomicU64,
     pub lag_us: AtomicU64,
+    /// That it fails is recorded.
+    pub(super) reported: AtomicBool,
     changing: Mutex<Changing>,
 }
 
@@ -91,6 +93,7 @@ impl Status {
             refused: AtomicU64::new(0),
             expired: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            reported: AtomicBool::new(false),
             backlog: AtomicU64::new(0),
             lag_us: AtomicU64::new(0),
             changing: Mutex::new(changing),
@@ -131,6 +134,12 @@ impl Status {
         for (count, before) in pairs {
             count.fetch_add(before.load(Relaxed), Relaxed);
         }
+        self.reported.store(before.reported.load(Relaxed), Relaxed);
+    }
+
+    /// An outage that lasts is to be recorded once more: whoever reads the records counts it as ended.
+    pub fn report_anew(&self) {
+        self.reported.store(false, Relaxed);
     }
 
     pub(super) fn stands_at(&self, at: Cursor) {

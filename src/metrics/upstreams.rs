@@ -30,8 +30,10 @@ pub(super) fn add(page: &mut Page, counters: &Counters, setup: &Setup) {
         if !matches!(it.kind, UpstreamKind::SmartHost | UpstreamKind::Fixed) {
             continue;
         }
-        let seen = meters.iter().filter(|meters| meters.upstream == it.name).map(|meters| meters.certificate_expires_at.load(Relaxed));
-        if let Some(expires_at) = seen.filter(|&expires_at| expires_at > 0).min() {
+        let seen = meters.iter().filter(|meters| meters.upstream == it.name);
+        let seen = seen.map(|meters| (meters.certificate_seen_at.load(Relaxed), meters.certificate_expires_at.load(Relaxed)));
+        // Each worker and listener has met it in its own time: what was seen last holds.
+        if let Some((_, expires_at)) = seen.filter(|&(_, expires_at)| expires_at > 0).max() {
             expiry.push((upstream(&it.name), seconds(expires_at)));
         }
     }

@@ -144,7 +144,10 @@ impl Dial {
 
     /// How TLS must be with this host: as its hop says, unless its TLSA records say more (RFC 7672 §2.2).
     async fn tls_policy(&mut self, found: &HostAddresses) -> Result<(UpstreamTls, Option<TlsPolicy>, By), Failed> {
-        let by_authorities = |tls| By::Authorities { accept_unverified: matches!(tls, UpstreamTls::Opportunistic | UpstreamTls::Encrypt) };
+        let is_lenient = |tls| matches!(tls, UpstreamTls::Opportunistic | UpstreamTls::Encrypt);
+        // Of a host that is known by its address alone no certificate speaks: port 465 begins with TLS all the same.
+        let by_address = self.upstream.kind == UpstreamKind::OriginalDestination && is_lenient(self.upstream.tls);
+        let by_authorities = |tls| By::Authorities { accept_unverified: by_address || is_lenient(tls) };
         let tls = self.hop.tls;
         if !self.hop.dane {
             return Ok((tls, None, by_authorities(tls)));

@@ -150,6 +150,8 @@ pub struct UpstreamMeters {
     pub latency: Durations,
     /// When the certificate that the upstream showed last expires, µs since 1970; 0: none was seen.
     pub certificate_expires_at: AtomicU64,
+    /// When that certificate was seen.
+    pub certificate_seen_at: AtomicU64,
 }
 
 impl Meters {
@@ -203,6 +205,7 @@ impl UpstreamMeters {
             phases: Phase::ALL.iter().map(|_| Durations::new(DURATIONS)).collect(),
             latency: Durations::new(LATENCIES),
             certificate_expires_at: AtomicU64::new(0),
+            certificate_seen_at: AtomicU64::new(0),
         }
     }
 
@@ -229,6 +232,7 @@ impl UpstreamMeters {
         }
         if let Some(expires_at) = transaction.upstream.tls.as_ref().and_then(|tls| tls.expires_at) {
             self.certificate_expires_at.store(expires_at, Relaxed);
+            self.certificate_seen_at.store(transaction.at, Relaxed);
         }
     }
 }

@@ -201,7 +201,7 @@ impl Store {
     /// The store isn't open, or its files can't be read.
     pub fn follow(&self, cursor: Option<Cursor>, limit: usize) -> Result<(Vec<Record>, Cursor), StoreError> {
         let mut records = Vec::new();
-        let (_, at) = self.each(cursor, limit, Part::Whole, |record| {
+        let (_, at, _) = self.each(cursor, limit, Part::Whole, |record| {
             records.push(record);
             ControlFlow::Continue(())
         })?;
@@ -215,19 +215,20 @@ impl Store {
     /// The store isn't open, or its files can't be read.
     pub fn follow_within(&self, cursor: Option<Cursor>, limit: usize, octets: usize) -> Result<(Vec<Record>, Cursor, bool), StoreError> {
         let (mut records, mut taken) = (Vec::new(), 0);
-        let (count, at) = self.each(cursor, limit, Part::Whole, |record| {
+        let (_, at, more) = self.each(cursor, limit, Part::Whole, |record| {
             taken += weight(&record);
             records.push(record);
             if taken < octets { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        Ok((records, at, count >= limit || taken >= octets))
+        Ok((records, at, more))
     }
 
-    /// As [`Store::follow`], one record after the other and without dialogues: for those that read everything. Says how many there were.
+    /// As [`Store::follow`], one record after the other and without dialogues: for those that read everything. Says how many there were, and
+    /// whether more may follow.
     ///
     /// # Errors
     /// The store isn't open, or its files can't be read.
-    pub fn follow_summaries(&self, cursor: Cursor, limit: usize, mut see: impl FnMut(Record)) -> Result<(usize, Cursor), StoreError> {
+    pub fn follow_summaries(&self, cursor: Cursor, limit: usize, mut see: impl FnMut(Record)) -> Result<(usize, Cursor, bool), StoreError> {
         self.each(Some(cursor), limit, Part::Summary, |record| {
             see(record);
             ControlFlow::Continue(())
@@ -241,16 +242,20 @@ impl Store {
         limit: usize,
         part: Part,
         mut see: impl FnMut(Record) -> ControlFlow<()>,
-    ) -> Result<(usize, Cursor), StoreError> {
+    ) -> Result<(usize, Cursor, bool), StoreError> {
         let live = self.live()?;
         let mut at = cursor.unwrap_or_else(|| Cursor::at_start_of(Day::of(0)));
         let (mut count, mut any, mut enough) = (0, cursor.is_some(), limit == 0);
+        let mut more = false;
         while !enough {
             let read = match live.journal.read_from(at, part) {
                 Ok(Some(read)) => read,
                 Ok(None) => break,
                 // What was shown isn't to be shown again: the error comes next time, if it is still there.
-                Err(_) if count > 0 => break,
+                Err(_) if count > 0 => {
+                    more = true;
+                    break;
+                }
                 Err(error) => return Err(error.into()),
             };
             Window::new(at, read).each(at, |after, record| {
@@ -260,7 +265,7 @@ impl Store {
                 if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
         }
-        Ok((count, if any { at } else { self.beginning() }))
+        Ok((count, if any { at } else { self.beginning() }, more || enough))
     }
 
     /// The journal from `cursor` on, as it lies there; `None` at its end. Unlike [`Store::follow`] it waits for nothing that is still on its

@@ -165,8 +165,12 @@ impl DnsWatch {
         };
         self.passes(domain_of(&it.envelope.reverse_path), seen.at, true, note);
         for signature in &it.message.signatures {
-            // Whoever signed may be a stranger whose message is passed on: only the reverse-path says whose mail it is.
-            self.passes(&signature.domain, seen.at, false, |domain| {
+            // Whoever signed may be a stranger whose message is passed on: the reverse-path says whose mail it is. Bounces often go to a domain
+            // below the one that signs (relaxed alignment, RFC 7489 3.1).
+            let (from, signer) = (domain_of(&it.envelope.reverse_path).to_ascii_lowercase(), signature.domain.to_ascii_lowercase());
+            let is_below = |one: &str, other: &str| one.strip_suffix(other).is_some_and(|rest| rest.ends_with('.'));
+            let is_own = is_below(&from, &signer) || is_below(&signer, &from);
+            self.passes(&signature.domain, seen.at, is_own, |domain| {
                 domain.signs(&signature.selector, seen.at);
                 note(domain);
             });

@@ -18,6 +18,8 @@ use crate::wording::{clock, quoted, span};
 const MOST: usize = 2_000;
 /// A stranger's that ended longer ago has been left so.
 const ABANDONED_US: u64 = 7 * DAY;
+/// In so long each host of a pool is met.
+const POOL_US: u64 = 6 * HOUR;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Ending {
@@ -59,8 +61,11 @@ impl Certificates {
         let about = about();
         let subject = tls.subject.as_deref().unwrap_or("(no subject)");
         if !ends_soon {
-            // Under whatever subject: the one that ends soon isn't shown any more, unless it comes again.
-            for ending in self.ending.values_mut().filter(|it| it.about == about) {
+            // Also under another subject, where the one that ends soon isn't shown any more. Clients behind one address have one each, and
+            // so may the hosts of a pool, which show theirs in turn.
+            let own = quoted([subject]);
+            let is_gone = |it: &Ending| it.subject == own || (about.kind != AboutKind::Client && seen.at > it.last + POOL_US);
+            for ending in self.ending.values_mut().filter(|it| it.about == about && is_gone(it)) {
                 ending.renewed = seen.at;
             }
             return;

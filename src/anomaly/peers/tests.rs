@@ -148,6 +148,10 @@ fn a_certificate_renewed_under_another_subject_is_renewed() {
         }
     };
     assert_eq!(run.send(1, shows(10, "CN=main.example.net")).len(), 1);
+    // Another host of a pool has another, which says nothing of the first.
+    run.send(1, shows(90, "CN=*.example.net"));
+    assert_eq!(run.cleared, 0);
+    run.now += DAY / 2;
     assert_eq!(run.send(2, shows(90, "CN=*.example.net")), []);
     assert_eq!(run.cleared, 1);
 }

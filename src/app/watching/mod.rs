@@ -139,7 +139,8 @@ impl Course {
             None if !is_new && entry.step != IncidentStep::Resolved => self.untold.push(entry.incident),
             _ => {}
         }
-        is_new
+        // People were told of it by a process before this one: of its end as well.
+        is_new || (entry.step == IncidentStep::Resolved && is_known.is_none())
     }
 }
 
@@ -194,9 +195,8 @@ impl Follower {
         let mut entries = Vec::new();
         loop {
             let watch = &mut course.watch;
-            let (count, next) = self.store.follow_summaries(course.at, BATCH, |record| watch.observe(&record, &mut entries))?;
+            let (_, next, full) = self.store.follow_summaries(course.at, BATCH, |record| watch.observe(&record, &mut entries))?;
             course.at = next;
-            let full = count == BATCH;
             if !full {
                 if let Some(asker) = &self.asker {
                     asker.exchange(&mut course.watch.dns, self.store.now());
@@ -318,6 +318,8 @@ mod tests {
         assert!(!course.is_news(&entry(3, 2, IncidentStep::Opened)));
         assert!(!course.is_news(&entry(1, 3, IncidentStep::Resolved)));
         assert_eq!(course.untold, [id(MONDAY, 2), id(MONDAY, 3)]);
+        // What was told of before has an end to be told of.
+        assert!(course.is_news(&entry(9, 3, IncidentStep::Resolved)));
         assert!(course.is_news(&entry(2, 29, IncidentStep::Changed)));
         assert!(course.is_news(&entry(4, 31, IncidentStep::Opened)));
         // Still open when everything is read: told then.

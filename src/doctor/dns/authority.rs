@@ -62,7 +62,7 @@ struct Asked {
 
 async fn one(resolver: &Resolver, options: &DomainOptions, name: &str, zone: &str, domain: &str) -> Vec<Asked> {
     let not_asked = |address, why: String| Asked { name: name.to_owned(), address, not_asked: Some(why), soa: None, mx: None };
-    let found = resolver.host_addresses(name, options.patience).await;
+    let found = resolver.public_addresses(name, options.patience).await;
     if let Some(failure) = found.failure {
         return vec![not_asked(None, failure.to_string())];
     }

@@ -78,7 +78,7 @@ enum Said {
 /// What the servers of `zone` say of the zone `name` below it.
 async fn refer(resolver: &Resolver, options: &DomainOptions, zone: &Zone, name: &str) -> Said {
     for server in zone.servers.iter().take(MOST_ABOVE) {
-        let addresses = resolver.host_addresses(server, options.patience).await.addresses;
+        let addresses = resolver.public_addresses(server, options.patience).await.addresses;
         let Some(address) = addresses.into_iter().find(|it| it.is_ipv4() && options.forbidden(*it).is_none()) else { continue };
         let answer = ask(SocketAddr::new(address, options.dns_port), name, Kind::Ns, Manner::default(), options.patience).await;
         if answer.authoritative {

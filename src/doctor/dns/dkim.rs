@@ -88,8 +88,12 @@ fn check(origin: Origin, lookup: &Lookup) -> Option<Check> {
         format!("Publish the key that the signer holds: `{name}. IN TXT \"v=DKIM1; k=rsa; p=…\"` (the signer's setup prints it).");
     match lookup.failure() {
         Some(_) if origin == Origin::Usual => return None,
+        // It may have been in use until it was changed.
+        Some(failure) if failure.is_denial() && origin == Origin::Seen => {
+            return Some(check.warn(format!("there is no key{whence}: each signature with it fails, if it is still in use"), publish));
+        }
         Some(failure) if failure.is_denial() => {
-            return Some(check.fail(format!("there is no key{whence}: each signature with it fails"), publish));
+            return Some(check.fail("there is no key: each signature with it fails", publish));
         }
         Some(failure) => {
             return Some(check.fail(format!("{failure}{whence}"), "The name servers must be put right: receivers can't verify now."));
@@ -98,8 +102,10 @@ fn check(origin: Origin, lookup: &Lookup) -> Option<Check> {
     }
     let texts: Vec<String> = lookup.texts().iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
     let keys: Vec<&String> = texts.iter().filter(|text| Tags::read(text).value("p").is_some()).collect();
-    if keys.is_empty() && origin == Origin::Usual {
-        return None; // a wildcard record of something else
+    // A wildcard record of something else; or a key that was revoked, perhaps for all selectors, as domains do that send no mail.
+    let is_revoked = |text: &&String| Tags::read(text).value("p").is_some_and(|key| key.trim().is_empty());
+    if origin == Origin::Usual && keys.iter().all(is_revoked) {
+        return None;
     }
     Some(match (keys.as_slice(), texts.as_slice()) {
         ([text], [_]) => {

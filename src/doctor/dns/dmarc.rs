@@ -3,7 +3,7 @@
 use super::super::check::Check;
 use super::DomainOptions;
 use super::tags::{Tags, described};
-use crate::net::resolve::{ExchangerOptions, Kind, Lookup, Resolver};
+use crate::net::resolve::{ExchangerOptions, Failure, Kind, Lookup, Resolver};
 
 /// Labels of the first parent that is asked where a name has many (DMARCbis 4.10).
 const MOST_LABELS: usize = 8;
@@ -30,13 +30,14 @@ pub(super) async fn examine(resolver: &Resolver, options: &DomainOptions, domain
             checks.extend(destinations(resolver, options, domain, text).await);
         }
         (_, []) => match inherited(resolver, options, domain).await {
-            Some((parent, text)) => {
-                let tags = Tags::read(&text);
-                let policy = tags.value("sp").or(tags.value("p")).unwrap_or("none").to_owned();
-                let answer = format!("none of its own; that of {parent} holds, with {policy} for subdomains");
-                checks.push(check.ok(format!("{answer}: {}", described(&text))));
+            Err((parent, failure)) => {
+                let answer = format!("none of its own, and whether {parent} has one can't be looked up: {failure}");
+                checks.push(
+                    check.warn(answer, format!("The name servers of {parent} must be put right: receivers can't look it up either.")),
+                );
             }
-            None => {
+            Ok(Some((parent, texts))) => checks.push(of_parent(check, &parent, &texts)),
+            Ok(None) => {
                 let near = own
                     .texts()
                     .iter()
@@ -65,14 +66,45 @@ fn policies(lookup: &Lookup) -> Vec<String> {
     texts.filter(|text| Tags::read(text).first().is_some_and(|tag| tag.name == "v" && tag.value == "DMARC1")).collect()
 }
 
-/// The closest record above, and whose it is. Top-level domains are asked too: some have one (psd=y).
-async fn inherited(resolver: &Resolver, options: &DomainOptions, domain: &str) -> Option<(String, String)> {
+/// The records of the organisational domain, and which it is: that with the fewest labels, unless one of them says otherwise (DMARCbis 4.10).
+/// Top-level domains are asked too: some have a record (psd=y).
+///
+/// # Errors
+/// One of them can't be looked up.
+async fn inherited(resolver: &Resolver, options: &DomainOptions, domain: &str) -> Result<Option<(String, Vec<String>)>, (String, Failure)> {
+    let mut found = None;
     for parent in parents(domain) {
-        if let Some(text) = policies(&look_up(resolver, options, &parent).await).into_iter().next() {
-            return Some((parent, text));
+        let lookup = look_up(resolver, options, &parent).await;
+        if let Some(failure) = lookup.failure().filter(|failure| failure.is_temporary()) {
+            return Err((parent, failure.clone()));
+        }
+        let records = policies(&lookup);
+        let Some(first) = records.first() else { continue };
+        let psd = Tags::read(first).value("psd").map(str::to_ascii_lowercase);
+        match psd.as_deref() {
+            // A registry's: it holds only where nobody below it has one.
+            Some("y") => return Ok(found.or(Some((parent, records)))),
+            Some("n") => return Ok(Some((parent, records))),
+            _ => found = Some((parent, records)),
         }
     }
-    None
+    Ok(found)
+}
+
+/// What a parent's records mean for the domain.
+fn of_parent(check: Check, parent: &str, texts: &[String]) -> Check {
+    let [text] = texts else {
+        let answer = format!("none of its own, and {parent} has {} records: receivers take none of them", texts.len());
+        return check.fail(answer, format!("Delete all but one of {parent}."));
+    };
+    let shown = described(text);
+    if let Some(flaw) = flaw(text) {
+        let answer = format!("none of its own, and in that of {parent} {flaw}: {shown}");
+        return check.fail(answer, format!("Correct the record of {parent}; until then receivers act as if there were none."));
+    }
+    let tags = Tags::read(text);
+    let policy = tags.value("sp").or(tags.value("p")).unwrap_or("none");
+    check.ok(format!("none of its own; that of {parent} holds, with {policy} for subdomains: {shown}"))
 }
 
 fn parents(domain: &str) -> Vec<String> {
@@ -83,9 +115,12 @@ fn parents(domain: &str) -> Vec<String> {
 
 fn judged(check: Check, text: &str) -> Check {
     let shown = described(text);
-    match flaw(text) {
-        Some(flaw) => check.fail(format!("{flaw}: {shown}"), "Correct the record; until then receivers act as if there were none."),
-        None => {
+    match (flaw(text), passed_over(text)) {
+        (Some(flaw), _) => check.fail(format!("{flaw}: {shown}"), "Correct the record; until then receivers act as if there were none."),
+        (None, Some(flaw)) => {
+            check.warn(format!("{flaw}: {shown}"), "Correct the tag: receivers pass over it, and keep to the rest of the record.")
+        }
+        (None, None) => {
             let tags = Tags::read(text);
             let policy = tags.value("p").unwrap_or("none").to_ascii_lowercase();
             let reports = tags.value("rua").is_some();
@@ -101,24 +136,31 @@ fn judged(check: Check, text: &str) -> Check {
     }
 }
 
-/// What makes receivers pass over the record, if anything.
+/// What makes receivers pass over the whole record, if anything.
 fn flaw(text: &str) -> Option<String> {
     let tags = Tags::read(text);
     if let Some(flaw) = tags.flaw {
         return Some(flaw);
     }
-    let policy = |name: &str| {
-        let value = tags.value(name)?;
-        let known = matches!(value.to_ascii_lowercase().as_str(), "none" | "quarantine" | "reject");
-        (!known).then(|| format!("{name}={} is none of none, quarantine, reject", described(value)))
-    };
+    if tags.value("p").is_none() {
+        return Some("the tag p= is missing".to_owned());
+    }
+    policy(&tags, "p").or(policy(&tags, "sp"))
+}
+
+fn policy(tags: &Tags, name: &str) -> Option<String> {
+    let value = tags.value(name)?;
+    let known = matches!(value.to_ascii_lowercase().as_str(), "none" | "quarantine" | "reject");
+    (!known).then(|| format!("{name}={} is none of none, quarantine, reject", described(value)))
+}
+
+/// A tag that receivers take for not written (RFC 7489 6.3, 6.6.3), if there is one.
+fn passed_over(text: &str) -> Option<String> {
+    let tags = Tags::read(text);
     let mode = |name: &str| {
         let value = tags.value(name)?;
         (!matches!(value.to_ascii_lowercase().as_str(), "r" | "s")).then(|| format!("{name}={} is neither r nor s", described(value)))
     };
-    if tags.value("p").is_none() {
-        return Some("the tag p= is missing".to_owned());
-    }
     let percent = tags.value("pct").filter(|value| !value.parse::<u8>().is_ok_and(|percent| percent <= 100));
     let percent = percent.map(|value| format!("pct={} is no number from 0 to 100", described(value)));
     let reports = ["rua", "ruf"].into_iter().find_map(|name| {
@@ -129,7 +171,7 @@ fn flaw(text: &str) -> Option<String> {
             .find(|uri| address(uri).is_none() && !uri.to_ascii_lowercase().starts_with("https:"))?;
         Some(format!("{name}={} is no address: it begins with mailto:", described(bad)))
     });
-    policy("p").or(policy("sp")).or(policy("np")).or(mode("adkim")).or(mode("aspf")).or(percent).or(reports)
+    policy(&tags, "np").or(mode("adkim")).or(mode("aspf")).or(percent).or(reports)
 }
 
 /// The address of a `mailto:` URI; a size limit behind `!` is passed over (RFC 7489 6.2).
@@ -204,21 +246,40 @@ mod tests {
             "v=DMARC1;p=reject;sp=quarantine;adkim=s;aspf=r;pct=100;rua=mailto:a@b.example,mailto:c@d.example!10m;ruf=mailto:e@f.example",
             "v=DMARC1; p=QUARANTINE; fo=1; ri=86400; np=reject; t=y",
         ] {
-            assert_eq!(flaw(text), None, "{text}");
+            assert_eq!((flaw(text), passed_over(text)), (None, None), "{text}");
         }
         for (text, words) in [
             ("v=DMARC1; sp=none", "the tag p= is missing"),
             ("v=DMARC1; p=deny", "p=deny is none of"),
             ("v=DMARC1; p=none; sp=off", "sp=off is none of"),
-            ("v=DMARC1; p=none; adkim=strict", "adkim=strict is neither"),
-            ("v=DMARC1; p=none; pct=150", "pct=150 is no number"),
-            ("v=DMARC1; p=none; rua=a@b.example", "rua=a@b.example is no address"),
-            ("v=DMARC1; p=none; rua=mailto:a@b.example mailto:c@d", "rua=mailto:a@b.example mailto:c@d is no address"),
             ("v=DMARC1; p=none, rua", "p=none, rua is none of"),
         ] {
             let found = flaw(text).unwrap_or_default();
             assert!(found.starts_with(words), "{text}: {found}");
         }
+        // The policy holds all the same.
+        for (text, words) in [
+            ("v=DMARC1; p=none; adkim=strict", "adkim=strict is neither"),
+            ("v=DMARC1; p=none; pct=150", "pct=150 is no number"),
+            ("v=DMARC1; p=none; rua=a@b.example", "rua=a@b.example is no address"),
+            ("v=DMARC1; p=none; rua=mailto:a@b.example mailto:c@d", "rua=mailto:a@b.example mailto:c@d is no address"),
+            ("v=DMARC1; p=reject; np=off", "np=off is none of"),
+        ] {
+            assert_eq!(flaw(text), None, "{text}");
+            let found = passed_over(text).unwrap_or_default();
+            assert!(found.starts_with(words), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_a_parent_has_is_judged_as_well() {
+        let check = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            format!("{:?}", of_parent(Check::asking("dmarc.record", "TXT", "why"), "example.org", &texts))
+        };
+        assert!(check(&["v=DMARC1; p=reject; sp=none"]).contains("with none for subdomains"));
+        assert!(check(&["v=DMARC1; p=rejct"]).contains("in that of example.org p=rejct is none of"));
+        assert!(check(&["v=DMARC1; p=reject", "v=DMARC1; p=none"]).contains("example.org has 2 records"));
     }
 
     #[test]

@@ -50,7 +50,7 @@ async fn addresses(resolver: &Resolver, options: &DomainOptions, exchangers: &[E
     for (place, exchanger) in exchangers.iter().cloned().enumerate() {
         let (resolver, patience) = (resolver.clone(), options.patience);
         tasks.spawn(async move {
-            let addresses = resolver.host_addresses(&exchanger.host, patience).await;
+            let addresses = resolver.public_addresses(&exchanger.host, patience).await;
             let first = Some(exchanger.preference) == lowest;
             (place, Host { preference: exchanger.preference, first, addresses })
         });

@@ -11,7 +11,7 @@ use super::super::check::Check;
 use super::super::dns::servers::public;
 use super::SenderOptions;
 use super::lists::{List, Meaning, Subject, Weight, known};
-use crate::net::resolve::{Failure, Kind, Resolver, reverse_name};
+use crate::net::resolve::{Failure, Kind, Lookup, Resolver, reverse_name};
 
 /// Lists that are asked at the same time.
 const AT_ONCE: usize = 6;
@@ -43,7 +43,12 @@ pub(super) async fn examine(resolver: &Resolver, options: &SenderOptions, addres
             let _turn = turn.acquire().await;
             let mut checks = Vec::new();
             for subject in subjects {
-                checks.push(one(&resolver, patience, &list, &subject, whose).await);
+                let (check, is_silent) = one(&resolver, patience, &list, &subject, whose).await;
+                checks.push(check);
+                // A list that doesn't answer for one doesn't for the others, and what other lists said would come too late.
+                if is_silent {
+                    break;
+                }
             }
             (place, checks)
         });
@@ -92,19 +97,32 @@ fn question(list: &List, subject: &str) -> String {
     format!("{bare}.{}", list.zone)
 }
 
-async fn one(resolver: &Resolver, patience: std::time::Duration, list: &List, subject: &str, whose: Option<&str>) -> Check {
+/// Asks a list of one subject. Also: whether it was silent.
+async fn one(resolver: &Resolver, patience: std::time::Duration, list: &List, subject: &str, whose: Option<&str>) -> (Check, bool) {
     let name = question(list, subject);
     let check = Check::asking("sender.blocklist", format!("{subject} at {} ({name})", list.name), WHY);
     if let Some(whose) = whose.filter(|_| !list.public) {
-        return check.skipped(format!("not asked: it doesn't answer public resolvers, and the resolver here is {whose}'s"));
+        return (check.skipped(format!("not asked: it doesn't answer public resolvers, and the resolver here is {whose}'s")), false);
     }
     let (must, must_not) = list.test_points();
     let look = async |name: &str| resolver.look_up(name, Kind::A, patience).await;
     let (answer, must, must_not) = tokio::join!(look(&name), look(&must), look(&must_not));
     let check = check.took(answer.took);
     if let Some(unusable) = [&answer, &must].into_iter().find_map(|it| it.failure().filter(|failure| !failure.is_denial())) {
-        return check.skipped(silent(unusable));
+        return (check.skipped(silent(unusable)), true);
     }
+    (judged(resolver, patience, list, &name, check, [answer, must, must_not]).await, false)
+}
+
+/// What the answer is worth, by those to the list's test points.
+async fn judged(
+    resolver: &Resolver,
+    patience: std::time::Duration,
+    list: &List,
+    name: &str,
+    check: Check,
+    [answer, must, must_not]: [Lookup; 3],
+) -> Check {
     let refused = [&answer, &must, &must_not].into_iter().find_map(|it| match list.meaning(&it.addresses()) {
         Meaning::Refused(why) => Some(why),
         _ => None,
@@ -134,7 +152,7 @@ async fn one(resolver: &Resolver, patience: std::time::Duration, list: &List, su
     if answers.is_empty() {
         return check.ok("not listed");
     }
-    let words = words(resolver, patience, &name).await;
+    let words = words(resolver, patience, name).await;
     let note = list.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
     let said = format!("listed{note}: {}{words}", reasons.join("; "));
     let fix = fix(list);

@@ -17,7 +17,7 @@ pub(super) async fn examine(resolver: &Resolver, options: &SenderOptions, addres
     let mut checks = vec![has_a_name(address, &named, &names, &options.helo)];
     let mut confirmed = None;
     for name in names.iter().take(MOST) {
-        let found = resolver.host_addresses(name, options.patience).await;
+        let found = resolver.public_addresses(name, options.patience).await;
         let check = leads_back(address, name, &found);
         if confirmed.is_none() && found.addresses.contains(&address) {
             confirmed = Some(name.clone());
@@ -32,7 +32,7 @@ pub(super) async fn examine(resolver: &Resolver, options: &SenderOptions, addres
 }
 
 async fn forward(resolver: &Resolver, options: &SenderOptions, helo: &str) -> Option<HostAddresses> {
-    if helo.is_empty() || helo.starts_with('[') { None } else { Some(resolver.host_addresses(helo, options.patience).await) }
+    if helo.is_empty() || helo.starts_with('[') { None } else { Some(resolver.public_addresses(helo, options.patience).await) }
 }
 
 fn has_a_name(address: IpAddr, named: &Lookup, names: &[String], helo: &str) -> Check {

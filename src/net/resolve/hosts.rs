@@ -69,7 +69,7 @@ impl Resolver {
 
     /// The same with what DNS said.
     pub async fn named_host(&self, host: &str, timeout: Duration) -> HostAddresses {
-        self.host(host, &self.shared.search, timeout).await
+        self.host(host, &self.shared.search, true, timeout).await
     }
 
     /// The name of an address (PTR), in lower case without final dot; the first if there are several. Nobody vouches for it.
@@ -84,10 +84,15 @@ impl Resolver {
     /// All addresses of a host with what DNS said of each family: one that fails doesn't spoil the other's answer. The name
     /// is taken as it is (no search list), as befits one that came out of DNS.
     pub async fn host_addresses(&self, host: &str, timeout: Duration) -> HostAddresses {
-        self.host(host, &[], timeout).await
+        self.host(host, &[], true, timeout).await
     }
 
-    async fn host(&self, host: &str, search: &[Name], timeout: Duration) -> HostAddresses {
+    /// The same as others see it: what the hosts file of this machine says doesn't count.
+    pub async fn public_addresses(&self, host: &str, timeout: Duration) -> HostAddresses {
+        self.host(host, &[], false, timeout).await
+    }
+
+    async fn host(&self, host: &str, search: &[Name], with_file: bool, timeout: Duration) -> HostAddresses {
         let empty = |host: &str| HostAddresses { host: host.to_owned(), addresses: Vec::new(), lookups: Vec::new(), failure: None };
         if let Some(literal) = literal(host) {
             return HostAddresses { addresses: vec![literal], ..empty(host) };
@@ -99,7 +104,7 @@ impl Resolver {
             Ok(_) => return HostAddresses { failure: Some(not_a_name("it is empty".to_owned())), ..empty(host) },
             Err(why) => return HostAddresses { failure: Some(not_a_name(why)), ..empty(host) },
         };
-        let listed = self.listed(&name);
+        let listed = if with_file { self.listed(&name) } else { Vec::new() };
         let mut found = if listed.is_empty() {
             self.searched(host, &name, search, timeout).await
         } else {

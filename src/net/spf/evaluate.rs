@@ -88,7 +88,7 @@ impl Walk<'_> {
         Box::pin(async move {
             let lookup = self.resolver.look_up(&domain, Kind::Txt, self.patience).await;
             match lookup.failure() {
-                Some(failure) if !failure.is_denial() => return self.broken(&domain, failure),
+                Some(failure) if failure.is_temporary() => return self.broken(&domain, failure),
                 _ => {}
             }
             let found: Vec<Vec<u8>> = lookup.texts().into_iter().filter(|text| is_record(text)).collect();

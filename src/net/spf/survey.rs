@@ -122,7 +122,7 @@ impl Walk<'_> {
     fn record(&mut self, domain: String, by: Option<String>) -> Pending<'_> {
         Box::pin(async move {
             let lookup = self.resolver.look_up(&domain, Kind::Txt, self.patience).await;
-            if let Some(failure) = lookup.failure().filter(|failure| !failure.is_denial()) {
+            if let Some(failure) = lookup.failure().filter(|failure| failure.is_temporary()) {
                 self.found.problems.push(Problem::Dns { domain, failure: failure.clone() });
                 return Outcome::TempError;
             }
@@ -244,7 +244,7 @@ impl Walk<'_> {
     }
 
     async fn addresses(&mut self, host: &str, domain: &str, text: &str) {
-        let found = self.resolver.host_addresses(host, self.patience).await;
+        let found = self.resolver.public_addresses(host, self.patience).await;
         match found.failure {
             Some(error) if !error.is_temporary() => self.found.void.push(format!("`{text}` of {domain} ({error})")),
             Some(_) => {
