@@ -104,6 +104,11 @@ impl Built {
         Ok(built)
     }
 
+    /// Takes over what another process has learnt of other domains' policies until it gave up the store.
+    pub fn load_policies(&self, store: &std::path::Path) {
+        policies::load(&self.policies, store);
+    }
+
     /// Keeps what is known of other domains' policies for the next process, or for a changed configuration.
     pub fn keep_policies(&self, store: &std::path::Path) {
         policies::save(&self.policies, store);

@@ -33,6 +33,7 @@ impl Running {
             return Ok(());
         }
         self.end_api().await;
+        self.built.keep_policies(&self.loaded.store.dir);
         let store = self.store.clone();
         let given = tokio::task::spawn_blocking(move || store.give_up()).await;
         let given = given.map_err(|error| error.to_string()).and_then(|given| given.map_err(|error| error.to_string()));

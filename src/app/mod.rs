@@ -171,6 +171,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
             passed.extend(predecessor.sockets()?);
             let sockets = listen(&loaded, &built, passed)?;
             predecessor.give_up()?;
+            built.load_policies(&loaded.store.dir);
             (open_store(&loaded, STORE_PATIENCE)?, built, sockets)
         }
     };
@@ -318,7 +319,8 @@ impl Running {
                 _ = living.tick(), if !self.given_up && beating.as_ref().is_none_or(|it| it.is_finished()) => {
                     beating = Some(self.life.beat(&self.store));
                 }
-                _ = keeping.tick() => self.built.keep_policies(&self.loaded.store.dir),
+                // Who has the store now may know more.
+                _ = keeping.tick(), if !self.given_up => self.built.keep_policies(&self.loaded.store.dir),
             }
         }
         service::stopping(self.present());

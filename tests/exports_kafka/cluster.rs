@@ -131,3 +131,21 @@ fn a_broker_that_goes_is_replaced_by_those_that_are_left() {
     scene.arrive(15);
     scene.exactly_once();
 }
+
+#[test]
+fn while_one_partition_takes_nothing_the_others_get_nothing_twice() {
+    if !have("while_one_partition_takes_nothing_the_others_get_nothing_twice") {
+        return;
+    }
+    let mut scene = scene(2, &[1], "spread = true", |cluster| (0..2).for_each(|at| cluster.order(&format!("leader {at} {}", at + 1))));
+    deliver(&scene.relayscope, "one", 20);
+    scene.arrive(20);
+    scene.cluster.order("down 2");
+    deliver(&scene.relayscope, "two", 20);
+    scene.relayscope.output().expect("an export isn't taken");
+    scene.cluster.order("up 2");
+    scene.arrive(40);
+    let keys: Vec<String> = scene.records().into_iter().map(|it| it.key).collect();
+    assert_eq!(keys.len(), 40, "each once");
+    scene.relayscope.stop();
+}

@@ -202,7 +202,7 @@ impl Transport {
             Self::Udp(it) => it.at = after,
             Self::Http(it) => it.at = after,
             Self::Elasticsearch(it) => it.at = after,
-            Self::Kafka(it) => it.at = after,
+            Self::Kafka(it) => it.go_to(after),
             Self::File(it) => it.pass(after),
         }
     }

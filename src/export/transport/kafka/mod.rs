@@ -9,7 +9,7 @@ mod connection;
 mod partition;
 mod words;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -100,6 +100,8 @@ pub struct Kafka {
     cluster: Option<Cluster>,
     /// Until then the brokers want to be left alone.
     quiet_until: Option<Instant>,
+    /// Events of a batch that failed which their partitions have: they aren't sent again with the rest. Known by the place behind them.
+    there: BTreeSet<Cursor>,
     pub at: Cursor,
 }
 
@@ -128,7 +130,7 @@ impl Parcel {
 
 impl Kafka {
     pub fn new(options: Options, at: Cursor) -> Self {
-        Self { options, cluster: None, quiet_until: None, at }
+        Self { options, cluster: None, quiet_until: None, there: BTreeSet::new(), at }
     }
 
     pub async fn send(&mut self, batch: &Batch) -> Result<Taken, Failure> {
@@ -146,10 +148,17 @@ impl Kafka {
         match sent {
             Ok(()) => {
                 self.at = batch.after;
+                self.there.clear();
                 Ok(taken)
             }
             Err(trouble) => Err(Failure::passing(self.options.explained(&trouble))),
         }
+    }
+
+    /// Begins elsewhere, or passes over what isn't for this receiver.
+    pub fn go_to(&mut self, at: Cursor) {
+        self.at = at;
+        self.there.clear();
     }
 
     /// Sends what is left of the batch. After a failure the cluster is looked at anew.
@@ -171,7 +180,7 @@ impl Kafka {
 
     fn parcels(&self, batch: &Batch, partitions: i32) -> BTreeMap<i32, Parcel> {
         let mut parcels: BTreeMap<i32, Parcel> = BTreeMap::new();
-        for (place, event) in batch.events().iter().enumerate() {
+        for (place, event) in batch.events().iter().enumerate().filter(|(_, event)| !self.there.contains(&event.after)) {
             let partition = match self.options.partition {
                 Partition::One(partition) => partition,
                 Partition::OfKey => partition_of(event.meta.id.to_string().as_bytes(), partitions),
@@ -204,6 +213,8 @@ impl Kafka {
                 let Some(parcel) = parcels.get_mut(&partition) else { continue };
                 match answer.said.get(&partition) {
                     Some(None) => {
+                        let taken = parcel.next().iter().filter_map(|place| batch.events().get(*place));
+                        self.there.extend(taken.map(|event| event.after));
                         parcel.parts.pop_front();
                     }
                     Some(Some(code)) if words::is_of_records(*code) => match parcel.next() {
