@@ -20,6 +20,15 @@ impl Histogram {
         self.total += 1;
     }
 
+    /// Counts what another one has counted.
+    pub fn take_in(&mut self, other: &Self) {
+        if self.counts.len() < other.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, other)| *count += other);
+        self.total += other.total;
+    }
+
     /// The number that so many in a hundred don't exceed, by nearest rank: of few numbers, the 99th percentile is the greatest.
     pub fn at(&self, percent: u64) -> Option<u64> {
         let rank = self.total.saturating_mul(percent).div_ceil(100).max(1);

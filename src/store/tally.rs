@@ -217,16 +217,22 @@ impl Counting<'_> {
             (Some(run), Some(_)) => search.unless_broken(part.day, run, self.split(search.live, part, run)),
             _ => None,
         };
-        let split = split.unwrap_or_else(|| {
+        let mut split = split.unwrap_or_else(|| {
             let superseded = search.live.index.superseded(part.day);
             let stands = |number: &u32| !superseded.as_ref().is_some_and(|places| places.contains(*number));
             Split { certain: Places::new(), doubtful: part.numbers.clone().rev().filter(stands).collect() }
         });
         if let Some(run) = part.run.as_ref().filter(|_| !split.certain.is_empty()) {
             search.explained.candidates += split.certain.len();
-            let counted = self.certain(search.live, run, &split.certain);
-            if let Err(error) = counted {
-                search.unless_broken::<()>(part.day, run, Err(error));
+            let mut of_run = self.afresh();
+            match of_run.certain(search.live, run, &split.certain) {
+                Ok(()) => self.take_in(of_run),
+                Err(error) => {
+                    search.unless_broken::<()>(part.day, run, Err(error));
+                    // What it had said until then is worth nothing: its records are looked at.
+                    split.doubtful.extend(split.certain.iter().map(|place| run.first() + place));
+                    split.doubtful.sort_unstable_by(|one, other| other.cmp(one));
+                }
             }
         }
         let mut oldest = None;
@@ -246,6 +252,25 @@ impl Counting<'_> {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// With nothing counted yet.
+    fn afresh(&self) -> Self {
+        let by = self.by.iter().map(|(field, ..)| (*field, HashMap::new(), 0)).collect();
+        Self { query: self.query, tally: Tally::default(), end_of_data: Histogram::default(), by, deadline: self.deadline }
+    }
+
+    fn take_in(&mut self, other: Self) {
+        self.tally.transactions += other.tally.transactions;
+        self.tally.sessions += other.tally.sessions;
+        self.tally.octets = self.tally.octets.saturating_add(other.tally.octets);
+        self.tally.recipients += other.tally.recipients;
+        self.tally.records_lost += other.tally.records_lost;
+        self.end_of_data.take_in(&other.end_of_data);
+        for ((_, counts, others), (_, of_run, more)) in self.by.iter_mut().zip(other.by) {
+            *others += more;
+            of_run.iter().for_each(|(value, count)| add(counts, others, value, *count));
+        }
     }
 
     fn split(&self, live: &Live, part: &Part, run: &RunView) -> io::Result<Split> {

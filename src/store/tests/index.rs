@@ -277,3 +277,28 @@ fn what_no_index_leads_to_is_found_by_its_id_however_it_is_asked_for() {
     assert_eq!(places(0..150, TermKind::Id, 150), [0u32; 0]);
     assert_eq!(places(0..302, TermKind::Id, 7_777), [0u32; 0]);
 }
+
+#[test]
+fn a_count_over_a_damaged_run_is_right_all_the_same() {
+    let room = Room::with_runs_of(64);
+    let store = room.store();
+    put(&store, &transactions(0..64));
+    until(|| store.stats().unwrap().unindexed == 0);
+    let fields = [Field::State, Field::Domain, Field::Code, Field::Helo];
+    let count = |store: &Store| {
+        let tally = store.tally(&Query::default(), &fields).unwrap();
+        (tally.transactions, tally.recipients, tally.octets, tally.by)
+    };
+    let right = count(&store);
+    store.close();
+    let index = format!("{}/index", Day::of(NOON));
+    let length = std::fs::read(files_in(&room.path().join(&index)).pop().unwrap()).unwrap().len();
+    for offset in (0..length).step_by(length / 40) {
+        let copy = room.crashed_copy();
+        let run = files_in(&copy.path().join(&index)).pop().unwrap();
+        let mut octets = std::fs::read(&run).unwrap();
+        octets[offset] ^= 0x10;
+        std::fs::write(&run, octets).unwrap();
+        assert_eq!(count(&copy.store()), right, "octet {offset} of {length}");
+    }
+}
