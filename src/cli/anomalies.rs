@@ -143,7 +143,12 @@ impl Anomalies {
         } else {
             let mut screen = Screen::new(look);
             let said = match &entry.mute {
-                Some(mute) => format!("Nobody is notified of {} until {}.", entry.incident, look.clock.moment(mute.until)),
+                Some(mute) => format!(
+                    "Nobody is notified of {} until {} {}.",
+                    entry.incident,
+                    look.clock.moment(mute.until),
+                    look.clock.zone_name(mute.until)
+                ),
                 None => format!("{} is notified of again.", entry.incident),
             };
             screen.line(&said);
@@ -244,7 +249,7 @@ fn overview(found: &Incidents, open: usize, with_ended: bool, look: &Look) -> Sc
         screen.newline().line("There are so many entries that the oldest incidents were left out.");
     }
     if open > 0 {
-        screen.newline().styled(Style::Faint, "`relayscope anomalies ID` shows one whole, `… ID --mute 8h` keeps it quiet.").newline();
+        screen.newline().styled(Style::Faint, &format!("`relayscope anomalies ID{}` shows one whole, `… ID --mute 8h` keeps it quiet.", look.again)).newline();
     } else if !with_ended {
         screen.styled(Style::Faint, "Those that are over: --since 24h.").newline();
     }

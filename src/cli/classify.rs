@@ -189,6 +189,9 @@ fn enhanced_code(word: &str) -> Option<(u8, u16, u16)> {
 fn words(explained: &Explained) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: &str| out.push_str(&format!("{name:<12}{}\n", visible(value)));
+    if let Some(code) = explained.code.filter(|code| matches!(code, 200..=399)) {
+        line("no refusal", &format!("{code} says that the command was taken"));
+    }
     line("cause", explained.cause.word());
     line("who acts", explained.act.word());
     line("permanence", explained.permanence.word());

@@ -13,7 +13,7 @@ use super::screen::{Look, Screen, Style, show_json};
 use super::table::{Cell, Table};
 use crate::path::{Explained, ListRequest, Listing, What, field, words};
 use crate::store::Cursor;
-use crate::trace::IncidentStep;
+use crate::trace::{IncidentStep, State};
 use crate::trace::json::{Record, Time};
 
 #[derive(Debug, Args)]
@@ -178,7 +178,11 @@ pub fn row(record: &Record, look: &Look) -> [Cell; 6] {
                 [only] if more == 0 => (*only).to_owned(),
                 [first, rest @ ..] => format!("{first} +{}", rest.len() + more),
             };
+            // What was taken needs no reason where something else wasn't.
+            let untaken = it.envelope.recipients.iter().find(|recipient| matches!(recipient.state.0, State::Rejected | State::Deferred));
+            let untaken = untaken.filter(|_| it.outcome.state.0 == State::Partial).and_then(|it| Some((it, it.reply.as_ref()?)));
             let why = match (&it.outcome.reply, &it.outcome.detail) {
+                _ if let Some((recipient, reply)) = untaken => format!("{}: {}", words::stage(recipient.stage.0), words::reply(reply)),
                 (Some(reply), _) => format!("{}: {}", words::stage(it.outcome.stage.0), words::reply(reply)),
                 (None, Some(detail)) => format!("{}: {detail}", words::stage(it.outcome.stage.0)),
                 (None, None) => words::stage(it.outcome.stage.0).to_owned(),

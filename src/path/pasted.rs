@@ -109,7 +109,10 @@ impl Found {
         let is_alone =
             found.message_ids.is_empty() && found.queue_ids.is_empty() && found.references.is_empty() && found.recipients.is_empty();
         if is_alone {
-            found.message_ids.extend(in_brackets(text).filter(|id| id.contains('@')).map(str::to_owned).take(MOST_CLUES));
+            let named = in_brackets(text).filter(|id| id.contains('@')).map(str::to_owned).take(MOST_CLUES);
+            found.message_ids.extend(named);
+            // A reply names the recipient in the same way.
+            found.recipients.clone_from(&found.message_ids);
         }
         found
     }

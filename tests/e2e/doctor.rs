@@ -309,6 +309,9 @@ fn the_proxy_tells_of_its_own_health_running_and_stopped() {
     assert!(code <= 1, "{:#}", report.0);
     // Killed, and started again with another configuration.
     relayscope.kill();
+    let (code, report) = doctor(&place, &["self", "--store", "store"]);
+    assert_eq!(code, 1);
+    report.expect("proxy", "own.running", "fail", "has ended without a word");
     let relayscope = Relayscope::configured(&place, &config(2));
     let (code, report) = doctor(&place, &["self", "--store", "store"]);
     assert_eq!(code, 1);
@@ -318,6 +321,7 @@ fn the_proxy_tells_of_its_own_health_running_and_stopped() {
     relayscope.stop();
     let (_, report) = doctor(&place, &["self", "--store", "store"]);
     report.expect("proxy", "own.configuration", "ok", "workers: 1 -> 2");
+    report.expect("proxy", "own.running", "warn", "none does since");
     assert!(report.find("proxy", "own.descriptors").is_none(), "a stopped proxy's limits aren't the doctor's");
 }
 

@@ -34,10 +34,13 @@ fn write_steps(text: &mut String, sent: &[Sent], listen: SocketAddr, ask: &str) 
     writeln!(text, "\nAnd what all of it looks like:\n")?;
     for (what, why) in [
         ("search state:deferred", "what waits for another attempt"),
-        ("stats", "counts by outcome and cause"),
+        ("stats --by state,cause", "counts by outcome and cause"),
         ("tail", "what comes through from now on"),
     ] {
         writeln!(text, "  relayscope {what}{ask}  # {why}")?;
+    }
+    if let Some(program) = std::env::args().next().filter(|program| program.contains('/')) {
+        writeln!(text, "\n`relayscope` is {program} here.")?;
     }
     writeln!(text, "\nSend mail of your own (what stands before the @ decides, any other address is accepted):\n")?;
     writeln!(text, "  swaks --server {listen} --from you@shop.example --to full@demo.example\n")?;

@@ -72,7 +72,7 @@ pub const RECIPIENTS: &[Scripted] = &[
     ),
     scripted("disk", Behaviour::RefuseMessage("452 4.3.1 Insufficient system storage\r\n"), "server's disk full: 452 4.3.1 to end-of-data"),
     scripted("slow", Behaviour::Slow, "slow: accepts a few seconds after end-of-data"),
-    scripted("hangup", Behaviour::DropInMessage, "closes the connection in the middle of the message"),
+    scripted("hangup", Behaviour::DropInMessage, "closes the connection in the middle of the message (if it is a large one)"),
     scripted("drop", Behaviour::DropAfterMessage, "closes the connection after end-of-data without a reply: was it delivered or not?"),
 ];
 

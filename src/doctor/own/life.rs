@@ -45,6 +45,28 @@ pub(super) fn checks(store: &Store, now: WallMicros) -> Result<Vec<Check>, Store
     Ok(checks)
 }
 
+/// That no proxy runs, of which the store says nothing until the next one starts. `audits`: newest first.
+pub(super) fn absence(audits: &[Record], running: bool) -> Option<Check> {
+    if running {
+        return None;
+    }
+    let check = Check::asking("own.running", "whether a proxy adds to this store", "mail that passes by it isn't traced, or doesn't pass at all");
+    let course = |event: AuditEvent| matches!(event, AuditEvent::Started | AuditEvent::Stopped);
+    let last = audits.iter().find_map(|record| match record {
+        Record::Audit(audit) if course(audit.event) => Some(audit),
+        _ => None,
+    });
+    let start = "Start it: `systemctl start relayscope`, or `relayscope run`.";
+    Some(match last {
+        Some(audit) if audit.event == AuditEvent::Started => check.fail(
+            format!("none does: the one that was started at {} has ended without a word", Time(audit.at)),
+            format!("{start} `journalctl -u relayscope` says why it ended, and `journalctl -k | grep -i oom` whether memory was short."),
+        ),
+        Some(audit) => check.warn(format!("none does since {}", Time(audit.at)), start),
+        None => check.warn("none does", start),
+    })
+}
+
 fn writing(store: &Store) -> Check {
     let check = Check::asking("own.store", "whether the store can be written", "a trace that isn't written is lost");
     match store.health() {

@@ -26,6 +26,7 @@ pub fn examine_own(options: &Options, store: &Store, running: bool) -> Result<Re
     let audits = life::since(store, RecordKind::Audit, now)?;
     traces.checks.extend(exports::checks(&options.store.dir, store, &audits, now)?);
     let mut process = Section::new("proxy");
+    process.checks.extend(life::absence(&audits, running));
     process.checks.extend(changes::checks(options, store, running)?);
     process.checks.extend(listeners::checks(options));
     process.checks.extend(limits::check(options, running));
