@@ -249,7 +249,10 @@ fn overview(found: &Incidents, open: usize, with_ended: bool, look: &Look) -> Sc
         screen.newline().line("There are so many entries that the oldest incidents were left out.");
     }
     if open > 0 {
-        screen.newline().styled(Style::Faint, &format!("`relayscope anomalies ID{}` shows one whole, `… ID --mute 8h` keeps it quiet.", look.again)).newline();
+        screen
+            .newline()
+            .styled(Style::Faint, &format!("`relayscope anomalies ID{}` shows one whole, `… ID --mute 8h` keeps it quiet.", look.again))
+            .newline();
     } else if !with_ended {
         screen.styled(Style::Faint, "Those that are over: --since 24h.").newline();
     }

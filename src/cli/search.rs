@@ -13,8 +13,8 @@ use super::screen::{Look, Screen, Style, show_json};
 use super::table::{Cell, Table};
 use crate::path::{Explained, ListRequest, Listing, What, field, words};
 use crate::store::Cursor;
-use crate::trace::{IncidentStep, State};
 use crate::trace::json::{Record, Time};
+use crate::trace::{IncidentStep, State};
 
 #[derive(Debug, Args)]
 pub struct Search {

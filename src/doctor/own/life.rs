@@ -50,7 +50,8 @@ pub(super) fn absence(audits: &[Record], running: bool) -> Option<Check> {
     if running {
         return None;
     }
-    let check = Check::asking("own.running", "whether a proxy adds to this store", "mail that passes by it isn't traced, or doesn't pass at all");
+    let check =
+        Check::asking("own.running", "whether a proxy adds to this store", "mail that passes by it isn't traced, or doesn't pass at all");
     let course = |event: AuditEvent| matches!(event, AuditEvent::Started | AuditEvent::Stopped);
     let last = audits.iter().find_map(|record| match record {
         Record::Audit(audit) if course(audit.event) => Some(audit),
