@@ -112,7 +112,10 @@ impl Found {
             let named = in_brackets(text).filter(|id| id.contains('@')).map(str::to_owned).take(MOST_CLUES);
             found.message_ids.extend(named);
             // A reply names the recipient in the same way.
-            found.recipients.clone_from(&found.message_ids);
+            let is_reply = |line: &str| line.get(..3).is_some_and(|code| code.parse::<u16>().is_ok()) || line.contains(" said: ");
+            if text.lines().any(|line| is_reply(line.trim_start())) {
+                found.recipients.clone_from(&found.message_ids);
+            }
         }
         found
     }
@@ -277,6 +280,10 @@ mod tests {
         check("451 4.4.1 relayscope: try again later (trace 01KAR3J1Q6W8Y0Z2A4B6C8D0E2)", &["01KAR3J1Q6W8Y0Z2A4B6C8D0E2"]);
         check("250 2.0.0 Ok: queued as 4F1C21A0B7", &["queue:4F1C21A0B7"]);
         check("please look for <accepted.1@mail.example.com>, thanks", &["message-id:<accepted.1@mail.example.com>"]);
+        check(
+            "550 5.1.1 <bob@example.org>: Recipient address rejected: User unknown",
+            &["message-id:<bob@example.org>", "to:bob@example.org"],
+        );
         check("nothing to see here", &[]);
         check("", &[]);
     }

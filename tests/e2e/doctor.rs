@@ -264,12 +264,17 @@ fn a_message_that_stopped_is_explained_by_what_still_fails() {
     let mut client = Client::connect(relayscope.address());
     client.expect(220);
     client.command("EHLO client.example", 421);
-    let id = || {
-        let (_, text) = run(&mut command(&place, &["search", "stage:auth", "--store", "store", "--json"]));
-        let record: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-        record["id"].as_str().unwrap().to_owned()
+    // The session is recorded once it has ended, which is after its last reply.
+    let until = std::time::Instant::now() + crate::support::PATIENCE;
+    let text = loop {
+        let (code, text) = run(&mut command(&place, &["search", "stage:auth", "--store", "store", "--json"]));
+        if code == 0 {
+            break text;
+        }
+        assert!(std::time::Instant::now() < until, "{text}");
     };
-    let id = id();
+    let record: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let id = record["id"].as_str().unwrap().to_owned();
     let (code, report) = doctor(&place, &["message", &id, "--store", "store"]);
     assert_eq!(code, 1, "{:#}", report.0);
     assert!(report.conclusion().starts_with("It would stop again: login as ann@submission.example"), "{}", report.conclusion());
