@@ -40,7 +40,8 @@ fn harvest(scene: &mut Scene) {
     for number in 0..25 {
         send(relayscope.address(), &format!("try{number}"), "x@elsewhere.example", &format!("user{number}@to.example"));
     }
-    let words = ["tries addresses: 25 unknown recipients"];
+    // It is told from 20 on: how many they were by then depends on the moment of the judgement.
+    let words = ["tries addresses: 2", " unknown recipients"];
     scene.named(&Wanted { anomaly: "directory_harvest", cause: "recipient_unknown", act: "local_admin", words: &words, also: &[] });
 }
 

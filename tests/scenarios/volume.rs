@@ -61,8 +61,10 @@ fn stolen(scene: &mut Scene) {
         assert_eq!(code, 0, "{said}");
     }
     let words = [
-        "user ann@submission.example sent 300 recipients within the last hour",
-        "to 60 domains: as if somebody else used the account",
+        // How much of the burst is in it depends on the moment of the judgement.
+        "user ann@submission.example sent ",
+        " recipients within the last hour",
+        " domains: as if somebody else used the account",
         "Lock the account",
     ];
     scene.named(&Wanted { anomaly: "volume_spike", cause: "", act: "local_admin", words: &words, also: &[] });
