@@ -20,12 +20,17 @@ const SETTLED_US: u64 = 60_000_000;
 /// # Errors
 /// What the traces' own reading fails with.
 pub fn between<T: Traces>(traces: &T, since: Option<WallMicros>, until: Option<WallMicros>) -> Result<Vec<Hole>, T::Error> {
+    let mut holes = all_between(traces, since, until)?;
+    holes.truncate(TOLD);
+    Ok(holes)
+}
+
+fn all_between<T: Traces>(traces: &T, since: Option<WallMicros>, until: Option<WallMicros>) -> Result<Vec<Hole>, T::Error> {
     let kinds = Term::Any(vec![Term::Kind(RecordKind::Gap), Term::Kind(RecordKind::Audit)]);
     let page = traces.query(&Query { all: vec![kinds], since, until: None }, &PageRequest::newest(LOOKED_THROUGH))?;
     let mut holes: Vec<Hole> = traces.hole_now().into_iter().chain(page.records.into_iter().filter_map(hole)).collect();
     holes.retain(|hole| until.is_none_or(|until| hole.at.0 < until));
     holes.sort_by_key(|hole| std::cmp::Reverse(hole.until));
-    holes.truncate(TOLD);
     Ok(holes)
 }
 
@@ -66,8 +71,10 @@ pub fn stopped<T: Traces>(traces: &T) -> Result<Option<WallMicros>, T::Error> {
 /// What the traces' own reading fails with.
 pub fn around<T: Traces>(traces: &T, messages: &[MessagePath]) -> Result<Vec<Hole>, T::Error> {
     let Some(first) = messages.iter().map(|message| message.first_at.0).min() else { return Ok(Vec::new()) };
-    let mut holes = between(traces, Some(first), None)?;
+    let mut holes = all_between(traces, Some(first), None)?;
+    // Those that came since must not push out the one that matters.
     holes.retain(|hole| messages.iter().any(|message| may_lie_in(message, hole)));
+    holes.truncate(TOLD);
     Ok(holes)
 }
 

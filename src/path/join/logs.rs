@@ -48,11 +48,14 @@ pub fn rank(event: LogEvent) -> u8 {
 pub fn attach_logs(groups: &mut Vec<Group>, mut logs: Vec<Log>) {
     logs.sort_by_key(|log| (log.at, rank(log.event), log.id));
     logs.dedup_by_key(|log| log.id);
+    // Those before it have been tried for every line that is left, and gain nothing more.
+    let mut untried = 0;
     loop {
         // A line may know the next server's queue id, and so tie the next line.
         loop {
             let before = logs.len();
-            logs = logs.into_iter().filter_map(|log| attach(groups, log)).collect();
+            let open = groups.get_mut(untried..).unwrap_or_default();
+            logs = logs.into_iter().filter_map(|log| attach(open, log)).collect();
             if logs.len() == before || logs.is_empty() {
                 break;
             }
@@ -60,6 +63,7 @@ pub fn attach_logs(groups: &mut Vec<Group>, mut logs: Vec<Log>) {
         if logs.is_empty() {
             break;
         }
+        untried = groups.len();
         let first = logs.remove(0);
         let line = Line { log: first, tie: JoinedBy::First.with(Confidence::Proof), side: None, ahead_us: None };
         groups.push(Group { logs: vec![line], ..Group::default() });
@@ -187,7 +191,7 @@ fn clocks(group: &mut Group) {
             None => false,
         };
         if let Some(it) = group.transactions().find(is_pair) {
-            known.push((host.clone(), difference(line.log.at, ended_at(it))));
+            known.push((host.clone(), difference(line.log.at, it)));
         }
     }
     // What comes after must not come before.
@@ -197,7 +201,7 @@ fn clocks(group: &mut Group) {
             && line.log.at < it.at
             && !known.iter().any(|(host, _)| *host == line.log.host)
         {
-            known.push((line.log.host.clone(), difference(line.log.at, ended_at(it))));
+            known.push((line.log.host.clone(), difference(line.log.at, it)));
         }
     }
     for line in &mut group.logs {
@@ -206,6 +210,8 @@ fn clocks(group: &mut Group) {
     }
 }
 
-fn difference(at: u64, moment: u64) -> i64 {
-    i64::try_from(at).unwrap_or(i64::MAX).saturating_sub(i64::try_from(moment).unwrap_or(i64::MAX))
+/// By how much a time lies before or behind a transaction: while it lasts, a server may have written at any moment.
+fn difference(at: u64, it: &Transaction) -> i64 {
+    let nearest = at.clamp(it.at, ended_at(it));
+    i64::try_from(at).unwrap_or(i64::MAX).saturating_sub(i64::try_from(nearest).unwrap_or(i64::MAX))
 }
