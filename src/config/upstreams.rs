@@ -8,10 +8,9 @@ use super::problem::Findings;
 use super::raw::{self, Raw};
 use super::secret;
 use crate::net::tls::ClientTls;
-use crate::relay::options::{SmartHost, UpstreamAuth, UpstreamOptions, UpstreamTls};
+use crate::relay::options::{SUBMISSIONS, SmartHost, UpstreamAuth, UpstreamOptions, UpstreamTls};
 use crate::trace;
 
-const SUBMISSIONS: u16 = 465;
 const SMTP: u16 = 25;
 
 /// Every upstream's options. What can't be made into options is left out, and found.

@@ -7,12 +7,9 @@ use std::time::Instant;
 use super::context::Context;
 use super::health::Turn;
 use super::mx;
-use crate::relay::options::{UpstreamOptions, UpstreamTls};
+use crate::relay::options::{SUBMISSIONS, UpstreamOptions, UpstreamTls};
 use crate::relay::{Found, NextHop, NotFound};
 use crate::trace::UpstreamKind;
-
-/// TLS begins with the first octet there (RFC 8314 §3.3).
-const SUBMISSIONS: u16 = 465;
 
 /// The hosts that are known before a recipient is: of the upstream's list, those that failed lately last, or where the client had meant to go.
 pub(super) fn listed(context: &Context, upstream: &UpstreamOptions, destination: Option<SocketAddr>) -> Vec<NextHop> {

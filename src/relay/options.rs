@@ -56,6 +56,9 @@ pub struct ListenerOptions {
     pub intercept: Intercept,
 }
 
+/// The port of submissions: TLS begins with the first octet there (RFC 8314 §3.3).
+pub const SUBMISSIONS: u16 = 465;
+
 impl ListenerOptions {
     /// Whether clients of other machines come in here: to an address of its own, through a load balancer, or diverted.
     pub fn is_reachable(&self) -> bool {
