@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -11,7 +12,7 @@ use crate::config::{HttpOptions, MetricsAccess};
 use crate::diagnose::Diagnosing;
 use crate::doctor::examine::Doctor;
 use crate::export::Handle;
-use crate::http::{Api, Dns, Guard, Practice, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
+use crate::http::{Api, Dns, Guard, Practice, ServeError, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
 use crate::metrics::Sources;
 use crate::path::StoreTraces;
 use crate::store::Store;
@@ -35,8 +36,8 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    /// Starts both; what can't be had is said and tried again, and never keeps mail waiting.
-    pub fn start(store: &Store, asks: Asks, dir: PathBuf, http: &HttpOptions) -> Self {
+    /// Starts both, the commands' socket before this returns; what can't be had is said and tried again, and never keeps mail waiting.
+    pub async fn start(store: &Store, asks: Asks, dir: PathBuf, http: &HttpOptions) -> Self {
         let ending = watch::Sender::new(false);
         let Asks { dns, diagnosing, doctor, exports, telemetry } = asks;
         let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe());
@@ -47,7 +48,11 @@ impl Serving {
             .with_exports(exports)
             .with_telemetry(telemetry);
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve_local(api.clone(), dir.clone(), ending.subscribe()));
+        let first = bind_unix(&dir).await;
+        if let Err(error) = &first {
+            tracing::error!(%error, "the commands can't reach this process until its socket can be made");
+        }
+        tasks.spawn(serve_local(first, api.clone(), dir.clone(), ending.subscribe()));
         if let Some(address) = http.listen {
             tasks.spawn(serve_address(api, dir, address, http.metrics, ending.subscribe()));
         }
@@ -61,20 +66,17 @@ impl Serving {
     }
 }
 
-async fn serve_local(api: Api, dir: PathBuf, mut ending: watch::Receiver<bool>) {
+async fn serve_local(mut bound: Result<UnixListener, ServeError>, api: Api, dir: PathBuf, mut ending: watch::Receiver<bool>) {
     let router = local_router(api);
-    let mut said = false;
     loop {
-        match bind_unix(&dir).await {
-            Ok(listener) => return serve_unix(listener, router, ending).await,
-            Err(error) if !said => tracing::error!(%error, "the commands can't reach this process until its socket can be made"),
-            Err(_) => {}
+        if let Ok(listener) = bound {
+            return serve_unix(listener, router, ending).await;
         }
-        said = true;
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
             _ = ending.wait_for(|ending| *ending) => return,
         }
+        bound = bind_unix(&dir).await;
     }
 }
 

@@ -39,7 +39,7 @@ impl Running {
         let given = given.map_err(|error| error.to_string()).and_then(|given| given.map_err(|error| error.to_string()));
         match &given {
             Ok(()) => self.given_up = true,
-            Err(_) => self.serve_api(),
+            Err(_) => self.serve_api().await,
         }
         given
     }
@@ -51,7 +51,7 @@ impl Running {
             Ok(Ok(())) => {
                 tracing::info!("the trace store is this process's again");
                 self.given_up = false;
-                self.serve_api();
+                self.serve_api().await;
                 None
             }
             Ok(Err(error)) => {

@@ -191,10 +191,6 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
     }
     // Its door is open until then: this process may still not come to serve.
     let requests = handover::await_successor(&loaded.store.dir);
-    for session in &loaded.sessions {
-        let addresses = built.addresses(&session.listener.name);
-        tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
-    }
     let diagnosing = watch::Sender::new(loaded.diagnosing.clone());
     let doctor = watch::Sender::new(built.doctor(&loaded));
     doctor::keep_configuration(&loaded);
@@ -279,7 +275,8 @@ impl Running {
     /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`, and `reloaded` once what it read
     /// is in effect; SIGUSR2 starts `successor`. Ends as well when another process has taken over.
     pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>, reloaded: impl Fn(&Loaded), successor: impl Fn() -> Option<Command>) {
-        self.serve_api();
+        self.serve_api().await;
+        self.say_where();
         let mut retake = None;
         let started = Successor::default();
         let mut feeding = service::watchdog().map(tokio::time::interval);
@@ -331,7 +328,15 @@ impl Running {
         self.drain().await;
     }
 
-    fn serve_api(&mut self) {
+    /// Who reads this may ask at once: the commands' socket is there, or it was said why not.
+    fn say_where(&self) {
+        for session in &self.loaded.sessions {
+            let addresses = self.addresses(&session.listener.name);
+            tracing::info!(listener = session.listener.name, ?addresses, upstream = session.upstream.name, "listening");
+        }
+    }
+
+    async fn serve_api(&mut self) {
         let asks = api::Asks {
             dns: self.built.dns(),
             diagnosing: self.diagnosing.subscribe(),
@@ -339,7 +344,7 @@ impl Running {
             exports: self.exports.subscribe(),
             telemetry: self.sources(),
         };
-        self.api = Some(api::Serving::start(&self.store, asks, self.loaded.store.dir.clone(), &self.loaded.http));
+        self.api = Some(api::Serving::start(&self.store, asks, self.loaded.store.dir.clone(), &self.loaded.http).await);
         self.watch();
         self.export();
     }
