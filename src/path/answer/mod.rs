@@ -79,6 +79,21 @@ impl PathState {
         matches!(self, Self::Accepted | Self::Rejected | Self::Bounced | Self::Delivered)
     }
 
+    /// How much it needs somebody, the most first.
+    pub fn urgency(self) -> u8 {
+        match self {
+            Self::Bounced => 0,
+            Self::Rejected => 1,
+            Self::Unknown => 2,
+            Self::Stuck => 3,
+            Self::Aborted => 4,
+            Self::Deferred => 5,
+            Self::Partial => 6,
+            Self::Accepted => 7,
+            Self::Delivered => 8,
+        }
+    }
+
     /// It went well, as far as is known.
     pub fn is_well(self) -> bool {
         matches!(self, Self::Accepted | Self::Delivered)
@@ -224,6 +239,15 @@ pub struct Fate {
     /// It was probably delivered twice.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate_likely: bool,
+    /// How often it was accepted on its last passage here, where that is more than once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub copies: u32,
+    /// Another attempt of that passage that ended in doubt: it may have got there as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Id>,
+    /// Where this address stands for several (a list, an alias): the one behind it that fared worst, and that this is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
 }
 
 /// Why attempts in a row failed.

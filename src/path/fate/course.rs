@@ -65,9 +65,15 @@ impl Course<'_> {
         fate.reasons = reasons(&steps);
         let times = |state: State| steps.iter().filter(|(_, recipient)| recipient.state == state).count();
         fate.duplicate_likely = times(State::Accepted) > 1 || (times(State::Accepted) > 0 && times(State::Unknown) > 0);
-        let aliases: Vec<&str> = self.steps.iter().map(|(_, recipient)| recipient.address.as_str()).collect();
-        let in_doubt = steps.iter().rev().find(|(_, recipient)| recipient.state == State::Unknown);
-        later::settle(group, &aliases, in_doubt.map(|(attempt, _)| Id(attempt.transaction.id)), &mut fate);
+        fate.copies = u32::try_from(Some(times(State::Accepted)).filter(|times| *times > 1).unwrap_or(0)).unwrap_or(u32::MAX);
+        let in_doubt = steps.iter().rev().find(|(_, recipient)| recipient.state == State::Unknown).map(|(it, _)| Id(it.transaction.id));
+        fate.doubt = in_doubt.filter(|id| *id != fate.hop);
+        let may_have_got_there = |state: State| matches!(state, State::Accepted | State::Unknown);
+        let earlier = |it: &&(&Attempt, &Recipient)| it.0.transaction.at < attempt.transaction.at && may_have_got_there(it.1.state);
+        let again = (may_have_got_there(recipient.state) && self.steps.iter().any(|it| earlier(&it))).then_some(&attempt.transaction);
+        let names: Vec<&str> = self.steps.iter().map(|(_, recipient)| recipient.address.as_str()).collect();
+        let attempts: Vec<&Transaction> = steps.iter().map(|(attempt, _)| &attempt.transaction).collect();
+        later::settle(group, &later::About { names: &names, attempts: &attempts, in_doubt, again }, &mut fate);
         if matches!(fate.state.0, PathState::Deferred | PathState::Aborted) && fate.hop.0 == attempt.transaction.id {
             let moments: Vec<u64> = steps.iter().map(|(attempt, _)| attempt.transaction.at).collect();
             fate.retry = retry::expected(&moments, ended_at(&attempt.transaction), now);
@@ -132,5 +138,8 @@ fn of_attempt(transaction: &Transaction, recipient: &Recipient) -> Fate {
         reasons: Vec::new(),
         retry: None,
         duplicate_likely: false,
+        copies: 0,
+        doubt: None,
+        member: None,
     }
 }

@@ -1,10 +1,11 @@
 //! What logs and reports say of a recipient after the attempts through this proxy, or in their place.
 
 use super::super::answer::{Fate, PathState, Side};
-use super::super::join::{Group, Line, Told, key};
+use super::super::join::{Group, Line, TOLD_US, Told, key, same};
 use super::super::words;
+use super::spoken::{self, Said, Spoken};
 use crate::trace::json::{Enhanced, Id, Reply, Time, Word};
-use crate::trace::{Action, Actor, LogEvent, RecordId, ReportKind, Reported, Stage};
+use crate::trace::{Action, Actor, LogEvent, ReportKind, Reported, Stage, Transaction};
 
 /// The state that a line puts its recipient in, if it says so.
 pub fn state(line: &Line) -> Option<PathState> {
@@ -36,81 +37,79 @@ pub fn reported_state(told: &Told, reported: &Reported) -> Option<PathState> {
     }
 }
 
-/// Something that was said later.
-enum Said<'a> {
-    Line(&'a Line, PathState),
-    Report(&'a Told, &'a Reported, PathState),
+/// What is known of a recipient's attempts, for the words on it to be weighed by.
+pub struct About<'a> {
+    /// What it was called here.
+    pub names: &'a [&'a str],
+    /// Its attempts of the last passage.
+    pub attempts: &'a [&'a Transaction],
+    /// An earlier attempt that may have got there.
+    pub in_doubt: Option<Id>,
+    /// The acceptance, where an earlier attempt may have got there too: what is older than this one is about that one.
+    pub again: Option<&'a Transaction>,
 }
 
-impl Said<'_> {
-    fn moment(&self) -> u64 {
-        match self {
-            Self::Line(line, _) => line.moment(),
-            Self::Report(told, ..) => told.transaction.at,
-        }
+impl About<'_> {
+    fn is_named(&self, address: &str) -> bool {
+        self.names.iter().any(|name| name.eq_ignore_ascii_case(address))
     }
 
-    fn order(&self) -> (u64, u8, RecordId) {
-        match self {
-            Self::Line(line, _) => line.order(),
-            Self::Report(told, ..) => (told.transaction.at, u8::MAX, told.transaction.id),
-        }
+    /// Of a server between two passages, what it does to send the message on is from before the last one.
+    fn is_from_before(&self, line: &Line) -> bool {
+        let is_sender = |it: &&Transaction| same(line.log.queue_id.as_deref(), it.message.client_queue_id.as_deref());
+        line.side == Some(Side::Before) || self.attempts.iter().any(|it| is_sender(it))
     }
 
-    /// Whether it is the word of those who got the message through here.
-    fn is_from_behind(&self) -> bool {
-        match self {
-            Self::Line(line, _) => line.side != Some(Side::Before),
-            Self::Report(told, ..) => !told.by_sender,
-        }
+    fn is_about_earlier(&self, word: &Spoken<'_>) -> bool {
+        self.again.is_some_and(|taken| {
+            let is_its_entry = |line: &Line| same(line.log.queue_id.as_deref(), taken.outcome.upstream_queue_id.as_deref());
+            let is_ours = matches!(word.said, Said::Line(line) if is_its_entry(line));
+            !is_ours && word.latest().saturating_add(TOLD_US) < taken.at
+        })
     }
 }
 
-/// Lets the latest word on a recipient decide. `names`: what it was called here. `in_doubt`: an earlier attempt that may have got there.
-pub fn settle(group: &Group, names: &[&str], in_doubt: Option<Id>, fate: &mut Fate) {
-    let is_named = |address: &str| names.iter().any(|name| name.eq_ignore_ascii_case(address));
+/// Lets the latest word on a recipient decide.
+pub fn settle(group: &Group, about: &About<'_>, fate: &mut Fate) {
     let was_taken = matches!(fate.state.0, PathState::Accepted | PathState::Unknown);
+    let is_kept = matches!(fate.state.0, PathState::Deferred | PathState::Aborted);
     // Of an attempt in doubt only the end proves that it got there.
     let was_doubt_taken =
-        |state: PathState| in_doubt.is_some() && matches!(state, PathState::Accepted | PathState::Delivered | PathState::Bounced);
-    let lines = group.logs.iter().filter_map(|line| {
-        let names = [&line.log.recipient, &line.log.original_recipient];
-        let on_it = names.into_iter().flatten().any(|address| is_named(address));
-        let state = state(line)?;
+        |state: PathState| about.in_doubt.is_some() && matches!(state, PathState::Accepted | PathState::Delivered | PathState::Bounced);
+    let counts = |word: &Spoken<'_>| match word.said {
         // A server in front keeps what wasn't taken here: only that it gave up is news.
-        let counts = match line.side {
-            Some(Side::Before) => !was_taken && state == PathState::Bounced && line.moment() >= fate.at.0,
-            _ => was_taken || was_doubt_taken(state),
+        Said::Line(line) if about.is_from_before(line) => !was_taken && word.state == PathState::Bounced && word.latest() >= fate.at.0,
+        Said::Line(_) => was_taken || was_doubt_taken(word.state),
+        Said::Report(told, _) => {
+            let given_up = is_kept && told.by_sender && told.transaction.at >= fate.at.0;
+            was_taken || given_up || (about.in_doubt.is_some() && !told.by_sender)
+        }
+    };
+    let mut words = spoken::words(group, |address| about.is_named(address));
+    words.retain(|word| counts(word) && !about.is_about_earlier(word));
+    if let Some((word, of_several)) = spoken::decisive(&words) {
+        let from_behind = match word.said {
+            Said::Line(line) => !about.is_from_before(line),
+            Said::Report(told, _) => !told.by_sender,
         };
-        (on_it && counts).then_some(Said::Line(line, state))
-    });
-    let is_kept = matches!(fate.state.0, PathState::Deferred | PathState::Aborted);
-    let given_up = |told: &Told| is_kept && told.by_sender && told.transaction.at >= fate.at.0;
-    let counts = |told: &Told| was_taken || given_up(told) || (in_doubt.is_some() && !told.by_sender);
-    let reports = group.reports.iter().filter(|told| counts(told)).flat_map(|told| {
-        let recipients = told.transaction.message.report.iter().flat_map(|report| &report.recipients);
-        let on_it = recipients.filter(|it| is_named(&it.address) || it.original.as_deref().is_some_and(is_named));
-        on_it.filter_map(|reported| reported_state(told, reported).map(|state| Said::Report(told, reported, state)))
-    });
-    let last = lines.chain(reports).max_by_key(Said::order);
-    if let Some(word) = last {
         if was_taken {
             fate.accepted = Some(fate.hop);
-        } else if word.is_from_behind() {
-            fate.accepted = in_doubt;
+        } else if from_behind {
+            fate.accepted = about.in_doubt;
         }
-        apply(fate, &word);
+        apply(fate, word, of_several);
     }
 }
 
-fn apply(fate: &mut Fate, word: &Said<'_>) {
+fn apply(fate: &mut Fate, word: &Spoken<'_>, of_several: bool) {
     (fate.cause, fate.act, fate.advice) = (None, None, None);
     fate.at = Time(word.moment());
-    match word {
-        Said::Line(line, state) => {
+    fate.state = Word(word.state);
+    fate.member = word.member.filter(|_| of_several).map(str::to_owned);
+    match word.said {
+        Said::Line(line) => {
             let log = &line.log;
             let outcome = log.outcome.as_ref();
-            fate.state = Word(*state);
             fate.stage = Word(outcome.map_or(Stage::AfterAcceptance, |outcome| outcome.stage));
             fate.by = Word(outcome.map_or(Actor::Upstream, |outcome| outcome.by));
             fate.reply = log.reply.as_ref().map(Reply::from);
@@ -120,15 +119,14 @@ fn apply(fate: &mut Fate, word: &Said<'_>) {
             fate.act = outcome.and_then(|outcome| outcome.act).map(Word);
             fate.advice = outcome.and_then(|outcome| outcome.advice.clone());
             fate.provider = outcome.and_then(|outcome| outcome.provider.clone());
-            if *state == PathState::Accepted {
+            if word.state == PathState::Accepted {
                 fate.upstream_queue_id = log.next_queue_id.clone();
             }
             fate.confidence = line.tie.confidence;
             fate.hop = Id(log.id);
         }
-        Said::Report(told, it, state) => {
+        Said::Report(told, it) => {
             let report = told.transaction.message.report.as_deref();
-            fate.state = Word(*state);
             fate.stage = Word(Stage::AfterAcceptance);
             fate.by = Word(if it.remote_mta.is_some() { Actor::Recipient } else { Actor::Upstream });
             fate.reply = it.reply_code.map(|code| Reply {
@@ -156,15 +154,15 @@ pub fn only_logged(group: &Group, fates: &mut Vec<Fate>) {
     }
     for line in &group.logs {
         let Some(address) = line.log.original_recipient.as_ref().or(line.log.recipient.as_ref()) else { continue };
-        let place = match fates.iter().position(|fate| key(&fate.address) == key(address)) {
-            Some(place) => place,
-            None => {
-                fates.push(unheard(address, line));
-                fates.len() - 1
-            }
-        };
-        if let (Some(fate), Some(state)) = (fates.get_mut(place), state(line)) {
-            apply(fate, &Said::Line(line, state));
+        if !fates.iter().any(|fate| key(&fate.address) == key(address)) {
+            fates.push(unheard(address, line));
+        }
+    }
+    for fate in fates {
+        let address = fate.address.clone();
+        let words = spoken::words(group, |name| name.eq_ignore_ascii_case(&address));
+        if let Some((word, of_several)) = spoken::decisive(&words) {
+            apply(fate, word, of_several);
         }
     }
 }
@@ -193,5 +191,8 @@ fn unheard(address: &str, line: &Line) -> Fate {
         reasons: Vec::new(),
         retry: None,
         duplicate_likely: false,
+        copies: 0,
+        doubt: None,
+        member: None,
     }
 }

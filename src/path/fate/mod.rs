@@ -4,6 +4,7 @@ mod course;
 mod hops;
 mod later;
 mod retry;
+mod spoken;
 
 use std::collections::HashMap;
 

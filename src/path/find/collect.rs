@@ -14,6 +14,8 @@ const ATTEMPTS: usize = 100;
 const AT_ONCE: usize = 400;
 /// Recipients by which attempts without a header, and reports without ids, are looked for.
 const KIN_RECIPIENTS: usize = 3;
+/// The same, over all attempts: a server may send to each recipient by itself.
+const MORE_RECIPIENTS: usize = 6;
 /// A queue id leads to another server's log, and that to the next: so many steps are followed.
 const ROUNDS: usize = 3;
 /// Records gathered for one answer.
@@ -187,24 +189,26 @@ fn same_queue_id(group: &Group) -> Vec<Question> {
 /// Attempts that ended before any header was seen; of a report without ids the messages that it may be about.
 fn same_envelope(group: &Group) -> Vec<Question> {
     let mut terms = Vec::new();
-    let to = |addresses: Vec<&String>| Term::Any(addresses.into_iter().take(KIN_RECIPIENTS).map(|to| Term::To(to.clone())).collect());
+    let to = |addresses: Vec<&String>| Term::Any(addresses.into_iter().map(|to| Term::To(to.clone())).collect());
     // The null sender is everybody's: a report's attempts find each other by Message-ID.
+    let mut recipients: Vec<&String> = Vec::new();
+    for it in group.transactions().flat_map(|it| it.envelope.recipients.iter().take(KIN_RECIPIENTS)) {
+        if recipients.len() < MORE_RECIPIENTS && !recipients.contains(&&it.address) {
+            recipients.push(&it.address);
+        }
+    }
     if let Some(first) = group.transactions().next()
-        && !first.envelope.recipients.is_empty()
+        && !recipients.is_empty()
         && (!first.envelope.reverse_path.is_empty() || group.message_id().is_none())
     {
-        terms.push(Term::All(vec![
-            to(first.envelope.recipients.iter().map(|recipient| &recipient.address).collect()),
-            Term::From(first.envelope.reverse_path.clone()),
-            Term::ClientIp(first.client.ip),
-        ]));
+        terms.push(Term::All(vec![to(recipients), Term::From(first.envelope.reverse_path.clone()), Term::ClientIp(first.client.ip)]));
     }
     if let Some((report, brought)) = report(group)
         && report.original_message_id.is_none()
         && let Some(sender) = brought.envelope.recipients.first()
         && !report.recipients.is_empty()
     {
-        let on = report.recipients.iter().map(|it| it.original.as_ref().unwrap_or(&it.address)).collect();
+        let on = report.recipients.iter().take(KIN_RECIPIENTS).map(|it| it.original.as_ref().unwrap_or(&it.address)).collect();
         terms.push(Term::All(vec![to(on), Term::From(sender.address.clone())]));
     }
     around(group, terms)

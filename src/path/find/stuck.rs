@@ -2,12 +2,15 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::super::answer::{Fate, Inside, LogHop, MessagePath, PathState, RelayHop, Side};
 use super::super::fate::{retell, whole_of};
+use super::super::join::TOLD_US;
 use super::Traces;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::{Id, Time, Word};
-use crate::trace::{LogEvent, Record, RecordKind, WallMicros};
+use crate::trace::{LogEvent, Record, RecordKind, State, WallMicros};
 
 /// A server that hasn't passed on a message after this time is stuck with it; before, it is busy with it.
 const PATIENCE_US: u64 = 10 * 60_000_000;
@@ -15,13 +18,18 @@ const PATIENCE_US: u64 = 10 * 60_000_000;
 const LOOKED_BACK_US: u64 = 14 * 86_400_000_000;
 /// Messages of one answer for which it is found out.
 const MESSAGES: usize = 200;
+/// Messages by which it is judged.
+const SAMPLES: usize = 20;
+/// Newest lines of logs among which the end of one log is looked for.
+const LOG_LINES: usize = 200;
+const LOG_PAGES: usize = 5;
 /// Servers and domains that one answer asks for.
 const QUESTIONS: usize = 10;
 
 /// Marks the recipients for whom the message is stuck.
 pub fn look<T: Traces>(traces: &T, paths: &mut [MessagePath], now: WallMicros) -> Result<(), T::Error> {
     let mut ways = Ways { known: Vec::new() };
-    let mut log_end = None;
+    let mut ends: Vec<(Log, WallMicros)> = Vec::new();
     for path in paths.iter_mut().take(MESSAGES) {
         let mut stuck: Vec<(String, Inside)> = Vec::new();
         for fate in path.recipients.iter().filter(|fate| fate.state.0 == PathState::Accepted) {
@@ -30,11 +38,13 @@ pub fn look<T: Traces>(traces: &T, paths: &mut [MessagePath], now: WallMicros) -
             let way = match (relay, taken) {
                 // Its log tells more than the custom.
                 (_, Some(line)) => {
-                    let end = match log_end {
-                        Some(end) => end,
-                        None => *log_end.insert(newest_log(traces)?),
+                    let log = (line.format.clone(), line.host.clone());
+                    let known = ends.iter().find(|(of, end)| *of == log && end.saturating_sub(line.at.0) >= PATIENCE_US);
+                    let end = match known {
+                        Some((_, end)) => Some(*end),
+                        None => newest_of(traces, &log, line.at.0)?.inspect(|end| ends.push((log, *end))),
                     };
-                    end.filter(|end| end.saturating_sub(line.at.0) >= PATIENCE_US).map(|_| by_log(line, now))
+                    end.map(|_| by_log(line, now))
                 }
                 (Some(hop), None) => match ways.leads_on(traces, hop, &fate.address)? {
                     true => Some(by_custom(hop, now)),
@@ -67,19 +77,41 @@ fn is_old(at: Time, now: WallMicros) -> bool {
     now.saturating_sub(at.0) >= PATIENCE_US
 }
 
-/// The line with which a server took the message, if nothing further of that recipient follows in its log.
+/// The line with which a server took the message, if nothing further of that recipient follows in its log, and nothing passed here since.
 fn last_taken<'a>(path: &'a MessagePath, fate: &Fate) -> Option<&'a LogHop> {
     let of_it = |line: &&LogHop| line.recipient.as_ref().is_none_or(|to| to.eq_ignore_ascii_case(&fate.address));
     let last = path.logs().filter(|line| line.side != Some(Side::Before)).filter(of_it).last()?;
-    matches!(last.event.0, LogEvent::Received | LogEvent::Queued | LogEvent::Submitted).then_some(last)
+    let by_our_clock = last.at.0.saturating_add_signed(last.clock_ahead_us.unwrap_or(0).saturating_neg());
+    let is_of_earlier = path.relays().any(|hop| hop.id == fate.hop && by_our_clock.saturating_add(TOLD_US) < hop.at.0);
+    let takes = matches!(last.event.0, LogEvent::Received | LogEvent::Queued | LogEvent::Submitted);
+    (takes && !is_of_earlier).then_some(last)
 }
 
-fn newest_log<T: Traces>(traces: &T) -> Result<Option<WallMicros>, T::Error> {
-    let page = traces.query(&Query::of(Term::Kind(RecordKind::Log)), &PageRequest::newest(1))?;
-    Ok(page.records.first().and_then(|record| match record {
-        Record::Log(it) => Some(it.at),
-        _ => None,
-    }))
+/// A server's log: its format and the host that it names.
+type Log = (String, Option<String>);
+
+/// A late line of that log, if there is one among the newest since then or among those after which the server is late.
+fn newest_of<T: Traces>(traces: &T, log: &Log, since: WallMicros) -> Result<Option<WallMicros>, T::Error> {
+    let late = since.saturating_add(PATIENCE_US);
+    for until in [None, Some(late.saturating_add(PATIENCE_US))] {
+        let query = Query { since: Some(late), until, ..Query::of(Term::Kind(RecordKind::Log)) };
+        let mut before = None;
+        for _ in 0..LOG_PAGES {
+            let page = traces.query(&query, &PageRequest { limit: LOG_LINES, before })?;
+            let of_it = page.records.iter().find_map(|record| match record {
+                Record::Log(it) if it.format == log.0 && it.host == log.1 => Some(it.at),
+                _ => None,
+            });
+            if of_it.is_some() {
+                return Ok(of_it);
+            }
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn by_log(line: &LogHop, now: WallMicros) -> Inside {
@@ -111,10 +143,40 @@ impl Ways {
         if self.known.len() >= QUESTIONS {
             return Ok(false);
         }
-        let all = vec![Term::Kind(RecordKind::Transaction), Term::ClientIp(ip), Term::To(format!("@{domain}"))];
-        let query = Query { all, since: Some(hop.at.0.saturating_sub(LOOKED_BACK_US)), until: None };
-        let leads_on = !traces.query(&query, &PageRequest::newest(1))?.records.is_empty();
+        let leads_on = usually_leads_on(traces, hop, ip, &domain)?;
         self.known.push((ip, domain, leads_on));
         Ok(leads_on)
     }
+}
+
+/// Whether of the mail for that domain that went to that server before, at least half came by again.
+fn usually_leads_on<T: Traces>(traces: &T, hop: &RelayHop, ip: IpAddr, domain: &str) -> Result<bool, T::Error> {
+    let of = |more: Term, since: WallMicros| Query {
+        all: vec![Term::Kind(RecordKind::Transaction), more, Term::To(format!("@{domain}"))],
+        since: Some(since),
+        until: Some(hop.at.0.saturating_sub(1)),
+    };
+    let looked_back = hop.at.0.saturating_sub(LOOKED_BACK_US);
+    let taken = of(Term::All(vec![Term::UpstreamNet(IpNet::from(ip)), Term::State(State::Accepted)]), looked_back);
+    let taken = traces.query(&taken, &PageRequest::newest(SAMPLES))?.records;
+    let taken = messages(&taken);
+    // What went in at the beginning of the span may have come out before; what comes out later than the last is not waited for.
+    let since = taken.iter().map(|(at, _)| *at).min().unwrap_or(looked_back);
+    let passed_on = traces.query(&of(Term::ClientIp(ip), since), &PageRequest::newest(SAMPLES))?.records;
+    let passed_on = messages(&passed_on);
+    Ok(!passed_on.is_empty() && 2 * passed_on.len() >= taken.len())
+}
+
+/// The different messages among records: when the first attempt of each began, and its Message-ID.
+fn messages(records: &[Record]) -> Vec<(WallMicros, Option<&str>)> {
+    let mut messages: Vec<(WallMicros, Option<&str>)> = Vec::new();
+    for record in records {
+        let Record::Transaction(it) = record else { continue };
+        let id = it.message.message_id.as_deref();
+        match messages.iter_mut().find(|(_, known)| id.is_some() && *known == id) {
+            Some((at, _)) => *at = (*at).min(it.at),
+            None => messages.push((it.at, id)),
+        }
+    }
+    messages
 }

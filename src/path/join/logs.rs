@@ -6,8 +6,9 @@ use crate::trace::{Log, LogEvent, RecordId, State, Transaction};
 
 /// How far another server's clock may be off, that its lines still join.
 const CLOCK_OFF_US: u64 = 3_600_000_000;
+const SECOND_US: u64 = 1_000_000;
 /// From here on it is told.
-const TOLD_US: u64 = 10_000_000;
+pub const TOLD_US: u64 = 10_000_000;
 
 /// A line of a log.
 #[derive(Debug)]
@@ -23,6 +24,18 @@ impl Line {
     /// When it happened by our clock, as far as can be told.
     pub fn moment(&self) -> u64 {
         self.log.at.saturating_add_signed(self.ahead_us.unwrap_or(0).saturating_neg())
+    }
+
+    /// The latest that it can have happened: many logs know whole seconds only.
+    pub fn latest(&self) -> u64 {
+        let rest = if self.log.at.is_multiple_of(SECOND_US) { SECOND_US - 1 } else { 0 };
+        self.moment().saturating_add(rest)
+    }
+
+    /// Both of one entry of the same server's queue.
+    pub fn is_of_same_entry(&self, other: &Self) -> bool {
+        let (one, other) = (&self.log, &other.log);
+        one.host == other.host && one.format == other.format && same(one.queue_id.as_deref(), other.queue_id.as_deref())
     }
 
     /// Its place among the lines of a message.
@@ -77,7 +90,7 @@ pub fn attach_logs(groups: &mut Vec<Group>, mut logs: Vec<Log>) {
 /// Gives the line back if it is of none of them.
 fn attach(groups: &mut [Group], log: Log) -> Option<Log> {
     let ties = groups.iter().enumerate().filter_map(|(place, group)| group.log_tie(&log).map(|(tie, side)| (place, tie, side)));
-    let best = ties.max_by_key(|&(place, tie, _)| (tie.confidence, groups.get(place).map(Group::last_at)));
+    let best = ties.max_by_key(|&(place, tie, _)| (tie.confidence, groups.get(place).map(|group| group.nearness(log.at))));
     match best.and_then(|(place, tie, side)| groups.get_mut(place).map(|group| (group, tie, side))) {
         Some((group, tie, side)) => {
             group.logs.push(Line { log, tie, side, ahead_us: None });
@@ -88,6 +101,16 @@ fn attach(groups: &mut [Group], log: Log) -> Option<Log> {
 }
 
 impl Group {
+    /// Of namesakes, a line is on that whose last attempt before it is the latest; the more, the nearer.
+    fn nearness(&self, at: u64) -> (bool, u64) {
+        let begins =
+            || self.transactions().map(|it| it.at).chain(self.logs.iter().map(|line| line.log.at).filter(|_| self.attempts.is_empty()));
+        match begins().filter(|begin| *begin <= at.saturating_add(TOLD_US)).max() {
+            Some(begin) => (true, begin),
+            None => (false, u64::MAX - begins().min().unwrap_or(u64::MAX)),
+        }
+    }
+
     fn log_tie(&self, log: &Log) -> Option<(Tie, Option<Side>)> {
         let proof = JoinedBy::QueueId.with(Confidence::Proof);
         for it in self.transactions().filter(|it| is_near(log, it) && speaks_not_against(log, it)) {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use super::answer::{Confidence, JoinedBy, Tie};
 use crate::trace::{Recipient, State, Transaction};
 
-pub use logs::{Line, attach_logs};
+pub use logs::{Line, TOLD_US, attach_logs};
 pub use reports::{Told, attach_reports};
 
 /// Longest pause between attempts, and the longest time that a report or a log line comes after: a mail server's usual queue life.
@@ -57,8 +57,38 @@ pub fn join(mut transactions: Vec<Transaction>) -> Vec<Group> {
             None => groups.push(Group::of(transaction)),
         }
     }
+    absorb(&mut groups);
     groups.iter_mut().for_each(|group| passages::number(&mut group.attempts));
     groups
+}
+
+/// Attempts that ended before any header, and whose retry was seen to be of another message for a stronger reason: they are of that one.
+fn absorb(groups: &mut Vec<Group>) {
+    let mut place = 0;
+    while let Some(group) = groups.get(place) {
+        if !group.transactions().all(is_headerless) {
+            place += 1;
+            continue;
+        }
+        let retries = groups.iter().enumerate().filter(|(other, _)| *other != place);
+        let retries = retries.flat_map(|(other, later)| later.transactions().map(move |it| (it.at, other, it)));
+        let next =
+            retries.filter(|(at, _, it)| *at > group.last_at() && !is_headerless(it) && group.probably_same(it)).min_by_key(|(at, ..)| *at);
+        let Some((_, other, _)) = next else {
+            place += 1;
+            continue;
+        };
+        let mut early = groups.remove(place);
+        let other = if other > place { other - 1 } else { other };
+        if let Some(later) = groups.get_mut(other) {
+            early.attempts.iter_mut().for_each(|attempt| attempt.tie = JoinedBy::Envelope.with(Confidence::Probable));
+            later.attempts.append(&mut early.attempts);
+            later.attempts.sort_by_key(|attempt| (attempt.transaction.at, attempt.transaction.id));
+            for (address, state) in early.standing {
+                later.standing.entry(address).or_insert(state);
+            }
+        }
+    }
 }
 
 /// Addresses are compared as mail servers in practice do: without regard to case.
@@ -88,7 +118,7 @@ pub fn ended_at(transaction: &Transaction) -> u64 {
     transaction.at.saturating_add(transaction.duration_us)
 }
 
-fn same(one: Option<&str>, other: Option<&str>) -> bool {
+pub fn same(one: Option<&str>, other: Option<&str>) -> bool {
     one.zip(other).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 

@@ -1,11 +1,11 @@
 //! What the sentence would be half the truth without: the way through servers, doubts, reports that prove nothing.
 
-use super::super::answer::{PathState, ReportHop};
+use super::super::answer::{Fate, PathState, RelayHop, ReportHop};
 use super::super::clock::span;
 use super::super::words;
 use super::Subject;
 use crate::trace::json::Word;
-use crate::trace::{Action, Flag, ReportKind, State};
+use crate::trace::{Action, Flag, ReportKind};
 
 /// Ways through servers that are told.
 const WAYS: usize = 3;
@@ -64,29 +64,26 @@ impl Subject<'_> {
         more
     }
 
-    /// An attempt in doubt beside one that was accepted.
+    /// An attempt in doubt beside one that was accepted, or one accepted more than once.
     fn twice(&self) -> Option<String> {
-        if !self.fates.is_empty() && !self.fates.iter().any(|fate| fate.duplicate_likely) {
-            return None;
+        let twice = || self.fates.iter().filter(|fate| fate.duplicate_likely);
+        if let Some(doubt) = twice().find_map(|fate| self.doubted(fate)) {
+            let moment = self.clock.moment(doubt.at);
+            return Some(format!("Another attempt, {moment}, ended in doubt: {} may have it twice.", words::upstream(doubt)));
         }
-        let decided = self.hop.map(|hop| hop.id);
-        let accepted = self.path.relays().filter(|hop| matches!(hop.state.0, State::Accepted | State::Partial)).count();
-        match self.path.relays().find(|hop| hop.state.0 == State::Unknown && Some(hop.id) != decided) {
-            Some(doubt) => {
-                let moment = self.clock.moment(doubt.at);
-                Some(format!("Another attempt, {moment}, ended in doubt: {} may have it twice.", words::upstream(doubt)))
-            }
-            None if accepted > 1 => Some(format!("It was accepted {accepted} times: a duplicate is likely.")),
-            None => None,
-        }
+        let copies = twice().map(|fate| fate.copies).max().filter(|copies| *copies > 1)?;
+        Some(format!("It was accepted {copies} times: a duplicate is likely."))
     }
 
     /// An attempt in doubt before one that failed: the message may be there, whatever became of it since.
     fn earlier_doubt(&self) -> Option<String> {
-        let decided = self.hop.map(|hop| hop.id);
-        let doubt = self.path.relays().find(|hop| hop.state.0 == State::Unknown && Some(hop.id) != decided)?;
+        let doubt = self.fates.iter().find_map(|fate| self.doubted(fate))?;
         let moment = self.clock.moment(doubt.at);
         Some(format!("An earlier attempt, {moment}, ended in doubt: {} may have it already.", words::upstream(doubt)))
+    }
+
+    fn doubted(&self, fate: &Fate) -> Option<&RelayHop> {
+        self.path.relays().find(|hop| Some(hop.id) == fate.doubt && Some(hop.id) != fate.accepted)
     }
 
     fn doubt(&self) -> Option<String> {

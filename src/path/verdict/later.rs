@@ -21,7 +21,8 @@ impl Subject<'_> {
             (_, Hop::Log(line)) => self.logged(state, fate, line),
             _ => format!("{state} since {}: {}", self.clock.moment(fate.at), why(fate)),
         };
-        format!("{text}{}", self.who_clause())
+        let member = fate.member.as_ref().map(|member| format!(" (behind it: {member})")).unwrap_or_default();
+        format!("{text}{}{member}", self.who_clause())
     }
 
     /// "Bounced: accepted 10:02:11 by smtp.example.net as queue id 4F1, given back 10:04:00: mailbox full (552 5.2.2 …) by mx.example.org"

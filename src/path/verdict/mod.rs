@@ -61,7 +61,7 @@ fn groups(fates: &[Fate]) -> Vec<Vec<&Fate>> {
             None => groups.push(vec![fate]),
         }
     }
-    groups.sort_by_key(|group| (group.first().map(|fate| urgency(fate.state.0)), std::cmp::Reverse(group.len())));
+    groups.sort_by_key(|group| (group.first().map(|fate| fate.state.0.urgency()), std::cmp::Reverse(group.len())));
     groups
 }
 
@@ -69,20 +69,6 @@ fn alike(one: &Fate, other: &Fate) -> bool {
     let code = |fate: &Fate| fate.reply.as_ref().map(|reply| (reply.code, reply.enhanced));
     let same_words = one.stage == other.stage && one.by == other.by && code(one) == code(other) && one.cause == other.cause;
     one.state == other.state && one.hop == other.hop && (one.state.0 == PathState::Accepted || same_words)
-}
-
-fn urgency(state: PathState) -> u8 {
-    match state {
-        PathState::Bounced => 0,
-        PathState::Rejected => 1,
-        PathState::Unknown => 2,
-        PathState::Stuck => 3,
-        PathState::Aborted => 4,
-        PathState::Deferred => 5,
-        PathState::Partial => 6,
-        PathState::Accepted => 7,
-        PathState::Delivered => 8,
-    }
 }
 
 /// What the sentence is about: the leading recipients, and the attempt that decided them or came before.

@@ -1,0 +1,150 @@
+//! Words of logs and reports on one recipient, and which of them decides.
+
+use std::collections::HashSet;
+
+use super::super::answer::PathState;
+use super::super::join::{Group, Line, Told};
+use super::later::{reported_state, state};
+use crate::trace::{LogEvent, RecordId, Reported};
+
+/// Where it was said.
+#[derive(Clone, Copy)]
+pub enum Said<'a> {
+    Line(&'a Line),
+    Report(&'a Told, &'a Reported),
+}
+
+/// Something that was said of a recipient after it was taken.
+pub struct Spoken<'a> {
+    pub said: Said<'a>,
+    pub state: PathState,
+    /// The address that it names: of a list or an alias one of those behind it.
+    pub member: Option<&'a str>,
+}
+
+impl<'a> Spoken<'a> {
+    pub fn moment(&self) -> u64 {
+        match self.said {
+            Said::Line(line) => line.moment(),
+            Said::Report(told, _) => told.transaction.at,
+        }
+    }
+
+    /// The latest that it can have happened: many logs know whole seconds only.
+    pub fn latest(&self) -> u64 {
+        match self.said {
+            Said::Line(line) => line.latest(),
+            Said::Report(told, _) => told.transaction.at,
+        }
+    }
+
+    fn order(&self) -> (u64, u8, RecordId) {
+        match self.said {
+            Said::Line(line) => line.order(),
+            Said::Report(told, _) => (told.transaction.at, u8::MAX, told.transaction.id),
+        }
+    }
+
+    /// Two words of one entry of a server's queue, or of one report.
+    fn is_of_same_source(&self, other: &Self) -> bool {
+        match (self.said, other.said) {
+            (Said::Line(one), Said::Line(other)) => one.is_of_same_entry(other),
+            (Said::Report(one, _), Said::Report(other, _)) => one.transaction.id == other.transaction.id,
+            _ => false,
+        }
+    }
+
+    fn is_on_same_member(&self, other: &Self) -> bool {
+        match (self.member, other.member) {
+            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+            (one, other) => one == other,
+        }
+    }
+
+    fn of(line: &'a Line, state: PathState, member: Option<&'a str>) -> Self {
+        Self { said: Said::Line(line), state, member }
+    }
+}
+
+/// All that puts a recipient of these names in a state.
+pub fn words<'a>(group: &'a Group, is_named: impl Fn(&str) -> bool) -> Vec<Spoken<'a>> {
+    let names = |line: &Line| [&line.log.recipient, &line.log.original_recipient].into_iter().flatten().any(|it| is_named(it));
+    let mut words = Vec::new();
+    for line in &group.logs {
+        let Some(state) = state(line) else { continue };
+        if names(line) {
+            words.push(Spoken::of(line, state, line.log.recipient.as_deref()));
+        } else if line.log.event == LogEvent::Expired && line.log.recipient.is_none() && line.log.original_recipient.is_none() {
+            words.extend(left_in_queue(group, line, &names).into_iter().map(|member| Spoken::of(line, state, member)));
+        }
+    }
+    for told in &group.reports {
+        let recipients = told.transaction.message.report.iter().flat_map(|report| &report.recipients);
+        let on_it = recipients.filter(|it| is_named(&it.address) || it.original.as_deref().is_some_and(&is_named));
+        words.extend(on_it.filter_map(|reported| {
+            let state = reported_state(told, reported)?;
+            Some(Spoken { said: Said::Report(told, reported), state, member: Some(&reported.address) })
+        }));
+    }
+    words
+}
+
+/// A whole entry of a queue has expired: for whom that was still in it, by the lines before. `None`: no line names anybody.
+fn left_in_queue<'a>(group: &'a Group, expired: &Line, names: &impl Fn(&Line) -> bool) -> Vec<Option<&'a str>> {
+    let mut members: Vec<(Option<&str>, bool)> = Vec::new();
+    let of_it = |line: &&Line| line.is_of_same_entry(expired) && line.log.recipient.is_some() && line.order() < expired.order();
+    let mut knows_others = false;
+    for line in group.logs.iter().filter(of_it) {
+        if !names(line) {
+            knows_others = true;
+            continue;
+        }
+        let is_left = state(line).is_none_or(|state| state == PathState::Deferred);
+        match members.iter_mut().find(|(member, _)| *member == line.log.recipient.as_deref()) {
+            Some((_, left)) => *left = is_left,
+            None => members.push((line.log.recipient.as_deref(), is_left)),
+        }
+    }
+    if members.is_empty() && !knows_others {
+        return vec![None];
+    }
+    members.into_iter().filter(|(_, left)| *left).map(|(member, _)| member).collect()
+}
+
+/// The word that counts, and whether it is on one of several behind a list. The latest; where the same server or report speaks of
+/// several addresses behind this one, of each the latest, and of those the worst.
+pub fn decisive<'w, 'a>(words: &'w [Spoken<'a>]) -> Option<(&'w Spoken<'a>, bool)> {
+    let past = handed_on(words);
+    let is_past = |word: &Spoken<'_>| {
+        past.iter().any(|sent| sent.is_of_same_source(word) && sent.is_on_same_member(word) && word.order() <= sent.order())
+    };
+    let current: Vec<&Spoken<'_>> = words.iter().filter(|word| !is_past(word)).collect();
+    let last = current.iter().max_by_key(|word| word.order())?;
+    let mut by_member: Vec<&'w Spoken<'a>> = Vec::new();
+    for word in current.iter().filter(|word| word.is_of_same_source(last)) {
+        match by_member.iter_mut().find(|known| known.is_on_same_member(word)) {
+            Some(known) if known.order() <= word.order() => *known = word,
+            Some(_) => {}
+            None => by_member.push(word),
+        }
+    }
+    let of_several = by_member.len() > 1;
+    let worst = by_member.into_iter().min_by_key(|word| (word.state.urgency(), std::cmp::Reverse(word.order())));
+    Some((worst.unwrap_or(last), of_several))
+}
+
+/// Words that a server passed the recipient on, where the next server's own words are here: whatever the clocks say, those came later.
+fn handed_on<'w, 'a>(words: &'w [Spoken<'a>]) -> Vec<&'w Spoken<'a>> {
+    let line = |word: &Spoken<'a>| match word.said {
+        Said::Line(line) => Some(line),
+        Said::Report(..) => None,
+    };
+    let entries: HashSet<String> =
+        words.iter().filter_map(line).filter_map(|line| Some(line.log.queue_id.as_ref()?.to_ascii_lowercase())).collect();
+    let leads_on = |line: &Line| {
+        let next =
+            line.log.next_queue_id.as_ref().filter(|next| line.log.queue_id.as_ref().is_none_or(|own| !own.eq_ignore_ascii_case(next)));
+        line.log.event == LogEvent::Sent && next.is_some_and(|next| entries.contains(&next.to_ascii_lowercase()))
+    };
+    words.iter().filter(|word| line(word).is_some_and(leads_on)).collect()
+}
