@@ -1,10 +1,10 @@
 //! Serves the API on `api.sock` and, if configured, on a loopback address, for as long as the process lives.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -36,7 +36,7 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    /// Starts both, the commands' socket before this returns; what can't be had is said and tried again, and never keeps mail waiting.
+    /// Starts both, and binds them before it returns; what can't be had is said and tried again, and never keeps mail waiting.
     pub async fn start(store: &Store, asks: Asks, dir: PathBuf, http: &HttpOptions) -> Self {
         let ending = watch::Sender::new(false);
         let Asks { dns, diagnosing, doctor, exports, telemetry } = asks;
@@ -54,7 +54,11 @@ impl Serving {
         }
         tasks.spawn(serve_local(first, api.clone(), dir.clone(), ending.subscribe()));
         if let Some(address) = http.listen {
-            tasks.spawn(serve_address(api, dir, address, http.metrics, ending.subscribe()));
+            let first = bind_address(&dir, address).await;
+            if let Err(error) = &first {
+                tracing::error!(error, "no HTTP API over TCP until that is mended");
+            }
+            tasks.spawn(serve_address(first, api, dir, address, http.metrics, ending.subscribe()));
         }
         Self { ending, tasks }
     }
@@ -80,25 +84,30 @@ async fn serve_local(mut bound: Result<UnixListener, ServeError>, api: Api, dir:
     }
 }
 
-async fn serve_address(api: Api, dir: PathBuf, address: SocketAddr, metrics: MetricsAccess, mut ending: watch::Receiver<bool>) {
-    let mut said = false;
+async fn bind_address(dir: &Path, address: SocketAddr) -> Result<(TcpListener, Token), String> {
+    match Token::of_store(dir) {
+        Ok(token) => bind_tcp(address).await.map(|listener| (listener, token)).map_err(|error| error.to_string()),
+        Err(error) => Err(format!("its token: {error}")),
+    }
+}
+
+async fn serve_address(
+    mut bound: Result<(TcpListener, Token), String>,
+    api: Api,
+    dir: PathBuf,
+    address: SocketAddr,
+    metrics: MetricsAccess,
+    mut ending: watch::Receiver<bool>,
+) {
     loop {
-        let bound = match Token::of_store(&dir) {
-            Ok(token) => bind_tcp(address).await.map(|listener| (listener, token)).map_err(|error| error.to_string()),
-            Err(error) => Err(format!("its token: {error}")),
-        };
-        match bound {
-            Ok((listener, token)) => {
-                let guard = Guard::new(Some(token)).with_open_metrics(metrics == MetricsAccess::Open);
-                return serve_tcp(listener, router(api), guard, ending).await;
-            }
-            Err(error) if !said => tracing::error!(error, "no HTTP API over TCP until that is mended"),
-            Err(_) => {}
+        if let Ok((listener, token)) = bound {
+            let guard = Guard::new(Some(token)).with_open_metrics(metrics == MetricsAccess::Open);
+            return serve_tcp(listener, router(api), guard, ending).await;
         }
-        said = true;
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
             _ = ending.wait_for(|ending| *ending) => return,
         }
+        bound = bind_address(&dir, address).await;
     }
 }

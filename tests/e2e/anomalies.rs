@@ -4,6 +4,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use crate::support::PATIENCE;
 use crate::support::client::Client;
 use crate::support::message::Message;
 use crate::support::place::Place;
@@ -15,12 +16,12 @@ use crate::support::sink::{Manner, Sink};
 /// A mail server that tries again and again, until `done`.
 #[track_caller]
 pub fn keep_trying(relayscope: &Relayscope, done: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + PATIENCE;
     while !done() {
-        assert!(Instant::now() < until, "not within a minute:\n{}", relayscope.output().text());
+        assert!(Instant::now() < until, "not in time:\n{}", relayscope.output().text());
         let mut greeting = String::new();
         let mut client = TcpStream::connect(relayscope.address()).unwrap();
-        client.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
         // Whatever comes: a refusal at once, or a greeting and then nothing.
         let _ = client.read_to_string(&mut greeting);
         std::thread::sleep(Duration::from_millis(200)); // not to wait for something: the pace of the tries

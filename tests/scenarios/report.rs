@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::scene::Scene;
+use crate::scene::{Scene, WITHIN};
 use crate::support::programs::{find, is_root};
 
 /// Played at the same time: they wait more than they work.
@@ -104,7 +104,7 @@ impl Report {
         scores
     }
 
-    /// Each was named in time, and nothing else.
+    /// Each was named, and nothing else.
     pub fn judge(&self) {
         let wrong: Vec<String> = self.rows.iter().filter_map(|(situation, row)| Some(format!("{situation}: {}", row.wrong()?))).collect();
         assert!(wrong.is_empty(), "{} of {} situations:\n{}", wrong.len(), self.rows.len(), wrong.join("\n"));
@@ -116,7 +116,7 @@ impl Row {
         let missed: Vec<&str> = self.named.iter().filter(|(_, after)| after.is_none()).map(|(what, _)| what.as_str()).collect();
         let parts = [
             self.failed.clone(),
-            (!missed.is_empty()).then(|| format!("not named within a minute: {}", missed.join(", "))),
+            (!missed.is_empty()).then(|| format!("not named: {}", missed.join(", "))),
             (!self.false_ones.is_empty()).then(|| format!("named and not true: {:?}", self.false_ones)),
             (self.named.is_empty() && !self.skipped).then(|| "nothing was asked of it".to_owned()),
         ];
@@ -130,9 +130,11 @@ impl fmt::Display for Report {
         writeln!(f, "\n{:<20} {:<58} {:<6} {:>7}  {:<42} not true", "cause", "situation", "named", "after s", "as")?;
         for (situation, row) in &self.rows {
             let missed = row.failed.is_some() || row.named.iter().any(|(_, after)| after.is_none());
+            let is_late = row.named.iter().any(|(_, after)| after.is_some_and(|after| after > WITHIN));
             let named = match (row.skipped, missed) {
                 (true, _) => "-",
                 (_, true) => "NO",
+                _ if is_late => "late",
                 _ => "yes",
             };
             let after =

@@ -149,6 +149,10 @@ fn installed_started_upgraded_and_purged() {
     assert!(Client::try_connect(address).is_none(), "it has been stopped");
     assert!(machine.path("/var/lib/relayscope/alive.json").is_file());
     assert_eq!(fs::read_to_string(machine.path(CONFIG)).unwrap(), with_certificate);
+    // Installed again, nothing of the removal is left.
+    install(&machine, &build(&place, "99.0-1"));
+    let socket = machine.run("systemctl", &["is-enabled", "relayscope.socket"]).1;
+    assert_eq!(socket.trim(), "disabled", "not masked");
     machine.done("dpkg", &["--purge", "relayscope"]);
     let left = machine.done("find", &["/", "-xdev", "-name", "*relayscope*"]);
     assert_eq!(left, "");

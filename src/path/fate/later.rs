@@ -57,7 +57,7 @@ impl About<'_> {
     /// Of a server between two passages, what it does to send the message on is from before the last one.
     fn is_from_before(&self, line: &Line) -> bool {
         let is_sender = |it: &&Transaction| same(line.log.queue_id.as_deref(), it.message.client_queue_id.as_deref());
-        line.side == Some(Side::Before) || self.attempts.iter().any(|it| is_sender(it))
+        line.side == Some(Side::Before) || self.attempts.iter().any(is_sender)
     }
 
     fn is_about_earlier(&self, word: &Spoken<'_>) -> bool {

@@ -1,18 +1,34 @@
 //! Ports for programs that can't take port 0 and say what they got.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use socket2::{Domain, Socket, Type};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A port nobody listens on now. Below the range that the kernel gives to outgoing connections, spread by process id, so that
-/// tests that run side by side hardly meet; who starts a server on it tries another if they did.
+/// Ports that are this process's until it ends.
+static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// A port nobody listens on now. Below the range that the kernel gives to outgoing connections, and no other test's.
 pub fn unused() -> u16 {
     let start = std::process::id().wrapping_mul(61) + NEXT.fetch_add(1, Ordering::Relaxed) * 7;
-    let port = (start..).map(|at| 10_000 + (at % 20_000) as u16).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
-    port.unwrap()
+    let is_free = |port: &u16| take(*port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (start..).map(|at| 10_000 + (at % 20_000) as u16).find(is_free).unwrap()
+}
+
+/// By a lock that the kernel gives back when the process ends, however it ends.
+fn take(port: u16) -> bool {
+    let dir = std::env::temp_dir().join("relayscope-ports");
+    let _ = std::fs::create_dir_all(&dir);
+    let Ok(file) = File::create(dir.join(port.to_string())) else { return true };
+    let is_mine = file.try_lock().is_ok();
+    if is_mine {
+        TAKEN.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+    }
+    is_mine
 }
 
 /// A port that refuses connections until it is opened: bound, so that nobody else gets it, but not listening.
