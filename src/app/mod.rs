@@ -272,9 +272,14 @@ impl Running {
         &self.counters
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`, and `reloaded` once what it read
-    /// is in effect; SIGUSR2 starts `successor`. Ends as well when another process has taken over.
-    pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>, reloaded: impl Fn(&Loaded), successor: impl Fn() -> Option<Command>) {
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`, which may say why nothing can be
+    /// read, and `reloaded` once what it read is in effect; SIGUSR2 starts `successor`. Ends as well when another process has taken over.
+    pub async fn wait(
+        mut self,
+        reload: impl Fn() -> Result<Loaded, String>,
+        reloaded: impl Fn(&Loaded),
+        successor: impl Fn() -> Option<Command>,
+    ) {
         self.serve_api().await;
         self.say_where();
         let mut retake = None;
@@ -291,13 +296,13 @@ impl Running {
                 _ = self.signals.hangup.recv() => {
                     service::reloading();
                     match reload() {
-                        Some(loaded) => {
+                        Ok(loaded) => {
                             if self.reload(loaded) {
                                 reloaded(&self.loaded);
                                 fed(&mut feeding, self.watch_anew()).await;
                             }
                         }
-                        None => self.refuse_reload(),
+                        Err(why) => self.refuse_reload(why),
                     }
                     service::ready(self.served());
                 }

@@ -35,14 +35,15 @@ impl Running {
             }
             Err(error) => {
                 tracing::error!("{error}");
-                self.refuse_reload();
+                self.refuse_reload(error.to_string());
                 false
             }
         }
     }
 
-    pub(super) fn refuse_reload(&self) {
+    pub(super) fn refuse_reload(&self, why: String) {
         self.telemetry.reload_refused();
+        self.life.reload_refused(&self.store, why);
         tracing::error!("reload refused, the old configuration goes on");
     }
 

@@ -3,10 +3,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use relayscope::trace::{AuditEvent, Record};
+
 use crate::support::api;
 use crate::support::client::Client;
 use crate::support::message::Message;
 use crate::support::place::Place;
+use crate::support::records;
 use crate::support::relayscope::{Relayscope, command};
 use crate::support::sink::{Manner, Sink};
 
@@ -68,4 +71,21 @@ fn a_bad_file_changes_nothing_even_where_nobody_reads_standard_error() {
     client.quit();
     process.kill().unwrap();
     process.wait().unwrap();
+}
+
+#[test]
+fn a_refused_file_is_recorded_without_what_stands_in_it() {
+    let (place, sink) = (Place::new(), Sink::start(Manner::Take));
+    let relayscope = Relayscope::configured(&place, &config(&sink, ""));
+    place.file("relayscope.toml", config(&sink, "[upstream.auth]\nuser = \"ann\"\npassword = \"sesame-Zwerg0815\"\n"));
+    hang_up(relayscope.pid());
+    relayscope.output().expect("reload refused, the old configuration goes on");
+    let audits: Vec<_> = records::all(&relayscope.stop()).into_iter().filter(|it| matches!(it, Record::Audit(_))).collect();
+    let refused = audits.iter().find_map(|it| match it {
+        Record::Audit(it) if it.event == AuditEvent::ReloadRefused => it.detail.clone(),
+        _ => None,
+    });
+    let why = refused.unwrap_or_else(|| panic!("{audits:#?}"));
+    assert!(why.contains("relayscope.toml:8:1: ") && why.contains("unknown key \"password\""), "{why}");
+    assert!(!format!("{audits:?}").contains("Zwerg0815"), "{audits:#?}");
 }

@@ -72,7 +72,7 @@ async fn demo(args: &DemoArgs) -> ExitCode {
     }
     match stop {
         Stop::Now => running.stop().await,
-        Stop::AtSignal => running.wait(|| None, |_| {}, || None).await,
+        Stop::AtSignal => running.wait(|| Err("a demo has no file to read anew".to_owned()), |_| {}, || None).await,
     }
     ExitCode::SUCCESS
 }
