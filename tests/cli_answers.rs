@@ -14,6 +14,7 @@ fn relayscope(arguments: &[&str]) -> Output {
         .args(arguments)
         .env("TZ", "UTC")
         .env_remove("RELAYSCOPE_TOKEN")
+        .env_remove("COLUMNS")
         .current_dir(std::env::temp_dir())
         .output()
         .unwrap()
