@@ -32,6 +32,7 @@ use crate::config::Loaded;
 use crate::diagnose::Diagnosing;
 use crate::doctor::examine::Doctor;
 use crate::export::Handle;
+use crate::http;
 use crate::metrics::Sources;
 use crate::net::connect::ConnectError;
 use crate::net::listen::BindError;
@@ -95,6 +96,8 @@ pub struct Running {
     diagnosing: watch::Sender<Diagnosing>,
     /// Likewise.
     doctor: watch::Sender<Doctor>,
+    /// Likewise.
+    running: watch::Sender<http::Running>,
     /// Likewise.
     exports: watch::Sender<Vec<Handle>>,
     /// Of whoever wants to follow this process.
@@ -193,6 +196,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
     let requests = handover::await_successor(&loaded.store.dir);
     let diagnosing = watch::Sender::new(loaded.diagnosing.clone());
     let doctor = watch::Sender::new(built.doctor(&loaded));
+    let running = watch::Sender::new(built.running(&loaded));
     doctor::keep_configuration(&loaded);
     let sockets = sockets.all;
     let telemetry = Telemetry::new(&built, &loaded, store.now());
@@ -211,6 +215,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         began,
         diagnosing,
         doctor,
+        running,
         exports: watch::Sender::new(Vec::new()),
         requests,
         given_up: false,
@@ -346,6 +351,7 @@ impl Running {
             dns: self.built.dns(),
             diagnosing: self.diagnosing.subscribe(),
             doctor: self.doctor.subscribe(),
+            running: self.running.subscribe(),
             exports: self.exports.subscribe(),
             telemetry: self.sources(),
         };

@@ -26,6 +26,7 @@ impl Running {
                 }
                 self.diagnosing.send_replace(loaded.diagnosing.clone());
                 self.doctor.send_replace(self.built.doctor(&loaded));
+                self.running.send_replace(self.built.running(&loaded));
                 doctor::keep_configuration(&loaded);
                 self.loaded = loaded;
                 self.life.reloaded(&self.store, build::origin(&self.loaded));
