@@ -14,6 +14,7 @@ fn relayscope(arguments: &[&str]) -> Output {
         .args(arguments)
         .env("TZ", "UTC")
         .env_remove("RELAYSCOPE_TOKEN")
+        .env_remove("COLUMNS")
         .current_dir(std::env::temp_dir())
         .output()
         .unwrap()
@@ -325,4 +326,18 @@ fn a_search_explains_itself() {
     ] {
         assert!(err(&found).contains(part), "{part}: {}", err(&found));
     }
+}
+
+#[test]
+fn anomalies_of_a_stopped_store_are_not_todays() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    let proxy = Proxy::start(dir.path(), false);
+    let running = relayscope(&["anomalies", "--store", store]);
+    proxy.stop();
+    let stopped = relayscope(&["anomalies", "--store", store]);
+    assert!(!out(&running).contains("No proxy runs"), "{}", out(&running));
+    assert!(out(&stopped).contains("No proxy runs on this store: its last record is of "), "{}", out(&stopped));
+    assert_eq!(running.status, stopped.status);
+    assert_eq!(out(&relayscope(&["anomalies", "--store", store, "--json"])), "");
 }

@@ -12,7 +12,9 @@ use crate::config::{HttpOptions, MetricsAccess};
 use crate::diagnose::Diagnosing;
 use crate::doctor::examine::Doctor;
 use crate::export::Handle;
-use crate::http::{Api, Dns, Guard, Practice, ServeError, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix};
+use crate::http::{
+    Api, Dns, Guard, Practice, Running, ServeError, Token, bind_tcp, bind_unix, local_router, router, serve_tcp, serve_unix,
+};
 use crate::metrics::Sources;
 use crate::path::StoreTraces;
 use crate::store::Store;
@@ -25,6 +27,7 @@ pub(super) struct Asks {
     pub dns: Dns,
     pub diagnosing: watch::Receiver<Diagnosing>,
     pub doctor: watch::Receiver<Doctor>,
+    pub running: watch::Receiver<Running>,
     pub exports: watch::Receiver<Vec<Handle>>,
     pub telemetry: Sources,
 }
@@ -39,12 +42,13 @@ impl Serving {
     /// Starts both, and binds them before it returns; what can't be had is said and tried again, and never keeps mail waiting.
     pub async fn start(store: &Store, asks: Asks, dir: PathBuf, http: &HttpOptions) -> Self {
         let ending = watch::Sender::new(false);
-        let Asks { dns, diagnosing, doctor, exports, telemetry } = asks;
+        let Asks { dns, diagnosing, doctor, running, exports, telemetry } = asks;
         let api = Api::new(StoreTraces::new(store.clone(), true), ending.subscribe());
         let api = api
             .with_dns(dns)
             .with_diagnosing(diagnosing)
             .with_doctor(Practice::new(doctor))
+            .with_running(running)
             .with_exports(exports)
             .with_telemetry(telemetry);
         let mut tasks = JoinSet::new();

@@ -1,6 +1,6 @@
 //! Makes what sessions need out of the configuration: certificates, verifiers, resolver, health, contexts, sockets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 
@@ -181,6 +181,11 @@ impl Built {
 
     pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {
         self.bound().remove(listener).unwrap_or_default()
+    }
+
+    /// All of them, by the listener's name.
+    pub fn listening(&self) -> BTreeMap<String, Vec<SocketAddr>> {
+        self.bound().into_iter().collect()
     }
 
     /// One context a listener, for one worker.

@@ -71,6 +71,11 @@ impl Life {
         self.record(store, AuditEvent::Reloaded, None, None);
     }
 
+    /// A changed configuration can't be used, for this reason.
+    pub fn reload_refused(&self, store: &Store, why: String) {
+        self.record(store, AuditEvent::ReloadRefused, None, Some(why));
+    }
+
     /// Another process serves; its signs of life count.
     pub fn handed_over(&self, store: &Store, pid: u32) {
         self.record(store, AuditEvent::HandedOver, Some(self.since), Some(format!("to process {pid}")));

@@ -32,6 +32,7 @@ use crate::config::Loaded;
 use crate::diagnose::Diagnosing;
 use crate::doctor::examine::Doctor;
 use crate::export::Handle;
+use crate::http;
 use crate::metrics::Sources;
 use crate::net::connect::ConnectError;
 use crate::net::listen::BindError;
@@ -95,6 +96,8 @@ pub struct Running {
     diagnosing: watch::Sender<Diagnosing>,
     /// Likewise.
     doctor: watch::Sender<Doctor>,
+    /// Likewise.
+    running: watch::Sender<http::Running>,
     /// Likewise.
     exports: watch::Sender<Vec<Handle>>,
     /// Of whoever wants to follow this process.
@@ -193,6 +196,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
     let requests = handover::await_successor(&loaded.store.dir);
     let diagnosing = watch::Sender::new(loaded.diagnosing.clone());
     let doctor = watch::Sender::new(built.doctor(&loaded));
+    let running = watch::Sender::new(built.running(&loaded));
     doctor::keep_configuration(&loaded);
     let sockets = sockets.all;
     let telemetry = Telemetry::new(&built, &loaded, store.now());
@@ -211,6 +215,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         began,
         diagnosing,
         doctor,
+        running,
         exports: watch::Sender::new(Vec::new()),
         requests,
         given_up: false,
@@ -272,9 +277,14 @@ impl Running {
         &self.counters
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`, and `reloaded` once what it read
-    /// is in effect; SIGUSR2 starts `successor`. Ends as well when another process has taken over.
-    pub async fn wait(mut self, reload: impl Fn() -> Option<Loaded>, reloaded: impl Fn(&Loaded), successor: impl Fn() -> Option<Command>) {
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`, which may say why nothing can be
+    /// read, and `reloaded` once what it read is in effect; SIGUSR2 starts `successor`. Ends as well when another process has taken over.
+    pub async fn wait(
+        mut self,
+        reload: impl Fn() -> Result<Loaded, String>,
+        reloaded: impl Fn(&Loaded),
+        successor: impl Fn() -> Option<Command>,
+    ) {
         self.serve_api().await;
         self.say_where();
         let mut retake = None;
@@ -291,13 +301,13 @@ impl Running {
                 _ = self.signals.hangup.recv() => {
                     service::reloading();
                     match reload() {
-                        Some(loaded) => {
+                        Ok(loaded) => {
                             if self.reload(loaded) {
                                 reloaded(&self.loaded);
                                 fed(&mut feeding, self.watch_anew()).await;
                             }
                         }
-                        None => self.refuse_reload(),
+                        Err(why) => self.refuse_reload(why),
                     }
                     service::ready(self.served());
                 }
@@ -341,6 +351,7 @@ impl Running {
             dns: self.built.dns(),
             diagnosing: self.diagnosing.subscribe(),
             doctor: self.doctor.subscribe(),
+            running: self.running.subscribe(),
             exports: self.exports.subscribe(),
             telemetry: self.sources(),
         };

@@ -26,6 +26,7 @@ impl Running {
                 }
                 self.diagnosing.send_replace(loaded.diagnosing.clone());
                 self.doctor.send_replace(self.built.doctor(&loaded));
+                self.running.send_replace(self.built.running(&loaded));
                 doctor::keep_configuration(&loaded);
                 self.loaded = loaded;
                 self.life.reloaded(&self.store, build::origin(&self.loaded));
@@ -35,14 +36,15 @@ impl Running {
             }
             Err(error) => {
                 tracing::error!("{error}");
-                self.refuse_reload();
+                self.refuse_reload(error.to_string());
                 false
             }
         }
     }
 
-    pub(super) fn refuse_reload(&self) {
+    pub(super) fn refuse_reload(&self, why: String) {
         self.telemetry.reload_refused();
+        self.life.reload_refused(&self.store, why);
         tracing::error!("reload refused, the old configuration goes on");
     }
 

@@ -18,7 +18,8 @@ use crate::path::clock::span;
 use crate::path::export::Export as Records;
 use crate::path::incidents::{self, Asked, Course, Incidents, MuteError};
 use crate::path::when::{self, Edge};
-use crate::path::{What, words};
+use crate::path::{StoreTraces, Traces as _, What, words};
+use crate::store::StoreError;
 use crate::trace::json::{self, Time};
 use crate::trace::{AboutKind, Incident, IncidentStep, Origin, Record, RecordId, Severity};
 use crate::wording::number;
@@ -106,7 +107,11 @@ impl Anomalies {
         if self.traces.json {
             found.incidents.iter().try_for_each(show_json)?;
         } else {
-            overview(&found, open, since.is_some(), look).show()?;
+            let mut screen = overview(&found, open, since.is_some(), look);
+            if let Backend::Store(traces) = backend {
+                screen.styled(Style::Wait, &unwatched(traces, look).map_err(Failure::failed)?).newline();
+            }
+            screen.show()?;
         }
         Ok(if open == 0 { Status::Done } else { Status::NotFound })
     }
@@ -228,6 +233,15 @@ fn style(entry: &json::Incident) -> Style {
         (_, Severity::Warning) => Style::Wait,
         (_, Severity::Notice) => Style::Plain,
     }
+}
+
+/// Nobody watches a stopped proxy's store: what it shows is as old as its last record.
+fn unwatched(traces: &StoreTraces, look: &Look) -> Result<String, StoreError> {
+    let last = match traces.reach()? {
+        Some((_, newest)) => format!("its last record is of {} {}", look.clock.moment(Time(newest)), look.clock.zone_name(Time(newest))),
+        None => "it holds no record".to_owned(),
+    };
+    Ok(format!("No proxy runs on this store: {last}; what went wrong since then nobody has seen."))
 }
 
 fn overview(found: &Incidents, open: usize, with_ended: bool, look: &Look) -> Screen {

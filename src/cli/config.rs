@@ -6,8 +6,9 @@ use clap::Subcommand;
 
 use super::failure::Failure;
 use super::run::Source;
+use super::running;
 use super::setup::Setup;
-use crate::config;
+use crate::config::{self, Loaded};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
@@ -26,7 +27,10 @@ pub fn run(command: &ConfigCommand) -> ExitCode {
     match command {
         ConfigCommand::Check(source) => check(source),
         ConfigCommand::Show(source) => match source.load() {
-            Ok(loaded) => print(&loaded.show()),
+            Ok(loaded) => {
+                say_of_running(source, &loaded);
+                print(&loaded.show())
+            }
             Err(exit) => exit,
         },
         ConfigCommand::Schema => match serde_json::to_string_pretty(&config::schema()) {
@@ -35,6 +39,15 @@ pub fn run(command: &ConfigCommand) -> ExitCode {
         },
         ConfigCommand::Init(setup) => setup.run(),
     }
+}
+
+/// What is shown is the file, with the flags given here: a proxy that runs may go by others.
+fn say_of_running(source: &Source, loaded: &Loaded) {
+    let store = running::store_of(source.store.as_deref(), source.config.as_deref());
+    let Some(found) = store.and_then(|dir| running::ask(&dir)).filter(|found| found.digest != loaded.digest) else { return };
+    let flags = running::flags(&found).map(|flags| format!(", and the flags {flags}")).unwrap_or_default();
+    let file = found.config.map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
+    eprintln!("relayscope: the proxy that runs on this store goes by another configuration: {file}{flags}");
 }
 
 fn check(source: &Source) -> ExitCode {

@@ -5,6 +5,9 @@ use crate::trace::json::Line;
 use crate::trace::{Flow, Leg};
 use crate::wording::number;
 
+/// Below so many columns the arrows give way to the text.
+const NARROW: usize = 100;
+
 /// Lines further on in which the other side of a relayed line is looked for.
 const NEAR: usize = 256;
 
@@ -43,7 +46,9 @@ fn rungs(timeline: &[Line]) -> Vec<Rung<'_>> {
 
 /// Draws the timeline, one rung a line.
 pub fn draw(screen: &mut Screen, timeline: &[Line], cut: u32, look: &Look) {
-    screen.styled(Style::Faint, "          µs  client  relay  upstream   held µs").newline();
+    let is_narrow = look.width.is_some_and(|width| width < NARROW);
+    let head = if is_narrow { "        µs  way    held µs" } else { "          µs  client  relay  upstream   held µs" };
+    screen.styled(Style::Faint, head).newline();
     for rung in rungs(timeline) {
         let held = rung.held_us.map(|us| format!("+{}", number(us))).unwrap_or_default();
         let arrows = match (rung.from, rung.flow, rung.held_us.is_some()) {
@@ -58,11 +63,27 @@ pub fn draw(screen: &mut Screen, timeline: &[Line], cut: u32, look: &Look) {
             (Leg::Upstream, Flow::In) | (Leg::Client, Flow::Out) => reply_style(rung.text),
             _ => Style::Plain,
         };
-        screen.put(&format!("{:>12}{arrows} {held:>9}  ", number(rung.t_us)));
-        screen.paragraph(style, rung.text, look.width.map(|width| width.saturating_sub(48)), 48);
+        let (before, indent) = match is_narrow {
+            true => (format!("{:>10}  {} {held:>9}  ", number(rung.t_us), short(&rung)), 28),
+            false => (format!("{:>12}{arrows} {held:>9}  ", number(rung.t_us)), 48),
+        };
+        screen.put(&before);
+        screen.paragraph(style, rung.text, look.width.map(|width| width.saturating_sub(indent)), indent);
     }
     if cut > 0 {
         screen.styled(Style::Faint, &format!("              … {cut} lines more did not fit the record")).newline();
+    }
+}
+
+/// The same in five columns: from whom to whom, a relayed line past the relay.
+fn short(rung: &Rung<'_>) -> &'static str {
+    match (rung.from, rung.flow, rung.held_us.is_some()) {
+        (Leg::Client, Flow::In, true) => "C─▶U",
+        (Leg::Client, Flow::In, false) => "C─▶R",
+        (Leg::Client, Flow::Out, _) => "C◀─R",
+        (Leg::Upstream, Flow::In, true) => "C◀─U",
+        (Leg::Upstream, Flow::In, false) => "R◀─U",
+        (Leg::Upstream, Flow::Out, _) => "R─▶U",
     }
 }
 
@@ -81,6 +102,20 @@ mod tests {
 
     fn line(t_us: u64, leg: Leg, dir: Flow, text: &str) -> Line {
         Line { t_us, leg: Word(leg), dir: Word(dir), text: text.to_owned() }
+    }
+
+    #[test]
+    fn a_narrow_screen_is_filled_and_not_left() {
+        let text = "550 5.1.1 <bob@example.org>: Recipient address rejected: User unknown in virtual mailbox table";
+        let timeline = [line(0, Leg::Upstream, Flow::In, text), line(9, Leg::Client, Flow::Out, text)];
+        for (width, most) in [(60, 4), (79, 3), (100, 3)] {
+            let look = Look { colours: false, width: Some(width), clock: crate::path::Clock::utc(), again: String::new() };
+            let mut screen = Screen::new(&look);
+            draw(&mut screen, &timeline, 0, &look);
+            let lines: Vec<&str> = screen.as_str().lines().skip(1).collect();
+            assert!(lines.len() <= most, "{width}: {lines:#?}");
+            assert!(lines.iter().all(|line| line.chars().count() <= width), "{width}: {lines:#?}");
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod recipe;
 mod reclassify;
 mod route;
 pub mod run;
+mod running;
 pub mod screen;
 mod search;
 mod setup;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::failure::{Failure, Status};
 use super::run::Source;
+use super::running::{self, Effective};
 use super::screen::{print, show_json, visible};
 use crate::config::Loaded;
 use crate::relay::options::{Ehlo, SessionOptions};
@@ -75,10 +76,13 @@ impl Route {
             Ok(question) => question,
             Err(why) => return usage(&why),
         };
-        let loaded = match self.source.load() {
+        let store = running::store_of(self.source.store.as_deref(), self.source.config.as_deref());
+        let effective = Effective::of((*self.source).clone(), store);
+        let loaded = match effective.source.load() {
             Ok(loaded) => loaded,
             Err(exit) => return exit,
         };
+        effective.say(&loaded);
         let session = match listener(&loaded, question.listener.as_deref()) {
             Ok(session) => session,
             Err(why) => return usage(&why),

@@ -99,7 +99,8 @@ pub fn run(source: &Source) -> ExitCode {
     // Whoever started this process may be gone, and standard error with it: only the log may be told.
     let reload = || {
         let read = source.read();
-        read.inspect_err(|errors| errors.problems.iter().for_each(|problem| tracing::error!("{problem}"))).ok()
+        read.inspect_err(|errors| errors.problems.iter().for_each(|problem| tracing::error!("{problem}")))
+            .map_err(|errors| refused(&errors))
     };
     let reloaded = |loaded: &Loaded| {
         log.borrow_mut().reload(&loaded.log);
@@ -107,6 +108,16 @@ pub fn run(source: &Source) -> ExitCode {
     };
     runtime.block_on(running.wait(reload, reloaded, successor));
     ExitCode::SUCCESS
+}
+
+/// What an audit record keeps of it: the first mistakes; the log has them all.
+fn refused(errors: &ConfigErrors) -> String {
+    const SHOWN: usize = 3;
+    let shown = errors.problems.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    match errors.problems.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
 }
 
 fn warn_of(loaded: &Loaded) {

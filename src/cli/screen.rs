@@ -52,7 +52,7 @@ impl Style {
 #[derive(Debug, Clone)]
 pub struct Look {
     pub colours: bool,
-    /// Columns; `None` where it isn't a terminal: nothing is cut or wrapped.
+    /// Columns; `None` where it is neither a terminal nor told by COLUMNS: nothing is cut or wrapped.
     pub width: Option<usize>,
     pub clock: Clock,
     /// What a command that asks the same traces ends with: ` --store DIR`.
@@ -65,10 +65,10 @@ impl Look {
         let terminal = io::stdout().is_terminal();
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let columns = || terminal_size::terminal_size().map(|(terminal_size::Width(columns), _)| usize::from(columns));
+        let of_terminal = || terminal_size::terminal_size().map(|(terminal_size::Width(columns), _)| usize::from(columns));
         Self {
             colours: terminal && !set("NO_COLOR") && !dumb,
-            width: terminal.then(|| columns().unwrap_or(100).clamp(60, 240)),
+            width: wide(terminal.then(of_terminal), std::env::var("COLUMNS").ok().as_deref()),
             clock: Clock::local(TimeZone::system(), now),
             again: String::new(),
         }
@@ -89,6 +89,17 @@ impl Look {
     pub fn zone(&self, at: Time) -> String {
         format!("times in {}", self.clock.zone_name(at))
     }
+}
+
+/// The terminal's own width, or else what COLUMNS says (for `watch`, a pager, a pipe), or else what terminals mostly are. `of_terminal`: what a
+/// terminal tells of itself, if it is one.
+fn wide(of_terminal: Option<Option<usize>>, columns: Option<&str>) -> Option<usize> {
+    let told = || columns.and_then(|columns| columns.trim().parse().ok()).filter(|&columns: &usize| columns > 0);
+    let width = match of_terminal {
+        Some(of_terminal) => Some(of_terminal.or_else(told).unwrap_or(100)),
+        None => told(),
+    };
+    width.map(|width| width.clamp(40, 240))
 }
 
 /// Text on its way out.
@@ -131,17 +142,19 @@ impl Screen {
         self.put(text).newline()
     }
 
-    /// A paragraph, wrapped between words where there is a width, further lines indented.
+    /// A paragraph, wrapped between words where there is a width, further lines indented. The width is what is left of the current line; further
+    /// lines end where it ends.
     pub fn paragraph(&mut self, style: Style, text: &str, width: Option<usize>, indent: usize) -> &mut Self {
         let text = visible(text);
         let Some(limit) = width else { return self.styled(style, &text).newline() };
+        let further = (self.column() + limit).saturating_sub(indent);
         let mut line = String::new();
         let mut room = limit;
         for word in text.split(' ') {
             if !line.is_empty() && columns(&line) + 1 + columns(word) > room {
                 self.styled(style, &line).newline().pad(indent);
                 line.clear();
-                room = limit.saturating_sub(indent);
+                room = further;
             }
             if !line.is_empty() {
                 line.push(' ');
@@ -149,6 +162,15 @@ impl Screen {
             line.push_str(word);
         }
         self.styled(style, &line).newline()
+    }
+
+    /// How far the current line goes already.
+    fn column(&self) -> usize {
+        let line = self.text.rsplit('\n').next().unwrap_or_default();
+        // The escapes are our own: ESC [ … m.
+        let after = |part: &str| part.split_once('m').map_or(0, |(_, text)| columns(text));
+        let mut parts = line.split('\u{1b}');
+        parts.next().map_or(0, columns) + parts.map(after).sum::<usize>()
     }
 
     pub fn pad(&mut self, columns: usize) -> &mut Self {
@@ -331,6 +353,25 @@ mod tests {
         let mut screen = Screen::new(&Look { colours: false, ..look() });
         screen.paragraph(Style::Plain, "one two three four five six\nseven", Some(12), 2);
         assert_eq!(screen.as_str(), "one two\n  three four\n  five\n  six\\nseven\n");
+    }
+
+    #[test]
+    fn further_lines_are_as_long_as_the_first() {
+        let mut screen = Screen::new(&look());
+        screen.styled(Style::Faint, "fact: ").paragraph(Style::Plain, "one two three four five", Some(9), 6);
+        assert_eq!(screen.as_str(), "\u{1b}[2mfact: \u{1b}[0mone two\n      three\n      four five\n");
+    }
+
+    #[test]
+    fn columns_count_where_no_terminal_tells() {
+        assert_eq!(wide(None, None), None);
+        assert_eq!(wide(None, Some("72")), Some(72));
+        assert_eq!(wide(None, Some("wide")), None);
+        assert_eq!(wide(None, Some("0")), None);
+        assert_eq!(wide(Some(Some(132)), Some("72")), Some(132));
+        assert_eq!(wide(Some(None), Some("72")), Some(72));
+        assert_eq!(wide(Some(None), None), Some(100));
+        assert_eq!(wide(Some(Some(7)), None), Some(40));
     }
 
     #[test]

@@ -115,6 +115,8 @@ pub enum MetricsAccess {
 pub struct Loaded {
     /// The file it came from; `None`: flags and defaults alone.
     pub source: Option<PathBuf>,
+    /// What the command line said instead.
+    pub flags: Overrides,
     pub node: String,
     pub host_name: String,
     pub workers: usize,
@@ -270,6 +272,7 @@ fn build(source: Option<&Path>, mut raw: Raw, mut findings: Findings, overrides:
     });
     Ok(Loaded {
         source: source.map(Path::to_owned),
+        flags: overrides.clone(),
         node: raw.node.clone().unwrap_or_default(),
         host_name: raw.host_name.clone().unwrap_or_default(),
         workers: usize::try_from(raw.workers).unwrap_or(1),

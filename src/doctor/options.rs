@@ -1,6 +1,7 @@
 //! What the doctor is told of the proxy that it looks after.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::diagnose::Diagnosing;
-use crate::relay::options::SessionOptions;
+use crate::relay::options::{ListenerOptions, SessionOptions};
 use crate::store;
 
 /// Made from the configuration; `sessions` is empty where there is none.
@@ -47,6 +48,24 @@ pub struct Options {
 }
 
 impl Options {
+    /// Where the proxy truly listens, by the listener's name: a reload changes no addresses, ports may be the system's choice, and a new
+    /// listener is served after a restart only.
+    pub fn listen_on(&mut self, bound: &BTreeMap<String, Vec<SocketAddr>>) {
+        let sessions = self.sessions.iter().filter_map(|session| {
+            let addresses = bound.get(&session.listener.name)?;
+            if session.listener.listen == *addresses {
+                return Some(session.clone());
+            }
+            let listener = Arc::new(ListenerOptions { listen: addresses.clone(), ..(*session.listener).clone() });
+            Some(Arc::new(SessionOptions { listener, ..(**session).clone() }))
+        });
+        let sessions: Vec<_> = sessions.collect();
+        // Whatever they listen on, they know the upstreams.
+        if !sessions.is_empty() {
+            self.sessions = sessions;
+        }
+    }
+
     /// Without any configuration.
     pub fn bare(host_name: &str, store: store::Options) -> Self {
         Self {

@@ -23,6 +23,7 @@ use super::incidents;
 use super::live;
 use super::metrics;
 use super::outside::Dns;
+use super::running::Running;
 use crate::diagnose::Diagnosing;
 use crate::export::Handle;
 use crate::metrics::{Scrape, Sources};
@@ -53,6 +54,7 @@ pub struct Api {
     pub(super) practice: Option<Practice>,
     pub(super) exports: watch::Receiver<Vec<Handle>>,
     pub(super) telemetry: Option<Scrape>,
+    pub(super) running: watch::Receiver<Running>,
 }
 
 impl Api {
@@ -66,6 +68,7 @@ impl Api {
             practice: None,
             exports: watch::channel(Vec::new()).1,
             telemetry: None,
+            running: watch::channel(Running::default()).1,
         }
     }
 
@@ -85,6 +88,12 @@ impl Api {
     #[must_use]
     pub fn with_exports(self, exports: watch::Receiver<Vec<Handle>>) -> Self {
         Self { exports, ..self }
+    }
+
+    /// How this process was started, and where it listens at any time.
+    #[must_use]
+    pub fn with_running(self, running: watch::Receiver<Running>) -> Self {
+        Self { running, ..self }
     }
 
     /// Lets numbers and readiness be asked for.

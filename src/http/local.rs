@@ -1,4 +1,5 @@
-//! What is answered on `api.sock` only: requests that make this process write files, as the user it runs as.
+//! What is answered on `api.sock` only: requests that make this process write files, as the user it runs as, and how
+//! it was started.
 
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -16,11 +17,13 @@ use super::error::ApiError;
 use super::exports;
 use super::incidents;
 use super::intake;
+use super::running;
 use crate::path::reclassify;
 
 /// Every route of [`super::router`], and those for whoever may open the socket.
 pub fn local_router(api: Api) -> Router {
     let more = routes()
+        .route("/api/v1/running", get(running::running))
         .route("/api/v1/store/backup", post(backup))
         .route("/api/v1/store/reclassify", post(reclassify_page))
         .route("/api/v1/exports/{name}/replay", post(exports::replay))

@@ -1,5 +1,5 @@
 //! Which incidents stand beside a message that failed: those that were open at that time and concern the same upstream, host, client,
-//! listener, user, sender, recipient or domain.
+//! listener, user, sender, recipient or domain, as far as their cause can have to do with the failure's.
 //!
 //! Messages without a failure cost nothing. For all others of an answer together the store is asked once; a second time only where one of
 //! them may have ended after the time that was asked for.
@@ -201,7 +201,18 @@ impl Failure {
                 None => {}
             }
         }
-        ((agrees || named.is_some()) && !common.is_empty()).then_some(common)
+        let is_related = named.is_some() || agrees && self.may_have_cause_of(message, it);
+        (is_related && !common.is_empty()).then_some(common)
+    }
+
+    /// One of another cause stands there only where the same side must act, or where it is of this very recipient or message: a quota that is
+    /// used up says nothing of a mailbox that is full, though both are told by the same smart host.
+    fn may_have_cause_of(&self, message: &MessagePath, it: &Incident) -> bool {
+        let Some(cause) = it.cause else { return true };
+        let is_near = |of: Cause| of == cause || of == Cause::Unclassified || of.act() == cause.act();
+        let mut causes = self.causes(message).peekable();
+        let is_of_it = |about: &About| matches!(about.kind, AboutKind::Recipient | AboutKind::MessageId);
+        causes.peek().is_none() || causes.any(is_near) || it.about.iter().any(is_of_it)
     }
 
     /// Whether what changed in DNS can explain these failures: where mail goes, or what vouches for where it comes from.
@@ -240,7 +251,8 @@ impl Failure {
             // Some detectors put a sender's domain here.
             AboutKind::Sender => is(&message.from) || is(domain_of(&message.from)),
             AboutKind::Recipient => self.addresses.iter().any(|it| is(it)),
-            AboutKind::Domain => self.is_for(value) || is(domain_of(&message.from)),
+            // All others are of where mail goes to.
+            AboutKind::Domain => self.is_for(value) || it.anomaly == Anomaly::DnsChanged && is(domain_of(&message.from)),
             AboutKind::MessageId => message.message_id.as_deref().is_some_and(is),
             AboutKind::Provider => message.recipients.iter().any(|fate| fate.provider.as_deref().is_some_and(is)),
             AboutKind::Export => false,

@@ -1,6 +1,6 @@
 //! What a session finds around it: options, TLS, resolver, journal, and the counters that bound it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,6 +70,15 @@ pub struct Counters {
     pub replies_before_record: AtomicU64,
     pub meters: MeterBook,
     clients: Mutex<HashMap<IpAddr, usize>>,
+    /// What the log was told that it needn't be told again: by listener, so not more than there are of these.
+    told: Mutex<HashSet<String>>,
+}
+
+impl Counters {
+    /// Whether this is told for the first time.
+    pub(super) fn is_news(&self, what: String) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(what)
+    }
 }
 
 /// A place among the open sessions; given back when dropped.

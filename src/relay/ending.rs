@@ -198,7 +198,7 @@ impl Machine {
                 },
                 self.recorder.trace_id(),
             );
-            self.recorder.flag(Flag::InDoubt);
+            self.doubt();
             self.finish_unanswered(now, State::Unknown, Stage::EndOfData, by, words, &reply);
             return self.end_saying(now, by, Stage::EndOfData, how, words, reply, wire);
         }
@@ -391,6 +391,12 @@ impl Machine {
         self.end_with(now, by, stage, how, Some(words.to_owned()), Some(reply.record()), wire);
     }
 
+    /// The transaction under way, and the session with it, end without anybody knowing whether the message was delivered.
+    pub(super) fn doubt(&mut self) {
+        self.in_doubt = true;
+        self.recorder.flag(Flag::InDoubt);
+    }
+
     fn take_unanswered_if_any(&mut self, now: u64, by: Actor, stage: Stage, words: &str, reply: &OwnReply) {
         let in_doubt = self.awaits_final_reply();
         self.take_unanswered();
@@ -401,7 +407,7 @@ impl Machine {
                 _ => State::Aborted,
             };
             if in_doubt {
-                self.recorder.flag(Flag::InDoubt);
+                self.doubt();
             }
             let verdict =
                 Verdict { state, stage, by, reply: Some(reply.record()), detail: Some(words.to_owned()), upstream_queue_id: None };
@@ -438,7 +444,11 @@ impl Machine {
         }
         self.finish_behind(now, stage, by);
         let outcome = (how != EndHow::Quit && !self.went_unseen()).then(|| {
-            let state = reply.as_ref().map_or(State::Aborted, |reply| state_of(reply.code));
+            let state = match &reply {
+                _ if self.in_doubt => State::Unknown, // its 451 defers nothing
+                Some(reply) => state_of(reply.code),
+                None => State::Aborted,
+            };
             Outcome::of(state, stage, by, reply, detail.clone())
         });
         if let Some(record) = self.recorder.session(now, by, stage, how, detail, outcome) {

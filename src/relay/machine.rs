@@ -149,6 +149,8 @@ pub struct Machine {
     /// Quotas that are used up, where they are to be kept.
     pub(super) exhausted: Option<Arc<Vec<super::quota::Exhausted>>>,
     pub(super) draining: bool,
+    /// Nobody knows whether the last message was delivered: the session ended before its final reply.
+    pub(super) in_doubt: bool,
     pub(super) ended: bool,
     pub(super) quit: bool,
 }
@@ -222,6 +224,7 @@ impl Machine {
             store_failed: false,
             exhausted: None,
             draining: false,
+            in_doubt: false,
             ended: false,
             quit: false,
             options,

@@ -23,6 +23,7 @@ mod lmtp;
 pub mod login;
 pub mod machine;
 mod negotiation;
+pub mod no_auth;
 mod offering;
 mod opening;
 pub mod options;

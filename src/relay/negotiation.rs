@@ -2,6 +2,7 @@
 
 use super::action::{Action, Refusal, Wire};
 use super::machine::{Expect, Machine, Mode};
+use super::no_auth;
 use super::opening::LeftHost;
 use super::options::{AuthMechanism, Protocol, TellClient, UpstreamAuth, UpstreamTls};
 use super::recorder::{bounded, reply_of};
@@ -404,11 +405,11 @@ impl Machine {
         if upstream.auth.is_some() {
             Err("the proxy logs in to the smart host itself")
         } else if self.tls_broke {
-            Err("TLS to the smart host failed in this session")
+            Err(no_auth::UPSTREAM_TLS_BROKE)
         } else if !(self.upstream_verified || upstream.allow_plaintext_auth) {
-            Err("credentials go upstream only over verified TLS")
+            Err(no_auth::UPSTREAM_UNVERIFIED)
         } else if !(self.client_tls || self.recorder.client.ip.is_loopback() || self.options.listener.allow_plaintext_auth) {
-            Err("AUTH is offered only over TLS")
+            Err(no_auth::CLIENT_IN_CLEAR)
         } else {
             Ok(())
         }

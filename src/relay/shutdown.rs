@@ -3,7 +3,7 @@
 use super::action::Wire;
 use super::machine::{Machine, Mode};
 use super::replies::OwnReply;
-use crate::trace::{Actor, EndHow, Flag, Leg, Stage, State};
+use crate::trace::{Actor, EndHow, Leg, Stage, State};
 
 impl Machine {
     /// The client isn't let in: it hears this in the greeting's place. Nothing about the upstream is told.
@@ -48,7 +48,7 @@ impl Machine {
         }
         let stage = self.stage();
         if self.awaits_final_reply() {
-            self.recorder.flag(Flag::InDoubt);
+            self.doubt();
             let reply = OwnReply::new(
                 451,
                 (4, 3, 2),

@@ -285,6 +285,8 @@ vocabulary! {
         ExportSkipped = "export_skipped",
         /// Somebody set an export back to an earlier time.
         ExportReplayed = "export_replayed",
+        /// A changed configuration could not be used: the one before goes on.
+        ReloadRefused = "reload_refused",
     }
 }
 

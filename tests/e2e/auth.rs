@@ -106,6 +106,11 @@ fn no_auth_is_offered_where_the_password_could_be_read() {
         let (code, said) = swaks(relayscope.address(), "unverified@swaks.example", &login);
         assert_ne!(code, 0, "{said}");
         assert!(!said.contains("250-AUTH") && !said.contains("250 AUTH"), "{said}");
+        swaks(relayscope.address(), "again@swaks.example", &login);
+        let told = relayscope.output().expect("clients are not offered the upstream's AUTH");
+        assert!(told.contains("`ca_file`") && told.contains("credentials go upstream only over verified TLS"), "{told}");
+        let output = relayscope.output().clone();
+        assert_eq!(output.text().matches("clients are not offered").count(), 1, "once is enough");
         let store = relayscope.stop();
         let records = records::all(&store);
         let flagged = records.iter().any(|it| matches!(it, Record::Session(it) if it.flags.contains(&Flag::TlsUnverified)));

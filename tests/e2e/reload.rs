@@ -3,10 +3,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use relayscope::trace::{AuditEvent, Record};
+
 use crate::support::api;
 use crate::support::client::Client;
 use crate::support::message::Message;
 use crate::support::place::Place;
+use crate::support::records;
 use crate::support::relayscope::{Relayscope, command};
 use crate::support::sink::{Manner, Sink};
 
@@ -68,4 +71,68 @@ fn a_bad_file_changes_nothing_even_where_nobody_reads_standard_error() {
     client.quit();
     process.kill().unwrap();
     process.wait().unwrap();
+}
+
+#[test]
+fn a_refused_file_is_recorded_without_what_stands_in_it() {
+    let (place, sink) = (Place::new(), Sink::start(Manner::Take));
+    let relayscope = Relayscope::configured(&place, &config(&sink, ""));
+    place.file("relayscope.toml", config(&sink, "[upstream.auth]\nuser = \"ann\"\npassword = \"sesame-Zwerg0815\"\n"));
+    hang_up(relayscope.pid());
+    relayscope.output().expect("reload refused, the old configuration goes on");
+    let audits: Vec<_> = records::all(&relayscope.stop()).into_iter().filter(|it| matches!(it, Record::Audit(_))).collect();
+    let refused = audits.iter().find_map(|it| match it {
+        Record::Audit(it) if it.event == AuditEvent::ReloadRefused => it.detail.clone(),
+        _ => None,
+    });
+    let why = refused.unwrap_or_else(|| panic!("{audits:#?}"));
+    assert!(why.contains("relayscope.toml:8:1: ") && why.contains("unknown key \"password\""), "{why}");
+    assert!(!format!("{audits:?}").contains("Zwerg0815"), "{audits:#?}");
+}
+
+/// A command's status, and what it said on both outputs.
+fn ask(place: &Place, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = command(place, arguments).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn the_doctor_goes_where_the_proxy_listens_whatever_the_file_says_now() {
+    let (place, sink) = (Place::new(), Sink::start(Manner::Take));
+    let relayscope = Relayscope::configured(&place, &config(&sink, ""));
+    let second = "[[listener]]\nname = \"two\"\nlisten = [\"127.0.0.1:3\"]\n[[upstream]]";
+    let changed = config(&sink, "").replace("127.0.0.1:0", "127.0.0.1:2").replace("[[upstream]]", second);
+    place.file("relayscope.toml", changed.replace("[[listener]]\nlisten", "[[listener]]\nname = \"smtp\"\nlisten"));
+    let here = format!("listener smtp at {}\"", relayscope.address());
+    for reloaded in [false, true] {
+        if reloaded {
+            hang_up(relayscope.pid());
+            relayscope.output().expect("addresses change only with a restart");
+            relayscope.output().expect("reloaded config=");
+        }
+        let (_, told, besides) = ask(&place, &["doctor", "upstream", "--store", "store", "--json", "--timeout", "1"]);
+        assert!(told.contains(&here) && !told.contains("127.0.0.1:2\"") && !told.contains("127.0.0.1:3\""), "{here}: {told}");
+        let is_older = "the running proxy goes by another configuration than this";
+        assert_eq!(besides.contains(is_older), !reloaded, "{besides}");
+    }
+    relayscope.stop();
+}
+
+#[test]
+fn commands_know_the_flags_of_the_running_proxy() {
+    let (place, sink) = (Place::new(), Sink::start(Manner::Take));
+    let relayscope = Relayscope::simple(&place, sink.address);
+    let (code, told, besides) = ask(&place, &["route", "to=bob@example.org", "--store", "store"]);
+    assert_eq!(code, Some(0), "{besides}");
+    assert!(told.contains(&sink.address.to_string()), "{told}");
+    let flags = format!("as the running proxy was started: --listen 127.0.0.1:0 --smart-host {}\n", sink.address);
+    assert!(besides.contains(&flags), "{besides}");
+    // Whoever names a host means that one.
+    let (_, told, besides) = ask(&place, &["route", "to=bob@example.org", "--store", "store", "--smart-host", "other.example:25"]);
+    assert!(told.contains("other.example:25") && besides.is_empty(), "{told}{besides}");
+    let (_, _, besides) = ask(&place, &["config", "show", "--store", "store", "--smart-host", "other.example:25"]);
+    assert!(besides.contains("goes by another configuration") && besides.contains(&sink.address.to_string()), "{besides}");
+    relayscope.stop();
+    let (code, _, _) = ask(&place, &["route", "to=bob@example.org", "--store", "store"]);
+    assert_eq!(code, Some(2), "no file, and nobody to ask");
 }

@@ -116,7 +116,9 @@ impl Limits {
                     account.refused = None;
                 } else {
                     let limit = limits.iter().find(|it| it.per == refused.per).copied();
-                    let again = limit.map(|limit| room_again(&account.counted, &limit, day, now));
+                    let used = limit.map(|limit| account.counted.used(now, limit.per, day, limit.counts)).unwrap_or_default();
+                    // A count that never reached the limit says nothing of when there is room.
+                    let again = limit.filter(|limit| used >= limit.limit).map(|limit| room_again(&account.counted, &limit, day, now));
                     findings.raise(Finding { about, ..refused.finding(key, limit, again, day, now) });
                 }
             }
@@ -269,9 +271,14 @@ impl Refused {
             if self.passed == 0 { "none".to_owned() } else { several(self.passed, "message", "messages") }
         );
         let advice = Rules::builtin().advice(Cause::SendingLimitReached, self.provider.as_deref()).to_owned();
-        let advice = match again.filter(|&at| at > now) {
-            Some(at) => format!("{advice} By the proxy's count there is room again from {} on.", clock(at, now)),
-            None => advice,
+        let advice = match (again.filter(|&at| at > now), limit) {
+            (Some(at), _) => format!("{advice} By the proxy's count there is room again from {} on.", clock(at, now)),
+            (None, Some(limit)) if self.used < limit.limit => {
+                format!(
+                    "{advice} Not all that counts passed the proxy: something else sends with that account too, or the provider counts otherwise. When there is room again, the provider alone knows."
+                )
+            }
+            (None, _) => advice,
         };
         let (since, last, fresh) = (evidence.since, evidence.last, evidence.take_fresh());
         let mut finding = Finding::new(Anomaly::SendingLimitReached, Severity::Critical, summary, arithmetic)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio::net::TcpListener;
 
-use super::{SmartHostOptions, next_steps, sample_traffic, smart_host};
+use super::{SmartHostOptions, next_steps, sample_traffic, smart_host, store};
 use crate::app;
 use crate::cli::own_log::OwnLog;
 use crate::cli::run::Source;
@@ -17,7 +17,7 @@ pub struct DemoArgs {
     /// Where the proxy listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2525")]
     pub listen: String,
-    /// Where the demo's traces are kept
+    /// Where the demo's traces are kept: a new directory, or that of an earlier demo
     #[arg(long, value_name = "DIR", default_value = "relayscope-demo")]
     pub store: PathBuf,
     /// Send the sample messages, then end
@@ -44,6 +44,10 @@ async fn demo(args: &DemoArgs) -> ExitCode {
     if let Err(error) = serve_smart_host(listener) {
         return failed(&format!("the demo's smart host can't be started: {error}"));
     }
+    if let Err(why) = store::claim(&args.store) {
+        eprintln!("relayscope demo: {why}");
+        return ExitCode::from(2);
+    }
     let source = Source {
         config: Some(PathBuf::from("/dev/null")), // an admin's own file must not leak into the demo
         listen: Some(args.listen.clone()),
@@ -68,7 +72,7 @@ async fn demo(args: &DemoArgs) -> ExitCode {
     }
     match stop {
         Stop::Now => running.stop().await,
-        Stop::AtSignal => running.wait(|| None, |_| {}, || None).await,
+        Stop::AtSignal => running.wait(|| Err("a demo has no file to read anew".to_owned()), |_| {}, || None).await,
     }
     ExitCode::SUCCESS
 }

@@ -5,6 +5,7 @@ mod next_steps;
 mod sample;
 mod script;
 mod smart_host;
+mod store;
 mod traffic;
 
 pub use command::{DemoArgs, run};

@@ -15,6 +15,7 @@ use super::Traces;
 use super::backend::{self, Backend};
 use super::failure::{Failure, Status};
 use super::run::Source;
+use super::running::{self, Effective};
 use super::screen::{Look, show_json};
 use crate::config;
 use crate::doctor::examine::{Doctor as Examiner, NotExamined, Wishes};
@@ -105,7 +106,8 @@ struct Upstream {
 struct Common {
     #[command(flatten)]
     traces: Traces,
-    /// Configuration file [default: config/relayscope.toml, then /etc/relayscope/relayscope.toml, if there]
+    /// Configuration file [default: what the proxy that runs on the store goes by, or else config/relayscope.toml, then
+    /// /etc/relayscope/relayscope.toml, if there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Examine this smart host instead of what the file says
@@ -187,13 +189,25 @@ impl Common {
     }
 
     fn examiner(&self, configured: bool) -> Result<Examiner, Failure> {
+        let store = running::store_of(self.traces.store.as_deref(), self.config.as_deref());
+        // Of a proxy that is asked by its address nobody here can read the file.
+        let effective = Effective::of(self.source(), store.clone().filter(|_| self.traces.api.is_none()));
         let (mut options, mut dns) = match configured {
             true => {
-                let loaded = self.source().load().map_err(|_| Failure::usage("the configuration can't be used"))?;
+                let loaded = effective.source.load().map_err(|_| Failure::usage("the configuration can't be used"))?;
+                effective.say(&loaded);
                 (loaded.doctor(), loaded.dns)
             }
-            false => (config::doctor_options(self.config.as_deref()), config::dns_options(self.config.as_deref())),
+            false => {
+                let file = effective.source.config.as_deref();
+                (config::doctor_options(file), config::dns_options(file))
+            }
         };
+        if let Some(running) = &effective.of {
+            options.listen_on(&running.listeners);
+            // As it was typed where the proxy was started; here it may lead elsewhere.
+            options.store.dir = store.unwrap_or(options.store.dir);
+        }
         if let Some(server) = self.dns_server {
             dns = resolve::Options { servers: vec![server], hosts_file: false, ..dns };
         }

@@ -164,6 +164,7 @@ fn audit(event: AuditEvent) -> Named {
         AuditEvent::Stopped => Named::new("audit.stopped", "Relayscope stopped", Notice, Went::Success),
         AuditEvent::Crashed => Named::new("audit.crashed", "Relayscope had ended without a word", Error, Went::Failure),
         AuditEvent::Reloaded => Named::new("audit.reloaded", "Configuration read anew", Notice, Went::Success),
+        AuditEvent::ReloadRefused => Named::new("audit.reload_refused", "A changed configuration was refused", Error, Went::Failure),
         AuditEvent::ExportFailed => Named::new("audit.export_failed", "An export isn't taken", Error, Went::Failure),
         AuditEvent::ExportResumed => Named::new("audit.export_resumed", "An export is taken again", Notice, Went::Success),
         AuditEvent::ExportSkipped => Named::new("audit.export_skipped", "Records were left out of an export", Error, Went::Failure),

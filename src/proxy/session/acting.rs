@@ -34,6 +34,7 @@ impl Session {
                 Action::Append { record, then_reply } => {
                     let since = self.now();
                     self.count(&record);
+                    self.tell_of_hidden_auth(&record);
                     if let trace::Record::Transaction(transaction) = &*record {
                         let outcome = &transaction.outcome;
                         if then_reply && outcome.by == trace::Actor::Upstream && outcome.stage == trace::Stage::EndOfData {

@@ -2,11 +2,13 @@
 //!
 //! Everything happens inside one poll: octets are read into a buffer that the worker's sessions share, the engine decides, and what
 //! it sends goes out in one write per leg. An idle session owns no buffer. `waiting`, `reading`, `acting` and `closing` are the parts of
-//! that poll; `counting` is what they count.
+//! that poll; `counting` is what they count, `hiding` what they tell
+//! of AUTH that clients don't see.
 
 mod acting;
 mod closing;
 mod counting;
+mod hiding;
 mod reading;
 mod waiting;
 

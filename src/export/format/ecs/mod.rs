@@ -94,7 +94,7 @@ fn categories(record: &Record) -> (&'static [&'static str], &'static [&'static s
             AuditEvent::Started => (&["process"], &["start"]),
             AuditEvent::Stopped | AuditEvent::Crashed => (&["process"], &["end"]),
             AuditEvent::HandedOver => (&["process"], &["change"]),
-            AuditEvent::Reloaded => (&["configuration"], &["change"]),
+            AuditEvent::Reloaded | AuditEvent::ReloadRefused => (&["configuration"], &["change"]),
             AuditEvent::ExportFailed | AuditEvent::ExportSkipped | AuditEvent::ExportResumed => (&["process"], &["info"]),
             AuditEvent::ExportReplayed => (&["configuration"], &["change"]),
         },

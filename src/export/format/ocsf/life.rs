@@ -64,7 +64,11 @@ pub fn audit_class(it: &Audit) -> Class {
         AuditEvent::Stopped | AuditEvent::Crashed => 4,
         AuditEvent::HandedOver => 5,
         AuditEvent::Reloaded => 8,
-        AuditEvent::ExportFailed | AuditEvent::ExportResumed | AuditEvent::ExportSkipped | AuditEvent::ExportReplayed => OTHER,
+        AuditEvent::ReloadRefused
+        | AuditEvent::ExportFailed
+        | AuditEvent::ExportResumed
+        | AuditEvent::ExportSkipped
+        | AuditEvent::ExportReplayed => OTHER,
     };
     Class { category: 6, class: 6002, activity }
 }
