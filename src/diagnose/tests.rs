@@ -186,7 +186,7 @@ fn own_rules_come_first_and_say_what_is_wrong_with_them() {
     let rules = own("[[rule]]\nid = \"own/x\"\ncause = \"policy_rejected\"\ntext = ['User Unknown']\nadvice = \"Call.\"\n").unwrap();
     let verdict = rules.classify(&Facts { text: "550 5.1.1 user unknown", ..Facts::default() });
     assert_eq!((verdict.rule, verdict.cause, verdict.advice), ("own/x", Cause::PolicyRejected, "Call."));
-    assert!(rules.version().starts_with("3+own."));
+    assert!(rules.version().starts_with("4+own."));
     let wrong = |text: &str| own(text).unwrap_err().to_string();
     let near = wrong("[[rule]]\nid = \"own/x\"\ncause = \"mailbox_ful\"\ntext = ['x']\n");
     assert_eq!(near, "own.toml:3: `mailbox_ful` is no cause; did you mean `mailbox_full`?");
