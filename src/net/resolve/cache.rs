@@ -7,7 +7,7 @@ use hickory_resolver::proto::rr::{Name, RData};
 use moka::Expiry;
 use moka::sync::Cache as Moka;
 
-use super::answer::{Answer, Kind};
+use super::answer::{Answer, Failure, Kind};
 
 /// Octets of answers kept, roughly.
 const MOST_OCTETS: u64 = 16 << 20;
@@ -40,7 +40,12 @@ impl Cache {
         self.answers.get(key).filter(|kept| now.saturating_duration_since(kept.since) < kept.answer.lifetime)
     }
 
+    /// What DNS said holds for its TTL: that it can't be asked again doesn't take its place.
     pub fn keep(&self, key: Key, answer: Arc<Answer>, now: Instant) {
+        let is_said = |answer: &Answer| answer.failure.as_ref().is_none_or(Failure::is_denial);
+        if !is_said(&answer) && self.find(&key, now).is_some_and(|kept| is_said(&kept.answer)) {
+            return;
+        }
         let kept = Kept { answer, since: now };
         if !kept.answer.lifetime.is_zero() && weight(&key, &kept) <= MOST_OF_ONE {
             self.answers.insert(key, kept);
@@ -90,7 +95,6 @@ impl Expiry<Key, Kept> for ByTtl {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::Failure;
     use super::*;
 
     #[test]
@@ -124,5 +128,27 @@ mod tests {
             cache.keep(key.clone(), strings(count).answer, now);
             assert_eq!(cache.find(&key, now).is_some(), is_kept, "{count} strings");
         }
+    }
+
+    #[test]
+    fn a_failure_takes_no_valid_answers_place() {
+        let (cache, now) = (Cache::new(), Instant::now());
+        let key: Key = (Box::from("a.example"), Kind::Mx);
+        let failed = |failure, seconds| {
+            let failed = Answer::failed("a.example", Kind::Mx, failure, Duration::ZERO);
+            Arc::new(Answer { lifetime: Duration::from_secs(seconds), ..failed })
+        };
+        let silence = || failed(Failure::TimedOut { after: Duration::from_secs(5) }, 5);
+        let outcome = |at| cache.find(&key, at).and_then(|kept| kept.answer.failure.clone());
+        cache.keep(key.clone(), silence(), now);
+        cache.keep(key.clone(), failed(Failure::NoRecord, 60), now);
+        assert_eq!(outcome(now), Some(Failure::NoRecord), "an answer takes a failure's place");
+        cache.keep(key.clone(), silence(), now);
+        assert_eq!(outcome(now), Some(Failure::NoRecord));
+        cache.keep(key.clone(), failed(Failure::NoSuchName, 30), now);
+        assert_eq!(outcome(now), Some(Failure::NoSuchName), "a newer answer counts");
+        let later = now + Duration::from_secs(30);
+        cache.keep(key.clone(), silence(), later);
+        assert!(matches!(outcome(later), Some(Failure::TimedOut { .. })), "it has run out");
     }
 }
