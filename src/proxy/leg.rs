@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
+use crate::net::intercept::Outgoing;
+
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
@@ -87,6 +89,8 @@ pub(super) struct Leg {
     sent: usize,
     needs_flush: bool,
     pub failed: bool,
+    /// Where interception must know the connection again, as long as there is one.
+    pub outgoing: Option<Outgoing>,
     /// Octets that the kernel has taken.
     pub written: u64,
 }
@@ -96,7 +100,16 @@ const DIRECT: usize = 8_192;
 
 impl Leg {
     pub fn new(stream: Option<Stream>) -> Self {
-        Self { stream, after_flush: AfterFlush::Nothing, unsent: Vec::new(), sent: 0, needs_flush: false, failed: false, written: 0 }
+        Self {
+            stream,
+            after_flush: AfterFlush::Nothing,
+            unsent: Vec::new(),
+            sent: 0,
+            needs_flush: false,
+            failed: false,
+            outgoing: None,
+            written: 0,
+        }
     }
 
     /// Nothing waits to be sent: the other leg may be read (back-pressure).
@@ -198,5 +211,29 @@ impl Leg {
     /// Drops the connection and what waits for it.
     pub fn abort(&mut self) {
         *self = Self::new(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::intercept::{Manner, OwnTraffic, connect_as};
+
+    #[tokio::test]
+    async fn a_closed_leg_is_no_longer_the_proxys_own_traffic() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let own = Arc::new(OwnTraffic::default());
+        let (stream, outgoing) = connect_as(address, Manner::default(), &own, Duration::from_secs(30)).await.unwrap();
+        let local = stream.local_addr().unwrap();
+        let mut leg = Leg::new(Some(Stream::Plain(stream)));
+        leg.outgoing = Some(outgoing);
+        assert!(own.check(local, address).is_err());
+        leg.abort();
+        assert!(own.check(local, address).is_ok());
     }
 }

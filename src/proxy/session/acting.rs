@@ -123,10 +123,12 @@ impl Session {
                         }
                         // What the upstream said before it closed may still be readable: that decides, not our failed write.
                         trace::Leg::Upstream => {
-                            let (stream, closing) = (leg.stream.take(), leg.after_flush == AfterFlush::Close);
+                            let (stream, outgoing, closing) =
+                                (leg.stream.take(), leg.outgoing.take(), leg.after_flush == AfterFlush::Close);
                             leg.abort();
-                            leg.stream = stream.filter(|_| !closing);
-                            leg.failed = false;
+                            if !closing {
+                                (leg.stream, leg.outgoing) = (stream, outgoing);
+                            }
                             let now = self.now();
                             self.machine.upstream_unwritable(now, &mut self.legs);
                         }

@@ -28,7 +28,6 @@ use super::door::Arrival;
 use super::leg::{AfterFlush, Leg, Stream};
 use super::next_hop;
 use crate::net::connect::ready_accepted;
-use crate::net::intercept::Outgoing;
 use crate::relay::options::{ClientTls, Ehlo};
 use crate::relay::{Failed, Found, Machine, NextHop, NotFound, SessionFacts, Wire};
 use crate::route;
@@ -60,7 +59,6 @@ struct Session {
     dialled: Option<Box<NextHop>>,
     client: SocketAddr,
     destination: Option<SocketAddr>,
-    outgoing: Option<Outgoing>,
     verification: Option<Verification>,
     client_handshake: Option<Handshake>,
     upstream_handshake: Option<Handshake>,
@@ -133,7 +131,6 @@ pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arriv
         dialled: None,
         client,
         destination,
-        outgoing: None,
         verification: None,
         client_handshake: None,
         upstream_handshake: None,

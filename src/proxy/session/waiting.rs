@@ -32,7 +32,7 @@ impl Session {
                 self.legs.upstream = Leg::new(Some(dialled.stream));
                 self.upstream_waits = false;
                 self.verification = Some(dialled.verification);
-                self.outgoing = dialled.outgoing;
+                self.legs.upstream.outgoing = dialled.outgoing;
                 self.machine.connected(now, dialled.connected, &mut self.legs);
             }
             Err(failed) => {
