@@ -1,5 +1,7 @@
 //! Hosts that fail are put last, say why, and come back: by a session, or by a probe that is recorded as such.
 
+use std::os::unix::fs::PermissionsExt;
+
 use relayscope::trace::{Circuit, EndHow, Flag};
 
 use crate::support::client::Client;
@@ -42,4 +44,28 @@ fn a_host_that_failed_is_put_last_until_a_probe_gets_through() {
     assert_eq!(upstream("after").choice.as_deref(), Some("number 1 of the list"));
     let probes: Vec<_> = records::sessions(&store).into_iter().filter(|it| it.flags.contains(&Flag::Synthetic)).collect();
     assert!(probes.iter().any(|it| it.ended.how == EndHow::Quit && it.upstream.banner.is_some()), "{probes:#?}");
+}
+
+#[test]
+fn a_probe_does_not_take_a_host_for_good_that_sessions_cannot_use() {
+    let place = Place::new();
+    let sink = Sink::start(Manner::Take);
+    let login = "[upstream.auth]\nuser = \"ann\"\npassword_file = \"secret\"\n";
+    let secret = place.file("secret", "sesame");
+    std::fs::set_permissions(secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    for (tls, login) in [("encrypt", ""), ("opportunistic", login)] {
+        let config = format!(
+            "[[listener]]\nlisten = [\"127.0.0.1:0\"]\ntls = \"off\"\n[[upstream]]\nhosts = [\"{}\"]\ntls = \"{tls}\"\nprobe = \"1s\"\n{login}",
+            sink.address
+        );
+        let relayscope = Relayscope::storing(&place, &config, tls);
+        let said = relayscope.output().expect("a probe failed");
+        assert!(said.contains("doesn't offer STARTTLS"), "{said}");
+        let mut client = relayscope.client();
+        client.expect(220);
+        client.command("EHLO client.example", 421);
+        let store = relayscope.stop();
+        let probes: Vec<_> = records::sessions(&store).into_iter().filter(|it| it.flags.contains(&Flag::Synthetic)).collect();
+        assert!(!probes.is_empty() && probes.iter().all(|it| it.ended.how == EndHow::TlsFailure), "{probes:#?}");
+    }
 }

@@ -29,7 +29,7 @@ impl Session {
                     self.dialled = Some(hop);
                     self.dialling = Some(Box::pin(dialling));
                 }
-                Action::HostFailed { error } => self.note_failure(&error),
+                Action::HostFailed { stage, error } => self.note_failure(stage, &error),
                 Action::StartTls { leg } => self.leg(leg).after_flush = AfterFlush::StartTls,
                 Action::Append { record, then_reply } => {
                     let since = self.now();

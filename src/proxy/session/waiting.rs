@@ -36,7 +36,7 @@ impl Session {
                 self.machine.connected(now, dialled.connected, &mut self.legs);
             }
             Err(failed) => {
-                self.note_failure(&failed.error);
+                self.note_failure(failed.stage, &failed.error);
                 tracing::warn!(host = self.host_name(), error = %failed.error, "host not reached");
                 self.machine.connect_failed(now, failed, &mut self.legs);
             }
@@ -49,10 +49,10 @@ impl Session {
     }
 
     /// The host of the upstream's list that is connected or being connected fared badly.
-    pub(super) fn note_failure(&self, error: &str) {
+    pub(super) fn note_failure(&self, stage: trace::Stage, error: &str) {
         self.count_unreached();
         if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
-            reach.health.failed(place, error, Instant::now());
+            reach.health.failed(place, stage, error, Instant::now());
         }
     }
 
@@ -87,7 +87,7 @@ impl Session {
                 }
                 Err((error, facts)) => {
                     if leg == trace::Leg::Upstream {
-                        self.note_failure(&error); // also where the policy lets the session go on in clear
+                        self.note_failure(trace::Stage::StartTls, &error); // also where the policy lets the session go on in clear
                         tracing::warn!(host = self.host_name(), error, "TLS with the host failed");
                     }
                     self.machine.tls_failed(now, leg, error, facts, &mut self.legs);
