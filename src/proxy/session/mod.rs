@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::context::{Context, Phase, Place, Seat};
+use super::context::{Context, Phase, Seat, Standing};
 use super::dial::{Dialled, Verification, micros};
 use super::door::Arrival;
 use super::leg::{AfterFlush, Leg, Stream};
@@ -77,7 +77,7 @@ struct Session {
     upstream_waits: bool,
     /// There is something to send, and the others have been let go first.
     deferred: bool,
-    _place: Option<Place>,
+    _standing: Standing,
 }
 
 struct Legs {
@@ -95,7 +95,7 @@ impl Wire for Legs {
 }
 
 /// Runs a session to its end. A client that isn't let in hears why instead of a greeting.
-pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arrival, place: Option<Place>) {
+pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arrival, standing: Standing) {
     if ready_accepted(&stream).is_err() {
         return;
     }
@@ -146,7 +146,7 @@ pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arriv
         upstream_waits: false,
         deferred: false,
         context,
-        _place: place,
+        _standing: standing,
     };
     match refusal {
         Some(refusal) => {
