@@ -67,7 +67,7 @@ async fn probe(context: &Arc<Context>, upstream: &Arc<UpstreamOptions>, hop: Nex
             recorder.session(micros(began), Actor::Proxy, Stage::Quit, EndHow::Quit, None, None)
         }
         Err(trouble) => {
-            if reach.health.failed(place, trouble.stage, &trouble.error, now) {
+            if trouble.by != Actor::Proxy && reach.health.failed(place, trouble.stage, &trouble.error, now) {
                 tracing::warn!(
                     upstream = upstream.name,
                     host = recorder.upstream.host,

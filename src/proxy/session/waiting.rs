@@ -36,7 +36,11 @@ impl Session {
                 self.machine.connected(now, dialled.connected, &mut self.legs);
             }
             Err(failed) => {
-                self.note_failure(failed.stage, &failed.error);
+                if failed.by == trace::Actor::Proxy {
+                    self.count_unreached(); // it says nothing of the host
+                } else {
+                    self.note_failure(failed.stage, &failed.error);
+                }
                 tracing::warn!(host = self.host_name(), error = %failed.error, "host not reached");
                 self.machine.connect_failed(now, failed, &mut self.legs);
             }
