@@ -33,7 +33,7 @@ impl Running {
             return Ok(());
         }
         self.end_api().await;
-        self.built.keep_policies(&self.loaded.store.dir);
+        self.keep_policies();
         let store = self.store.clone();
         let given = tokio::task::spawn_blocking(move || store.give_up()).await;
         let given = given.map_err(|error| error.to_string()).and_then(|given| given.map_err(|error| error.to_string()));
@@ -42,6 +42,13 @@ impl Running {
             Err(_) => self.serve_api().await,
         }
         given
+    }
+
+    /// What is known of other domains' policies, unless a successor has the store: it may know more by now.
+    pub(super) fn keep_policies(&self) {
+        if !self.given_up {
+            self.built.keep_policies(&self.loaded.store.dir);
+        }
     }
 
     /// The successor has gone before it served: this process needs its store again. When to try again, if that fails.

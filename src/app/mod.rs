@@ -326,8 +326,7 @@ impl Running {
                 _ = living.tick(), if !self.given_up && beating.as_ref().is_none_or(|it| it.is_finished()) => {
                     beating = Some(self.life.beat(&self.store));
                 }
-                // Who has the store now may know more.
-                _ = keeping.tick(), if !self.given_up => self.built.keep_policies(&self.loaded.store.dir),
+                _ = keeping.tick() => self.keep_policies(),
             }
         }
         service::stopping(self.present());
@@ -431,7 +430,7 @@ impl Running {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-        self.built.keep_policies(&self.loaded.store.dir);
+        self.keep_policies();
         self.end_api().await;
         let Self { workers, store, life, given_up, telling, .. } = self;
         workers.into_iter().for_each(Worker::join);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::context::{Context, NoPlace, Phase};
+use super::context::{Context, NoPlace, Phase, Standing};
 use super::door::{self, Arrival, Refusal};
 use super::meters::RefusedFor;
 use super::session;
@@ -25,7 +25,7 @@ pub async fn serve(listener: TcpListener, current: impl Fn() -> Arc<Context>) {
                 outage.is_over();
                 let context = current();
                 if door::is_plain(&context.options.listener) {
-                    tokio::spawn(enter(context, stream, Arrival::of(peer)));
+                    enter(context, stream, Arrival::of(peer)).map(tokio::spawn);
                 } else {
                     tokio::spawn(Box::pin(meet(context, stream, peer)));
                 }
@@ -85,13 +85,13 @@ async fn meet(context: Arc<Context>, mut stream: TcpStream, peer: SocketAddr) {
         context.meters.sessions.fetch_add(1, Ordering::Relaxed);
         context.meters.refused.add(RefusedFor::TooManySessions as usize, 1);
     }
-    if let Some(arrival) = arrival {
-        enter(context, stream, arrival).await;
+    if let Some(session) = arrival.and_then(|arrival| enter(context, stream, arrival)) {
+        session.await;
     }
 }
 
-/// A session of its own, or a word why not.
-fn enter(context: Arc<Context>, stream: TcpStream, mut arrival: Arrival) -> impl Future<Output = ()> {
+/// A session of its own, or a word why not. `None`: the connection is dropped, too many hear that word already.
+fn enter(context: Arc<Context>, stream: TcpStream, mut arrival: Arrival) -> Option<impl Future<Output = ()>> {
     context.meters.sessions.fetch_add(1, Ordering::Relaxed);
     let limits = &context.options.limits;
     let place = context.counters.enter(arrival.client.ip(), limits.sessions, limits.sessions_per_client);
@@ -108,8 +108,21 @@ fn enter(context: Arc<Context>, stream: TcpStream, mut arrival: Arrival) -> impl
         Ok(_) => None,
     };
     // Who isn't let in hears why, and takes no place from those who are.
-    let place = place.ok().filter(|_| arrival.refusal.is_none());
-    session::run(context, stream, arrival, place)
+    let standing = match (&arrival.refusal, place) {
+        (None, Ok(place)) => Standing::Inside { _place: place },
+        (refusal, _) => {
+            let (turned_away, client, now) = (&context.counters.turned_away, arrival.client.ip(), Instant::now());
+            let Some(told) = turned_away.tell(client, !allowed, limits.sessions, now) else {
+                let reason = refusal.as_ref().map_or(RefusedFor::TooManySessions, |refusal| refusal.reason);
+                context.counters.sessions_refused.fetch_add(1, Ordering::Relaxed);
+                context.meters.refused.add(reason as usize, 1);
+                turned_away.dropped(client, reason, now);
+                return None;
+            };
+            Standing::TurnedAway { _told: told }
+        }
+    };
+    Some(session::run(context, stream, arrival, standing))
 }
 
 /// The connection was gone before it was taken.

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use super::desk::Desk;
 use super::health::HostHealth;
 use super::meters::{MeterBook, Meters, UpstreamMeters};
+use super::turned_away::{Told, TurnedAway};
 use crate::net::intercept::OwnTraffic;
 use crate::net::mta_sts::MtaSts;
 use crate::net::resolve::Resolver;
@@ -69,6 +70,7 @@ pub struct Counters {
     pub transactions_total: AtomicU64,
     pub replies_before_record: AtomicU64,
     pub meters: MeterBook,
+    pub(super) turned_away: Arc<TurnedAway>,
     clients: Mutex<HashMap<IpAddr, usize>>,
     /// What the log was told that it needn't be told again: by listener, so not more than there are of these.
     told: Mutex<HashSet<String>>,
@@ -86,6 +88,13 @@ impl Counters {
 pub(super) struct Place {
     counters: Arc<Counters>,
     client: IpAddr,
+}
+
+/// What bounds a connection: its place among the sessions, or that its client is told why it has none.
+#[derive(Debug)]
+pub(super) enum Standing {
+    Inside { _place: Place },
+    TurnedAway { _told: Told },
 }
 
 /// Why there is no place.

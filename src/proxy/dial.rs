@@ -211,6 +211,13 @@ impl Dial {
             let start = Instant::now();
             let (stream, outgoing) = match self.caller.connect(&self.context, &self.upstream, SocketAddr::new(ip, self.hop.port)).await {
                 Ok(connected) => connected,
+                // No other address or host would fare better.
+                Err(error) if error.is_local() => {
+                    let words = error.to_string();
+                    self.tried(Some(ip), Stage::Connect, &words);
+                    let failed = self.failed(Stage::Connect, Actor::Proxy, words, None);
+                    return Err(Failed { last: true, ..failed });
+                }
                 Err(error) => {
                     self.tried(Some(ip), Stage::Connect, &error.to_string());
                     last = (Stage::Connect, Actor::Network, error.to_string());

@@ -7,7 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::trace::Circuit;
+use crate::trace::{Circuit, Stage};
 
 /// How long the first failure counts; doubled with each in a row.
 const FIRST: Duration = Duration::from_secs(30);
@@ -28,6 +28,8 @@ struct Host {
     /// In a row.
     failures: u32,
     last_error: String,
+    /// The proxy's login failed, and no session has got through since.
+    login_failed: bool,
     open_until: Option<Instant>,
     trial_until: Option<Instant>,
     last_success: Option<Instant>,
@@ -92,27 +94,34 @@ impl HostHealth {
     }
 
     /// A connection, its TLS or its greeting came to nothing. True: this opened the circuit.
-    pub fn failed(&self, place: usize, error: &str, now: Instant) -> bool {
+    pub fn failed(&self, place: usize, stage: Stage, error: &str, now: Instant) -> bool {
         let mut hosts = self.hosts();
         let Some(host) = hosts.get_mut(place) else { return false };
         let was_closed = host.open_until.is_none();
         host.failures = host.failures.saturating_add(1);
         host.last_error = error.to_owned();
+        host.login_failed |= stage == Stage::Auth;
         let pause = FIRST.saturating_mul(1 << host.failures.saturating_sub(1).min(8)).min(LONGEST);
         host.open_until = Some(now + pause);
         host.trial_until = None;
         was_closed
     }
 
-    /// A session got through, or a probe. True: this closed the circuit.
+    /// A session got through. True: this closed the circuit.
     pub fn succeeded(&self, place: usize, connect_us: Option<u64>, end_of_data_us: Option<u64>, now: Instant) -> bool {
         let mut hosts = self.hosts();
         let Some(host) = hosts.get_mut(place) else { return false };
         smooth(&mut host.connect_us, connect_us);
         smooth(&mut host.end_of_data_us, end_of_data_us);
         host.last_success = Some(now);
-        (host.failures, host.trial_until) = (0, None);
+        (host.failures, host.trial_until, host.login_failed) = (0, None, false);
         host.open_until.take().is_some()
+    }
+
+    /// A probe got through, which logs in nowhere: of a host that let the proxy's login fail it says nothing. True: this closed the circuit.
+    pub fn probed(&self, place: usize, connect_us: Option<u64>, now: Instant) -> bool {
+        let closes = self.hosts().get(place).is_some_and(|host| !host.login_failed);
+        closes && self.succeeded(place, connect_us, None, now)
     }
 
     /// Whether it is time for a probe of the host: nobody got through for `pause`, and none was made. Counts as made.
@@ -178,12 +187,12 @@ mod tests {
         use Circuit::{Closed, HalfOpen, Open};
         let (health, start) = (HostHealth::new(3), Instant::now());
         assert_eq!(places(&health, start), [(0, Closed), (1, Closed), (2, Closed)]);
-        assert!(health.failed(0, "connection refused", start));
+        assert!(health.failed(0, Stage::Connect, "connection refused", start));
         assert_eq!(places(&health, start), [(1, Closed), (2, Closed), (0, Open)]);
         let later = start + FIRST;
         assert_eq!(places(&health, later), [(0, HalfOpen), (1, Closed), (2, Closed)]);
         assert_eq!(places(&health, later), [(1, Closed), (2, Closed), (0, Open)], "another session doesn't wait for the trial");
-        assert!(!health.failed(0, "connection refused", later), "it was open before");
+        assert!(!health.failed(0, Stage::Connect, "connection refused", later), "it was open before");
         assert_eq!(places(&health, later + FIRST)[2], (0, Open), "twice as long the second time");
         let later = later + 2 * FIRST;
         assert_eq!(places(&health, later)[0], (0, HalfOpen));
@@ -194,18 +203,32 @@ mod tests {
     #[test]
     fn with_all_circuits_open_all_are_tried() {
         let (health, now) = (HostHealth::new(2), Instant::now());
-        health.failed(0, "refused", now);
-        health.failed(1, "refused", now);
+        health.failed(0, Stage::Connect, "refused", now);
+        health.failed(1, Stage::Connect, "refused", now);
         assert_eq!(places(&health, now), [(0, Circuit::Open), (1, Circuit::Open)]);
     }
 
     #[test]
     fn the_choice_says_who_was_put_last_and_why() {
         let (health, now) = (HostHealth::new(2), Instant::now());
-        health.failed(0, "connection refused", now);
+        health.failed(0, Stage::Connect, "connection refused", now);
         let order = health.order(now);
         let choice = order[0].choice.as_deref();
         assert_eq!(choice, Some("number 2 of the list; put last: number 1 failed once (connection refused), for 30 s more"));
+    }
+
+    #[test]
+    fn a_probe_does_not_close_what_a_login_opened() {
+        let (health, now) = (HostHealth::new(1), Instant::now());
+        health.failed(0, Stage::Connect, "refused", now);
+        assert!(health.probed(0, None, now));
+        health.failed(0, Stage::Auth, "535", now);
+        health.failed(0, Stage::Connect, "refused", now);
+        assert!(!health.probed(0, None, now));
+        assert_eq!(places(&health, now), [(0, Circuit::Open)]);
+        assert!(health.succeeded(0, None, None, now));
+        health.failed(0, Stage::Banner, "421", now);
+        assert!(health.probed(0, None, now), "a session has logged in since");
     }
 
     #[test]

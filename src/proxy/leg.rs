@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
+use crate::net::intercept::Outgoing;
+
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
@@ -87,6 +89,10 @@ pub(super) struct Leg {
     sent: usize,
     needs_flush: bool,
     pub failed: bool,
+    /// A write failed: the peer would take whatever came behind the hole for what goes on. It is read to its end, never written to.
+    pub mute: bool,
+    /// Where interception must know the connection again, as long as there is one.
+    pub outgoing: Option<Outgoing>,
     /// Octets that the kernel has taken.
     pub written: u64,
 }
@@ -96,7 +102,17 @@ const DIRECT: usize = 8_192;
 
 impl Leg {
     pub fn new(stream: Option<Stream>) -> Self {
-        Self { stream, after_flush: AfterFlush::Nothing, unsent: Vec::new(), sent: 0, needs_flush: false, failed: false, written: 0 }
+        Self {
+            stream,
+            after_flush: AfterFlush::Nothing,
+            unsent: Vec::new(),
+            sent: 0,
+            needs_flush: false,
+            failed: false,
+            mute: false,
+            outgoing: None,
+            written: 0,
+        }
     }
 
     /// Nothing waits to be sent: the other leg may be read (back-pressure).
@@ -111,7 +127,7 @@ impl Leg {
 
     /// Gathers octets; large pieces of a message go straight to the kernel if nothing is before them.
     pub fn gather(&mut self, octets: &[u8]) {
-        if self.failed {
+        if self.failed || self.mute {
             return;
         }
         let mut rest = octets;
@@ -188,15 +204,79 @@ impl Leg {
 
     /// Closes the sending side, all being sent. False: it isn't done yet.
     pub fn poll_close_side(&mut self, cx: &mut Context<'_>) -> bool {
-        let closed = self.stream.as_mut().is_none_or(|stream| stream.poll_shutdown(cx).is_ready());
+        let closed = self.poll_shutdown(cx).is_ready();
         if closed {
             self.after_flush = AfterFlush::Nothing;
         }
         closed
     }
 
+    /// Says the end to the peer; nobody is told where nothing may be written any more.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Some(stream) if !self.mute => stream.poll_shutdown(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Drops what waits to be sent, and whatever would be sent later; what the peer has said can still be read.
+    pub fn silence(&mut self) {
+        let (stream, outgoing) = (self.stream.take(), self.outgoing.take());
+        *self = Self { mute: true, outgoing, ..Self::new(stream) };
+    }
+
     /// Drops the connection and what waits for it.
     pub fn abort(&mut self) {
         *self = Self::new(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::intercept::{Manner, OwnTraffic, connect_as};
+
+    #[tokio::test]
+    async fn a_closed_leg_is_no_longer_the_proxys_own_traffic() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let own = Arc::new(OwnTraffic::default());
+        let (stream, outgoing) = connect_as(address, Manner::default(), &own, Duration::from_secs(30)).await.unwrap();
+        let local = stream.local_addr().unwrap();
+        let mut leg = Leg::new(Some(Stream::Plain(stream)));
+        leg.outgoing = Some(outgoing);
+        assert!(own.check(local, address).is_err());
+        leg.abort();
+        assert!(own.check(local, address).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_silenced_leg_is_read_and_never_written_to_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let mut leg = Leg::new(Some(Stream::Plain(stream)));
+        leg.gather(b"before");
+        leg.silence();
+        leg.gather(b"behind");
+        leg.gather(&[b'x'; DIRECT]);
+        assert!(leg.is_clear());
+        poll_fn(|cx| leg.poll_flush(cx)).await.unwrap();
+        peer.write_all(b"221 bye").unwrap();
+        let mut buffer = [0; 16];
+        let count = leg.stream.as_mut().unwrap().receive(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..count], b"221 bye");
+        leg.after_flush = AfterFlush::CloseSide;
+        assert!(poll_fn(|cx| Poll::Ready(leg.poll_close_side(cx))).await);
+        drop(leg);
+        let mut heard = Vec::new();
+        peer.read_to_end(&mut heard).unwrap();
+        assert!(heard.is_empty(), "{heard:?}");
     }
 }

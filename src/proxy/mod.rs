@@ -16,6 +16,7 @@ mod mx;
 mod next_hop;
 pub mod probe;
 mod session;
+mod turned_away;
 
 pub use accept::serve;
 pub use context::{Context, Counters, Phase, Reach, Roster};

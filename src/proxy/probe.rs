@@ -61,13 +61,13 @@ async fn probe(context: &Arc<Context>, upstream: &Arc<UpstreamOptions>, hop: Nex
     reach.meters.probes.add(usize::from(outcome.is_ok()), 1);
     let record = match outcome {
         Ok(()) => {
-            if reach.health.succeeded(place, recorder.phases.connect_us, None, now) {
+            if reach.health.probed(place, recorder.phases.connect_us, now) {
                 tracing::info!(upstream = upstream.name, host = recorder.upstream.host, "a probe got through: the host is used again");
             }
             recorder.session(micros(began), Actor::Proxy, Stage::Quit, EndHow::Quit, None, None)
         }
         Err(trouble) => {
-            if reach.health.failed(place, &trouble.error, now) {
+            if trouble.by != Actor::Proxy && reach.health.failed(place, trouble.stage, &trouble.error, now) {
                 tracing::warn!(
                     upstream = upstream.name,
                     host = recorder.upstream.host,
@@ -151,7 +151,7 @@ async fn talk(
         recorder.set_tls(Leg::Upstream, agreed);
         line = Line { stream, scanner: ReplyScanner::default(), unread: Vec::new(), began };
         extensions = line.greet(context, upstream.protocol, recorder).await?;
-    } else if !extensions.starttls && tls == UpstreamTls::Required {
+    } else if !extensions.starttls && needs_tls(upstream, tls) {
         let error = "doesn't offer STARTTLS, which this upstream requires".to_owned();
         return Err(Trouble { stage: Stage::StartTls, by: Actor::Upstream, error, reply: None });
     }
@@ -160,6 +160,16 @@ async fn talk(
     // What it says to QUIT changes nothing.
     let _ = line.reply(context, recorder, Stage::Quit, 221).await;
     Ok(())
+}
+
+/// Whether no session goes on with the host in clear.
+fn needs_tls(upstream: &UpstreamOptions, tls: UpstreamTls) -> bool {
+    match tls {
+        UpstreamTls::Off | UpstreamTls::Implicit => false,
+        // A password is never sent without TLS.
+        UpstreamTls::Opportunistic => upstream.auth.is_some() && !upstream.allow_plaintext_auth,
+        _ => true,
+    }
 }
 
 /// One connection, a command and a reply at a time.

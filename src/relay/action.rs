@@ -21,7 +21,7 @@ pub enum Action {
     /// still open is closed first, after what is gathered for it.
     Connect { hop: Box<NextHop> },
     /// The host that was connected is of no use: it greeted with a refusal, or its leg can't be made ready.
-    HostFailed { error: String },
+    HostFailed { stage: Stage, error: String },
     /// Send what is gathered for the leg, then shake hands; answer with [`super::Machine::tls_established`] or
     /// [`super::Machine::tls_failed`].
     StartTls { leg: Leg },

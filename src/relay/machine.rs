@@ -319,6 +319,7 @@ impl Machine {
 
     /// Octets of the client.
     pub fn client_octets(&mut self, now: u64, octets: &[u8], wire: &mut dyn Wire) {
+        let (line_began, before, unread) = (self.client_last, self.mode, self.client_unread.len());
         self.client_last = now;
         if self.ended {
             return;
@@ -335,6 +336,14 @@ impl Machine {
         } else {
             self.client_unread.extend_from_slice(octets);
             self.resume_client(now, wire);
+        }
+        // A line has its time as a whole, however it comes: an octet now and then must not keep a session for ever.
+        let goes_on = match before {
+            Mode::Command | Mode::AuthResponse => unread > 0 && self.client_unread.len() == unread + octets.len(),
+            _ => before == Mode::SkipLine,
+        };
+        if goes_on && self.mode == before {
+            self.client_last = line_began;
         }
         let early =
             !self.client_unread.is_empty() && self.mode == Mode::Command && !self.offered_pipelining && self.greeted && self.late.is_none();

@@ -393,7 +393,7 @@ impl Machine {
             let (error, how) = (error.to_owned(), how_of(stage));
             return self.leave_host(now, LeftHost { stage, by, error, how, banner: None, refusal: refusal_of(stage) }, wire);
         }
-        self.actions.push_back(Action::HostFailed { error: error.to_owned() });
+        self.actions.push_back(Action::HostFailed { stage, error: error.to_owned() });
         let own = OwnReply::greeting(421, &self.options.host_name, self.host_words(error), self.recorder.trace_id());
         self.say(now, Leg::Client, &own.line(), wire);
         self.end_with(now, by, stage, how_of(stage), Some(error.to_owned()), Some(own.record()), wire);

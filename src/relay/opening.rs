@@ -172,7 +172,7 @@ impl Machine {
 
     /// Drops the present host before its greeting was relayed, and goes to the next.
     pub(super) fn leave_host(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
-        self.actions.push_back(Action::HostFailed { error: left.error.clone() });
+        self.actions.push_back(Action::HostFailed { stage: left.stage, error: left.error.clone() });
         self.drop_upstream();
         self.pending.retain(|it| matches!(it.expect, Expect::Own(..)));
         if self.late.is_some() {

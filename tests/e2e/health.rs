@@ -1,11 +1,17 @@
 //! Hosts that fail are put last, say why, and come back: by a session, or by a probe that is recorded as such.
 
-use relayscope::trace::{Circuit, EndHow, Flag};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use relayscope::trace::{Actor, Circuit, EndHow, Flag};
 
 use crate::support::client::Client;
 use crate::support::message::Message;
 use crate::support::place::Place;
 use crate::support::ports::Refusing;
+use crate::support::programs::{need, path_of};
 use crate::support::records;
 use crate::support::relayscope::Relayscope;
 use crate::support::sink::{Manner, Sink};
@@ -42,4 +48,75 @@ fn a_host_that_failed_is_put_last_until_a_probe_gets_through() {
     assert_eq!(upstream("after").choice.as_deref(), Some("number 1 of the list"));
     let probes: Vec<_> = records::sessions(&store).into_iter().filter(|it| it.flags.contains(&Flag::Synthetic)).collect();
     assert!(probes.iter().any(|it| it.ended.how == EndHow::Quit && it.upstream.banner.is_some()), "{probes:#?}");
+}
+
+#[test]
+fn a_probe_does_not_take_a_host_for_good_that_sessions_cannot_use() {
+    let place = Place::new();
+    let sink = Sink::start(Manner::Take);
+    let login = "[upstream.auth]\nuser = \"ann\"\npassword_file = \"secret\"\n";
+    let secret = place.file("secret", "sesame");
+    std::fs::set_permissions(secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    for (tls, login) in [("encrypt", ""), ("opportunistic", login)] {
+        let config = format!(
+            "[[listener]]\nlisten = [\"127.0.0.1:0\"]\ntls = \"off\"\n[[upstream]]\nhosts = [\"{}\"]\ntls = \"{tls}\"\nprobe = \"1s\"\n{login}",
+            sink.address
+        );
+        let relayscope = Relayscope::storing(&place, &config, tls);
+        let said = relayscope.output().expect("a probe failed");
+        assert!(said.contains("doesn't offer STARTTLS"), "{said}");
+        let mut client = relayscope.client();
+        client.expect(220);
+        client.command("EHLO client.example", 421);
+        let store = relayscope.stop();
+        let probes: Vec<_> = records::sessions(&store).into_iter().filter(|it| it.flags.contains(&Flag::Synthetic)).collect();
+        assert!(!probes.is_empty() && probes.iter().all(|it| it.ended.how == EndHow::TlsFailure), "{probes:#?}");
+    }
+}
+
+/// A fault of this machine's says nothing of the hosts.
+#[test]
+fn without_descriptors_no_host_is_blamed() {
+    need!("prlimit");
+    let place = Place::new();
+    let (first, second) = (Sink::start(Manner::Take), Sink::start(Manner::Take));
+    let config = format!(
+        "workers = 1\n[[listener]]\nlisten = [\"127.0.0.1:0\"]\ntls = \"off\"\n[[upstream]]\nhosts = [\"{}\", \"{}\"]\n",
+        first.address, second.address
+    );
+    let relayscope = Relayscope::configured(&place, &config);
+    let deliver = |name: &str| {
+        let mut client = Client::ready(relayscope.address());
+        assert_eq!(client.deliver(&Message::named(name)).unwrap().code, 250);
+        client.quit();
+    };
+    deliver("before");
+    let pid = relayscope.pid().to_string();
+    let limit = |most: usize| {
+        assert!(Command::new(path_of("prlimit")).args(["--pid", &pid, &format!("--nofile={most}:")]).status().unwrap().success())
+    };
+    let used = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    // One at a time: the first is the client's, and none is left for the upstream.
+    let (answered, mut most) = (AtomicBool::new(false), used);
+    let refused = std::thread::scope(|scope| {
+        limit(most);
+        scope.spawn(|| {
+            while !answered.load(Ordering::Relaxed) {
+                limit(most);
+                most += 1;
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        });
+        let refused = relayscope.client().expect(421);
+        answered.store(true, Ordering::Relaxed);
+        refused
+    });
+    assert!(refused.text.contains("no file descriptors left"), "{}", refused.text);
+    limit(1_024);
+    deliver("after");
+    assert_eq!((first.taken().len(), second.taken().len()), (2, 0));
+    let store = relayscope.stop();
+    assert_eq!(records::one(&store, "after@msg.example").upstream.circuit, Some(Circuit::Closed));
+    let session = records::sessions(&store).into_iter().find(|it| it.ended.how == EndHow::ConnectFailure).unwrap();
+    assert_eq!((session.ended.by, session.upstream.tried.len()), (Actor::Proxy, 1), "{session:#?}");
 }

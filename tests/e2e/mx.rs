@@ -15,7 +15,7 @@ use crate::support::process::Process;
 use crate::support::programs::{need, path_of};
 use crate::support::records;
 use crate::support::relayscope::Relayscope;
-use crate::support::sink::on_addresses;
+use crate::support::sink::{Manner, Sink, on_addresses};
 
 /// Relayscope in front of the mail exchangers that `dns` names, all of them on `port` of addresses of loopback.
 fn relayscope(place: &Place, dns: &Dns, port: u16, extra: &str) -> Relayscope {
@@ -381,4 +381,34 @@ fn an_mta_sts_policy_decides_about_hosts_and_certificates() {
     let source = |domain: &str| of(domain).upstream.tls_policy.as_ref().unwrap().source.clone();
     assert_eq!(source("testing.example"), "MTA-STS policy 1, testing; it doesn't name this host");
     assert!(source("broken.example").starts_with("MTA-STS policy of no use: "), "{}", source("broken.example"));
+}
+
+/// Who has the store may have learnt more of other domains' policies than the one that leaves knows.
+#[test]
+fn the_former_process_leaves_known_policies_to_the_next() {
+    let place = Place::new();
+    let sink = Sink::start(Manner::Hold);
+    let world = "\n[[upstream]]\nname = \"world\"\nkind = \"mx\"\ntls = \"mta-sts\"\n\
+                 [[route]]\nname = \"world\"\nclient = [\"192.0.2.1\"]\nupstream = \"world\"\n";
+    let config = format!(
+        "[[listener]]\nlisten = [\"127.0.0.1:0\"]\nehlo = \"static\"\nupstream = \"main\"\n[[upstream]]\nname = \"main\"\nhosts = [\"{}\"]\n{world}",
+        sink.address
+    );
+    let mut former = Relayscope::configured(&place, &config);
+    let mut busy = Client::ready(former.address());
+    let message = Message::named("busy");
+    busy.open_data(&message);
+    busy.send(message.on_the_wire());
+    busy.send(".\r\n");
+    sink.wait_held(1);
+    let next = Relayscope::taking_over(&place, &config);
+    former.output().expect("handed over");
+    let kept = place.path("store/mta-sts.json");
+    assert!(kept.exists(), "it was written when the store was given up");
+    std::fs::write(&kept, "what the next one knows").unwrap();
+    sink.set(Manner::Take);
+    busy.expect(250);
+    assert!(former.wait().success());
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "what the next one knows");
+    next.stop();
 }

@@ -12,6 +12,27 @@ use crate::support::sink::{Manner, Sink};
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 #[test]
+fn a_crowd_of_strangers_is_bounded() {
+    let place = Place::new();
+    let sink = Sink::start(Manner::Take);
+    let config =
+        format!("[[listener]]\nlisten = [\"127.0.0.1:0\"]\nallow = [\"127.0.0.1/32\"]\n[[upstream]]\nhosts = [\"{}\"]\n", sink.address);
+    let relayscope = Relayscope::configured(&place, &config);
+    let mut strangers: Vec<Client> = (0..300).map(|_| Client::connect_from(STRANGER, relayscope.address())).collect();
+    let heard: Vec<String> = strangers.iter_mut().map(Client::rest).collect();
+    let told = heard.iter().filter(|it| it.starts_with("554 ")).count();
+    let silent = heard.iter().filter(|it| it.is_empty()).count();
+    assert!(told >= 32 && silent > 0 && told + silent == heard.len(), "{told} were told, {silent} were not");
+    let said = relayscope.output().expect("too many clients that aren't let in");
+    assert!(said.contains("not_allowed"), "{said}");
+    let mut friend = Client::ready(relayscope.address());
+    assert_eq!(friend.deliver(&Message::named("friend")).unwrap().code, 250);
+    friend.quit();
+    let sessions = records::sessions(&relayscope.stop());
+    assert_eq!(sessions.iter().filter(|it| it.client.ip == STRANGER).count(), told);
+}
+
+#[test]
 fn strangers_are_refused_whatever_they_try() {
     let place = Place::new();
     let sink = Sink::start(Manner::Take);

@@ -29,7 +29,7 @@ pub async fn connect_as(
 ) -> Result<(TcpStream, Outgoing), ConnectError> {
     let fail = |source| ConnectError::from_io(address, source);
     let socket = prepared(address, manner)?;
-    let outgoing = own.enlist(|| {
+    let outgoing = own.enlist(address, || {
         match socket.connect(&address.into()) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock && error.raw_os_error() != Some(EINPROGRESS) => {
                 return Err(fail(error));

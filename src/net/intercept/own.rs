@@ -10,14 +10,17 @@ use super::InterceptError;
 #[derive(Debug, Default)]
 pub struct OwnTraffic {
     listening: Vec<SocketAddr>,
-    outgoing: Mutex<HashSet<SocketAddr>>,
+    outgoing: Mutex<HashSet<Ends>>,
 }
+
+/// Where a connection comes from and where it was meant to go: other connections may come from the same address.
+type Ends = (SocketAddr, SocketAddr);
 
 /// A connection of the proxy's own, known as such until this is dropped.
 #[derive(Debug)]
 pub struct Outgoing {
     traffic: Arc<OwnTraffic>,
-    local: SocketAddr,
+    ends: Ends,
 }
 
 impl OwnTraffic {
@@ -28,7 +31,7 @@ impl OwnTraffic {
 
     /// Refuses a connection from `client` to `destination` that the proxy made itself, or that would lead to it.
     pub fn check(&self, client: SocketAddr, destination: SocketAddr) -> Result<(), InterceptError> {
-        if self.outgoing().contains(&plain(client)) {
+        if self.outgoing().contains(&(plain(client), plain(destination))) {
             return Err(InterceptError::Loop { destination });
         }
         let same_port = |own: &&SocketAddr| own.port() == destination.port();
@@ -37,23 +40,23 @@ impl OwnTraffic {
         if leads_here { Err(InterceptError::NotIntercepted { address: destination }) } else { Ok(()) }
     }
 
-    /// Makes a connection known. `connect` gives its local address; nothing is checked meanwhile, so that even a connection that comes
+    /// Makes a connection to `remote` known. `connect` gives its local address; nothing is checked meanwhile, so that even a connection that comes
     /// back at once is recognized.
-    pub(super) fn enlist<E>(self: &Arc<Self>, connect: impl FnOnce() -> Result<SocketAddr, E>) -> Result<Outgoing, E> {
+    pub(super) fn enlist<E>(self: &Arc<Self>, remote: SocketAddr, connect: impl FnOnce() -> Result<SocketAddr, E>) -> Result<Outgoing, E> {
         let mut outgoing = self.outgoing();
-        let local = plain(connect()?);
-        outgoing.insert(local);
-        Ok(Outgoing { traffic: self.clone(), local })
+        let ends = (plain(connect()?), plain(remote));
+        outgoing.insert(ends);
+        Ok(Outgoing { traffic: self.clone(), ends })
     }
 
-    fn outgoing(&self) -> MutexGuard<'_, HashSet<SocketAddr>> {
+    fn outgoing(&self) -> MutexGuard<'_, HashSet<Ends>> {
         self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        self.traffic.outgoing().remove(&self.local);
+        self.traffic.outgoing().remove(&self.ends);
     }
 }
 
@@ -97,11 +100,17 @@ mod tests {
     fn what_comes_from_here_is_refused() {
         let own = Arc::new(OwnTraffic::default());
         let destination = at("198.51.100.9:25");
-        let outgoing = own.enlist(|| Ok::<_, ()>(at("192.0.2.1:40001"))).unwrap();
+        let outgoing = own.enlist(destination, || Ok::<_, ()>(at("192.0.2.1:40001"))).unwrap();
         assert!(matches!(own.check(at("192.0.2.1:40001"), destination), Err(InterceptError::Loop { .. })));
+        assert!(matches!(own.check(at("[::ffff:192.0.2.1]:40001"), destination), Err(InterceptError::Loop { .. })));
         assert!(own.check(at("192.0.2.1:40002"), destination).is_ok());
+        // A kept source address can be one that the client itself uses as well, towards another host.
+        assert!(own.check(at("192.0.2.1:40001"), at("203.0.113.5:25")).is_ok());
+        let to_another = own.enlist(at("203.0.113.5:25"), || Ok::<_, ()>(at("192.0.2.1:40001"))).unwrap();
+        drop(to_another);
+        assert!(own.check(at("192.0.2.1:40001"), destination).is_err(), "it is still there");
         drop(outgoing);
         assert!(own.check(at("192.0.2.1:40001"), destination).is_ok());
-        assert_eq!(own.enlist(|| Err("refused")).unwrap_err(), "refused");
+        assert_eq!(own.enlist(destination, || Err("refused")).unwrap_err(), "refused");
     }
 }

@@ -106,7 +106,7 @@ impl Cache {
         serde_json::to_string(&Export { v: VERSION, policies }).unwrap_or_default()
     }
 
-    /// Takes over what still holds; how many policies that was. What isn't sound is left out.
+    /// Takes over what still holds and is newer than what is known; how many policies that was. What isn't sound is left out.
     pub fn import(&mut self, text: &str, now: u64, most: usize) -> Result<usize, ImportError> {
         let export: Export = serde_json::from_str(text)?;
         if export.v != VERSION {
@@ -115,7 +115,8 @@ impl Cache {
         let mut taken = 0;
         for line in export.policies {
             let kept = Kept { policy: Arc::new(line.policy), fetched_at: line.fetched_at.min(now) };
-            if kept.policy.is_sound() && kept.holds(now) {
+            let known = self.policies.get(&line.domain).map(|known| known.fetched_at);
+            if kept.policy.is_sound() && kept.holds(now) && known.is_none_or(|known| known < kept.fetched_at) {
                 self.policies.insert(line.domain, kept);
                 taken += 1;
             }
@@ -187,6 +188,19 @@ mod tests {
         let mut cautious = Cache::default();
         cautious.import(&future, 5_050, 10).unwrap();
         assert!(cautious.policy("a.example", 6_050).is_none(), "a clock that ran ahead makes nothing last longer");
+    }
+
+    #[test]
+    fn what_is_imported_takes_no_newer_ones_place() {
+        let mut old = Cache::default();
+        old.keep("a.example", policy("1", 1_000), 5_000, 10);
+        old.keep("b.example", policy("1", 1_000), 5_200, 10);
+        let mut cache = Cache::default();
+        cache.keep("a.example", policy("2", 1_000), 5_100, 10);
+        cache.keep("b.example", policy("2", 1_000), 5_100, 10);
+        assert_eq!(cache.import(&old.export(5_300), 5_300, 10).unwrap(), 1);
+        let id = |domain| cache.policy(domain, 5_300).map(|kept| kept.policy.id.clone());
+        assert_eq!((id("a.example").as_deref(), id("b.example").as_deref()), (Some("2"), Some("1")));
     }
 
     #[test]

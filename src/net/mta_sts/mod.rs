@@ -142,7 +142,7 @@ impl MtaSts {
         self.cache().export(seconds(now))
     }
 
-    /// Takes over what was exported and still holds; how many policies that is. Entries that no domain could have published
+    /// Takes over what was exported, still holds and is newer than what is known; how many policies that is. Entries that no domain could have published
     /// are left out.
     ///
     /// # Errors

@@ -210,12 +210,13 @@ fn in_words(host: &str, timeout: Duration, failure: &Failure) -> ResolveError {
     }
 }
 
-/// Of two failures the one to tell: a name that doesn't exist settles it; otherwise what may pass counts before what won't.
+/// Of two failures the one to tell: what may pass before what won't, as servers that deny the whole name for want of one family
+/// are about; then that the name doesn't exist.
 fn worst(failures: Vec<ResolveError>) -> Option<ResolveError> {
     let rank = |error: &ResolveError| match error {
-        ResolveError::NoSuchName { .. } => 0,
-        ResolveError::ServerFailure { .. } => 1,
-        ResolveError::Timeout { .. } => 2,
+        ResolveError::ServerFailure { .. } => 0,
+        ResolveError::Timeout { .. } => 1,
+        ResolveError::NoSuchName { .. } => 2,
         ResolveError::NoAddress { .. } | ResolveError::NotAName { .. } => 3,
     };
     failures.into_iter().min_by_key(rank)

@@ -110,6 +110,20 @@ async fn each_failure_has_its_words() {
 }
 
 #[tokio::test]
+async fn a_family_that_is_denied_does_not_settle_it_for_one_that_failed() {
+    let server = server(|query| match query.query_type() {
+        RecordType::A => Err(ResponseCode::ServFail),
+        RecordType::AAAA => Err(ResponseCode::NXDomain),
+        _ => Ok(Vec::new()),
+    });
+    let resolver = Resolver::from_server(server.await);
+    let error = resolver.addresses("mx.example", LONG).await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    let without_mx = resolver.mail_exchangers("mx.example", &ExchangerOptions::default()).await.outcome.unwrap_err();
+    assert!(without_mx.is_temporary(), "{without_mx}");
+}
+
+#[tokio::test]
 async fn a_silent_server_is_a_time_out() {
     let silent = Socket::bind("127.0.0.1:0").await.unwrap();
     let resolver = Resolver::from_server(silent.local_addr().unwrap());

@@ -29,7 +29,7 @@ impl Session {
                     self.dialled = Some(hop);
                     self.dialling = Some(Box::pin(dialling));
                 }
-                Action::HostFailed { error } => self.note_failure(&error),
+                Action::HostFailed { stage, error } => self.note_failure(stage, &error),
                 Action::StartTls { leg } => self.leg(leg).after_flush = AfterFlush::StartTls,
                 Action::Append { record, then_reply } => {
                     let since = self.now();
@@ -124,10 +124,10 @@ impl Session {
                         }
                         // What the upstream said before it closed may still be readable: that decides, not our failed write.
                         trace::Leg::Upstream => {
-                            let (stream, closing) = (leg.stream.take(), leg.after_flush == AfterFlush::Close);
-                            leg.abort();
-                            leg.stream = stream.filter(|_| !closing);
-                            leg.failed = false;
+                            match leg.after_flush {
+                                AfterFlush::Close => leg.abort(),
+                                _ => leg.silence(),
+                            }
                             let now = self.now();
                             self.machine.upstream_unwritable(now, &mut self.legs);
                         }
@@ -140,7 +140,14 @@ impl Session {
     }
 
     pub(super) fn start_handshake(&mut self, side: trace::Leg) -> bool {
-        let Some(Stream::Plain(stream)) = self.leg(side).stream.take() else { return false };
+        let leg = self.leg(side);
+        if leg.mute {
+            leg.abort();
+            let now = self.now();
+            self.machine.upstream_closed(now, true, &mut self.legs);
+            return true;
+        }
+        let Some(Stream::Plain(stream)) = leg.stream.take() else { return false };
         match side {
             trace::Leg::Client => {
                 let Some(tls) = self.context.server_tls.clone() else {
@@ -172,7 +179,7 @@ fn farewell(mut leg: Leg) {
     }
     tokio::spawn(async move {
         let goodbye = std::future::poll_fn(|cx| match leg.poll_flush(cx) {
-            Poll::Ready(Ok(())) => leg.stream.as_mut().map_or(Poll::Ready(Ok(())), |stream| stream.poll_shutdown(cx)),
+            Poll::Ready(Ok(())) => leg.poll_shutdown(cx),
             other => other,
         });
         let _ = tokio::time::timeout(LINGER, goodbye).await;

@@ -17,8 +17,7 @@ impl Session {
         let now = self.now();
         let quit = self.machine.ended_by_quit();
         let leg = self.leg(side);
-        let Some(stream) = &mut leg.stream else { return false };
-        if stream.poll_shutdown(cx).is_pending() {
+        if leg.stream.is_none() || leg.poll_shutdown(cx).is_pending() {
             return false;
         }
         leg.after_flush = AfterFlush::Nothing;

@@ -24,13 +24,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::context::{Context, Phase, Place, Seat};
+use super::context::{Context, Phase, Seat, Standing};
 use super::dial::{Dialled, Verification, micros};
 use super::door::Arrival;
 use super::leg::{AfterFlush, Leg, Stream};
 use super::next_hop;
 use crate::net::connect::ready_accepted;
-use crate::net::intercept::Outgoing;
 use crate::relay::options::{ClientTls, Ehlo};
 use crate::relay::{Failed, Found, Machine, NextHop, NotFound, SessionFacts, Wire};
 use crate::route;
@@ -62,7 +61,6 @@ struct Session {
     dialled: Option<Box<NextHop>>,
     client: SocketAddr,
     destination: Option<SocketAddr>,
-    outgoing: Option<Outgoing>,
     verification: Option<Verification>,
     client_handshake: Option<Handshake>,
     upstream_handshake: Option<Handshake>,
@@ -81,7 +79,7 @@ struct Session {
     upstream_waits: bool,
     /// There is something to send, and the others have been let go first.
     deferred: bool,
-    _place: Option<Place>,
+    _standing: Standing,
 }
 
 struct Legs {
@@ -99,7 +97,7 @@ impl Wire for Legs {
 }
 
 /// Runs a session to its end. A client that isn't let in hears why instead of a greeting.
-pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arrival, place: Option<Place>) {
+pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arrival, standing: Standing) {
     if ready_accepted(&stream).is_err() {
         return;
     }
@@ -135,7 +133,6 @@ pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arriv
         dialled: None,
         client,
         destination,
-        outgoing: None,
         verification: None,
         client_handshake: None,
         upstream_handshake: None,
@@ -151,7 +148,7 @@ pub(super) async fn run(context: Arc<Context>, stream: TcpStream, arrival: Arriv
         upstream_waits: false,
         deferred: false,
         context,
-        _place: place,
+        _standing: standing,
     };
     match refusal {
         Some(refusal) => {

@@ -32,11 +32,15 @@ impl Session {
                 self.legs.upstream = Leg::new(Some(dialled.stream));
                 self.upstream_waits = false;
                 self.verification = Some(dialled.verification);
-                self.outgoing = dialled.outgoing;
+                self.legs.upstream.outgoing = dialled.outgoing;
                 self.machine.connected(now, dialled.connected, &mut self.legs);
             }
             Err(failed) => {
-                self.note_failure(&failed.error);
+                if failed.by == trace::Actor::Proxy {
+                    self.count_unreached(); // it says nothing of the host
+                } else {
+                    self.note_failure(failed.stage, &failed.error);
+                }
                 tracing::warn!(host = self.host_name(), error = %failed.error, "host not reached");
                 self.machine.connect_failed(now, failed, &mut self.legs);
             }
@@ -49,10 +53,10 @@ impl Session {
     }
 
     /// The host of the upstream's list that is connected or being connected fared badly.
-    pub(super) fn note_failure(&self, error: &str) {
+    pub(super) fn note_failure(&self, stage: trace::Stage, error: &str) {
         self.count_unreached();
         if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
-            reach.health.failed(place, error, Instant::now());
+            reach.health.failed(place, stage, error, Instant::now());
         }
     }
 
@@ -87,7 +91,7 @@ impl Session {
                 }
                 Err((error, facts)) => {
                     if leg == trace::Leg::Upstream {
-                        self.note_failure(&error); // also where the policy lets the session go on in clear
+                        self.note_failure(trace::Stage::StartTls, &error); // also where the policy lets the session go on in clear
                         tracing::warn!(host = self.host_name(), error, "TLS with the host failed");
                     }
                     self.machine.tls_failed(now, leg, error, facts, &mut self.legs);
