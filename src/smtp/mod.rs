@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod command;
+mod domain;
 pub mod ehlo;
 pub mod end_of_data;
 pub mod exchange;
@@ -13,6 +14,7 @@ pub mod reply;
 pub mod stage;
 
 pub use command::{Command, Verb};
+pub use domain::{are_related, is_within};
 pub use ehlo::Extensions;
 pub use end_of_data::{BareNewlines, EndOfData, Found, TERMINATOR};
 pub use line::{LineError, next_line};

@@ -18,6 +18,7 @@ use super::finding::Findings;
 use super::room;
 use super::seen::{Seen, domain_of};
 use super::window::{HOUR, MINUTE};
+use crate::smtp::are_related;
 use crate::trace::{Cause, Direction, LookupOutcome, State, Transaction, Upstream, WallMicros};
 use domain::{Domain, Domain2, INTEREST};
 use failing::{FRESH, Failing};
@@ -167,9 +168,7 @@ impl DnsWatch {
         for signature in &it.message.signatures {
             // Whoever signed may be a stranger whose message is passed on: the reverse-path says whose mail it is. Bounces often go to a domain
             // below the one that signs (relaxed alignment, RFC 7489 3.1).
-            let (from, signer) = (domain_of(&it.envelope.reverse_path).to_ascii_lowercase(), signature.domain.to_ascii_lowercase());
-            let is_below = |one: &str, other: &str| one.strip_suffix(other).is_some_and(|rest| rest.ends_with('.'));
-            let is_own = is_below(&from, &signer) || is_below(&signer, &from);
+            let is_own = are_related(domain_of(&it.envelope.reverse_path), &signature.domain);
             self.passes(&signature.domain, seen.at, is_own, |domain| {
                 domain.signs(&signature.selector, seen.at);
                 note(domain);

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use crate::smtp::is_within;
+
 /// All of them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,9 +97,8 @@ pub(super) fn known() -> &'static Lists {
 impl Lists {
     /// The closed list that a zone belongs to.
     pub fn dead(&self, zone: &str) -> Option<&Dead> {
-        let zone = zone.trim_end_matches('.').to_ascii_lowercase();
-        let below = |dead: &String| zone == *dead || zone.strip_suffix(dead.as_str()).is_some_and(|rest| rest.ends_with('.'));
-        self.dead.iter().find(|dead| dead.zones.iter().any(below))
+        let zone = zone.trim_end_matches('.');
+        self.dead.iter().find(|dead| dead.zones.iter().any(|dead| is_within(zone, dead)))
     }
 }
 

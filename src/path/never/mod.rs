@@ -16,6 +16,7 @@ use super::find::Traces;
 use super::gaps;
 use super::join::is_headerless;
 use super::what::What;
+use crate::smtp::are_related;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::{Id, Reply, Time, Word};
 use crate::trace::{Flag, Record, RecordKind, Stage, Transaction, WallMicros};
@@ -125,13 +126,9 @@ fn without_header<T: Traces>(traces: &T, what: &What, now: WallMicros) -> Result
 
 /// Message-IDs bear the sender's domain, or the name of the host that made them.
 fn is_of_domain(transaction: &Transaction, domain: &str) -> bool {
-    let within = |name: &str, domain: &str| {
-        let (name, domain) = (name.to_ascii_lowercase(), domain.to_ascii_lowercase());
-        name == domain || name.strip_suffix(&domain).is_some_and(|rest| rest.ends_with('.'))
-    };
     let sender = transaction.envelope.reverse_path.rsplit_once('@').map(|(_, domain)| domain);
     let names = sender.into_iter().chain(transaction.client.helo.as_deref());
-    names.into_iter().any(|name| within(name, domain) || within(domain, name))
+    names.into_iter().any(|name| are_related(name, domain))
 }
 
 /// From when on it is looked for what surrounds a message that wasn't found.

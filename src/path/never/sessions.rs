@@ -10,6 +10,7 @@ use super::super::find::Traces;
 use super::super::what::What;
 use super::outside::{Dns, Outside};
 use super::{SESSIONS, recent};
+use crate::smtp::is_within;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::{Id, Reply, Time, Word};
 use crate::trace::{EndHow, Record, RecordKind, Session, WallMicros};
@@ -113,10 +114,7 @@ impl Names<'_> {
             None => return None,
         };
         let name = self.known.get(place)?.1.as_ref()?;
-        let lower = name.to_ascii_lowercase();
-        let within =
-            |domain: &&&str| lower.strip_suffix(&domain.to_ascii_lowercase()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-        domains.iter().find(within).map(|_| format!("its name in DNS is {name}"))
+        domains.iter().find(|domain| is_within(name, domain)).map(|_| format!("its name in DNS is {name}"))
     }
 }
 
