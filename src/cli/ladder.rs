@@ -68,7 +68,14 @@ pub fn draw(screen: &mut Screen, timeline: &[Line], cut: u32, look: &Look) {
             false => (format!("{:>12}{arrows} {held:>9}  ", number(rung.t_us)), 48),
         };
         screen.put(&before);
-        screen.paragraph(style, rung.text, look.width.map(|width| width.saturating_sub(indent)), indent);
+        let Some(room) = look.width.map(|width| width.saturating_sub(indent)) else {
+            screen.paragraph(style, rung.text, None, indent);
+            continue;
+        };
+        // A reply of several lines is read as it came.
+        for (number, part) in rung.text.split("\r\n").enumerate() {
+            screen.pad(if number == 0 { 0 } else { indent }).paragraph(style, part, Some(room), indent);
+        }
     }
     if cut > 0 {
         screen.styled(Style::Faint, &format!("              … {cut} lines more did not fit the record")).newline();
@@ -116,6 +123,25 @@ mod tests {
             assert!(lines.len() <= most, "{width}: {lines:#?}");
             assert!(lines.iter().all(|line| line.chars().count() <= width), "{width}: {lines:#?}");
         }
+    }
+
+    #[test]
+    fn a_reply_of_several_lines_is_read_as_it_came() {
+        let look = |width| Look { colours: false, width, clock: crate::path::Clock::utc(), again: String::new() };
+        let timeline = [line(0, Leg::Upstream, Flow::In, "250-mx.example\r\n250-SIZE 1000\r\n250 \u{1b}[2J")];
+        let drawn = |width| {
+            let look = look(width);
+            let mut screen = Screen::new(&look);
+            draw(&mut screen, &timeline, 0, &look);
+            screen.as_str().lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let lines = drawn(Some(80));
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].ends_with("  250-mx.example"), "{lines:#?}");
+        assert_eq!(lines[1], format!("{}250-SIZE 1000", " ".repeat(28)));
+        assert!(!lines[2].contains('\u{1b}'));
+        // For a program that reads it, a rung stays one line.
+        assert_eq!(drawn(None).len(), 1);
     }
 
     #[test]
