@@ -1,9 +1,9 @@
 //! What a session finds around it: options, TLS, resolver, journal, and the counters that bound it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::Waker;
 
 use arc_swap::ArcSwap;
@@ -72,14 +72,23 @@ pub struct Counters {
     pub meters: MeterBook,
     pub(super) turned_away: Arc<TurnedAway>,
     clients: Mutex<HashMap<IpAddr, usize>>,
-    /// What the log was told that it needn't be told again: by listener, so not more than there are of these.
-    told: Mutex<HashSet<String>>,
+    /// What the log was told of each listener and needn't be told again.
+    told: RwLock<Vec<(String, String)>>,
 }
 
 impl Counters {
-    /// Whether this is told for the first time.
-    pub(super) fn is_news(&self, what: String) -> bool {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(what)
+    /// Whether this is told of the listener for the first time. Asked for each record: what is known costs a look.
+    pub(super) fn is_news(&self, listener: &str, what: &str) -> bool {
+        let knows = |told: &[(String, String)]| told.iter().any(|(of, known)| of == listener && known == what);
+        if knows(&self.told.read().unwrap_or_else(PoisonError::into_inner)) {
+            return false;
+        }
+        let mut told = self.told.write().unwrap_or_else(PoisonError::into_inner);
+        let is_news = !knows(&told);
+        if is_news {
+            told.push((listener.to_owned(), what.to_owned()));
+        }
+        is_news
     }
 }
 

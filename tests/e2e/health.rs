@@ -16,6 +16,13 @@ use crate::support::records;
 use crate::support::relayscope::Relayscope;
 use crate::support::sink::{Manner, Sink};
 
+#[track_caller]
+fn deliver(relayscope: &Relayscope, name: &str) {
+    let mut client = Client::ready(relayscope.address());
+    assert_eq!(client.deliver(&Message::named(name)).unwrap().code, 250);
+    client.quit();
+}
+
 #[test]
 fn a_host_that_failed_is_put_last_until_a_probe_gets_through() {
     let place = Place::new();
@@ -25,16 +32,11 @@ fn a_host_that_failed_is_put_last_until_a_probe_gets_through() {
         first.address, second.address
     );
     let relayscope = Relayscope::configured(&place, &config);
-    let deliver = |name: &str| {
-        let mut client = Client::ready(relayscope.address());
-        assert_eq!(client.deliver(&Message::named(name)).unwrap().code, 250);
-        client.quit();
-    };
-    deliver("before");
-    deliver("meanwhile");
+    deliver(&relayscope, "before");
+    deliver(&relayscope, "meanwhile");
     let first = Sink::on(first.open(), Manner::Take);
     relayscope.output().expect("a probe got through");
-    deliver("after");
+    deliver(&relayscope, "after");
     assert_eq!((first.taken().len(), second.taken().len()), (1, 2));
     let store = relayscope.stop();
     let upstream = |name: &str| records::one(&store, &format!("{name}@msg.example")).upstream.clone();
@@ -85,12 +87,7 @@ fn without_descriptors_no_host_is_blamed() {
         first.address, second.address
     );
     let relayscope = Relayscope::configured(&place, &config);
-    let deliver = |name: &str| {
-        let mut client = Client::ready(relayscope.address());
-        assert_eq!(client.deliver(&Message::named(name)).unwrap().code, 250);
-        client.quit();
-    };
-    deliver("before");
+    deliver(&relayscope, "before");
     let pid = relayscope.pid().to_string();
     let limit = |most: usize| {
         assert!(Command::new(path_of("prlimit")).args(["--pid", &pid, &format!("--nofile={most}:")]).status().unwrap().success())
@@ -113,7 +110,7 @@ fn without_descriptors_no_host_is_blamed() {
     });
     assert!(refused.text.contains("no file descriptors left"), "{}", refused.text);
     limit(1_024);
-    deliver("after");
+    deliver(&relayscope, "after");
     assert_eq!((first.taken().len(), second.taken().len()), (2, 0));
     let store = relayscope.stop();
     assert_eq!(records::one(&store, "after@msg.example").upstream.circuit, Some(Circuit::Closed));

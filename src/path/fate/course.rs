@@ -64,8 +64,9 @@ impl Course<'_> {
         fate.attempts = u32::try_from(self.steps.len()).unwrap_or(u32::MAX);
         fate.reasons = reasons(&steps);
         let times = |state: State| steps.iter().filter(|(_, recipient)| recipient.state == state).count();
-        fate.duplicate_likely = times(State::Accepted) > 1 || (times(State::Accepted) > 0 && times(State::Unknown) > 0);
-        fate.copies = u32::try_from(Some(times(State::Accepted)).filter(|times| *times > 1).unwrap_or(0)).unwrap_or(u32::MAX);
+        let copies = times(State::Accepted);
+        fate.duplicate_likely = copies > 1 || (copies > 0 && times(State::Unknown) > 0);
+        fate.copies = if copies > 1 { u32::try_from(copies).unwrap_or(u32::MAX) } else { 0 };
         let in_doubt = steps.iter().rev().find(|(_, recipient)| recipient.state == State::Unknown).map(|(it, _)| Id(it.transaction.id));
         fate.doubt = in_doubt.filter(|id| *id != fate.hop);
         let may_have_got_there = |state: State| matches!(state, State::Accepted | State::Unknown);

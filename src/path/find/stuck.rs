@@ -29,7 +29,7 @@ const QUESTIONS: usize = 10;
 /// Marks the recipients for whom the message is stuck.
 pub fn look<T: Traces>(traces: &T, paths: &mut [MessagePath], now: WallMicros) -> Result<(), T::Error> {
     let mut ways = Ways { known: Vec::new() };
-    let mut ends: Vec<(Log, WallMicros)> = Vec::new();
+    let mut ends = LogEnds::default();
     for path in paths.iter_mut().take(MESSAGES) {
         let mut stuck: Vec<(String, Inside)> = Vec::new();
         for fate in path.recipients.iter().filter(|fate| fate.state.0 == PathState::Accepted) {
@@ -37,15 +37,7 @@ pub fn look<T: Traces>(traces: &T, paths: &mut [MessagePath], now: WallMicros) -
             let taken = last_taken(path, fate);
             let way = match (relay, taken) {
                 // Its log tells more than the custom.
-                (_, Some(line)) => {
-                    let log = (line.format.clone(), line.host.clone());
-                    let known = ends.iter().find(|(of, end)| *of == log && end.saturating_sub(line.at.0) >= PATIENCE_US);
-                    let end = match known {
-                        Some((_, end)) => Some(*end),
-                        None => newest_of(traces, &log, line.at.0)?.inspect(|end| ends.push((log, *end))),
-                    };
-                    end.map(|_| by_log(line, now))
-                }
+                (_, Some(line)) => ends.goes_on(traces, line)?.then(|| by_log(line, now)),
                 (Some(hop), None) => match ways.leads_on(traces, hop, &fate.address)? {
                     true => Some(by_custom(hop, now)),
                     false => None,
@@ -90,28 +82,52 @@ fn last_taken<'a>(path: &'a MessagePath, fate: &Fate) -> Option<&'a LogHop> {
 /// A server's log: its format and the host that it names.
 type Log = (String, Option<String>);
 
-/// A late line of that log, if there is one among the newest since then or among those after which the server is late.
-fn newest_of<T: Traces>(traces: &T, log: &Log, since: WallMicros) -> Result<Option<WallMicros>, T::Error> {
-    let late = since.saturating_add(PATIENCE_US);
-    for until in [None, Some(late.saturating_add(PATIENCE_US))] {
-        let query = Query { since: Some(late), until, ..Query::of(Term::Kind(RecordKind::Log)) };
-        let mut before = None;
-        for _ in 0..LOG_PAGES {
-            let page = traces.query(&query, &PageRequest { limit: LOG_LINES, before })?;
-            let of_it = page.records.iter().find_map(|record| match record {
-                Record::Log(it) if it.format == log.0 && it.host == log.1 => Some(it.at),
-                _ => None,
-            });
-            if of_it.is_some() {
-                return Ok(of_it);
-            }
-            before = page.next;
-            if before.is_none() {
-                break;
+/// Where logs end: of each the newest line, among the newest of all; read once an answer.
+#[derive(Default)]
+struct LogEnds {
+    newest: Option<Vec<(Log, WallMicros)>>,
+    asked: usize,
+}
+
+impl LogEnds {
+    /// Whether the log that this line is of goes on after a server would be late.
+    fn goes_on<T: Traces>(&mut self, traces: &T, line: &LogHop) -> Result<bool, T::Error> {
+        let (format, host) = (&line.format, &line.host);
+        let late = line.at.0.saturating_add(PATIENCE_US);
+        let newest = match &mut self.newest {
+            Some(newest) => newest,
+            None => self.newest.insert(ends_of(traces, None)?),
+        };
+        let is_it = |((of, by), _): &&(Log, WallMicros)| of == format && by == host;
+        if let Some((_, end)) = newest.iter().find(is_it) {
+            return Ok(*end >= late);
+        }
+        // Others write so much that this one isn't among the newest: it is looked for where it would be late.
+        self.asked += 1;
+        Ok(self.asked <= QUESTIONS && ends_of(traces, Some((late, late.saturating_add(PATIENCE_US))))?.iter().any(|it| is_it(&it)))
+    }
+}
+
+/// Of each log the newest line, as far as the newest lines of that span tell.
+fn ends_of<T: Traces>(traces: &T, span: Option<(WallMicros, WallMicros)>) -> Result<Vec<(Log, WallMicros)>, T::Error> {
+    let (since, until) = span.unzip();
+    let query = Query { since, until, ..Query::of(Term::Kind(RecordKind::Log)) };
+    let mut ends: Vec<(Log, WallMicros)> = Vec::new();
+    let mut before = None;
+    for _ in 0..LOG_PAGES {
+        let page = traces.query(&query, &PageRequest { limit: LOG_LINES, before })?;
+        for record in &page.records {
+            let Record::Log(it) = record else { continue };
+            if !ends.iter().any(|((format, host), _)| *format == it.format && *host == it.host) {
+                ends.push(((it.format.clone(), it.host.clone()), it.at));
             }
         }
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
     }
-    Ok(None)
+    Ok(ends)
 }
 
 fn by_log(line: &LogHop, now: WallMicros) -> Inside {

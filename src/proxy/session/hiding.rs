@@ -16,7 +16,7 @@ impl Session {
         let Some(hidden) = upstream.hidden.iter().find(|hidden| is_auth(&hidden.keyword)) else { return };
         let Some(remedy) = no_auth::remedy(&hidden.why) else { return };
         let listener = &self.context.options.listener.name;
-        if self.context.counters.is_news(format!("{listener} {}", hidden.why)) {
+        if self.context.counters.is_news(listener, &hidden.why) {
             tracing::info!(listener, upstream = upstream.name, why = hidden.why, "clients are not offered the upstream's AUTH: {remedy}");
         }
     }
