@@ -10,6 +10,7 @@ mod diagnosing;
 mod explained;
 mod facts;
 mod file;
+mod greeted;
 mod normal;
 mod patterns;
 mod provider;

@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::advice::Advice;
 use super::file::{RulesError, Source, Written, WrittenProvider, WrittenRule};
+use super::greeted::Greeted;
 use super::normal::Known;
 use super::patterns::{self, Patterns};
 use super::provider::{MOST_PROVIDERS, Provider, Providers};
@@ -48,6 +49,7 @@ pub struct Rules {
     pub(super) providers: Providers,
     pub(super) advice: Advice,
     pub(super) known_hosts: Known,
+    greeted: Greeted,
 }
 
 impl Rules {
@@ -71,9 +73,13 @@ impl Rules {
     }
 
     /// The provider that a host name or a greeting gives away, by its id.
+    /// Each session asks this of its server, and there are few of these: what was answered last is remembered.
     pub fn provider(&self, host: Option<&str>, banner: Option<&str>) -> Option<&str> {
-        let facts = super::Facts { host, banner, ..super::Facts::default() };
-        self.speakers_of(&facts).first.and_then(|(number, _)| self.providers.id(number))
+        let number = self.greeted.answer(host, banner, || {
+            let facts = super::Facts { host, banner, ..super::Facts::default() };
+            self.speakers_of(&facts).first.map(|(number, _)| number)
+        });
+        number.and_then(|number| self.providers.id(number))
     }
 
     /// What to do about a cause, in a provider's own terms where they are known.
@@ -94,6 +100,7 @@ impl Rules {
             providers: Providers::default(),
             advice: Advice::default(),
             known_hosts: Known::new(),
+            greeted: Greeted::default(),
         }
     }
 }
@@ -146,6 +153,7 @@ impl Builder {
             providers: self.providers,
             advice: self.advice,
             known_hosts: self.known_hosts,
+            greeted: Greeted::default(),
         })
     }
 

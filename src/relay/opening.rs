@@ -1,5 +1,9 @@
 //! From the accepted client to the greeting: smart hosts in order, until one of them greets.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::action::{Action, Connected, Failed, NextHop, Refusal, Wire};
 use super::machine::{Expect, Machine};
 use super::options::{TellClient, UpstreamTls};
@@ -240,8 +244,8 @@ impl Machine {
     }
 }
 
-/// What the greeting says the server is.
-fn software(banner: &str) -> Option<String> {
+/// Words of greetings, and what server says them.
+static SOFTWARE: LazyLock<Vec<(Finder<'static>, &'static str)>> = LazyLock::new(|| {
     const KNOWN: &[(&str, &str)] = &[
         ("Postfix", "Postfix"),
         ("Exim", "Exim"),
@@ -258,7 +262,12 @@ fn software(banner: &str) -> Option<String> {
         ("Stalwart", "Stalwart"),
         ("JAMES", "James"),
     ];
-    KNOWN.iter().find(|(word, _)| banner.contains(word)).map(|(_, name)| (*name).to_owned())
+    KNOWN.iter().map(|(word, name)| (Finder::new(word), *name)).collect()
+});
+
+/// What the greeting says the server is.
+fn software(banner: &str) -> Option<String> {
+    SOFTWARE.iter().find(|(word, _)| word.find(banner.as_bytes()).is_some()).map(|(_, name)| (*name).to_owned())
 }
 
 /// A middlebox that hides the greeting behind asterisks (Cisco's "fixup").

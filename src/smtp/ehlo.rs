@@ -1,5 +1,7 @@
 //! The EHLO extension set: what the upstream offers, cut down to what the proxy can carry, with the reason for each keyword left out.
 
+use std::borrow::Cow;
+
 use super::exchange;
 use super::reply::ReplyView;
 
@@ -26,7 +28,7 @@ impl Extensions {
         let mut found = Self::default();
         for line in reply.lines().skip(1) {
             let (keyword, parameters) = keyword(line);
-            match keyword.as_str() {
+            match keyword.as_ref() {
                 "PIPELINING" => found.pipelining = true,
                 "STARTTLS" => found.starttls = true,
                 "CHUNKING" => found.chunking = true,
@@ -53,11 +55,15 @@ fn add_words(known: &mut Vec<String>, parameters: &str) {
 }
 
 /// The keyword in upper case and its parameters. `AUTH=LOGIN`, an old form still sent, counts as AUTH.
-fn keyword(line: &[u8]) -> (String, String) {
-    let text = String::from_utf8_lossy(line);
-    let end = text.find([' ', '=', '\t']).unwrap_or(text.len());
-    let (keyword, rest) = text.split_at(end);
-    (keyword.to_ascii_uppercase(), rest.get(1..).unwrap_or_default().to_owned())
+/// A line as most servers write it is only borrowed: this is asked of each line of each session.
+fn keyword(line: &[u8]) -> (Cow<'_, str>, Cow<'_, str>) {
+    let end = line.iter().position(|octet| matches!(octet, b' ' | b'=' | b'\t')).unwrap_or(line.len());
+    let (keyword, rest) = line.split_at(end);
+    let mut keyword = String::from_utf8_lossy(keyword);
+    if keyword.bytes().any(|octet| octet.is_ascii_lowercase()) {
+        keyword.to_mut().make_ascii_uppercase();
+    }
+    (keyword, String::from_utf8_lossy(rest.get(1..).unwrap_or_default()))
 }
 
 /// What may be offered to this client.
@@ -122,32 +128,32 @@ const CARRIED: &[&str] = &[
 /// Makes the client's EHLO reply from the upstream's: the first line as it came, then what both sides can do.
 pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
     let chunking = reply.lines().skip(1).any(|line| keyword(line).0 == "CHUNKING") && !policy.hide.iter().any(|it| it == "CHUNKING");
-    let mut kept: Vec<Vec<u8>> = vec![reply.lines().next().unwrap_or_default().to_vec()];
+    let mut kept: Vec<Cow<'_, [u8]>> = vec![reply.lines().next().unwrap_or_default().into()];
     let mut hidden = Vec::new();
     let mut made =
         Offer { octets: Vec::new(), hidden: Vec::new(), chunking, pipelining: false, smtputf8: false, auth: false, requiretls: false };
     let mut size_seen = false;
     for line in reply.lines().skip(1) {
         let (word, parameters) = keyword(line);
-        let verdict: Result<Vec<u8>, &'static str> = match word.as_str() {
-            _ if policy.hide.contains(&word) => Err("hidden by configuration"),
+        let verdict: Result<Cow<'_, [u8]>, &'static str> = match word.as_ref() {
+            _ if policy.hide.iter().any(|it| *it == word) => Err("hidden by configuration"),
             // The verb itself is refused: it must not be offered, whatever `pass` says.
             _ if exchange::is_verb(word.as_bytes()) && !(policy.passed_through && word == "X-ANONYMOUSTLS") => {
                 Err(exchange::why_hidden(&word).unwrap_or_default())
             }
-            "STARTTLS" | "X-ANONYMOUSTLS" if policy.passed_through => Ok(line.to_vec()),
+            "STARTTLS" | "X-ANONYMOUSTLS" if policy.passed_through => Ok(line.into()),
             "STARTTLS" => continue, // each leg has its own
             "SIZE" => {
                 size_seen = true;
                 Ok(smaller_size(line, &parameters, policy.size))
             }
             "AUTH" => carried_auth(line, &parameters, policy),
-            "BINARYMIME" if chunking => Ok(line.to_vec()),
+            "BINARYMIME" if chunking => Ok(line.into()),
             "BINARYMIME" => Err("needs CHUNKING (RFC 3030 section 3)"),
             "LIMITS" if policy.recipients.is_some() => Err("the proxy has limits of its own here"),
-            "REQUIRETLS" if policy.requiretls => Ok(line.to_vec()),
+            "REQUIRETLS" if policy.requiretls => Ok(line.into()),
             "REQUIRETLS" => Err("needs TLS to the client and verified TLS upstream (RFC 8689)"),
-            word if CARRIED.contains(&word) || policy.pass.iter().any(|it| it == word) => Ok(line.to_vec()),
+            word if CARRIED.contains(&word) || policy.pass.iter().any(|it| it == word) => Ok(line.into()),
             "XCLIENT" | "XFORWARD" => Err("hands over the client's identity; never relayed from a client"),
             "BURL" | "TURN" | "ATRN" => Err("can't be carried by an inline proxy"),
             word if exchange::why_hidden(word).is_some() => Err(exchange::why_hidden(word).unwrap_or_default()),
@@ -165,14 +171,15 @@ pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
         }
     }
     if !size_seen && policy.size > 0 {
-        kept.push(format!("SIZE {}", policy.size).into_bytes());
+        kept.push(format!("SIZE {}", policy.size).into_bytes().into());
     }
     if policy.starttls {
-        kept.push(b"STARTTLS".to_vec());
+        kept.push(b"STARTTLS".into());
     }
     if let Some(most) = policy.recipients {
-        kept.push(format!("LIMITS RCPTMAX={most}").into_bytes());
+        kept.push(format!("LIMITS RCPTMAX={most}").into_bytes().into());
     }
+    made.octets.reserve(reply.octets().len() + 64);
     let last = kept.len().saturating_sub(1);
     for (at, line) in kept.iter().enumerate() {
         made.octets.extend_from_slice(if at == last { b"250 " } else { b"250-" });
@@ -184,24 +191,24 @@ pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
 }
 
 /// RFC 1870: the smaller of both limits; 0 or nothing means none.
-fn smaller_size(line: &[u8], parameters: &str, own: u64) -> Vec<u8> {
+fn smaller_size<'a>(line: &'a [u8], parameters: &str, own: u64) -> Cow<'a, [u8]> {
     let theirs = parameters.trim().parse().unwrap_or(0);
-    if own == 0 || (theirs != 0 && theirs <= own) { line.to_vec() } else { format!("SIZE {own}").into_bytes() }
+    if own == 0 || (theirs != 0 && theirs <= own) { line.into() } else { format!("SIZE {own}").into_bytes().into() }
 }
 
-fn carried_auth(line: &[u8], parameters: &str, policy: &OfferPolicy<'_>) -> Result<Vec<u8>, &'static str> {
+fn carried_auth<'a>(line: &'a [u8], parameters: &str, policy: &OfferPolicy<'_>) -> Result<Cow<'a, [u8]>, &'static str> {
     policy.auth?;
     let bound = |mechanism: &str| mechanism.to_ascii_uppercase().ends_with("-PLUS");
     let mechanisms = || parameters.split_ascii_whitespace();
     if !policy.tls_terminated || !mechanisms().any(bound) {
-        return Ok(line.to_vec());
+        return Ok(line.into());
     }
     // A client that sees SCRAM without its -PLUS sister suspects a downgrade (RFC 5802 section 6): the whole family goes.
     let kept: Vec<_> = mechanisms().filter(|it| !bound(it) && !it.to_ascii_uppercase().starts_with("SCRAM-")).collect();
     if kept.is_empty() {
         Err("only mechanisms bound to the TLS channel, which ends at the proxy")
     } else {
-        Ok(format!("AUTH {}", kept.join(" ")).into_bytes())
+        Ok(format!("AUTH {}", kept.join(" ")).into_bytes().into())
     }
 }
 
