@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Whom answers ask beside the store.
 pub(super) struct Asks {
-    pub dns: Dns,
+    pub dns: watch::Receiver<Option<Dns>>,
     pub diagnosing: watch::Receiver<Diagnosing>,
     pub doctor: watch::Receiver<Doctor>,
     pub running: watch::Receiver<Running>,

@@ -95,6 +95,7 @@ pub struct Running {
     /// For the API; the sessions have theirs.
     diagnosing: watch::Sender<Diagnosing>,
     /// Likewise.
+    dns: watch::Sender<Option<http::Dns>>,
     doctor: watch::Sender<Doctor>,
     /// Likewise.
     running: watch::Sender<http::Running>,
@@ -195,6 +196,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
     // Its door is open until then: this process may still not come to serve.
     let requests = handover::await_successor(&loaded.store.dir);
     let diagnosing = watch::Sender::new(loaded.diagnosing.clone());
+    let dns = watch::Sender::new(Some(built.dns()));
     let doctor = watch::Sender::new(built.doctor(&loaded));
     let running = watch::Sender::new(built.running(&loaded));
     doctor::keep_configuration(&loaded);
@@ -214,6 +216,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         exporting: None,
         began,
         diagnosing,
+        dns,
         doctor,
         running,
         exports: watch::Sender::new(Vec::new()),
@@ -347,7 +350,7 @@ impl Running {
 
     async fn serve_api(&mut self) {
         let asks = api::Asks {
-            dns: self.built.dns(),
+            dns: self.dns.subscribe(),
             diagnosing: self.diagnosing.subscribe(),
             doctor: self.doctor.subscribe(),
             running: self.running.subscribe(),

@@ -4,15 +4,17 @@ use std::time::{Duration, Instant};
 
 use super::StartError;
 use crate::config::Loaded;
-use crate::store::{OpenError, RecoveryReport, Store};
+use crate::store::{RecoveryReport, Store};
 
-/// Waits so long for whoever has it. A store whose disk fails is given all the same: it is tried again.
+/// A command most often wants no more; mail waits no longer for its traces.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Waits so long for whoever has it. A store whose disk fails, or that a command keeps, is given all the same: it is tried again.
 pub(super) fn open_store(loaded: &Loaded, patience: Duration) -> Result<Store, StartError> {
-    let until = Instant::now() + patience;
+    let (until, of_command) = (Instant::now() + patience, Instant::now() + COMMAND_PATIENCE);
     let opened = loop {
         match Store::open(loaded.store.clone()) {
-            // A command that looked into it while nobody had it.
-            Err(OpenError::InUse { .. } | OpenError::InUseBySomebody { .. }) if Instant::now() < until => {
+            Err(error) if error.is_in_use() && (Instant::now() < until || error.may_pass() && Instant::now() < of_command) => {
                 std::thread::sleep(Duration::from_millis(50));
             }
             opened => break opened,
@@ -24,7 +26,7 @@ pub(super) fn open_store(loaded: &Loaded, patience: Duration) -> Result<Store, S
             Ok(opened.store)
         }
         // Promise 2: tracing never fails mail. What can't be opened is tried again, loudly.
-        Err(error) if error.is_disk() => {
+        Err(error) if error.may_pass() => {
             tracing::error!(%error, "the trace store can't be opened; mail flows untraced until it can");
             Ok(Store::unavailable(loaded.store.clone(), &error))
         }

@@ -25,6 +25,7 @@ impl Running {
                     self.built.refresh(&loaded, &self.counters, worker);
                 }
                 self.diagnosing.send_replace(loaded.diagnosing.clone());
+                self.dns.send_replace(Some(self.built.dns()));
                 self.doctor.send_replace(self.built.doctor(&loaded));
                 self.running.send_replace(self.built.running(&loaded));
                 doctor::keep_configuration(&loaded);

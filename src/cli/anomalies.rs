@@ -66,9 +66,10 @@ impl Anomalies {
         if self.replay {
             return self.replayed(&look);
         }
-        let backend = Backend::open(&self.traces)?;
+        let changes = self.mute.is_some() || self.unmute;
+        let backend = if changes { Backend::open_to_write(&self.traces)? } else { Backend::open(&self.traces)? };
         let Some(id) = self.id else { return self.list(&backend, &look) };
-        if self.mute.is_some() || self.unmute {
+        if changes {
             return self.muted(&backend, id, &look);
         }
         let course: Option<Course> = match &backend {

@@ -17,7 +17,7 @@ use crate::net::resolve::Resolver;
 use crate::path::ask::StoreNumbers;
 use crate::path::outside::Outside;
 use crate::path::{Answer, Asked, Clock, ListRequest, Listing, Manner, Stats, StoreTraces, What, never, stats};
-use crate::store::{Day, OpenError, Options, Store};
+use crate::store::{Day, OpenError, Opened, Options, Store};
 use crate::trace::json::{Id, Record, Time};
 use crate::trace::{RecordId, WallMicros};
 
@@ -33,13 +33,23 @@ pub enum Backend {
 impl Backend {
     /// The API that is named, the one of the store's running proxy, or the store itself.
     pub fn open(traces: &Traces) -> Result<Self, Failure> {
+        Self::opened(traces, Store::open_to_ask)
+    }
+
+    /// The same, for what adds to the store: not to a copy beside it.
+    pub fn open_to_write(traces: &Traces) -> Result<Self, Failure> {
+        Self::opened(traces, Store::open_offline)
+    }
+
+    fn opened(traces: &Traces, open: impl FnOnce(Options) -> Result<Opened, OpenError>) -> Result<Self, Failure> {
         match api(traces)? {
             Some(client) => Ok(Self::Api(client)),
             None => {
                 let dir = store_dir(traces)?;
                 // Nor is one made of a directory that is something else.
                 must_be_store(&dir)?;
-                Ok(Self::Store(StoreTraces::new(open_store(&dir)?, false)))
+                let opened = open(options(&dir)).map_err(not_opened)?;
+                Ok(Self::Store(StoreTraces::new(opened.store, false)))
             }
         }
     }
@@ -258,11 +268,6 @@ pub fn running(dir: &Path) -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-/// Takes the lock of a stopped proxy's store, if it can be written.
-pub fn open_store(dir: &Path) -> Result<Store, Failure> {
-    Ok(Store::open_to_ask(options(dir)).map_err(not_opened)?.store)
-}
-
 /// How long traces are kept is the proxy's to decide, not a reader's.
 pub fn options(dir: &Path) -> Options {
     Options { keep_days: 0, keep_octets: 0, ..Options::new(dir) }
@@ -274,6 +279,8 @@ pub fn not_opened(error: OpenError) -> Failure {
         OpenError::InUse { .. } | OpenError::InUseBySomebody { .. } => {
             "it holds the store but does not answer on its api.sock: see its log"
         }
+        OpenError::InUseByCommand { .. } => "try again then",
+        OpenError::NotOurs { owner, .. } => &format!("run it as that user: sudo -u '#{owner}' relayscope …"),
         OpenError::Form { .. } | OpenError::Format { .. } => "nothing was changed in it",
         OpenError::Io { .. } => "run it as the proxy's user, or repair the directory's permissions",
     };

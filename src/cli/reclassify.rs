@@ -40,7 +40,7 @@ impl Reclassify {
     pub fn run(self) -> Result<Status, Failure> {
         let what = super::search::question_of_lists(&self.query, Timestamp::now())?;
         let own = self.rules.as_deref().map(config::rules_in).transpose().map_err(Failure::usage)?;
-        let backend = Backend::open(&self.traces)?;
+        let backend = Backend::open_to_write(&self.traces)?;
         if own.is_some() && matches!(backend, Backend::Api(_)) {
             let text = "--rules is for the store of a stopped proxy: a running one has the rules of its configuration";
             return Err(Failure::usage(text).advise("put your rules in its folder ([diagnose] rules_dir), send it SIGHUP, and ask again"));

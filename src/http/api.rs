@@ -44,8 +44,8 @@ const RECORDS: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct Api {
     pub(super) traces: StoreTraces,
-    /// Asked where nothing matches.
-    dns: Option<Dns>,
+    /// Asked where nothing matches, by the configuration that holds.
+    dns: watch::Receiver<Option<Dns>>,
     /// By which failures are diagnosed at present.
     pub(super) diagnosing: watch::Receiver<Diagnosing>,
     /// Turns true when the process ends: those who follow are let go.
@@ -61,7 +61,7 @@ impl Api {
     pub fn new(traces: StoreTraces, ending: watch::Receiver<bool>) -> Self {
         Self {
             traces,
-            dns: None,
+            dns: watch::channel(None).1,
             diagnosing: watch::channel(Diagnosing::default()).1,
             ending,
             ping: Duration::from_secs(15),
@@ -74,8 +74,8 @@ impl Api {
 
     /// Lets answers about what was never seen ask DNS.
     #[must_use]
-    pub fn with_dns(self, dns: Dns) -> Self {
-        Self { dns: Some(dns), ..self }
+    pub fn with_dns(self, dns: watch::Receiver<Option<Dns>>) -> Self {
+        Self { dns, ..self }
     }
 
     /// Rules other than the built-in ones, as they are at any time.
@@ -179,7 +179,8 @@ async fn locate(State(api): State<Api>, query: Result<Query<Locate>, QueryReject
     }
     let limit = limited("limit", asked.limit, 20, MESSAGES)?;
     answer(move || {
-        let dns = api.dns.filter(|_| asked.dns).and_then(|dns| dns.look_ups());
+        let dns = if asked.dns { api.dns.borrow().clone() } else { None };
+        let dns = dns.and_then(|dns| dns.look_ups());
         let outside = dns.as_ref().map(|dns| dns as &dyn Outside);
         api.traces.locate(&what, Manner { limit, now: micros(now), outside })
     })

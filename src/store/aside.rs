@@ -17,7 +17,11 @@ const PREFIX: &str = "relayscope-ask-";
 
 /// Whether a store that can't be opened for this reason can be asked all the same.
 pub(super) fn is_unwritable(error: &OpenError) -> bool {
-    matches!(error, OpenError::Io { error, .. } if matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied))
+    match error {
+        OpenError::Io { error, .. } => matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied),
+        OpenError::NotOurs { .. } => true,
+        _ => false,
+    }
 }
 
 /// Makes a store in `scratch`, which is there and empty, that has what the one in `dir` has.

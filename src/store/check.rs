@@ -229,7 +229,7 @@ impl CheckReport {
 pub fn rebuild_index(options: super::Options) -> Result<super::RecoveryReport, OpenError> {
     let dir = options.dir.clone();
     {
-        let _lock = super::open::take_lock(&dir)?;
+        let _lock = super::open::take_lock(&dir, super::live::Use::Offline)?;
         for day in recover::days(&dir)? {
             let index = index::dir(&dir, day);
             match fs::remove_dir_all(&index) {

@@ -98,7 +98,7 @@ impl Store {
     pub fn open_to_ask(options: Options) -> Result<Opened, OpenError> {
         match Self::open_offline(options.clone()) {
             Err(error) if aside::is_unwritable(&error) => match lock::owner(&options.dir) {
-                Some(owner) => Err(OpenError::in_use(&options.dir, owner.pid)),
+                Some(owner) => Err(OpenError::in_use(&options.dir, owner)),
                 None => Self::open_aside(&options, Clock::system()),
             },
             opened => opened,

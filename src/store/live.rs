@@ -30,7 +30,7 @@ use crate::trace::Mark;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
     Serving,
-    /// To be asked a few questions: nothing is sealed or removed.
+    /// By a command, to be asked a few questions or imported into: nothing is sealed or removed.
     Offline,
 }
 
@@ -95,7 +95,7 @@ impl Opening {
         if self.live().is_some() {
             return Ok(());
         }
-        let (live, marks) = Live::open(self.options.clone(), self.run_records, self.news.clone(), intake)?;
+        let (live, marks) = Live::open(self.options.clone(), self.run_records, self.news.clone(), intake, purpose)?;
         if purpose == Use::Serving {
             self.stage(intake);
         }
@@ -109,7 +109,7 @@ impl Opening {
     ///
     /// To be tended only then.
     pub fn reopen(&self, intake: &Arc<Intake>) -> Result<Arc<Live>, OpenError> {
-        let (live, marks) = Live::open(self.options.clone(), self.run_records, self.news.clone(), intake)?;
+        let (live, marks) = Live::open(self.options.clone(), self.run_records, self.news.clone(), intake, Use::Serving)?;
         live.start(intake, marks);
         *writing(&self.live) = Some(live.clone());
         Ok(live)
@@ -166,8 +166,14 @@ fn join(threads: &Mutex<Vec<JoinHandle<()>>>) {
 }
 
 impl Live {
-    fn open(options: Options, run_records: u32, news: watch::Sender<u64>, intake: &Intake) -> Result<(Arc<Self>, Vec<Mark>), OpenError> {
-        let lock = super::open::take_lock(&options.dir)?;
+    fn open(
+        options: Options,
+        run_records: u32,
+        news: watch::Sender<u64>,
+        intake: &Intake,
+        purpose: Use,
+    ) -> Result<(Arc<Self>, Vec<Mark>), OpenError> {
+        let lock = super::open::take_lock(&options.dir, purpose)?;
         retention::sweep(&options.dir);
         tables::limit(options.cache_octets / 2);
         backup::sweep(&options.dir);

@@ -7,8 +7,11 @@ use relayscope::trace::{AuditEvent, Record};
 
 use crate::support::api;
 use crate::support::client::Client;
+use crate::support::dns::{Dns, Zones};
 use crate::support::message::Message;
 use crate::support::place::Place;
+use crate::support::process::run;
+use crate::support::programs::need;
 use crate::support::records;
 use crate::support::relayscope::{Relayscope, command};
 use crate::support::sink::{Manner, Sink};
@@ -41,6 +44,29 @@ fn what_takes_a_restart_stays_as_it_is_and_is_said() {
     let mut client = relayscope.client();
     client.expect(220);
     client.quit();
+    relayscope.stop();
+}
+
+/// Of what was never seen, answers tell what DNS says: by the servers that the configuration names now.
+#[test]
+fn answers_ask_the_dns_servers_of_the_new_configuration() {
+    need!("unbound");
+    let (place, sink) = (Place::new(), Sink::start(Manner::Take));
+    let dns = Dns::start(&place, &Zones::new().mx("a.example", 10, "mx-of-a.example").a("mx-of-a.example", "127.1.2.1"));
+    let by =
+        |servers: &str| config(&sink, &format!("[dns]\nservers = [\"{servers}\"]\nhosts_file = false\n[limits.timeouts]\ndns = \"3s\"\n"));
+    let deaf = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let relayscope = Relayscope::configured(&place, &by(&deaf.local_addr().unwrap().to_string()));
+    let answer = || run(&mut command(&place, &["where", "bob@a.example", "--store", "store"])).1;
+    assert!(!answer().contains("mx-of-a.example"));
+    place.file(
+        "relayscope.toml",
+        by(&dns.resolver_address().to_string()).replace("[[listener]]\nlisten", "[[listener]]\nname = \"smtp\"\nlisten"),
+    );
+    hang_up(relayscope.pid());
+    relayscope.output().expect("reloaded config=");
+    let said = answer();
+    assert!(said.contains("mx-of-a.example"), "{said}");
     relayscope.stop();
 }
 

@@ -315,6 +315,47 @@ fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
+fn a_store_that_a_command_keeps_is_waited_for() {
+    let room = Room::new();
+    let command = room.open_for(Use::Offline).store;
+    match Store::open(room.options.clone()) {
+        Err(error @ OpenError::InUseByCommand { pid, .. }) => {
+            assert_eq!(pid, std::process::id());
+            assert!(error.is_in_use() && error.may_pass());
+            let store = Store::unavailable(room.options.clone(), &error);
+            command.close();
+            until(|| matches!(store.health(), Health::Ok));
+            put(&store, &transactions(0..5));
+            assert_eq!(find(&store, message_id(4)), transactions(4..5));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Root can write everywhere: what it made in the store of a proxy without rights would stand in that one's way.
+#[test]
+fn another_users_store_is_asked_and_not_written_to() {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(0..5));
+    store.close();
+    let lock = room.path().join("lock");
+    if std::os::unix::fs::chown(&lock, Some(65534), None).is_err() {
+        return; // only root has something to be kept from
+    }
+    match Store::open_offline(room.options.clone()) {
+        Err(error @ OpenError::NotOurs { owner: 65534, .. }) => assert!(!error.may_pass()),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(Import::begin(room.options.clone()), Err(ImportError::Open(OpenError::NotOurs { .. }))));
+    let before = walk(room.path());
+    let opened = Store::open_to_ask(room.options.clone()).unwrap();
+    assert_eq!(everything(&opened.store), transactions(0..5));
+    opened.store.close();
+    assert_eq!(walk(room.path()), before);
+}
+
+#[test]
 fn a_record_is_found_by_its_id_also_where_it_was_amended() {
     let room = Room::with_runs_of(16);
     let store = room.store();
