@@ -2,10 +2,11 @@
 
 use super::action::{Action, Wire};
 use super::body::Sealed;
-use super::machine::{Expect, Hold, Machine, MarkState, Mode};
+use super::lmtp::Lmtp;
+use super::machine::{Expect, Hold, Machine, MarkState, Mode, Pending};
 use super::recorder::{Verdict, reply_of, state_of};
 use crate::smtp::{ReplyError, ReplyView};
-use crate::trace::{Actor, Auth, EndHow, Envelope, Flag, Leg, Stage, State};
+use crate::trace::{Actor, Auth, EndHow, Envelope, Flag, Leg, Recipient, Reply, Stage, State};
 
 impl Machine {
     /// Takes the whole replies out of the upstream's octets; returns how many octets are used.
@@ -107,7 +108,7 @@ impl Machine {
                 }
             }
             Expect::Rcpt(recipient) => {
-                if view.class() == 2 {
+                if view.class() == 2 || self.left_open.is_some() {
                     self.begin_unknown(sent_at);
                 }
                 let place = self.recorder.recipient(*recipient);
@@ -117,15 +118,15 @@ impl Machine {
                 self.after_recipient_late(now, wire);
             }
             Expect::Data => return self.data_reply(now, sent_at, view, wire),
-            expect @ (Expect::EndOfData | Expect::Bdat { last: true }) if self.is_lmtp() => {
-                return self.recipient_answered(now, expect, sent_at, view, wire);
-            }
-            Expect::EndOfData => return self.final_reply(now, sent_at, view, wire),
             Expect::Bdat { .. } if view.class() == 2 && self.pending.is_empty() && matches!(self.mode, Mode::Chunk { .. }) => {
                 // Accepted before it was sent: what the upstream means by that can't be known.
                 self.expect(sent_at, Expect::Bdat { last: false });
                 return self.upstream_broke(now, "accepted a chunk before its octets were sent", Flag::EarlyReply, wire);
             }
+            expect @ (Expect::EndOfData | Expect::Bdat { last: true }) if self.is_lmtp() => {
+                return self.recipient_answered(now, expect, sent_at, view, wire);
+            }
+            Expect::EndOfData => return self.final_reply(now, sent_at, view, wire),
             Expect::Bdat { last: true } => return self.final_reply(now, sent_at, view, wire),
             Expect::Bdat { last: false } => {
                 if view.class() != 2 {
@@ -145,8 +146,12 @@ impl Machine {
                 return self.end(now, Actor::Client, Stage::Quit, EndHow::Quit, None, wire);
             }
             Expect::Other { secret } => match secret {
-                Some(_) if code == 334 => self.auth_reply(now, view, wire), // it was AUTH in disguise: what follows is a response
-                Some(secret) => self.relay_reply_redacted(now, view, &[&secret], wire),
+                Some(secret) if code == 334 => {
+                    // It was AUTH in disguise: what follows is a response.
+                    self.auth_secrets.push(secret.to_vec());
+                    self.auth_reply(now, view, wire);
+                }
+                Some(secret) => self.relay_reply_redacted(now, view, &[secret.to_vec()], wire),
                 None => self.relay_reply(now, view, wire),
             },
             Expect::StartTls if code == 220 => return self.starts_tls(now, view, surplus, wire),
@@ -158,18 +163,23 @@ impl Machine {
     }
 
     /// What comes from the upstream now may repeat a secret that it was sent.
-    fn answers_a_secret(&self) -> bool {
+    pub(super) fn answers_a_secret(&self) -> bool {
         let logs_in = self.negotiation.as_ref().is_some_and(|it| it.logging_in());
-        self.pending.iter().any(|it| match it.expect {
-            Expect::Auth | Expect::Other { secret: Some(_) } => true,
-            Expect::Negotiation => logs_in,
-            _ => false,
-        })
+        // Between a challenge and its response nothing is asked, and the initial response has been sent.
+        self.mode == Mode::AuthResponse
+            || self.pending.iter().any(|it| match it.expect {
+                Expect::Auth | Expect::Other { secret: Some(_) } => true,
+                Expect::Negotiation => logs_in,
+                _ => false,
+            })
     }
 
     /// The reply to MAIL FROM: a transaction begins with it, refused or not.
     fn mail_reply(&mut self, now: u64, sent_at: u64, envelope: Option<Box<Envelope>>, view: &ReplyView<'_>) {
         if let Some(envelope) = envelope {
+            if self.left_open.is_some() && view.code() == 503 {
+                return; // likewise: a refused DATA had ended none
+            }
             if self.recorder.in_transaction() {
                 if view.class() != 2 && !self.mail_was_refused() {
                     return; // RFC 5321 §4.1.4: a MAIL FROM within a transaction is refused, and changes nothing
@@ -177,7 +187,7 @@ impl Machine {
                 self.abandon(now, "the client began another transaction");
             }
             if view.class() == 2 {
-                self.left_open = None;
+                self.forget_left_open();
             }
             self.forget_chunks();
             self.recorder.begin(sent_at, *envelope);
@@ -191,7 +201,7 @@ impl Machine {
     }
 
     /// The upstream takes recipients or a message where no MAIL FROM was seen that it took: that leaves a record too.
-    fn begin_unknown(&mut self, now: u64) {
+    pub(super) fn begin_unknown(&mut self, now: u64) {
         if !self.recorder.in_transaction() {
             self.recorder.begin(now, self.left_open.take().map_or_else(Envelope::default, |envelope| *envelope));
         }
@@ -210,9 +220,8 @@ impl Machine {
     }
 
     /// The same where the reply could repeat a secret.
-    fn relay_reply_redacted(&mut self, now: u64, view: &ReplyView<'_>, secrets: &[&[u8]], wire: &mut dyn Wire) {
-        let kept = super::login::without_secrets(reply_of(view), secrets);
-        let shown = format!("{} {}", kept.code, kept.lines.join("\n"));
+    fn relay_reply_redacted(&mut self, now: u64, view: &ReplyView<'_>, secrets: &[Vec<u8>], wire: &mut dyn Wire) {
+        let shown = redacted(view, secrets);
         self.recorder.relayed(now, Leg::Upstream, shown.as_bytes());
         self.send_client(view.octets(), wire);
     }
@@ -226,8 +235,7 @@ impl Machine {
             return;
         }
         let sent = std::mem::take(&mut self.auth_secrets);
-        let secrets: Vec<&[u8]> = sent.iter().map(Vec::as_slice).collect();
-        let kept = super::login::without_secrets(reply_of(view), &secrets);
+        let kept = reply_without(view, &sent);
         self.recorder.phases_mut().auth_us = Some(now.saturating_sub(self.auth_began));
         let outcome = match view.code() {
             235 => "succeeded",
@@ -243,14 +251,18 @@ impl Machine {
             };
             self.recorder.set_auth(Leg::Client, made);
         }
-        self.relay_reply_redacted(now, view, &secrets, wire);
+        self.relay_reply_redacted(now, view, &sent, wire);
     }
 
     fn data_reply(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
         self.recorder.phases_mut().data_us = Some(now.saturating_sub(sent_at));
         // A refused DATA ends no transaction (RFC 5321 §4.1.1.4 resets at its end only): more recipients, or DATA once more, may follow.
-        let mut envelope = self.recorder.envelope().filter(|_| view.class() != 3).cloned();
-        envelope.iter_mut().for_each(|it| it.recipients.retain(|it| it.reply.as_ref().is_some_and(|reply| reply.code < 300)));
+        let left = self.recorder.envelope().filter(|_| view.class() != 3 && self.late.is_none()).cloned();
+        if view.class() == 2 {
+            // It has no message yet that it could take: what it means by that can't be known.
+            self.pending.push_front(Pending { expect: Expect::Data, sent_at });
+            return self.upstream_broke(now, &format!("answered DATA with {}", view.code()), Flag::SurplusReply, wire);
+        }
         if view.class() == 3 && self.is_message_for_nobody() {
             return self.upstream_broke(now, "asked for a message although it took no recipient", Flag::SurplusReply, wire);
         }
@@ -268,8 +280,21 @@ impl Machine {
             detail: None,
             upstream_queue_id: None,
         };
+        let lmtp = std::mem::take(&mut self.lmtp);
         self.finish_with_reply(now, verdict, view, wire);
-        self.left_open = envelope.map(Box::new);
+        if let Some(mut envelope) = left {
+            let took = |it: &Recipient| it.reply.as_ref().is_some_and(|reply| reply.code < 300);
+            self.lmtp = lmtp.without(&envelope.recipients, took);
+            envelope.recipients.retain(took);
+            self.left_open = Some(Box::new(envelope));
+        }
+    }
+
+    /// The transaction that a refused DATA had left open is over after all.
+    pub(super) fn forget_left_open(&mut self) {
+        if self.left_open.take().is_some() {
+            self.lmtp = Lmtp::default();
+        }
     }
 
     /// The reply that decides about the message.
@@ -363,19 +388,20 @@ impl Machine {
             self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
             return self.drop_upstream();
         }
+        let secrets = if self.mode == Mode::AuthResponse { std::mem::take(&mut self.auth_secrets) } else { Vec::new() };
         if view.code() == 421 {
-            self.relay_reply(now, view, wire);
-            return self.upstream_says_goodbye(now, view, self.stage(), &[], wire);
+            self.relay_reply_redacted(now, view, &secrets, wire);
+            return self.upstream_says_goodbye(now, view, self.stage(), &secrets, wire);
         }
-        self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
+        let shown = redacted(view, &secrets);
+        self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, shown.as_bytes());
         let words = format!("sent a reply that nobody asked for ({})", view.code());
         self.upstream_broke(now, &words, Flag::SurplusReply, wire);
     }
 
     /// 421 was relayed: both legs end (RFC 5321 §3.8).
     pub(super) fn upstream_says_goodbye(&mut self, now: u64, view: &ReplyView<'_>, stage: Stage, secrets: &[Vec<u8>], wire: &mut dyn Wire) {
-        let secrets: Vec<&[u8]> = secrets.iter().map(Vec::as_slice).collect();
-        let reply = super::login::without_secrets(reply_of(view), &secrets);
+        let reply = reply_without(view, secrets);
         self.take_unanswered();
         if self.recorder.in_transaction() {
             let verdict = Verdict {
@@ -391,4 +417,16 @@ impl Machine {
         let detail = format!("the {} ended the session: {} {}", self.peer(), reply.code, reply.lines.join(" "));
         self.end_with(now, Actor::Upstream, stage, EndHow::Close, Some(detail), Some(reply), wire);
     }
+}
+
+/// The kept form of a reply that may repeat what it answers.
+fn reply_without(view: &ReplyView<'_>, secrets: &[Vec<u8>]) -> Reply {
+    let secrets: Vec<&[u8]> = secrets.iter().map(Vec::as_slice).collect();
+    super::login::without_secrets(reply_of(view), &secrets)
+}
+
+/// The same for the timeline.
+fn redacted(view: &ReplyView<'_>, secrets: &[Vec<u8>]) -> String {
+    let kept = reply_without(view, secrets);
+    format!("{} {}", kept.code, kept.lines.join("\n"))
 }

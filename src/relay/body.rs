@@ -313,7 +313,7 @@ impl Machine {
     }
 
     /// Another connection is made for the next message where the upstream is chosen late; elsewhere the session is over.
-    fn upstream_has_gone(&mut self, why: String) {
+    pub(super) fn upstream_has_gone(&mut self, why: String) {
         if self.late.is_none() {
             self.gone = Some(why);
         }

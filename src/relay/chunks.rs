@@ -79,6 +79,7 @@ impl Machine {
         let begins = !self.recorder.in_transaction() && self.pending.iter().any(|it| matches!(it.expect, Expect::Mail(Some(_))));
         if begins {
             self.forget_chunks(); // what there is belonged to no transaction
+            self.forget_left_open();
         }
         if self.body.is_some() {
             return;
@@ -91,6 +92,9 @@ impl Machine {
             if let Some((sent_at, envelope)) = under_way {
                 self.recorder.begin(sent_at, *envelope);
             }
+        }
+        if self.left_open.is_some() {
+            self.begin_unknown(now);
         }
         self.body = Some(Body::new(Framing::Chunks(BareNewlines::default()), &self.options.limits, self.has_null_sender()));
         self.data_began = now;
@@ -129,12 +133,13 @@ impl Machine {
         let octets = rest.get(..take).unwrap_or(rest);
         let limit = self.options.limits.message_size;
         self.mode = Mode::Chunk { left: left - take as u64, last };
+        let is_answered = self.answered_chunk().is_some();
         if let Some(body) = &mut self.body {
             if let Framing::Chunks(newlines) = &mut body.framing {
                 newlines.look(octets);
             }
             body.look(octets);
-            if limit > 0 && body.size() > limit {
+            if limit > 0 && body.size() > limit && !is_answered {
                 let sealed = self.sealed_for_size();
                 self.seal_body(now, sealed, false, wire);
                 self.swallow_chunk(now, b"", left - take as u64, last, wire);
@@ -144,6 +149,13 @@ impl Machine {
         wire.send(Leg::Upstream, octets);
         self.chunk_passed(now);
         take
+    }
+
+    /// What is to come of the chunk under way, if the upstream has refused it already: it gets no second reply.
+    pub(super) fn answered_chunk(&self) -> Option<(u64, bool)> {
+        let Mode::Chunk { left, last } = self.mode else { return None };
+        let awaited = matches!(self.pending.back().map(|it| &it.expect), Some(Expect::Bdat { .. }));
+        (!awaited && self.chunk_refused.is_some()).then_some((left, last))
     }
 
     fn chunk_passed(&mut self, now: u64) {

@@ -238,6 +238,9 @@ impl Machine {
 
     pub(super) fn say_own(&mut self, now: u64, reply: &OwnReply, recipient: Option<Box<Recipient>>, wire: &mut dyn Wire) {
         if let Some(recipient) = recipient {
+            if self.left_open.is_some() {
+                self.begin_unknown(now);
+            }
             self.recorder.recipient(*recipient);
         }
         self.say(now, Leg::Client, &reply.line(), wire);

@@ -137,8 +137,7 @@ impl Machine {
         if !self.upstream_unread.is_empty() {
             // Half a reply, or no reply at all. What answers a secret may repeat it.
             let unread = std::mem::take(&mut self.upstream_unread);
-            let secret = |it: &Expect| matches!(it, Expect::Auth | Expect::Negotiation | Expect::Other { secret: Some(_) });
-            let shown = if self.pending.iter().any(|it| secret(&it.expect)) { b"[redacted]" } else { unread.as_slice() };
+            let shown = if self.answers_a_secret() { b"[redacted]" } else { unread.as_slice() };
             self.recorder.line(now, Leg::Upstream, Flow::In, shown);
         }
         self.recorder.line(now, Leg::Upstream, Flow::In, if reset { b"(connection reset)" } else { b"(closed)" });
@@ -201,6 +200,13 @@ impl Machine {
             self.doubt();
             self.finish_unanswered(now, State::Unknown, Stage::EndOfData, by, words, &reply);
             return self.end_saying(now, by, Stage::EndOfData, how, words, reply, wire);
+        }
+        if let Some((left, last)) = self.answered_chunk() {
+            // The client has this chunk's reply already, and no other follows: its last octets are only read.
+            self.abandon(now, "the chunk was refused");
+            self.upstream_has_gone(words.to_owned());
+            self.mode = Mode::SwallowChunk { left, last };
+            return;
         }
         if matches!(self.mode, Mode::Body | Mode::Chunk { .. }) || self.held_terminator {
             let reply =
@@ -279,7 +285,7 @@ impl Machine {
 
     /// The client gives the transaction under way up (RSET, EHLO, QUIT, another MAIL).
     pub(super) fn abandon(&mut self, now: u64, words: &str) {
-        self.left_open = None;
+        self.forget_left_open();
         if !self.recorder.in_transaction() {
             return self.forget_chunks();
         }
@@ -438,8 +444,8 @@ impl Machine {
         self.quit = how == EndHow::Quit;
         self.take_unanswered();
         if self.recorder.in_transaction() {
-            let verdict =
-                Verdict { state: State::Aborted, stage, by, reply: reply.clone(), detail: detail.clone(), upstream_queue_id: None };
+            let state = reply.as_ref().filter(|reply| reply.code >= 400).map_or(State::Aborted, |reply| state_of(reply.code));
+            let verdict = Verdict { state, stage, by, reply: reply.clone(), detail: detail.clone(), upstream_queue_id: None };
             self.finish_quietly(now, verdict);
         }
         self.finish_behind(now, stage, by);

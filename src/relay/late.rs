@@ -138,7 +138,9 @@ impl Machine {
             return self.tell_unreachable(now, recipient, &why, wire);
         }
         late.queue.push_back((line.to_vec(), Expect::Rcpt(Box::new(recipient))));
-        let stands = self.upstream_open && late.connected.as_ref() == Some(&destination);
+        // Part of a reply that nobody asked for would become the answer to MAIL FROM.
+        let surplus = self.pending.is_empty() && self.scanner.in_reply();
+        let stands = self.upstream_open && !surplus && late.connected.as_ref() == Some(&destination);
         late.destination = Some(destination);
         if stands { self.send_mail(now, wire) } else { self.find_hosts(now, wire) }
     }

@@ -87,6 +87,18 @@ impl Tally {
     }
 }
 
+impl Lmtp {
+    /// The recipients that a transaction still has in its next record, of which those that weren't taken are no part.
+    pub(super) fn without(self, recipients: &[Recipient], stays: impl Fn(&Recipient) -> bool) -> Self {
+        let place = |old: u32| {
+            let before = recipients.get(..old as usize)?;
+            recipients.get(old as usize).filter(|it| stays(it))?;
+            u32::try_from(before.iter().filter(|it| stays(it)).count()).ok()
+        };
+        Self { taken: self.taken.into_iter().map(|old| old.and_then(place)).collect(), tally: Tally::default() }
+    }
+}
+
 impl Machine {
     pub(super) fn is_lmtp(&self) -> bool {
         self.upstream.protocol == Protocol::Lmtp

@@ -239,7 +239,8 @@ impl Recorder {
     pub fn recipient_reply(&mut self, place: Option<u32>, reply: Reply) {
         let Some(open) = &mut self.open else { return };
         if let Some(recipient) = place.and_then(|place| open.envelope.recipients.get_mut(place as usize)) {
-            (recipient.state, recipient.stage, recipient.by) = (state_of(reply.code), Stage::EndOfData, Actor::Upstream);
+            let state = if reply.code < 400 && reply.code >= 300 { State::Unknown } else { state_of(reply.code) };
+            (recipient.state, recipient.stage, recipient.by) = (state, Stage::EndOfData, Actor::Upstream);
             recipient.reply = Some(reply);
         }
     }
