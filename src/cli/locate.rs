@@ -134,7 +134,7 @@ fn brief(screen: &mut Screen, message: &MessagePath, look: &Look) {
     screen.paragraph(style, &verdict::verdict(message, &look.clock), look.width, 2);
     wider::first(screen, message, look);
     let id = message.hops.last().map(|hop| hop.id().to_string()).unwrap_or_default();
-    let mut about = vec![format!("from {}", sender(message))];
+    let mut about = Vec::from_iter(message.from.as_ref().map(|_| format!("from {}", sender(message))));
     about.extend(message.subject.as_ref().map(|subject| format!("\"{subject}\"")));
     about.extend(message.message_id.as_ref().map(|id| format!("<{id}>")));
     let about = format!("{id}  {}", about.join("  "));
@@ -152,20 +152,28 @@ fn whole(screen: &mut Screen, message: &MessagePath, look: &Look) {
     steps(screen, &next::next(message, &look.clock), look);
 }
 
+const NOT_LOGGED: &str = "not known: the logs don't say";
+
 fn sender(message: &MessagePath) -> &str {
-    if message.from.is_empty() { "<>" } else { &message.from }
+    match message.from.as_deref() {
+        Some("") => "<>",
+        from => from.unwrap_or(NOT_LOGGED),
+    }
 }
 
 fn facts(screen: &mut Screen, message: &MessagePath, look: &Look) {
     let mut fact = |name: &str, value: &str| {
         screen.pad(2).styled(Style::Faint, &format!("{name:<12}")).paragraph(Style::Plain, value, look.width.map(|width| width - 14), 14);
     };
-    fact("Subject", message.subject.as_deref().unwrap_or("not seen: it ended before the message text"));
+    let unseen = if message.relays().next().is_some() { "not seen: it ended before the message text" } else { NOT_LOGGED };
+    fact("Subject", message.subject.as_deref().unwrap_or(unseen));
     if let Some(id) = &message.message_id {
         fact("Message-ID", &format!("<{id}>"));
     }
     fact("From", sender(message));
-    if let Some(header) = message.header_from.as_ref().filter(|header| !header.contains(&message.from) || message.from.is_empty()) {
+    if let Some(header) =
+        message.header_from.as_ref().filter(|header| message.from.as_ref().is_none_or(|from| from.is_empty() || !header.contains(from)))
+    {
         fact("From header", header);
     }
     let (attempts, reports, lines) = (message.relays().count(), message.reports().count(), message.logs().count());

@@ -92,8 +92,10 @@ impl Scene<'_> {
         let id = fate.upstream_queue_id.as_ref().map(|id| format!(" (queue id {id})")).unwrap_or_default();
         let line = self.path.logs().find(|line| line.id == fate.hop);
         Some(match (state, line.map(|line| line.event.0)) {
-            (PathState::Bounced, _) if self.path.from.is_empty() => "Its sender is <>, so nobody was told.".to_owned(),
-            (PathState::Bounced, _) => format!("It will not be tried again. {} was to be told by the report.", self.path.from),
+            (PathState::Bounced, _) => match self.path.from.as_deref() {
+                Some("") => "Its sender is <>, so nobody was told.".to_owned(),
+                from => format!("It will not be tried again. {} was to be told by the report.", from.unwrap_or("Its sender")),
+            },
             (PathState::Delivered, _) => {
                 "Nothing, as far as mail goes: if the recipient doesn't see it, look in rules and junk folders there.".to_owned()
             }
@@ -177,14 +179,16 @@ impl Scene<'_> {
     }
 
     fn sender(&self) -> String {
-        if self.path.from.is_empty() { "<> (the null sender)".to_owned() } else { self.path.from.clone() }
+        match self.path.from.as_deref() {
+            Some("") => "<> (the null sender)".to_owned(),
+            from => from.unwrap_or("the sender").to_owned(),
+        }
     }
 
     fn bounce(&self, client: &str) -> String {
-        if self.path.from.is_empty() {
-            " Its sender is <>, so nobody gets a bounce.".to_owned()
-        } else {
-            format!(" {client} is to tell {} with a bounce.", self.path.from)
+        match self.path.from.as_deref() {
+            Some("") => " Its sender is <>, so nobody gets a bounce.".to_owned(),
+            from => format!(" {client} is to tell {} with a bounce.", from.unwrap_or("the sender")),
         }
     }
 }

@@ -234,6 +234,7 @@ impl Failure {
     fn has(&self, message: &MessagePath, it: &Incident, about: &About) -> Option<bool> {
         let value = about.value.as_str();
         let is = |it: &str| it.eq_ignore_ascii_case(value);
+        let from = message.from.as_deref().unwrap_or_default();
         // The address that mail leaves from is in no record; who refuses it says so.
         if it.anomaly == Anomaly::DnsChanged && about.kind == AboutKind::Client {
             return Some(true);
@@ -249,10 +250,10 @@ impl Failure {
             AboutKind::Listener => failed(message).any(|hop| is(&hop.listener)),
             AboutKind::User => failed(message).any(|hop| hop.client.user.as_deref().is_some_and(is)),
             // Some detectors put a sender's domain here.
-            AboutKind::Sender => is(&message.from) || is(domain_of(&message.from)),
+            AboutKind::Sender => is(from) || is(domain_of(from)),
             AboutKind::Recipient => self.addresses.iter().any(|it| is(it)),
             // All others are of where mail goes to.
-            AboutKind::Domain => self.is_for(value) || it.anomaly == Anomaly::DnsChanged && is(domain_of(&message.from)),
+            AboutKind::Domain => self.is_for(value) || it.anomaly == Anomaly::DnsChanged && is(domain_of(from)),
             AboutKind::MessageId => message.message_id.as_deref().is_some_and(is),
             AboutKind::Provider => message.recipients.iter().any(|fate| fate.provider.as_deref().is_some_and(is)),
             AboutKind::Export => false,

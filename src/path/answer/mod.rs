@@ -134,8 +134,9 @@ pub struct MessagePath {
     pub message_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// The reverse-path; empty for the null sender.
-    pub from: String,
+    /// The reverse-path; empty for the null sender, missing where lines of logs alone know of it and don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// The From header, where it was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header_from: Option<String>,

@@ -30,8 +30,8 @@ pub fn path(group: &Group, originals: &HashMap<RecordId, RecordId>, now: WallMic
         message_id: group.message_id().map(str::to_owned),
         subject: seen(|message| &message.subject).or_else(|| logged(|log| &log.subject)),
         from: match group.transactions().next() {
-            Some(first) => first.envelope.reverse_path.clone(),
-            None => logged(|log| &log.reverse_path).unwrap_or_default(),
+            Some(first) => Some(first.envelope.reverse_path.clone()),
+            None => logged(|log| &log.reverse_path),
         },
         header_from: seen(|message| &message.from),
         first_at,
