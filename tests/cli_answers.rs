@@ -341,3 +341,37 @@ fn anomalies_of_a_stopped_store_are_not_todays() {
     assert_eq!(running.status, stopped.status);
     assert_eq!(out(&relayscope(&["anomalies", "--store", store, "--json"])), "");
 }
+
+#[test]
+fn a_route_goes_by_what_is_given_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("relayscope.toml");
+    std::fs::write(&file, ROUTES).unwrap();
+    let route = |question: &str| out(&relayscope(&["route", question, "--config", file.to_str().unwrap()]));
+    assert!(route("from=<> to=bob@y.example").contains("route \"bounces\": matches"));
+    let to = route("to=bob@y.example");
+    assert!(to.contains("route \"bounces\": no: it looks at the reverse-path, which isn't known\n"), "{to}");
+    let large = route("from=ann@x.example size=2M");
+    assert!(large.contains("route \"large\": matches") && large.contains("=> upstream \"partner\""), "{large}");
+}
+
+const ROUTES: &str = r#"
+[[listener]]
+listen = ["127.0.0.1:0"]
+upstream = "main"
+ehlo = "static"
+[[upstream]]
+name = "main"
+hosts = ["192.0.2.8:25"]
+[[upstream]]
+name = "partner"
+hosts = ["192.0.2.9:25"]
+[[route]]
+name = "bounces"
+reverse_path = ["<>"]
+upstream = "partner"
+[[route]]
+name = "large"
+larger_than = "1 MB"
+upstream = "partner"
+"#;
