@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::Traces;
 use super::backend::Backend;
-use super::client::Answered;
+use super::client::{Answered, whole_lines};
 use super::failure::{Failure, Status};
 use super::progress::Progress;
 use super::screen::{Look, Screen, Style, show_json};
@@ -180,9 +180,7 @@ impl Anomalies {
         let (mut entries, mut progress, mut unread) = (Vec::new(), Progress::new("replayed"), Vec::new());
         let mut take = |octets: &[u8]| {
             unread.extend_from_slice(octets);
-            let whole = unread.iter().rposition(|&octet| octet == b'\n').map_or(0, |at| at + 1);
-            let lines: Vec<u8> = unread.drain(..whole).collect();
-            for line in lines.split(|&octet| octet == b'\n').filter(|line| !line.is_empty()) {
+            for line in whole_lines(&mut unread).split(|&octet| octet == b'\n').filter(|line| !line.is_empty()) {
                 let record = json::read(line).ok().and_then(|record| Record::try_from(record).ok());
                 // Incidents of the past would tell the book what it is to find out.
                 if let Some(record) = record.filter(|record| !matches!(record, Record::Incident(_))) {
