@@ -212,6 +212,9 @@ fn usage_and_failures_have_their_status_and_advice() {
          subjct:x\n  ^\n  `relayscope where --help` lists the fields\n"
     );
     status(&relayscope(&["show", "nonsense", "--store", store]), 2);
+    let thrown_away = relayscope(&["anomalies", "01M83XVF5G000DN9KD5HYXYX1Z", "--note", "known", "--store", store]);
+    status(&thrown_away, 2);
+    assert!(err(&thrown_away).contains("--mute <SPAN>"), "{}", err(&thrown_away));
     status(&relayscope(&["where", "--store", store]), 2);
     status(&relayscope(&["no-such-command"]), 2);
     status(&relayscope(&["where", "bob", "--api", "gopher://x"]), 2);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -26,6 +26,7 @@ use crate::wording::number;
 
 #[derive(Debug, Args)]
 #[command(
+    group = ArgGroup::new("muting").args(["mute", "unmute"]),
     after_help = "Exit status: 0 nothing is wrong, 1 there are open incidents (or no such incident), 2 usage, 3 store or network failure."
 )]
 pub struct Anomalies {
@@ -41,13 +42,13 @@ pub struct Anomalies {
     #[arg(long, value_name = "KIND", conflicts_with = "id")]
     kind: Option<String>,
     /// Nobody is notified of the incident for so long: 30m, 8h, 2d
-    #[arg(long, value_name = "SPAN", requires = "id", conflicts_with = "unmute")]
+    #[arg(long, value_name = "SPAN", requires = "id")]
     mute: Option<String>,
     /// Notify of the incident again
     #[arg(long, requires = "id")]
     unmute: bool,
-    /// Why, for whoever looks at it later
-    #[arg(long, value_name = "TEXT", requires = "id")]
+    /// With --mute or --unmute: why, for whoever looks at it later
+    #[arg(long, value_name = "TEXT", requires = "muting")]
     note: Option<String>,
     /// Go through old records as if they came now, and say which incidents there would have been; nothing is written
     #[arg(long, conflicts_with = "id")]
