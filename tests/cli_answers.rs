@@ -7,6 +7,7 @@ mod stories;
 use std::process::{Command, Output};
 
 use relayscope::http;
+use relayscope::trace::{AboutKind, Anomaly, Record};
 use stories::Proxy;
 
 fn relayscope(arguments: &[&str]) -> Output {
@@ -342,7 +343,33 @@ fn anomalies_of_a_stopped_store_are_not_todays() {
     assert!(!out(&running).contains("No proxy runs"), "{}", out(&running));
     assert!(out(&stopped).contains("No proxy runs on this store: its last record is of "), "{}", out(&stopped));
     assert_eq!(running.status, stopped.status);
-    assert_eq!(out(&relayscope(&["anomalies", "--store", store, "--json"])), "");
+    let stopped = relayscope(&["anomalies", "--store", store, "--json"]);
+    assert_eq!(out(&stopped), "");
+    assert!(err(&stopped).starts_with("No proxy runs on this store: its last record is of "), "{}", err(&stopped));
+}
+
+#[test]
+fn incidents_beyond_those_that_are_shown_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    let proxy = Proxy::start(dir.path(), false);
+    let about = [(AboutKind::Upstream, "smart")];
+    let incident = |number| stories::incident(number, Anomaly::UpstreamClosing, "10:08:00", "10:50:00", &about);
+    let open: Vec<Record> = (1..=1_002).map(|number| Record::Incident(Box::new(incident(number)))).collect();
+    proxy.store.take_in(&open).unwrap();
+    let check = || {
+        let people = relayscope(&["anomalies", "--store", store]);
+        status(&people, 1);
+        assert!(out(&people).starts_with("1,002 incidents are open.\n"), "{}", out(&people));
+        assert!(out(&people).contains("\n802 more: --json shows up to 1,000, --kind those of one kind.\n"), "{}", out(&people));
+        let programs = relayscope(&["anomalies", "--kind", "upstream_closing", "--store", store, "--json"]);
+        status(&programs, 1);
+        assert_eq!(out(&programs).lines().count(), 1_000);
+        assert!(err(&programs).starts_with("2 more.\n"), "{}", err(&programs));
+    };
+    check();
+    proxy.stop();
+    check();
 }
 
 #[test]
