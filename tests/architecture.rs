@@ -38,7 +38,10 @@ const MAP: &[(&str, &[&str])] = &[
     ("config", &["smtp", "message", "net", "route", "diagnose", "trace", "relay", "store", "proxy", "path", "anomaly", "doctor", "export"]),
     (
         "http",
-        &["wording", "smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor", "export", "metrics"],
+        &[
+            "replace", "wording", "smtp", "message", "net", "diagnose", "trace", "store", "import", "path", "anomaly", "doctor", "export",
+            "metrics",
+        ],
     ),
     // 9
     (

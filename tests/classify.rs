@@ -31,6 +31,22 @@ fn replies_of_many_servers_are_understood() {
 }
 
 #[test]
+fn a_table_that_cannot_be_written_is_a_failure() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/replies.tsv");
+    let dir = tempfile::tempdir().unwrap();
+    let short = dir.path().join("short.tsv");
+    std::fs::write(&short, "id\tstage\tcode\tenhanced\ttext\na\trcpt\t550\t\tx\n").unwrap();
+    // In the middle of it, and where all of it waits for the last flush.
+    for table in [table, short.to_str().unwrap()] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relayscope"));
+        let done = command.args(["classify", "--tsv", table]).stdout(full.try_clone().unwrap()).output().unwrap();
+        assert_eq!(done.status.code(), Some(3), "{table}");
+        assert!(text(&done.stderr).starts_with("relayscope: standard output: "), "{}", text(&done.stderr));
+    }
+}
+
+#[test]
 fn one_reply_is_explained() {
     let done = classify(&["550 5.1.1 <ann@x.example>: Recipient address rejected: User unknown"]);
     let said = text(&done.stdout);

@@ -7,6 +7,7 @@ mod stories;
 use std::process::{Command, Output};
 
 use relayscope::http;
+use relayscope::trace::{AboutKind, Anomaly, Record};
 use stories::Proxy;
 
 fn relayscope(arguments: &[&str]) -> Output {
@@ -212,6 +213,9 @@ fn usage_and_failures_have_their_status_and_advice() {
          subjct:x\n  ^\n  `relayscope where --help` lists the fields\n"
     );
     status(&relayscope(&["show", "nonsense", "--store", store]), 2);
+    let thrown_away = relayscope(&["anomalies", "01M83XVF5G000DN9KD5HYXYX1Z", "--note", "known", "--store", store]);
+    status(&thrown_away, 2);
+    assert!(err(&thrown_away).contains("--mute <SPAN>"), "{}", err(&thrown_away));
     status(&relayscope(&["where", "--store", store]), 2);
     status(&relayscope(&["no-such-command"]), 2);
     status(&relayscope(&["where", "bob", "--api", "gopher://x"]), 2);
@@ -339,5 +343,65 @@ fn anomalies_of_a_stopped_store_are_not_todays() {
     assert!(!out(&running).contains("No proxy runs"), "{}", out(&running));
     assert!(out(&stopped).contains("No proxy runs on this store: its last record is of "), "{}", out(&stopped));
     assert_eq!(running.status, stopped.status);
-    assert_eq!(out(&relayscope(&["anomalies", "--store", store, "--json"])), "");
+    let stopped = relayscope(&["anomalies", "--store", store, "--json"]);
+    assert_eq!(out(&stopped), "");
+    assert!(err(&stopped).starts_with("No proxy runs on this store: its last record is of "), "{}", err(&stopped));
 }
+
+#[test]
+fn incidents_beyond_those_that_are_shown_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    let proxy = Proxy::start(dir.path(), false);
+    let about = [(AboutKind::Upstream, "smart")];
+    let incident = |number| stories::incident(number, Anomaly::UpstreamClosing, "10:08:00", "10:50:00", &about);
+    let open: Vec<Record> = (1..=1_002).map(|number| Record::Incident(Box::new(incident(number)))).collect();
+    proxy.store.take_in(&open).unwrap();
+    let check = || {
+        let people = relayscope(&["anomalies", "--store", store]);
+        status(&people, 1);
+        assert!(out(&people).starts_with("1,002 incidents are open.\n"), "{}", out(&people));
+        assert!(out(&people).contains("\n802 more: --json shows up to 1,000, --kind those of one kind.\n"), "{}", out(&people));
+        let programs = relayscope(&["anomalies", "--kind", "upstream_closing", "--store", store, "--json"]);
+        status(&programs, 1);
+        assert_eq!(out(&programs).lines().count(), 1_000);
+        assert!(err(&programs).starts_with("2 more.\n"), "{}", err(&programs));
+    };
+    check();
+    proxy.stop();
+    check();
+}
+
+#[test]
+fn a_route_goes_by_what_is_given_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("relayscope.toml");
+    std::fs::write(&file, ROUTES).unwrap();
+    let route = |question: &str| out(&relayscope(&["route", question, "--config", file.to_str().unwrap()]));
+    assert!(route("from=<> to=bob@y.example").contains("route \"bounces\": matches"));
+    let to = route("to=bob@y.example");
+    assert!(to.contains("route \"bounces\": no: it looks at the reverse-path, which isn't known\n"), "{to}");
+    let large = route("from=ann@x.example size=2M");
+    assert!(large.contains("route \"large\": matches") && large.contains("=> upstream \"partner\""), "{large}");
+}
+
+const ROUTES: &str = r#"
+[[listener]]
+listen = ["127.0.0.1:0"]
+upstream = "main"
+ehlo = "static"
+[[upstream]]
+name = "main"
+hosts = ["192.0.2.8:25"]
+[[upstream]]
+name = "partner"
+hosts = ["192.0.2.9:25"]
+[[route]]
+name = "bounces"
+reverse_path = ["<>"]
+upstream = "partner"
+[[route]]
+name = "large"
+larger_than = "1 MB"
+upstream = "partner"
+"#;

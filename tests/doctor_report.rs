@@ -48,3 +48,23 @@ fn all_together_end_in_time_and_say_what_was_not_done() {
     assert_eq!((check.name.as_str(), check.verdict), ("doctor.unfinished", Verdict::Warn));
     assert_eq!(check.answer, "not done within 0.2 s: servers that were asked don't answer");
 }
+
+#[test]
+fn what_could_not_be_examined_is_not_healthy() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("relayscope.toml");
+    let file = "[[listener]]\nlisten = [\"127.0.0.1:0\"]\nehlo = \"static\"\n[[upstream]]\nname = \"world\"\nkind = \"mx\"\n";
+    std::fs::write(&config, file).unwrap();
+    let doctor = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_relayscope"));
+        command.args(["doctor", "upstream", "--directly", "--config"]).arg(&config).arg("--store").arg(dir.path().join("store"));
+        let done = command.args(more).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap())
+    };
+    let (code, page) = doctor(&[]);
+    assert_eq!(code, Some(3), "{page}");
+    assert!(page.contains("Not examined: upstream world (1 skipped)\nNothing could be examined: hosts of upstream world: "), "{page}");
+    let (code, json) = doctor(&["--json"]);
+    assert_eq!(code, Some(3), "{json}");
+    assert!(json.contains("\"verdict\":\"skipped\",\"conclusion\":\"nothing could be examined: "), "{json}");
+}

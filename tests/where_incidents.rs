@@ -12,38 +12,7 @@ use relayscope::path::{self, Answer, Manner, Traces, What};
 use relayscope::store::{Field, Page, PageRequest, Query, Tally, Term};
 use relayscope::trace::*;
 use stories::golden::{ask, golden, look};
-use stories::{Shelf, at, greylisted, morning};
-
-/// An incident that begins and is last seen then; its id is made of the number.
-fn incident(number: u64, anomaly: Anomaly, since: &str, last: &str, about: &[(AboutKind, &str)]) -> Incident {
-    let (since, last) = (at(since), at(last));
-    let id = RecordId::from_parts(since / 1000, u128::from(number));
-    Incident {
-        id,
-        incident: id,
-        step: IncidentStep::Opened,
-        at: last,
-        origin: stories::origin(),
-        anomaly,
-        severity: Severity::Warning,
-        about: about.iter().map(|(kind, value)| About { kind: *kind, value: (*value).into() }).collect(),
-        summary: format!("Trouble number {number}"),
-        arithmetic: "3 of 3".into(),
-        baseline: None,
-        cause: None,
-        act: Act::LocalAdmin,
-        advice: "See to it.".into(),
-        since,
-        last,
-        count: 312,
-        samples: Vec::new(),
-        change: None,
-        part_of: None,
-        mute: None,
-        who: None,
-        note: None,
-    }
-}
+use stories::{Shelf, at, greylisted, incident, morning};
 
 fn changed(number: u64, since: &str, domain: &str) -> Incident {
     Incident {

@@ -53,15 +53,9 @@ impl Serving {
             .with_telemetry(telemetry);
         let mut tasks = JoinSet::new();
         let first = bind_unix(&dir).await;
-        if let Err(error) = &first {
-            tracing::error!(%error, "the commands can't reach this process until its socket can be made");
-        }
         tasks.spawn(serve_local(first, api.clone(), dir.clone(), ending.subscribe()));
         if let Some(address) = http.listen {
             let first = bind_address(&dir, address).await;
-            if let Err(error) = &first {
-                tracing::error!(error, "no HTTP API over TCP until that is mended");
-            }
             tasks.spawn(serve_address(first, api, dir, address, http.metrics, ending.subscribe()));
         }
         Self { ending, tasks }
@@ -74,11 +68,30 @@ impl Serving {
     }
 }
 
+/// The error that the log has: tried every few seconds, it is said once, and again when it is another.
+#[derive(Debug, Default)]
+struct Told(String);
+
+impl Told {
+    fn is_news(&mut self, error: &str) -> bool {
+        let is_news = self.0 != error;
+        if is_news {
+            error.clone_into(&mut self.0);
+        }
+        is_news
+    }
+}
+
 async fn serve_local(mut bound: Result<UnixListener, ServeError>, api: Api, dir: PathBuf, mut ending: watch::Receiver<bool>) {
     let router = local_router(api);
+    let mut told = Told::default();
     loop {
-        if let Ok(listener) = bound {
-            return serve_unix(listener, router, ending).await;
+        match bound {
+            Ok(listener) => return serve_unix(listener, router, ending).await,
+            Err(error) if told.is_news(&error.to_string()) => {
+                tracing::error!(%error, "the commands can't reach this process until its socket can be made");
+            }
+            Err(_) => {}
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
@@ -103,15 +116,32 @@ async fn serve_address(
     metrics: MetricsAccess,
     mut ending: watch::Receiver<bool>,
 ) {
+    let mut told = Told::default();
     loop {
-        if let Ok((listener, token)) = bound {
-            let guard = Guard::new(Some(token)).with_open_metrics(metrics == MetricsAccess::Open);
-            return serve_tcp(listener, router(api), guard, ending).await;
+        match bound {
+            Ok((listener, token)) => {
+                let guard = Guard::new(Some(token)).with_open_metrics(metrics == MetricsAccess::Open);
+                return serve_tcp(listener, router(api), guard, ending).await;
+            }
+            Err(error) if told.is_news(&error) => tracing::error!(error, "no HTTP API over TCP until that is mended"),
+            Err(_) => {}
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
             _ = ending.wait_for(|ending| *ending) => return,
         }
         bound = bind_address(&dir, address).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_once_and_again_when_it_is_another() {
+        let mut told = Told::default();
+        let news = ["no space left", "no space left", "too short", "too short", "no space left"].map(|error| told.is_news(error));
+        assert_eq!(news, [true, false, true, false, true]);
     }
 }

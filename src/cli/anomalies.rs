@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Traces;
 use super::backend::Backend;
-use super::client::Answered;
+use super::client::{Answered, whole_lines};
 use super::failure::{Failure, Status};
 use super::progress::Progress;
 use super::screen::{Look, Screen, Style, show_json};
@@ -26,6 +26,7 @@ use crate::wording::number;
 
 #[derive(Debug, Args)]
 #[command(
+    group = ArgGroup::new("muting").args(["mute", "unmute"]),
     after_help = "Exit status: 0 nothing is wrong, 1 there are open incidents (or no such incident), 2 usage, 3 store or network failure."
 )]
 pub struct Anomalies {
@@ -41,13 +42,13 @@ pub struct Anomalies {
     #[arg(long, value_name = "KIND", conflicts_with = "id")]
     kind: Option<String>,
     /// Nobody is notified of the incident for so long: 30m, 8h, 2d
-    #[arg(long, value_name = "SPAN", requires = "id", conflicts_with = "unmute")]
+    #[arg(long, value_name = "SPAN", requires = "id")]
     mute: Option<String>,
     /// Notify of the incident again
     #[arg(long, requires = "id")]
     unmute: bool,
-    /// Why, for whoever looks at it later
-    #[arg(long, value_name = "TEXT", requires = "id")]
+    /// With --mute or --unmute: why, for whoever looks at it later
+    #[arg(long, value_name = "TEXT", requires = "muting")]
     note: Option<String>,
     /// Go through old records as if they came now, and say which incidents there would have been; nothing is written
     #[arg(long, conflicts_with = "id")]
@@ -57,8 +58,10 @@ pub struct Anomalies {
     config: Option<std::path::PathBuf>,
 }
 
-/// Incidents of one answer.
+/// Incidents of one answer for people.
 const LIMIT: usize = 200;
+/// And for programs: as many as the API gives.
+const JSON_LIMIT: usize = 1_000;
 
 impl Anomalies {
     pub fn run(self) -> Result<Status, Failure> {
@@ -91,11 +94,12 @@ impl Anomalies {
     fn list(&self, backend: &Backend, look: &Look) -> Result<Status, Failure> {
         let kind = self.kind.as_deref().map(kind).transpose()?;
         let since = self.since(Timestamp::now())?;
-        let asked = Asked { ended_since: since, anomaly: kind, limit: LIMIT };
+        let limit = if self.traces.json { JSON_LIMIT } else { LIMIT };
+        let asked = Asked { ended_since: since, anomaly: kind, limit };
         let found: Incidents = match backend {
             Backend::Store(traces) => incidents::list(traces.store(), &asked).map_err(Failure::failed)?,
             Backend::Api(client) => {
-                let (limit, since) = (LIMIT.to_string(), since.map(|at| Time(at).to_string()));
+                let (limit, since) = (limit.to_string(), since.map(|at| Time(at).to_string()));
                 let mut query = vec![("limit", limit.as_str())];
                 query.extend(since.as_deref().map(|since| ("since", since)));
                 query.extend(kind.map(|kind| ("anomaly", kind.word())));
@@ -104,17 +108,24 @@ impl Anomalies {
                     .ok_or_else(|| Failure::failed(anyhow::anyhow!("the API does not know of anomalies: is it another version?")))?
             }
         };
-        let open = found.incidents.iter().filter(|it| it.step.0 != IncidentStep::Resolved).count();
+        // A proxy of the version before doesn't count them.
+        let shown = found.incidents.iter().filter(|it| it.step.0 != IncidentStep::Resolved).count();
+        let found = Incidents { open: found.open.max(shown), ..found };
+        let unwatched = match backend {
+            Backend::Store(traces) => Some(unwatched(traces, look).map_err(Failure::failed)?),
+            Backend::Api(_) => None,
+        };
         if self.traces.json {
             found.incidents.iter().try_for_each(show_json)?;
+            left_out(&found, kind.is_none(), true).into_iter().chain(unwatched).for_each(|said| eprintln!("{said}"));
         } else {
-            let mut screen = overview(&found, open, since.is_some(), look);
-            if let Backend::Store(traces) = backend {
-                screen.styled(Style::Wait, &unwatched(traces, look).map_err(Failure::failed)?).newline();
-            }
+            let mut screen = overview(&found, kind.is_none(), since.is_some(), look);
+            unwatched.iter().for_each(|said| {
+                screen.styled(Style::Wait, said).newline();
+            });
             screen.show()?;
         }
-        Ok(if open == 0 { Status::Done } else { Status::NotFound })
+        Ok(if found.open == 0 { Status::Done } else { Status::NotFound })
     }
 
     fn muted(&self, backend: &Backend, id: RecordId, look: &Look) -> Result<Status, Failure> {
@@ -181,9 +192,7 @@ impl Anomalies {
         let (mut entries, mut progress, mut unread) = (Vec::new(), Progress::new("replayed"), Vec::new());
         let mut take = |octets: &[u8]| {
             unread.extend_from_slice(octets);
-            let whole = unread.iter().rposition(|&octet| octet == b'\n').map_or(0, |at| at + 1);
-            let lines: Vec<u8> = unread.drain(..whole).collect();
-            for line in lines.split(|&octet| octet == b'\n').filter(|line| !line.is_empty()) {
+            for line in whole_lines(&mut unread).split(|&octet| octet == b'\n').filter(|line| !line.is_empty()) {
                 let record = json::read(line).ok().and_then(|record| Record::try_from(record).ok());
                 // Incidents of the past would tell the book what it is to find out.
                 if let Some(record) = record.filter(|record| !matches!(record, Record::Incident(_))) {
@@ -245,23 +254,40 @@ fn unwatched(traces: &StoreTraces, look: &Look) -> Result<String, StoreError> {
     Ok(format!("No proxy runs on this store: {last}; what went wrong since then nobody has seen."))
 }
 
-fn overview(found: &Incidents, open: usize, with_ended: bool, look: &Look) -> Screen {
+/// What isn't among those shown, and how to see it. `of_all`: no kind was asked for.
+fn left_out(found: &Incidents, of_all: bool, json: bool) -> Vec<String> {
+    let mut said = Vec::new();
+    if found.more > 0 {
+        let ways = [
+            (!json).then(|| format!("--json shows up to {}", number(JSON_LIMIT as u64))),
+            of_all.then(|| "--kind those of one kind".to_owned()),
+        ];
+        let ways: Vec<String> = ways.into_iter().flatten().collect();
+        let way = if ways.is_empty() { String::new() } else { format!(": {}", ways.join(", ")) };
+        said.push(format!("{} more{way}.", number(found.more as u64)));
+    }
+    if found.cut_short {
+        said.push("There are so many entries that the oldest incidents were left out.".to_owned());
+    }
+    said
+}
+
+fn overview(found: &Incidents, of_all: bool, with_ended: bool, look: &Look) -> Screen {
     let mut screen = Screen::new(look);
+    let open = found.open;
+    let least = if found.cut_short { "At least " } else { "" };
     let verdict = match open {
         0 => "Nothing is wrong that the traces show.".to_owned(),
-        1 => "1 incident is open.".to_owned(),
-        many => format!("{many} incidents are open."),
+        1 => format!("{least}1 incident is open."),
+        many => format!("{least}{} incidents are open.", number(many as u64)),
     };
     screen.styled(if open == 0 { Style::Good } else { Style::Bold }, &verdict).newline();
     for entry in &found.incidents {
         screen.newline();
         brief(&mut screen, entry, look);
     }
-    if found.more > 0 {
-        screen.newline().line(&format!("{} more: see them with --json, or by --kind.", number(found.more as u64)));
-    }
-    if found.cut_short {
-        screen.newline().line("There are so many entries that the oldest incidents were left out.");
+    for said in left_out(found, of_all, false) {
+        screen.newline().line(&said);
     }
     if open > 0 {
         screen

@@ -1,7 +1,7 @@
 //! `relayscope classify`: what a reply means, which rule says so, and why it won.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -147,19 +147,32 @@ impl Columns {
 
 fn table(rules: &Rules, path: &Path) -> Result<Status, Failure> {
     let text = read(path)?;
+    let out = io::stdout();
+    let is_terminal = out.is_terminal();
+    classified(rules, path, &text, is_terminal, io::BufWriter::new(out.lock()))
+}
+
+fn classified(rules: &Rules, path: &Path, text: &str, is_terminal: bool, mut out: impl Write) -> Result<Status, Failure> {
     let wrong = |line: usize, why: String| Failure::usage(format!("{}:{line}: {why}", path.display()));
     let mut lines = (1..).zip(text.lines());
     let (line, head) = lines.next().ok_or_else(|| wrong(1, "the file is empty".to_owned()))?;
     let columns = Columns::read(head).map_err(|why| wrong(line, why))?;
-    let mut out = io::BufWriter::new(io::stdout().lock());
     for (line, row) in lines.filter(|(_, row)| !row.trim().is_empty()) {
         let (id, cause) = row_cause(rules, &columns, row).map_err(|why| wrong(line, why))?;
-        if writeln!(out, "{id}\t{cause}").is_err() {
-            return Ok(Status::Done); // nobody reads on
+        let id = if is_terminal { visible(id) } else { id.into() };
+        if let Err(error) = writeln!(out, "{id}\t{cause}") {
+            return unwritten(error);
         }
     }
-    let _ = out.flush();
-    Ok(Status::Done)
+    out.flush().map_or_else(unwritten, |()| Ok(Status::Done))
+}
+
+/// A reader that has gone (`| head`) is no failure.
+fn unwritten(error: io::Error) -> Result<Status, Failure> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(Status::Done),
+        _ => Err(io::Error::new(error.kind(), format!("standard output: {error}")).into()),
+    }
 }
 
 fn row_cause<'t>(rules: &Rules, columns: &Columns, row: &'t str) -> Result<(&'t str, crate::diagnose::Cause), String> {
@@ -220,4 +233,23 @@ fn words(explained: &Explained) -> String {
     }
     line("rules", &explained.rules_version);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "id\tstage\tcode\tenhanced\ttext\na\u{1b}[2J\trcpt\t550\t5.1.1\tUser unknown\n";
+
+    fn shown(is_terminal: bool) -> String {
+        let mut out = Vec::new();
+        classified(Rules::builtin(), Path::new("t.tsv"), TABLE, is_terminal, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_id_of_a_table_steers_no_terminal() {
+        assert_eq!(shown(true), "a\\x1b[2J\trecipient_unknown\n");
+        assert_eq!(shown(false), "a\u{1b}[2J\trecipient_unknown\n");
+    }
 }

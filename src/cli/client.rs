@@ -256,6 +256,12 @@ impl Events {
     }
 }
 
+/// Takes the lines that are whole off what has come of a stream: its pieces end anywhere, within a letter too.
+pub fn whole_lines(unread: &mut Vec<u8>) -> Vec<u8> {
+    let whole = unread.iter().rposition(|&octet| octet == b'\n').map_or(0, |at| at + 1);
+    unread.drain(..whole).collect()
+}
+
 /// `?a=b&c=d`, percent-encoded.
 fn encoded(query: &[(&str, &str)]) -> String {
     let mut out = String::new();

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::Traces;
 use super::backend::Backend;
+use super::client::whole_lines;
 use super::failure::{Failure, Status};
 use super::progress::Progress;
 use super::screen::harmless_json;
@@ -56,10 +57,22 @@ impl Export {
     }
 }
 
+/// What a terminal shows of what has come: whole lines.
+fn shown(unread: &mut Vec<u8>, octets: &[u8]) -> String {
+    unread.extend_from_slice(octets);
+    harmless(&whole_lines(unread))
+}
+
+fn harmless(lines: &[u8]) -> String {
+    harmless_json(&String::from_utf8_lossy(lines))
+}
+
 /// Where the lines go.
 enum Target {
-    Output {
-        is_terminal: bool,
+    Output,
+    /// `unread`: the line that isn't whole yet.
+    Terminal {
+        unread: Vec<u8>,
     },
     /// A device or a pipe.
     Device(File),
@@ -73,7 +86,7 @@ enum Target {
 impl Target {
     fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
-            return Ok(Self::Output { is_terminal: io::stdout().is_terminal() });
+            return Ok(if io::stdout().is_terminal() { Self::Terminal { unread: Vec::new() } } else { Self::Output });
         };
         // Through a link, what it leads to is written; a device or a pipe is written to, and never replaced.
         let path = &fs::canonicalize(path).unwrap_or(path.to_owned());
@@ -93,8 +106,8 @@ impl Target {
         let written = match self {
             Self::File { out, .. } => return out.write_all(lines),
             Self::Device(out) => return out.write_all(lines),
-            Self::Output { is_terminal: false } => io::stdout().lock().write_all(lines),
-            Self::Output { is_terminal: true } => io::stdout().lock().write_all(harmless_json(&String::from_utf8_lossy(lines)).as_bytes()),
+            Self::Output => io::stdout().lock().write_all(lines),
+            Self::Terminal { unread } => io::stdout().lock().write_all(shown(unread, lines).as_bytes()),
         };
         match written {
             // A reader that has gone (`| head`) is no failure.
@@ -105,12 +118,33 @@ impl Target {
 
     fn finish(self) -> io::Result<()> {
         match self {
-            Self::Output { .. } => io::stdout().lock().flush(),
+            Self::Output => io::stdout().lock().flush(),
+            Self::Terminal { unread } => {
+                let mut out = io::stdout().lock();
+                out.write_all(harmless(&unread).as_bytes())?;
+                out.flush()
+            }
             Self::Device(mut out) => out.flush(),
             Self::File { out, partial, path } => {
                 out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
                 fs::rename(partial, path)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_that_comes_in_two_pieces_stays_a_letter() {
+        let lines = "{\"subject\":\"Bücher\"}\n{\"subject\":\"漢字\"}\n";
+        for cut in 0..=lines.len() {
+            let (before, after) = lines.as_bytes().split_at(cut);
+            let mut unread = Vec::new();
+            let told = [before, after].map(|piece| shown(&mut unread, piece)).concat();
+            assert_eq!((told.as_str(), unread.as_slice()), (lines, &b""[..]), "cut at {cut}");
         }
     }
 }

@@ -17,7 +17,8 @@ use crate::route::{Envelope, Session};
 use crate::trace::UpstreamKind;
 
 /// What is known of the message.
-const QUESTION: &str = "from=ADDRESS to=ADDRESS size=1M client=IP listener=NAME, in any order; what is missing is not known";
+const QUESTION: &str =
+    "from=ADDRESS to=ADDRESS size=1M client=IP listener=NAME, in any order; what is missing is not known, without size= none is declared";
 
 #[derive(Debug, Args)]
 pub struct Route {
@@ -122,9 +123,8 @@ impl Question {
         Ok(question)
     }
 
-    fn envelope(&self) -> Option<Envelope<'_>> {
-        let forward_path = self.to.as_deref()?;
-        Some(Envelope { reverse_path: self.from.as_deref().unwrap_or_default(), forward_path, size: self.size })
+    fn envelope(&self) -> Envelope<'_> {
+        Envelope { reverse_path: self.from.as_deref(), forward_path: self.to.as_deref(), size: self.size }
     }
 }
 
@@ -166,7 +166,7 @@ fn answer(session: &SessionOptions, question: &Question) -> Answer {
     let client = client.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
     let door = Session { listener: &listener.name, client };
     // Where EHLO comes from the upstream, nothing of the envelope is known when it is chosen.
-    let envelope = question.envelope().filter(|_| listener.ehlo == Ehlo::Static);
+    let envelope = (listener.ehlo == Ehlo::Static).then(|| question.envelope());
     let (upstream, rule) = session.destination(door, envelope);
     let considered = session.routes.explain(door, envelope).into_iter().map(|it| Considered {
         rule: it.rule.name.clone(),
@@ -247,10 +247,14 @@ mod tests {
         let several = Question::read(&["to=bob@y.example", "size=1M", "from=ann@x.example"].map(str::to_owned)).unwrap();
         for question in [one, several] {
             assert_eq!(question.from.as_deref(), Some("ann@x.example"));
-            assert_eq!(question.envelope().unwrap().forward_path, "bob@y.example");
+            assert_eq!(question.envelope().forward_path, Some("bob@y.example"));
             assert_eq!(question.size, Some(1_000_000));
         }
         assert_eq!(Question::read(&["from=<>".to_owned()]).unwrap().from.as_deref(), Some(""));
+        // Who isn't given is not the null sender, and a size counts without a recipient.
+        let sized = Question::read(&["size=1M".to_owned()]).unwrap();
+        let envelope = sized.envelope();
+        assert_eq!((envelope.reverse_path, envelope.forward_path, envelope.size), (None, None, Some(1_000_000)));
         assert!(Question::read(&["colour=red".to_owned()]).is_err());
         assert!(Question::read(&["bob".to_owned()]).is_err());
     }

@@ -16,7 +16,7 @@ use super::self_test::SelfTest;
 use super::upstream::probe::Probe;
 use super::upstream::through::Through;
 use super::upstream::{UpstreamAsked, examine_upstream, ports, sender_for};
-use super::{DomainOptions, Report, Section, SenderOptions, examine_domain, examine_sender};
+use super::{Check, DomainOptions, Report, Section, SenderOptions, examine_domain, examine_sender};
 use crate::net::resolve::Resolver;
 use crate::net::tls::ClientTls;
 use crate::relay::options::{self, Protocol, SessionOptions, TellClient, UpstreamOptions};
@@ -197,7 +197,14 @@ impl Doctor {
     /// A domain in DNS, and its mail hosts. `seen_selectors`: of DKIM signatures in traces. `own`: mail of it leaves from our addresses.
     pub async fn domain(&self, domain: &str, seen_selectors: &[String], own: bool) -> Report {
         let own = own || self.options.domains.iter().any(|it| it.eq_ignore_ascii_case(domain));
-        let Some(tls) = self.client_tls() else { return Report::of(format!("dns {domain}"), Vec::new()) };
+        let tls = match ClientTls::new(None) {
+            Ok(tls) => tls,
+            Err(error) => {
+                let check = Check::asking("dns.tls", "the certificates to trust", "without them no server can be verified");
+                let section = Section { title: domain.to_owned(), checks: vec![check.skipped(error.to_string())] };
+                return Report::of(format!("dns {domain}"), vec![section]);
+            }
+        };
         let options = DomainOptions {
             selectors: if own { self.options.dkim_selectors.clone() } else { Vec::new() },
             seen_selectors: seen_selectors.to_vec(),

@@ -1,11 +1,13 @@
 //! The local token: who can read the store's directory can ask over TCP.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+use crate::replace::{OWNER, Outlives, replace};
 
 /// In the store's directory.
 pub const TOKEN_FILE: &str = "api.token";
@@ -22,7 +24,7 @@ pub enum TokenError {
     Io { path: PathBuf, error: io::Error },
     #[error("{path}: others can read it (mode {mode:03o}): chmod 600 {path}")]
     Open { path: PathBuf, mode: u32 },
-    #[error("{path}: the token is shorter than {SHORTEST} characters: remove the file, a new one is made at the next start")]
+    #[error("{path}: the token is shorter than {SHORTEST} characters: remove the file, a new one is made")]
     Short { path: PathBuf },
 }
 
@@ -36,22 +38,23 @@ impl Token {
         self.0 == blake3::hash(text.as_bytes())
     }
 
-    /// Reads the store's token, or makes one.
+    /// Reads the store's token, or makes one where there is none, or an empty file that a full disk or power cut left.
     ///
     /// # Errors
     /// The file can't be read or made, or others can read it.
     pub fn of_store(dir: &Path) -> Result<Self, TokenError> {
         let path = dir.join(TOKEN_FILE);
         let refuse = |error| TokenError::Io { path: path.clone(), error };
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(mut file) => {
-                let text = random().map_err(refuse)?;
-                file.write_all(format!("{text}\n").as_bytes()).map_err(refuse)?;
-                Ok(Self::new(&text))
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => read_token(&path).map(|text| Self::new(&text)),
-            Err(error) => Err(refuse(error)),
+        let is_missing = match fs::symlink_metadata(&path) {
+            Ok(file) => file.is_file() && file.len() == 0,
+            Err(error) if error.kind() == ErrorKind::NotFound => true,
+            Err(error) => return Err(refuse(error)),
+        };
+        if is_missing {
+            let text = random().map_err(refuse)?;
+            replace(&path, format!("{text}\n").as_bytes(), OWNER, Outlives::PowerCut).map_err(refuse)?;
         }
+        read_token(&path).map(|text| Self::new(&text))
     }
 }
 
@@ -94,5 +97,21 @@ mod tests {
 
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
         assert!(matches!(Token::of_store(dir.path()), Err(TokenError::Open { mode: 0o644, .. })));
+    }
+
+    #[test]
+    fn a_token_that_a_full_disk_left_empty_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(TOKEN_FILE);
+        std::fs::write(&path, "").unwrap();
+        let made = Token::of_store(dir.path()).unwrap();
+        assert!(made.is(&read_token(&path).unwrap()));
+        assert_eq!(Token::of_store(dir.path()).unwrap(), made);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+
+        // One that somebody wrote is theirs.
+        std::fs::write(&path, "short").unwrap();
+        assert!(matches!(Token::of_store(dir.path()), Err(TokenError::Short { .. })));
     }
 }

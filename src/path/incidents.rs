@@ -27,6 +27,9 @@ pub struct Asked {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Incidents {
     pub incidents: Vec<json::Incident>,
+    /// Incidents that are open, those beyond the limit too.
+    #[serde(default)]
+    pub open: usize,
     /// Incidents beyond the limit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more: usize,
@@ -75,9 +78,10 @@ pub fn list(store: &Store, asked: &Asked) -> Result<Incidents, StoreError> {
         !cut_short
     })?;
     found.sort_by_key(|it| (!it.is_open(), std::cmp::Reverse(it.severity), std::cmp::Reverse(it.last)));
+    let open = found.iter().filter(|it| it.is_open()).count();
     let more = found.len().saturating_sub(asked.limit);
     found.truncate(asked.limit);
-    Ok(Incidents { incidents: found.iter().map(json::Incident::from).collect(), more, cut_short })
+    Ok(Incidents { incidents: found.iter().map(json::Incident::from).collect(), open, more, cut_short })
 }
 
 /// All entries of the incident that has this id, or that an entry of this id belongs to.

@@ -444,7 +444,7 @@ impl Machine {
     pub(super) fn destination_of(&self, forward_path: &str) -> Result<Destination, &'static str> {
         let Some(mail) = self.late.as_ref().and_then(|late| late.mail.as_ref()) else { return Err("send MAIL FROM first") };
         let session = crate::route::Session { listener: &self.options.listener.name, client: self.recorder.client.ip };
-        let envelope = crate::route::Envelope { reverse_path: &mail.reverse_path, forward_path, size: mail.size };
+        let envelope = crate::route::Envelope { reverse_path: Some(&mail.reverse_path), forward_path: Some(forward_path), size: mail.size };
         let (upstream, rule) = self.options.destination(session, Some(envelope));
         let domain = crate::route::table::domain_of(forward_path);
         let by_domain = upstream.kind == UpstreamKind::Mx;

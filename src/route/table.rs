@@ -13,13 +13,13 @@ pub struct Session<'a> {
     pub client: IpAddr,
 }
 
-/// What is known of a message at its first RCPT TO.
-#[derive(Debug, Clone, Copy)]
+/// What is known of a message at its first RCPT TO: both paths, unless it is only asked about.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Envelope<'a> {
     /// Without angle brackets; empty for the null sender.
-    pub reverse_path: &'a str,
+    pub reverse_path: Option<&'a str>,
     /// Without angle brackets.
-    pub forward_path: &'a str,
+    pub forward_path: Option<&'a str>,
     /// SIZE as declared at MAIL FROM, octets.
     pub size: Option<u64>,
 }
@@ -59,6 +59,9 @@ pub enum Miss {
     NoSize { larger_than: u64 },
     #[error("it looks at the envelope, which isn't known yet")]
     NeedsEnvelope,
+    /// All else matches.
+    #[error("it looks at the {what}, which isn't known")]
+    NotKnown { what: &'static str },
 }
 
 fn list(wanted: &[String]) -> String {
@@ -98,22 +101,25 @@ impl Rule {
     }
 
     fn matches_envelope(&self, envelope: Envelope<'_>) -> Result<(), Miss> {
+        let mut not_known = None;
         if !self.reverse_paths.is_empty() {
-            let reverse_path = compared_path(envelope.reverse_path);
-            if !self.reverse_paths.iter().any(|pattern| takes_path(pattern, &reverse_path)) {
-                return Err(Miss::ReversePath { reverse_path, wanted: self.reverse_paths.clone() });
+            match envelope.reverse_path.map(compared_path) {
+                None => not_known = Some("reverse-path"),
+                Some(reverse_path) if self.reverse_paths.iter().any(|pattern| takes_path(pattern, &reverse_path)) => {}
+                Some(reverse_path) => return Err(Miss::ReversePath { reverse_path, wanted: self.reverse_paths.clone() }),
             }
         }
         if !self.recipient_domains.is_empty() {
-            let domain = domain_of(envelope.forward_path);
-            if !self.recipient_domains.iter().any(|pattern| takes_domain(pattern, &domain)) {
-                return Err(Miss::RecipientDomain { domain, wanted: self.recipient_domains.clone() });
+            match envelope.forward_path.map(domain_of) {
+                None => not_known = not_known.or(Some("recipient")),
+                Some(domain) if self.recipient_domains.iter().any(|pattern| takes_domain(pattern, &domain)) => {}
+                Some(domain) => return Err(Miss::RecipientDomain { domain, wanted: self.recipient_domains.clone() }),
             }
         }
         match (self.larger_than, envelope.size) {
             (Some(larger_than), None) => Err(Miss::NoSize { larger_than }),
             (Some(larger_than), Some(size)) if size <= larger_than => Err(Miss::Size { size, larger_than }),
-            _ => Ok(()),
+            _ => not_known.map_or(Ok(()), |what| Err(Miss::NotKnown { what })),
         }
     }
 }
@@ -192,7 +198,8 @@ fn takes_path(pattern: &str, path: &str) -> bool {
 mod tests {
     use super::*;
 
-    const ANN: Envelope<'_> = Envelope { reverse_path: "Ann@From.Example", forward_path: "bob@sub.to.example", size: Some(1_000) };
+    const ANN: Envelope<'_> =
+        Envelope { reverse_path: Some("Ann@From.Example"), forward_path: Some("bob@sub.to.example"), size: Some(1_000) };
 
     fn session() -> Session<'static> {
         Session { listener: "out", client: "10.1.2.3".parse().unwrap() }
@@ -255,10 +262,26 @@ mod tests {
 
     #[test]
     fn the_null_sender_has_a_pattern_of_its_own() {
-        let bounce = Envelope { reverse_path: "", ..ANN };
+        let bounce = Envelope { reverse_path: Some(""), ..ANN };
         let rule = |pattern| Rule { reverse_paths: words(&[pattern]), ..Rule::default() };
         assert!(rule("<>").matches(session(), Some(bounce)).is_ok());
         assert!(rule("@from.example").matches(session(), Some(bounce)).is_err());
+    }
+
+    #[test]
+    fn a_path_that_is_not_known_is_not_the_null_sender() {
+        let bounces = Rule { reverse_paths: words(&["<>"]), ..Rule::default() };
+        let told = |rule: &Rule, envelope| rule.matches(session(), Some(envelope)).map_err(|miss| miss.to_string());
+        let nobody = Envelope { reverse_path: None, ..ANN };
+        assert_eq!(told(&bounces, nobody), Err("it looks at the reverse-path, which isn't known".to_owned()));
+        let to = Rule { recipient_domains: words(&["sub.to.example"]), ..Rule::default() };
+        assert_eq!(told(&to, nobody), Ok(()));
+        let nowhere = Envelope { forward_path: None, ..ANN };
+        assert_eq!(told(&to, nowhere), Err("it looks at the recipient, which isn't known".to_owned()));
+        // What is known decides first, and counts without the rest.
+        let large = Rule { larger_than: Some(1_000), ..bounces };
+        assert!(told(&large, nobody).unwrap_err().starts_with("the message is declared with 1000 octets"));
+        assert_eq!(told(&Rule { larger_than: Some(999), ..Rule::default() }, Envelope { size: ANN.size, ..Envelope::default() }), Ok(()));
     }
 
     #[test]

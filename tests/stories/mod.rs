@@ -473,6 +473,37 @@ impl relayscope::path::Traces for Shelf {
     }
 }
 
+/// An incident that begins and is last seen then; its id is made of the number.
+pub fn incident(number: u64, anomaly: Anomaly, since: &str, last: &str, about: &[(AboutKind, &str)]) -> Incident {
+    let (since, last) = (at(since), at(last));
+    let id = RecordId::from_parts(since / 1000, u128::from(number));
+    Incident {
+        id,
+        incident: id,
+        step: IncidentStep::Opened,
+        at: last,
+        origin: origin(),
+        anomaly,
+        severity: Severity::Warning,
+        about: about.iter().map(|(kind, value)| About { kind: *kind, value: (*value).into() }).collect(),
+        summary: format!("Trouble number {number}"),
+        arithmetic: "3 of 3".into(),
+        baseline: None,
+        cause: None,
+        act: Act::LocalAdmin,
+        advice: "See to it.".into(),
+        since,
+        last,
+        count: 312,
+        samples: Vec::new(),
+        change: None,
+        part_of: None,
+        mute: None,
+        who: None,
+        note: None,
+    }
+}
+
 /// A store in `dir` that holds the whole morning, written.
 pub fn store(dir: &std::path::Path) -> Store {
     let mut options = Options::new(dir);

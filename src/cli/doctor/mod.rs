@@ -183,6 +183,7 @@ impl Common {
             page::render(&report, &Look::of_stdout(Timestamp::now())).show()?;
         }
         Ok(match report.verdict {
+            _ if !report.is_examined() => Status::Failed,
             Verdict::Ok | Verdict::Skipped => Status::Done,
             Verdict::Warn | Verdict::Fail => Status::NotFound,
         })

@@ -14,6 +14,7 @@ pub fn render(report: &Report, look: &Look) -> Screen {
         screen.newline();
     }
     let (style, word) = match report.verdict {
+        _ if !report.is_examined() => (Style::Wait, "Not examined"),
         Verdict::Ok | Verdict::Skipped => (Style::Good, "Healthy"),
         Verdict::Warn => (Style::Wait, "Look at this"),
         Verdict::Fail => (Style::Bad, "Trouble"),

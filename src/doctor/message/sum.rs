@@ -1,5 +1,6 @@
 //! The one sentence at the end of `doctor message`.
 
+use super::super::report::is_examined;
 use super::super::{Check, Report, Section, Verdict};
 use super::Stopped;
 use crate::diagnose::Cause;
@@ -17,7 +18,7 @@ pub fn sum_up(stopped: &Stopped, reports: Vec<Report>) -> Report {
         let target = report.target;
         sections.extend(report.sections.into_iter().map(|section| Section { title: format!("{target}: {}", section.title), ..section }));
     }
-    let examined = sections.len() > 1;
+    let examined = is_examined(sections.get(1..).unwrap_or_default());
     let conclusion = match stopped.state {
         State::Accepted => {
             "The upstream took it: nothing stopped it here. `relayscope where` with its id tells what became of it behind.".to_owned()
@@ -140,6 +141,10 @@ mod tests {
         let other = vec![check("upstream.port.ipv4").fail("silent", "Open it."), check("upstream.login").ok("235")];
         assert!(of(State::Rejected, other).ends_with("But something else is wrong: upstream.port.ipv4: silent. Open it."));
         assert!(conclusion(State::Rejected, Cause::VirusDetected, Vec::new()).starts_with("Nothing that can be examined from here"));
+        // What was only skipped shows nothing.
+        assert!(
+            of(State::Deferred, vec![check("upstream.hosts").skipped("no list")]).starts_with("Nothing that can be examined from here")
+        );
         assert!(of(State::Accepted, Vec::new()).starts_with("The upstream took it"));
     }
 }
