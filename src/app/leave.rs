@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::task::{JoinError, JoinHandle};
+
 use super::handover::Request;
 use super::{Running, service};
+use crate::store::OpenError;
 
 /// How long sessions that are busy go on after a hand-over, before they are told to go at their next pause.
 const GRACE: Duration = Duration::from_secs(5);
@@ -51,10 +54,15 @@ impl Running {
         }
     }
 
-    /// The successor has gone before it served: this process needs its store again. When to try again, if that fails.
-    pub(super) async fn take_back(&mut self) -> Option<Instant> {
+    /// The successor has gone before it served: this process needs its store again. While the disk is full, that takes until it isn't.
+    pub(super) fn take_back(&self) -> JoinHandle<Result<(), OpenError>> {
         let store = self.store.clone();
-        match tokio::task::spawn_blocking(move || store.take_back()).await {
+        tokio::task::spawn_blocking(move || store.take_back())
+    }
+
+    /// What has come of it. When to try again, if it failed.
+    pub(super) async fn taken_back(&mut self, taken: Result<Result<(), OpenError>, JoinError>) -> Option<Instant> {
+        match taken {
             Ok(Ok(())) => {
                 tracing::info!("the trace store is this process's again");
                 self.given_up = false;

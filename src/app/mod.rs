@@ -290,7 +290,7 @@ impl Running {
     ) {
         self.serve_api().await;
         self.say_where();
-        let mut retake = None;
+        let (mut retake, mut taking) = (None, None);
         let started = Successor::default();
         let mut feeding = service::watchdog().map(tokio::time::interval);
         let mut beating: Option<tokio::task::JoinHandle<()>> = None;
@@ -315,7 +315,7 @@ impl Running {
                     service::ready(self.served());
                 }
                 _ = self.signals.user2.recv() => successor().into_iter().for_each(|command| started.start(command)),
-                Some(request) = self.requests.recv() => match request {
+                Some(request) = self.requests.recv(), if taking.is_none() => match request {
                     Request::Serving { pid } => return self.leave(pid).await,
                     Request::Gone => retake = self.given_up.then(Instant::now),
                     request => {
@@ -323,7 +323,11 @@ impl Running {
                         fed(&mut feeding, self.answer(request)).await;
                     }
                 },
-                () = at(retake) => retake = fed(&mut feeding, self.take_back()).await,
+                () = at(retake), if taking.is_none() => (retake, taking) = (None, Some(self.take_back())),
+                taken = joined(&mut taking) => {
+                    taking = None;
+                    retake = fed(&mut feeding, self.taken_back(taken)).await;
+                }
                 () = tick(&mut feeding) => service::alive(),
                 // A disk that stands still holds up nothing but this.
                 _ = living.tick(), if !self.given_up && beating.as_ref().is_none_or(|it| it.is_finished()) => {
@@ -471,6 +475,14 @@ async fn tick(interval: &mut Option<tokio::time::Interval>) {
 }
 
 /// Does that, and tells the service manager meanwhile that this process is alive.
+/// What a task has come to, if there is one.
+async fn joined<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn fed<T>(feeding: &mut Option<tokio::time::Interval>, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     loop {

@@ -23,6 +23,7 @@ use super::live::Live;
 use super::locks::locked;
 use super::log::{HEADER, LogHeader};
 use super::queue::Ticket;
+use super::resume::next_frame;
 use crate::trace::{Mark, Record, RecordId, RecordKind, stored};
 
 /// Between two looks at the files.
@@ -113,6 +114,8 @@ struct Followed {
     known: HashSet<RecordId>,
     /// What was handed in and is neither stored nor given up yet.
     undecided: HashMap<RecordId, Ticket>,
+    /// Octets in it were no frame, with others behind them.
+    damaged: bool,
 }
 
 /// Why the taking in stands still for now.
@@ -194,7 +197,13 @@ impl Adopter {
         }
         // Before it goes, all of it is on the disk here.
         sync_journal(&self.live)?;
-        remove(path)?;
+        if followed.damaged {
+            let aside = path.with_extension("damaged");
+            tracing::error!(file = %aside.display(), "it is kept, as not all of it could be read");
+            std::fs::rename(path, aside)?;
+        } else {
+            remove(path)?;
+        }
         self.followed.remove(path);
         tracing::info!(file = %path.display(), "what a process wrote that had handed this store over is taken in");
         Ok(true)
@@ -216,7 +225,7 @@ impl Followed {
             }
             Err(error) => return Err(io::Error::other(error.to_string()).into()),
         };
-        let mut followed = Self { file, header, offset: HEADER as u64, known: HashSet::new(), undecided: HashMap::new() };
+        let mut followed = Self { file, header, offset: HEADER as u64, known: HashSet::new(), undecided: HashMap::new(), damaged: false };
         followed.known = known(live, from, &followed.ids()?)?;
         Ok(Some(followed))
     }
@@ -226,16 +235,28 @@ impl Followed {
         let mut ids = HashSet::new();
         let mut offset = self.offset;
         loop {
-            let (octets, _) = self.read(offset)?;
+            let (octets, more) = self.read(offset)?;
             let mut rest = octets.as_slice();
             while let Ok(frame) = frame::parse(self.header.salt, rest) {
                 ids.insert(frame.id);
                 rest = rest.get(frame.len()..).unwrap_or_default();
             }
-            if rest.len() == octets.len() {
+            let read = octets.len() - rest.len();
+            let skipped = if read == 0 { self.past_damage(rest, more) } else { 0 };
+            if read + skipped == 0 {
                 return Ok(ids);
             }
-            offset += (octets.len() - rest.len()) as u64;
+            offset += (read + skipped) as u64;
+        }
+    }
+
+    /// How many octets are no frame before the next that is one. `more`: behind these there may be others.
+    fn past_damage(&self, octets: &[u8], more: bool) -> usize {
+        match next_frame(self.header.salt, octets, 1) {
+            Some(at) => at,
+            // A frame that begins in the second half may not be whole in it.
+            None if more => (octets.len() / 2).max(1),
+            None => octets.len(),
         }
     }
 
@@ -310,10 +331,18 @@ impl Followed {
         }
         match torn {
             // A frame that is being written, or the end of what was read.
-            Some(NoFrame::Cut) if !ended || more => {}
+            Some(NoFrame::Cut) if !ended || (more && rest.len() < whole.len()) => {}
             Some(error) if ended => {
-                tracing::warn!(file = %path.display(), octets = rest.len(), %error, "the end of it is not whole and was left out");
-                self.offset += rest.len() as u64;
+                let skipped = self.past_damage(rest, more);
+                let is_end = skipped == rest.len() && !more;
+                self.offset += skipped as u64;
+                self.damaged |= !is_end;
+                if is_end {
+                    tracing::warn!(file = %path.display(), octets = skipped, %error, "the end of it is not whole and was left out");
+                } else {
+                    tracing::error!(file = %path.display(), octets = skipped, %error, "these are no records and were left out");
+                }
+                return Ok(!is_end);
             }
             _ => {}
         }

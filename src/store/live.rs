@@ -270,7 +270,9 @@ impl Live {
     /// The sync thread: a slow disk delays it, and nobody else.
     fn sync_now_and_then(self: Arc<Self>) {
         let pause = self.options.sync_every.max(Duration::from_millis(1));
-        while self.syncer.wait() && self.syncer.rest(pause) {
+        loop {
+            // At the end, what was retired within the last pause is still to be synced.
+            let goes_on = self.syncer.wait() && self.syncer.rest(pause);
             for log in std::mem::take(&mut *locked(&self.unsynced)) {
                 log.look_for_name();
                 if self.options.durability == Durability::Synced {
@@ -281,6 +283,9 @@ impl Live {
                 if let Err(error) = log.sync() {
                     tracing::error!(%error, file = %log.path.display(), "the journal could not be synced: a power cut would lose records");
                 }
+            }
+            if !goes_on {
+                return;
             }
         }
     }

@@ -10,13 +10,14 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::batch::{Batch, Dialogue, Part, Slot};
 use super::frame::{self, Frame, NoFrame};
 use super::locks::{reading, writing};
 use super::marks::OpenMarks;
 use super::resume::next_frame;
+use super::segment::passes;
 use crate::trace::{RecordId, RecordKind, stored};
 
 const MAGIC: &[u8; 8] = b"rscopelg";
@@ -25,6 +26,8 @@ const FORMAT: u16 = 1;
 pub(super) const HEADER: usize = 32;
 /// Octets of frames that one read brings in, unless a single frame is longer.
 const READ_OCTETS: usize = 256 << 10;
+/// Failed reads before what can't be read is left out; whoever follows the journal tries once a second.
+const PATIENCE: u32 = 60;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LogHeader {
@@ -75,6 +78,8 @@ pub(super) struct Log {
     unsound: AtomicBool,
     /// Written to since the last sync began.
     unsynced: AtomicBool,
+    /// How often something in it could not be read.
+    failures: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -132,13 +137,11 @@ impl Log {
     /// Makes a new file. Its name is durable when this returns.
     pub fn create(path: PathBuf, header: LogHeader) -> io::Result<Self> {
         let handle = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        if let Err(error) = handle.write_all_at(&header.encode(), 0) {
-            // A full disk: leave no empty file behind for each attempt.
+        let named = || path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all());
+        if let Err(error) = handle.write_all_at(&header.encode(), 0).and_then(|()| named()) {
+            // A full disk, or one that answers with errors: leave no file behind for each attempt.
             let _ = std::fs::remove_file(&path);
             return Err(error);
-        }
-        if let Some(dir) = path.parent() {
-            File::open(dir)?.sync_all()?;
         }
         let extent = Extent { starts: Vec::new(), end: HEADER as u64 };
         Ok(Self::with(path, header, handle, extent, 0, false))
@@ -172,6 +175,7 @@ impl Log {
             gone: flag(false),
             unsound: flag(false),
             unsynced: flag(false),
+            failures: AtomicU32::new(0),
         }
     }
 
@@ -271,7 +275,23 @@ impl Log {
         };
         let start = u64::from(starts.first().copied().unwrap_or_default());
         let mut octets = vec![0; end.saturating_sub(start) as usize];
-        self.file.read_exact_at(&mut octets, start)?;
+        if let Err(error) = self.file.read_exact_at(&mut octets, start) {
+            // It may pass; where it comes again and again, whoever goes through the journal must get behind it.
+            let failures = self.failures.fetch_add(1, Ordering::Relaxed);
+            if passes(&error) || failures < PATIENCE {
+                return Err(error);
+            }
+            if failures == PATIENCE {
+                tracing::error!(%error, file = %self.path.display(), "records of the journal can't be read and are left out");
+            }
+            let ends = starts.iter().skip(1).map(|&at| u64::from(at)).chain([end]);
+            for (at, end) in starts.iter().map(|&at| u64::from(at)).zip(ends) {
+                let frame = octets.get_mut((at - start) as usize..(end - start) as usize).unwrap_or_default();
+                if self.file.read_exact_at(frame, at).is_err() {
+                    frame.fill(0); // no frame
+                }
+            }
+        }
         let dialogue = if part == Part::Whole { Dialogue::Here } else { Dialogue::LeftOut };
         let slot = |(number, &at): (u32, &u32)| self.slot(number, dialogue, &octets, (u64::from(at) - start) as usize);
         let slots = (number..).zip(&starts).filter_map(slot).collect();

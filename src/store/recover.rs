@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::blocks::NoSegment;
 use super::day::Day;
 use super::journal::{Form, Journal, JournalFile};
 use super::locks::locked;
 use super::log::{Damage, HEADER, Log, NoLog, Scan};
 use super::marks::OpenMarks;
 use super::open::OpenError;
-use super::segment::Segment;
+use super::segment::{Segment, passes};
 use super::settle::settle;
 use super::staging::{self, Leftover};
 use crate::trace::{Mark, WallMicros, stored};
@@ -160,12 +161,18 @@ pub(super) fn files_of(dir: &Path) -> Result<Vec<Found>, OpenError> {
     Ok(found)
 }
 
+/// Whether it can be read once somebody has looked at it, or without: were it left out, the next file would take its numbers.
+fn may_be_mended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied || passes(error)
+}
+
 /// Opens a file; `None` if there is nothing in it that can be read, which the report says.
 fn open_file(found: &Found, marks: &mut OpenMarks, report: &mut RecoveryReport) -> Result<Option<JournalFile>, OpenError> {
     let why = if found.sealed {
         match Segment::open(found.path.clone()) {
             Ok(segment) => return Ok(Some(JournalFile::new(found.file, segment.header().first, Form::Sealed(Arc::new(segment))))),
             Err(error) if error.is_format() => return Err(OpenError::Format { path: found.path.clone(), why: error.to_string() }),
+            Err(NoSegment::Io(error)) if may_be_mended(&error) => return Err(OpenError::Io { path: found.path.clone(), error }),
             Err(error) => error.to_string(),
         }
     } else {
@@ -178,6 +185,7 @@ fn open_file(found: &Found, marks: &mut OpenMarks, report: &mut RecoveryReport) 
                 let _ = fs::remove_file(&found.path);
                 return Ok(None);
             }
+            Err(NoLog::Io(error)) if may_be_mended(&error) => return Err(OpenError::Io { path: found.path.clone(), error }),
             Err(error @ NoLog::Format { .. }) => return Err(OpenError::Format { path: found.path.clone(), why: error.to_string() }),
             Err(error) => error.to_string(),
         }

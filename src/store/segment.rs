@@ -322,7 +322,7 @@ fn damaged(what: &str) -> io::Error {
 }
 
 /// Whether the same can be read later: there were no descriptors, or no memory, left. A disk's error would come again.
-fn passes(error: &io::Error) -> bool {
+pub(super) fn passes(error: &io::Error) -> bool {
     const PASSING: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::INTR, Errno::AGAIN];
     error.raw_os_error().is_some_and(|code| PASSING.iter().any(|passing| passing.raw_os_error() == code))
 }

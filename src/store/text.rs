@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 /// FNV-1a with a finish that spreads it to the upper bits. It stands in the index: never to be changed within a version.
 pub(super) fn hash(octets: impl Iterator<Item = u8>) -> u64 {
@@ -62,10 +63,9 @@ pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
     let next = move || {
         rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
         let first = rest.chars().next()?;
-        let end = match stands_alone(first) {
-            true => first.len_utf8(),
-            false => rest.find(|c: char| !c.is_alphanumeric() || stands_alone(c)).unwrap_or(rest.len()),
-        };
+        // What is written in pieces (u and its dots) is composed only when it is compared.
+        let ends = |c: char| (!c.is_alphanumeric() || stands_alone(c) || stands_alone(first)) && !is_combining_mark(c);
+        let end = rest.char_indices().skip(1).find(|&(_, c)| ends(c)).map_or(rest.len(), |(at, _)| at);
         let (token, after) = rest.split_at_checked(end)?;
         rest = after;
         Some(token)
@@ -151,6 +151,8 @@ mod tests {
         assert!(!contains_words("anything", "<>"));
         assert!(has_words("Rechnung für März", "märz rechnung"));
         assert!(has_words("Rechnung für März", "märz rech"));
+        assert!(has_words("Ru\u{308}ckmeldung", "rückmeldung") && has_words("Rückmeldung", "ru\u{308}ckm"));
+        assert!(has_words("か\u{3099}っこう", "が") && !has_words("か\u{3099}っこう", "か"));
         assert!(!has_words("Rechnung für März", "april"));
         assert!(contains_words("明日の会議について", "会議"));
         assert!(!contains_words("明日の会議について", "議会"));

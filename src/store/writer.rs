@@ -236,6 +236,8 @@ impl Writer {
                     return true;
                 }
                 Err(error) => {
+                    // Who asked for it hears that it doesn't come about now.
+                    drop(self.intake.queue.withdraw());
                     self.intake.health.fail(self.intake.clock.now(), &error);
                     // Loud, but not so loud that the log fills the disk as well.
                     if attempts.is_multiple_of(60) {

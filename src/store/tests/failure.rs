@@ -263,3 +263,29 @@ fn a_disk_that_fills_is_relieved_of_old_days_at_once() {
     assert_eq!(find(&store, message_id(100_000)), transactions(100_000..100_001));
     std::fs::remove_file(disk.0.path().join("ballast")).unwrap();
 }
+
+/// As where a disk can't give back what it was given: whoever goes through the journal gets by.
+#[test]
+fn records_that_can_not_be_read_are_left_out_and_hold_nothing_up() {
+    let room = Room::new();
+    let store = room.store();
+    put(&store, &transactions(0..20));
+    let log = room.journal().pop().unwrap();
+    let octets = std::fs::metadata(&log).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(octets / 2).unwrap();
+    let mut tries = 0;
+    let (records, end) = loop {
+        match store.follow(None, usize::MAX) {
+            Ok(found) => break found,
+            Err(_) => tries += 1, // it may pass
+        }
+        assert!(tries < 100);
+    };
+    assert!(tries > 0);
+    assert!((5..15).contains(&records.len()), "{}", records.len());
+    assert_eq!(records, transactions(0..records.len() as u64));
+    // The writer goes on where it was.
+    put(&store, &transactions(20..30));
+    let (behind, _) = store.follow(Some(end), usize::MAX).unwrap();
+    assert_eq!(behind, transactions(20..30));
+}

@@ -253,6 +253,30 @@ fn a_torn_end_of_the_former_owners_file_is_left_out() {
     once(&next, 0..10);
 }
 
+/// A disk's bad place takes the records that lie there, and none of those behind it.
+#[test]
+fn what_is_whole_behind_damage_in_the_former_owners_file_is_taken_in() {
+    let room = Room::new();
+    let former = room.store();
+    former.give_up().unwrap();
+    put(&former, &transactions(0..10));
+    let crashed = room.crashed_copy();
+    let file = std::fs::read_dir(crashed.path().join("draining")).unwrap().next().unwrap().unwrap().path();
+    let mut octets = std::fs::read(&file).unwrap();
+    let middle = octets.len() / 2;
+    octets[middle..middle + 16].fill(0);
+    std::fs::write(&file, &octets).unwrap();
+    let next = crashed.store();
+    settled(&next);
+    let found = ids(&next);
+    assert!((8..10).contains(&found.len()) && found.contains(&samples::id(0)) && found.contains(&samples::id(9)), "{}", found.len());
+    assert_eq!(std::fs::read(file.with_extension("damaged")).unwrap(), octets, "kept for whoever wants to look at it");
+    next.close();
+    let again = crashed.store();
+    settled(&again);
+    assert_eq!(ids(&again).len(), found.len());
+}
+
 /// Nothing is refused, and nothing lost, while records come in on all sides of a hand-over.
 #[test]
 fn records_come_in_all_the_while() {
