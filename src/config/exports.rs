@@ -16,7 +16,7 @@ use super::problem::Findings;
 use super::raw::Raw;
 use super::secret;
 use super::upstreams::check_name;
-use crate::export::format::Format as EventFormat;
+use crate::export::format::{Format as EventFormat, LEAST_EVENT};
 use crate::export::transport::{Target, elasticsearch, file, http, splunk, stream, syslog, udp};
 use crate::export::{self, Batching, Filter};
 use crate::net::http_client::HttpUrl;
@@ -27,7 +27,7 @@ use crate::relay::options::Secret;
 /// Most exports: each has a thread.
 const MOST: usize = 32;
 /// The least and the most octets of an event.
-const EVENT: std::ops::RangeInclusive<u64> = 480..=1 << 20;
+const EVENT: std::ops::RangeInclusive<u64> = LEAST_EVENT as u64..=1 << 20;
 /// The most octets of a batch: a sink that is stuck holds one.
 const BATCH: std::ops::RangeInclusive<u64> = 4_096..=2 << 20;
 /// Every export's options; what can't be made into options is left out, and found.
@@ -87,7 +87,7 @@ impl One<'_> {
         let is_datagram = matches!(target, Target::SyslogUdp { .. } | Target::GelfUdp { .. });
         let max_event = written.max_event.map_or(if is_datagram { 2_048 } else { 65_536 }, |octets| octets.0);
         if !EVENT.contains(&max_event) {
-            self.refuse("max_event", "max_event is from \"480 B\" to \"1 MiB\"");
+            self.refuse("max_event", "max_event is from \"1 KiB\" to \"1 MiB\"");
         }
         let soon = matches!(written.kind, Kind::Syslog | Kind::File);
         let linger = written.linger.map_or(Duration::from_millis(if soon { 200 } else { 1_000 }), |linger| linger.0);

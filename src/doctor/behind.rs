@@ -97,7 +97,7 @@ impl Behind<'_> {
         for attempt in &all {
             match self.attempt(&mut dialogue, &attempt.reverse_path, &attempt.forward_path).await {
                 Ok(reply) if reply.code / 100 == 2 => taken.push((attempt, reply)),
-                Ok(reply) => refusals.push(reply),
+                Ok(reply) => refusals.push((attempt, reply)),
                 // Some servers end the session after a few of these; that is a refusal too. The rest gets a connection of its own.
                 Err(trouble) => match self.door.enter().await {
                     Ok((again, _)) => dialogue = again,
@@ -128,16 +128,6 @@ impl Behind<'_> {
                 check.fail(format!("it {trouble}"), fix)
             }
         }
-    }
-
-    /// All was refused: unless for a reason that has nothing to do with relaying.
-    fn refused(&self, check: Check, refusals: &[Reply], words: &str) -> Check {
-        let first = refusals.first().map(in_words).unwrap_or_default();
-        let answer = format!("{words}: {first}").trim_end_matches(": ").to_owned();
-        if !refusals.is_empty() && refusals.iter().all(|reply| reply.code == 530) {
-            return check.skipped(format!("{answer}. It wants TLS or a login first: what it does behind that isn't known"));
-        }
-        check.ok(answer)
     }
 
     /// The answer to RCPT TO, or to MAIL FROM where that is refused.
@@ -173,7 +163,7 @@ impl Behind<'_> {
     fn verdict(
         &self,
         taken: &[(&Attempt, Reply)],
-        refusals: &[Reply],
+        refusals: &[(&Attempt, Reply)],
         made: usize,
         all: usize,
         broken: Option<Trouble>,
@@ -187,7 +177,7 @@ impl Behind<'_> {
                 if self.local_domain.is_none() { "; those that need a domain of its own were left out (`accept_domains`)" } else { "" };
             return match broken {
                 Some(trouble) if made == 0 => check.skipped(format!("the connection broke at the first: it {trouble}")),
-                _ => self.refused(check, refusals, &format!("all refused ({made} of {all}){without}")),
+                _ => refused(check, refusals, &format!("all refused ({made} of {all}){without}")),
             };
         }
         let shown: Vec<String> = taken
@@ -221,5 +211,49 @@ impl Behind<'_> {
                  (Postfix: `mynetworks`; Exchange: the receive connector's remote IP ranges), and set `accept_domains` on the listener.",
             ),
         }
+    }
+}
+
+/// All was refused: unless for a reason that has nothing to do with relaying, or for the moment alone.
+fn refused(check: Check, refusals: &[(&Attempt, Reply)], words: &str) -> Check {
+    let first = refusals.first().map(|(_, reply)| in_words(reply)).unwrap_or_default();
+    let answer = format!("{words}: {first}").trim_end_matches(": ").to_owned();
+    if !refusals.is_empty() && refusals.iter().all(|(_, reply)| reply.code == 530) {
+        return check.skipped(format!("{answer}. It wants TLS or a login first: what it does behind that isn't known"));
+    }
+    let (put_off, refused): (Vec<_>, Vec<_>) =
+        refusals.iter().filter(|(attempt, _)| attempt.proves).partition(|(_, reply)| reply.code / 100 == 4 || reply.code == 530);
+    match (put_off.is_empty(), refused.is_empty()) {
+        (true, _) => check.ok(answer),
+        (false, true) => check.skipped(format!("{answer}. What would prove it was put off, which decides nothing: ask again later")),
+        (false, false) => {
+            let words: Vec<&str> = put_off.iter().map(|(attempt, _)| attempt.words).collect();
+            check.ok(format!("{answer}. Put off, so not decided: {}", words.join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+
+    #[test]
+    fn what_is_put_off_is_no_refusal_to_relay() {
+        let judged = |codes: [u16; 3]| {
+            let all = attempts(None);
+            let refusals: Vec<_> =
+                all.iter().zip(codes).map(|(attempt, code)| (attempt, Reply { code, enhanced: None, lines: Vec::new() })).collect();
+            let check = refused(Check::asking("behind.open_relay", "", ""), &refusals, "all refused (3 of 3)");
+            (check.verdict, check.answer)
+        };
+        assert_eq!(judged([554, 554, 550]), (Verdict::Ok, "all refused (3 of 3): 554".to_owned()));
+        assert!(judged([530, 530, 530]).1.contains("It wants TLS or a login first"));
+        for codes in [[451, 451, 451], [450, 530, 451], [451, 451, 550]] {
+            let (verdict, answer) = judged(codes);
+            assert!(verdict == Verdict::Skipped && answer.contains("ask again later"), "{codes:?}: {answer}");
+        }
+        let (verdict, answer) = judged([554, 451, 550]);
+        assert!(verdict == Verdict::Ok && answer.ends_with("not decided: from the null sender to a stranger"), "{answer}");
     }
 }

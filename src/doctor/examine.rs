@@ -13,10 +13,11 @@ use super::message::{Look, Stopped, plan, sum_up};
 use super::options::Options;
 use super::own::examine_own;
 use super::self_test::SelfTest;
-use super::upstream::probe::Probe;
+use super::upstream::probe::{self, Probe};
 use super::upstream::through::Through;
 use super::upstream::{UpstreamAsked, examine_upstream, ports, sender_for};
 use super::{Check, DomainOptions, Report, Section, SenderOptions, examine_domain, examine_sender};
+use crate::diagnose::Cause;
 use crate::net::resolve::Resolver;
 use crate::net::tls::ClientTls;
 use crate::relay::options::{self, Protocol, SessionOptions, TellClient, UpstreamOptions};
@@ -38,6 +39,8 @@ pub struct Wishes {
     /// Gets a test message, each way one.
     pub send: Option<String>,
     pub from: Option<String>,
+    /// Octets of a message that may be too big.
+    pub size: Option<u64>,
     /// The proxy is reached there, instead of at the addresses of its listeners.
     pub through: Option<SocketAddr>,
     /// Leave the proxy out.
@@ -96,7 +99,7 @@ impl Doctor {
             (false, None) => leading.iter().filter_map(|session| Through::of(&session.listener)).collect(),
         };
         let from = wishes.from.clone().unwrap_or_else(|| sender_for(upstream, &self.options.host_name));
-        let probe = Probe { rcpt: wishes.rcpt.clone(), send: wishes.send.clone(), from: from.clone() };
+        let probe = Probe { rcpt: wishes.rcpt.clone(), send: wishes.send.clone(), from: from.clone(), size: wishes.size };
         let asked = UpstreamAsked { probe, through: through.clone(), ports: ports::USUAL.to_vec() };
         let report = examine_upstream(&self.resolver, &self.options, upstream, &asked).await;
         let (target, mut sections) = (report.target, report.sections);
@@ -254,7 +257,7 @@ impl Doctor {
         let upstream = self.upstream_named(Some(name)).ok()?.clone();
         match stopped.recipient_domain().filter(|_| upstream.kind == UpstreamKind::Mx && recipient.is_none()) {
             Some(domain) => Some(self.domain(&domain, &[], false).await),
-            None => Some(self.upstream(&upstream, &Wishes { rcpt: recipient, directly: true, ..Wishes::default() }).await),
+            None => Some(self.upstream(&upstream, &wishes_for(stopped, recipient)).await),
         }
     }
 
@@ -295,8 +298,42 @@ impl Doctor {
     }
 }
 
+/// What is asked of the upstream for a message: what it was refused, by its own addresses and size.
+fn wishes_for(stopped: &Stopped, recipient: Option<String>) -> Wishes {
+    let from = stopped.reverse_path.as_deref();
+    let from = from.and_then(|from| if from.is_empty() { Some(String::new()) } else { probe::address(from).ok() });
+    // With another sender the answer would be another message's.
+    let rcpt = recipient.and_then(|recipient| probe::address(&recipient).ok()).filter(|_| from.is_some());
+    let size = stopped.size_beyond_limit().filter(|_| stopped.cause == Some(Cause::MessageTooBig));
+    Wishes { rcpt, from, size, directly: true, ..Wishes::default() }
+}
+
 impl std::fmt::Debug for Doctor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Doctor").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::samples;
+    use crate::trace::json;
+
+    #[test]
+    fn an_upstream_is_asked_with_the_messages_own_addresses() {
+        let mut stopped = Stopped::of(&json::Record::from(&samples::transaction(7))).unwrap();
+        let wishes = |stopped: &Stopped| wishes_for(stopped, Some("bob@to.example".to_owned()));
+        stopped.reverse_path = Some("ann@from.example".to_owned());
+        let asked = wishes(&stopped);
+        assert_eq!((asked.rcpt.as_deref(), asked.from.as_deref(), asked.size), (Some("bob@to.example"), Some("ann@from.example"), None));
+        stopped.reverse_path = Some(String::new());
+        assert_eq!(wishes(&stopped).from.as_deref(), Some(""));
+        for unusable in [None, Some("a@b>\r\nDATA".to_owned())] {
+            stopped.reverse_path = unusable;
+            assert_eq!(wishes(&stopped).rcpt, None);
+        }
+        (stopped.cause, stopped.size, stopped.limit) = (Some(Cause::MessageTooBig), Some(2_000), Some(1_000));
+        assert_eq!(wishes(&stopped).size, Some(2_000));
     }
 }

@@ -114,17 +114,22 @@ impl Redaction {
             }
         };
         if let Record::Transaction(it) = record {
-            let recipients = it.envelope.recipients.iter().map(|recipient| recipient.address.as_str());
-            for address in recipients.chain([it.envelope.reverse_path.as_str()]) {
+            let report = it.message.report.as_deref();
+            let reported = report.into_iter().flat_map(|report| &report.recipients);
+            let reported = reported.flat_map(|recipient| recipient.original.iter().chain([&recipient.address]));
+            let recipients = it.envelope.recipients.iter().map(|recipient| &recipient.address);
+            for address in recipients.chain([&it.envelope.reverse_path]).chain(reported) {
                 note(self.addresses, address, self.address(address));
                 if let Some((local, _)) = address.rsplit_once('@') {
                     note(self.addresses, local, self.hidden(self.addresses, address));
                 }
             }
-            for subject in it.message.subject.iter() {
+            let original_subject = report.and_then(|report| report.original_subject.as_ref());
+            for subject in it.message.subject.iter().chain(original_subject) {
                 note(self.subject, subject, self.hidden(self.subject, subject));
             }
-            for id in it.message.message_id.iter() {
+            let original_id = report.and_then(|report| report.original_message_id.as_ref());
+            for id in it.message.message_id.iter().chain(original_id) {
                 note(self.message_ids, id, self.hidden(self.message_ids, id));
             }
         }
@@ -144,6 +149,9 @@ impl Redaction {
             for about in &incident.about {
                 let (hide, instead) = self.about(about.kind, &about.value);
                 note(hide, &about.value, instead);
+                if let (AboutKind::Sender | AboutKind::Recipient, Some((local, _))) = (about.kind, about.value.rsplit_once('@')) {
+                    note(hide, local, self.hidden(hide, &about.value));
+                }
             }
         }
         known.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
@@ -335,7 +343,7 @@ fn of_reply(reply: &mut Reply, f: &mut dyn FnMut(&mut String)) {
 mod tests {
     use super::*;
     use crate::store::samples;
-    use crate::trace::State;
+    use crate::trace::{About, State};
 
     #[test]
     fn what_amends_a_record_tells_no_more_of_it() {
@@ -351,6 +359,30 @@ mod tests {
         for amended in [Some(&original), None] {
             let shown = format!("{:?}", redaction.apply(&record, amended));
             assert!(!shown.contains(local) && !shown.contains(&client), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_a_report_and_an_incident_tell_of_is_hidden_in_their_words() {
+        let secrets = ["anna.mueller", "a.mueller", "quarterly figures", "c7f3@mail.example"];
+        let Record::Transaction(mut it) = samples::report(7, 8) else { unreachable!() };
+        let report = it.message.report.as_mut().unwrap();
+        (report.original_subject, report.original_message_id) = (Some(secrets[2].to_owned()), Some(secrets[3].to_owned()));
+        report.recipients[0].address = format!("{}@example.org", secrets[0]);
+        report.recipients[0].original = Some(format!("{}@example.org", secrets[1]));
+        let words = format!("550 5.1.1 \"{}\", once {}: user unknown; \"{}\", {}", secrets[0], secrets[1], secrets[2], secrets[3]);
+        report.recipients[0].text = Some(words);
+        let Record::Incident(mut incident) = samples::incident(9) else { unreachable!() };
+        let about = |kind, value: &str| About { kind, value: format!("{value}@example.org") };
+        incident.about = vec![about(AboutKind::Sender, secrets[0]), about(AboutKind::Recipient, secrets[1])];
+        incident.summary = format!("mail of {} to {}", secrets[0], secrets[1]);
+        for hide in [Hide::Off, Hide::Hashed] {
+            let redaction = Redaction { addresses: hide, subject: hide, message_ids: hide, ..Redaction::default() };
+            for record in [Record::Transaction(it.clone()), Record::Incident(incident.clone())] {
+                let shown = format!("{:?}", redaction.apply(&record, None));
+                let found: Vec<_> = secrets.iter().filter(|secret| shown.contains(**secret)).collect();
+                assert!(found.is_empty(), "{found:?} in {shown}");
+            }
         }
     }
 }

@@ -268,7 +268,8 @@ impl Sink {
                 self.linger(batch).await
             }
             Err(failure) => {
-                if failure.kind == FailureKind::TooMuch && batch.events().len() == 1 {
+                let events = batch.events().len();
+                if failure.kind == FailureKind::TooMuch && events == 1 {
                     self.refused_in_row = self.refused_in_row.saturating_add(1);
                     if self.refused_in_row > ALL_REFUSED {
                         return self.refused_all(batch, &failure.why).await;
@@ -277,6 +278,9 @@ impl Sink {
                     self.advance(batch);
                     self.transport.pass(self.position.at);
                     return Pause::Go;
+                }
+                if failure.kind == FailureKind::TooMuch {
+                    self.most = (self.most.min(events) / 2).max(1);
                 }
                 self.failed(failure).await
             }
@@ -314,10 +318,6 @@ impl Sink {
     async fn failed(&mut self, failure: Failure) -> Pause {
         let now = self.feed.store().now();
         self.status.failed(failure.why.clone(), now);
-        match failure.kind {
-            FailureKind::Passing => {}
-            FailureKind::TooMuch => self.most = (self.most / 2).max(1),
-        }
         if let Some(resume) = failure.resume {
             self.position.at = resume;
         }
@@ -365,6 +365,15 @@ impl Sink {
                 looked = self.transport.look_after() => looked,
                 () = ended(&mut self.stopped) => return Pause::Stop,
             },
+            // It ended a connection that was at rest, and has everything: there is nothing to try again.
+            Err(failure) if failure.resume == Some(self.position.at) => {
+                tracing::debug!(
+                    export = self.options.name,
+                    why = failure.why,
+                    "nothing is lost: the next event has a connection of its own"
+                );
+                return Pause::Go;
+            }
             Err(failure) => Err(failure),
         };
         match looked {
@@ -442,3 +451,6 @@ fn micros(duration: Duration) -> u64 {
 async fn ended(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -159,7 +159,7 @@ impl Doctor {
 impl Upstream {
     fn run(self) -> Result<Status, Failure> {
         let Self { name, rcpt, send, from, through, directly, self_test, common } = self;
-        let wishes = Wishes { rcpt, send, from, through, directly, self_test };
+        let wishes = Wishes { rcpt, send, from, through, directly, self_test, ..Wishes::default() };
         common.examine(true, async |examiner, _| {
             let found = examiner.upstream_named(name.as_deref()).map_err(not_examined)?.clone();
             Ok(examiner.upstream(&found, &wishes).await)

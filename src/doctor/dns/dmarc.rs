@@ -4,7 +4,7 @@ use super::super::check::Check;
 use super::DomainOptions;
 use super::tags::{Tags, described};
 use crate::net::resolve::{ExchangerOptions, Failure, Kind, Lookup, Resolver};
-use crate::smtp::are_related;
+use crate::smtp::{are_related, is_within};
 
 /// Labels of the first parent that is asked where a name has many (DMARCbis 4.10).
 const MOST_LABELS: usize = 8;
@@ -90,6 +90,27 @@ async fn inherited(resolver: &Resolver, options: &DomainOptions, domain: &str) -
         }
     }
     Ok(found)
+}
+
+/// The organisational domain of a domain, which the walk begins at (DMARCbis 4.10.2); `None` where a part of it can't be looked up.
+async fn organisational(resolver: &Resolver, options: &DomainOptions, domain: &str) -> Option<String> {
+    let (mut found, mut below) = (None, None);
+    for name in std::iter::once(domain.to_owned()).chain(parents(domain)) {
+        let lookup = look_up(resolver, options, &name).await;
+        if lookup.failure().is_some_and(Failure::is_temporary) {
+            return None;
+        }
+        if let Some(first) = policies(&lookup).first() {
+            match (Tags::read(first).value("psd").map(str::to_ascii_lowercase).as_deref(), below) {
+                (Some("n"), _) => return Some(name),
+                // A registry's: its customers are the domains right below it.
+                (Some("y"), Some(below)) => return Some(below),
+                _ => found = Some(name.clone()),
+            }
+        }
+        below = Some(name);
+    }
+    found.or_else(|| Some(domain.to_owned()))
 }
 
 /// What a parent's records mean for the domain.
@@ -201,8 +222,15 @@ async fn destinations(resolver: &Resolver, options: &DomainOptions, domain: &str
     checks
 }
 
+/// Such domains need nobody's consent (RFC 7489 7.1).
+async fn of_one_organisation(resolver: &Resolver, options: &DomainOptions, domain: &str, destination: &str) -> bool {
+    let Some(ours) = organisational(resolver, options, domain).await else { return false };
+    // It is above both, or there is no need to ask for the other.
+    is_within(destination, &ours) && organisational(resolver, options, destination).await.is_some_and(|theirs| theirs == ours)
+}
+
 async fn authorised(resolver: &Resolver, options: &DomainOptions, domain: &str, destination: &str) -> Option<Check> {
-    if are_related(domain, destination) {
+    if are_related(domain, destination) || of_one_organisation(resolver, options, domain, destination).await {
         return None;
     }
     let name = format!("{domain}._report._dmarc.{destination}");

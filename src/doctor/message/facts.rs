@@ -21,11 +21,16 @@ pub struct Stopped {
     /// Name of the upstream in the configuration.
     pub upstream: Option<String>,
     pub recipient: Option<String>,
+    /// Empty: the null sender.
+    pub reverse_path: Option<String>,
     /// Of the reverse-path and of the header From, each once.
     pub sender_domains: Vec<String>,
     /// The reply that decided, or our own words.
     pub words: String,
+    /// Octets, counted or as the client announced them.
     pub size: Option<u64>,
+    /// What the upstream took at most then, as it announced (SIZE).
+    pub limit: Option<u64>,
     /// Domain and selector of each DKIM signature.
     pub signatures: Vec<(String, String)>,
 }
@@ -45,6 +50,7 @@ impl Stopped {
                 let words = words(outcome.reply.as_ref().or(it.reply.as_ref()), it.detail.as_deref());
                 Some(Self {
                     recipient: it.recipient.clone(),
+                    reverse_path: it.reverse_path.clone(),
                     sender_domains: domains([it.reverse_path.as_deref(), None]),
                     ..Self::from_outcome(it.id.to_string(), it.at, outcome, words)
                 })
@@ -64,9 +70,11 @@ impl Stopped {
             act: outcome.act.map(|act| act.0),
             upstream: None,
             recipient: None,
+            reverse_path: None,
             sender_domains: Vec::new(),
             words,
             size: None,
+            limit: None,
             signatures: Vec::new(),
         }
     }
@@ -78,6 +86,12 @@ impl Stopped {
     /// Selectors that it was signed with for a domain.
     pub fn selectors_of(&self, domain: &str) -> Vec<String> {
         self.signatures.iter().filter(|(of, _)| of == domain).map(|(_, selector)| selector.clone()).collect()
+    }
+
+    /// Its size, where it was beyond the announced limit: only then a new limit decides anything.
+    pub fn size_beyond_limit(&self) -> Option<u64> {
+        let (size, limit) = (self.size?, self.limit?);
+        (limit > 0 && size > limit).then_some(size)
     }
 
     /// Addresses of the internet that the reply names: as a rule the one that was found wanting.
@@ -107,11 +121,19 @@ fn transaction(it: &json::Transaction) -> Stopped {
         by: partial.map_or(stopped.by, |recipient| recipient.by.0),
         upstream: named(&it.upstream.name),
         recipient: decisive.map(|recipient| recipient.address.clone()),
+        reverse_path: Some(it.envelope.reverse_path.clone()),
         sender_domains: domains([Some(&it.envelope.reverse_path), it.message.from.as_deref()]),
-        size: Some(it.message.size).filter(|size| *size > 0),
+        size: Some(it.message.size).filter(|size| *size > 0).or(it.envelope.size_declared),
+        limit: it.upstream.offered.iter().find_map(|line| announced(line)),
         signatures: it.message.signatures.iter().map(|it| (it.domain.clone(), it.selector.clone())).collect(),
         ..stopped
     }
+}
+
+/// The limit in a line of EHLO's answer: `SIZE 52428800`.
+fn announced(line: &str) -> Option<u64> {
+    let (keyword, limit) = line.split_once(' ')?;
+    keyword.eq_ignore_ascii_case("SIZE").then(|| limit.trim().parse().ok())?
 }
 
 fn named(upstream: &str) -> Option<String> {
@@ -148,5 +170,19 @@ mod tests {
         assert_eq!(domains([Some("a@X.example"), Some("Ann <ann@y.example>")]), ["x.example", "y.example"]);
         assert_eq!(domains([Some(""), Some("\"a@b\" <ann@y.example> (x)")]), ["y.example"]);
         assert!(domains([Some("a@b c"), None]).is_empty());
+    }
+
+    #[test]
+    fn only_what_was_beyond_the_limit_is_compared_with_another_limit() {
+        assert_eq!([announced("SIZE 1000"), announced("size"), announced("8BITMIME")], [Some(1000), None, None]);
+        let of = |size, limit| {
+            let crate::trace::Record::Transaction(it) = crate::store::samples::transaction(7) else { unreachable!() };
+            let mut it = Record::from(&crate::trace::Record::Transaction(it));
+            let Record::Transaction(written) = &mut it else { unreachable!() };
+            (written.message.size, written.envelope.size_declared) = (0, Some(size));
+            written.upstream.offered = vec!["8BITMIME".to_owned(), format!("SIZE {limit}")];
+            Stopped::of(&it).and_then(|stopped| stopped.size_beyond_limit())
+        };
+        assert_eq!([of(2_000, 1_000), of(500, 1_000), of(2_000, 0)], [Some(2_000), None, None]);
     }
 }

@@ -104,9 +104,11 @@ mod tests {
             act: None,
             upstream: Some("main".to_owned()),
             recipient: Some("bob@to.example".to_owned()),
+            reverse_path: Some("ann@from.example".to_owned()),
             sender_domains: vec!["from.example".to_owned()],
             words: words.to_owned(),
             size: None,
+            limit: None,
             signatures: Vec::new(),
         }
     }

@@ -32,8 +32,9 @@ pub fn sum_up(stopped: &Stopped, reports: Vec<Report>) -> Report {
 fn conclude(stopped: &Stopped, sections: &[Section], examined: bool) -> String {
     let explains = |check: &&Check| !BESIDE.iter().any(|beside| check.name.starts_with(beside)) && check.name != RECALL;
     let checks: Vec<&Check> = sections.iter().flat_map(|section| &section.checks).filter(explains).collect();
-    let marks = stopped.cause.map_or(&[][..], marks);
-    let is_marked = |check: &Check| marks.is_empty() || marks.iter().any(|mark| check.name.starts_with(mark));
+    let (marks, proofs) = stopped.cause.map_or((&[][..], &[][..]), |cause| (marks(cause), proofs(cause)));
+    let is_any_of = |check: &Check, names: &[&str]| names.iter().any(|name| check.name.starts_with(name));
+    let is_marked = |check: &Check| marks.is_empty() || is_any_of(check, marks);
     let find = |verdict: Verdict, marked: bool| checks.iter().find(|check| check.verdict == verdict && is_marked(check) == marked);
     let cause = stopped.cause.map_or("a cause unknown".to_owned(), |cause| cause.to_string());
     let told =
@@ -50,11 +51,15 @@ fn conclude(stopped: &Stopped, sections: &[Section], examined: bool) -> String {
             stopped.words
         );
     }
-    let over = match stopped.state {
-        State::Deferred | State::Unknown | State::Partial => {
-            format!("What stopped it ({cause}) is not there any more: it should pass at the next attempt")
-        }
-        _ => format!("What stopped it ({cause}) doesn't show any more: it would probably pass if it were sent again"),
+    let proof = |verdict: Verdict| checks.iter().find(|check| check.verdict == verdict && is_any_of(check, proofs));
+    let over = if let Some(check) = proof(Verdict::Skipped) {
+        format!("Whether what stopped it ({cause}) is over can't be told: {}: {}", check.asked, check.answer.trim_end_matches('.'))
+    } else if proof(Verdict::Ok).is_none() {
+        format!("These checks can't show whether what stopped it ({cause}) is over. It was told: {}", stopped.words.trim_end_matches('.'))
+    } else if matches!(stopped.state, State::Deferred | State::Unknown | State::Partial) {
+        format!("What stopped it ({cause}) is not there any more: it should pass at the next attempt")
+    } else {
+        format!("What stopped it ({cause}) doesn't show any more: it would probably pass if it were sent again")
     };
     match find(Verdict::Fail, false) {
         Some(check) => format!("{over}. But something else is wrong: {}", told(check)),
@@ -84,7 +89,28 @@ fn marks(cause: Cause) -> &'static [&'static str] {
         | Cause::RecipientRestricted
         | Cause::MailboxFull
         | Cause::Greylisted => &["upstream.rcpt", "upstream.login"],
+        Cause::MessageTooBig => &["upstream.size"],
         _ => &[],
+    }
+}
+
+/// What the names of checks begin with that show by their success that a cause is gone; empty: none can.
+fn proofs(cause: Cause) -> &'static [&'static str] {
+    match cause {
+        Cause::TlsFailure | Cause::EncryptionRequired => &["upstream.tls", "host.starttls"],
+        Cause::ConnectionFailed | Cause::PortBlocked => &["upstream.ehlo", "host.connect"],
+        Cause::DnsFailure | Cause::DomainNotFound => &["mx.", "upstream.resolve"],
+        Cause::HeloRejected => &["sender.helo"],
+        Cause::SenderNotAuthorized
+        | Cause::RelayDenied
+        | Cause::RecipientUnknown
+        | Cause::RecipientInactive
+        | Cause::RecipientRestricted
+        | Cause::MailboxFull
+        | Cause::Greylisted => &["upstream.rcpt"],
+        // Blocklists are a part of a reputation alone, and DNS shows no circle behind the server.
+        Cause::PoorReputation | Cause::MailLoop => &[],
+        cause => marks(cause),
     }
 }
 
@@ -116,9 +142,11 @@ mod tests {
             act: None,
             upstream: Some("main".to_owned()),
             recipient: None,
+            reverse_path: None,
             sender_domains: Vec::new(),
             words: "535 no".to_owned(),
             size: None,
+            limit: None,
             signatures: Vec::new(),
         };
         let reports = if checks.is_empty() {
@@ -146,5 +174,24 @@ mod tests {
             of(State::Deferred, vec![check("upstream.hosts").skipped("no list")]).starts_with("Nothing that can be examined from here")
         );
         assert!(of(State::Accepted, Vec::new()).starts_with("The upstream took it"));
+    }
+    #[test]
+    fn it_is_over_only_where_a_check_could_have_shown_it() {
+        let check = |name: &str| Check::asking(name, name, "");
+        let of = |cause, checks| conclusion(State::Rejected, cause, checks);
+        let cant = "These checks can't show whether what stopped it";
+        let ehlo = || check("upstream.ehlo").ok("SIZE 1000");
+        for cause in [Cause::MessageTooBig, Cause::SpamDetected, Cause::PolicyRejected, Cause::SendingLimitReached, Cause::AuthFailed] {
+            assert!(of(cause, vec![ehlo()]).starts_with(cant), "{cause}");
+        }
+        assert!(of(Cause::MessageTooBig, vec![ehlo(), check("upstream.size").ok("enough")]).contains("would probably pass"));
+        // A login that works doesn't make a recipient known.
+        assert!(of(Cause::RecipientUnknown, vec![check("upstream.login").ok("235")]).starts_with(cant));
+        let lists = || vec![check("sender.blocklist").ok("not listed"), check("sender.blocklist").skipped("not asked")];
+        let told = "Whether what stopped it (blocklisted) is over can't be told: sender.blocklist: not asked.";
+        assert_eq!(of(Cause::Blocklisted, lists()), told);
+        assert!(of(Cause::PoorReputation, lists()).starts_with(cant));
+        let wrong = vec![ehlo(), check("upstream.port.ipv4").fail("silent", "Open it.")];
+        assert!(of(Cause::MessageTooBig, wrong).ends_with("But something else is wrong: upstream.port.ipv4: silent. Open it."));
     }
 }

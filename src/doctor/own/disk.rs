@@ -2,7 +2,7 @@
 
 use super::super::Check;
 use super::super::options::Options;
-use crate::store::{Store, StoreError, StoreStats};
+use crate::store::{self, Store, StoreError, StoreStats};
 use crate::trace::WallMicros;
 
 const DAY_US: u64 = 86_400_000_000;
@@ -16,7 +16,7 @@ pub(super) fn checks(options: &Options, store: &Store, now: WallMicros) -> Resul
     let taken = stats.journal_octets + stats.index_octets;
     let a_day = a_day(&stats, taken, now);
     let mut checks = vec![size(options, &stats, taken, a_day)];
-    checks.push(free(options, a_day));
+    checks.push(free(options, taken, a_day));
     Ok(checks)
 }
 
@@ -57,7 +57,7 @@ fn size(options: &Options, stats: &StoreStats, taken: u64, a_day: u64) -> Check 
     check.ok(answer)
 }
 
-fn free(options: &Options, a_day: u64) -> Check {
+fn free(options: &Options, taken: u64, a_day: u64) -> Check {
     let why = "on a full disk records are lost, and with `on_store_failure = \"defer\"` mail stops";
     let check = Check::asking("own.disk", format!("free space where {} is", options.store.dir.display()), why);
     let Ok(found) = rustix::fs::statvfs(&options.store.dir) else { return check.skipped("the file system doesn't tell") };
@@ -74,12 +74,20 @@ fn free(options: &Options, a_day: u64) -> Check {
     if percent < LEAST {
         return check.fail(answer, fix);
     }
-    let bounded = options.store.keep_octets > 0 || options.store.keep_free_octets > 0;
-    if days < SOON && !bounded {
+    if days < SOON && fills(&options.store, taken, a_day, free) {
         answer.push_str(&format!("; full in {days} days at {} a day", octets(a_day)));
         return check.warn(answer, fix);
     }
     check.ok(answer)
+}
+
+/// Whether the traces take all that is free before the first of them go by their age. Today isn't counted among the days that are kept.
+fn fills(store: &store::Options, taken: u64, a_day: u64, free: u64) -> bool {
+    if store.keep_octets > 0 || store.keep_free_octets > 0 {
+        return false;
+    }
+    let days = u64::from(store.keep_days.max(store.keep_failures_days));
+    days == 0 || a_day.saturating_mul(days + 1) > taken.saturating_add(free)
 }
 
 /// "1.2 GB".
@@ -88,5 +96,20 @@ pub(super) fn octets(count: u64) -> String {
     match UNITS.iter().find(|(_, size)| count >= *size) {
         Some((unit, size)) => format!("{}.{} {unit}", count / size, count % size * 10 / size),
         None => format!("{count} octets"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_fills_only_where_traces_are_kept_for_too_long() {
+        let store = |keep_days, keep_failures_days| store::Options { keep_days, keep_failures_days, ..store::Options::new("/nowhere") };
+        // 28 days of 100 octets are there, and room for 5 more.
+        let fills = |store: store::Options| fills(&store, 2_800, 100, 500);
+        assert!(!fills(store(30, 0)) && !fills(store(32, 0)) && fills(store(33, 0)));
+        assert!(fills(store(30, 90)) && fills(store(0, 0)));
+        assert!(!fills(store::Options { keep_octets: 1, ..store(0, 0) }) && !fills(store::Options { keep_free_octets: 1, ..store(90, 0) }));
     }
 }

@@ -16,14 +16,7 @@ const LATE: u64 = 86_400_000_000;
 
 /// One check for each export that has a place in the store. `audits`: the last week's, newest first.
 pub(super) fn checks(dir: &Path, store: &Store, audits: &[Record], now: WallMicros) -> Result<Vec<Check>, StoreError> {
-    let mut said: BTreeMap<&str, &Audit> = BTreeMap::new();
-    for record in audits {
-        if let Record::Audit(audit) = record
-            && let (AuditEvent::ExportFailed | AuditEvent::ExportResumed, Some(who)) = (audit.event, audit.who.as_deref())
-        {
-            said.entry(who).or_insert(audit);
-        }
-    }
+    let said = said(audits);
     let mut checks = Vec::new();
     for name in known_places(dir) {
         let check = Check::asking(
@@ -39,6 +32,22 @@ pub(super) fn checks(dir: &Path, store: &Store, audits: &[Record], now: WallMicr
         });
     }
     Ok(checks)
+}
+
+/// What each export said last. One that begins anew, after a start or a reload, says again what still fails, and nothing of what is over.
+fn said(audits: &[Record]) -> BTreeMap<&str, &Audit> {
+    let mut said: BTreeMap<&str, &Audit> = BTreeMap::new();
+    for record in audits {
+        let Record::Audit(audit) = record else { continue };
+        match (audit.event, audit.who.as_deref()) {
+            (AuditEvent::Started | AuditEvent::Reloaded, _) => break,
+            (AuditEvent::ExportFailed | AuditEvent::ExportResumed, Some(who)) => {
+                said.entry(who).or_insert(audit);
+            }
+            _ => {}
+        }
+    }
+    said
 }
 
 fn judged(check: Check, store: &Store, place: &Place, said: Option<&Audit>, now: WallMicros) -> Result<Check, StoreError> {
@@ -65,7 +74,7 @@ fn judged(check: Check, store: &Store, place: &Place, said: Option<&Audit>, now:
 mod tests {
     use super::*;
     use crate::doctor::Verdict;
-    use crate::store::{Cursor, Day, Options};
+    use crate::store::{Cursor, Day, Options, samples};
     use crate::trace::Gap;
 
     #[test]
@@ -86,5 +95,23 @@ mod tests {
         let told = checks(dir.path(), &store, &[], now).unwrap();
         assert!(told[0].verdict == Verdict::Ok && told[0].answer == "it has everything", "{told:?}");
         store.close();
+    }
+
+    #[test]
+    fn what_was_said_before_a_start_or_a_reload_no_longer_counts() {
+        let said_last = |events: &[AuditEvent]| {
+            let audit = |event: &AuditEvent| {
+                let Record::Audit(audit) = samples::audit(1) else { unreachable!() };
+                Record::Audit(Box::new(Audit { event: *event, who: Some("siem".to_owned()), ..*audit }))
+            };
+            let audits: Vec<Record> = events.iter().map(audit).collect();
+            said(&audits).get("siem").map(|audit| audit.event)
+        };
+        let failed = AuditEvent::ExportFailed;
+        assert_eq!(said_last(&[failed, AuditEvent::ExportResumed, AuditEvent::Started]), Some(failed));
+        for anew in [AuditEvent::Started, AuditEvent::Reloaded] {
+            assert_eq!(said_last(&[anew, failed]), None, "{anew:?}");
+            assert_eq!(said_last(&[failed, anew, failed]), Some(failed), "{anew:?}");
+        }
     }
 }

@@ -191,7 +191,7 @@ impl Bench<'_> {
     }
 
     fn visit<'b>(&'b self, host: &'b SmartHost, address: SocketAddr, whole: bool) -> Visit<'b> {
-        const NOTHING: &Probe = &Probe { rcpt: None, send: None, from: String::new() };
+        const NOTHING: &Probe = &Probe { rcpt: None, send: None, from: String::new(), size: None };
         Visit {
             name: "upstream",
             place: if host.host == address.ip().to_string() {

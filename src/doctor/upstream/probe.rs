@@ -2,8 +2,8 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::super::Section;
 use super::super::dialogue::{Dialogue, Trouble, in_words};
+use super::super::{Check, Section};
 use super::visit::{Seen, Visit};
 use crate::smtp::Stage;
 use crate::trace::RecordId;
@@ -17,6 +17,8 @@ pub struct Probe {
     pub send: Option<String>,
     /// The reverse-path of both.
     pub from: String,
+    /// Octets of a message that may be too big.
+    pub size: Option<u64>,
 }
 
 /// Whether a text can go into a path as it is (RFC 5321 §4.1.2, in the narrow sense: no quotes, no blanks).
@@ -35,6 +37,12 @@ pub fn address(text: &str) -> Result<String, String> {
 
 /// Asks as the probe says. Whatever is asked, the dialogue is left without a transaction.
 pub(super) async fn ask(visit: &Visit<'_>, dialogue: &mut Dialogue, section: &mut Section, seen: &mut Seen) {
+    if let Some(size) = visit.probe.size {
+        let limit = seen.offer.as_ref().and_then(|offer| offer.extensions.size);
+        let why = "a server refuses at once what is bigger than it announces";
+        let check = visit.asking("size", format!("whether {size} octets are within SIZE of {}", visit.place), why);
+        section.push(fits(check, size, limit));
+    }
     if let Some(recipient) = &visit.probe.rcpt {
         let why = "whether the server takes mail for somebody shows before any message does";
         let check = visit.asking("rcpt", format!("MAIL FROM:<{}>, RCPT TO:<{recipient}> at {}", visit.probe.from, visit.place), why);
@@ -54,7 +62,7 @@ pub(super) async fn ask(visit: &Visit<'_>, dialogue: &mut Dialogue, section: &mu
                 let failed = visit.failed(check, &trouble, began);
                 let from = if trouble.stage == Stage::MailFrom { " It was the sender: `--from` names another." } else { "" };
                 let fix = failed.fix.clone().map(|fix| format!("{fix}{from}"));
-                section.push(super::super::Check { fix, ..failed });
+                section.push(Check { fix, ..failed });
                 seen.rcpt = trouble.reply;
                 if dialogue.say(Stage::RcptTo, "RSET").await.is_err() {
                     return;
@@ -64,6 +72,18 @@ pub(super) async fn ask(visit: &Visit<'_>, dialogue: &mut Dialogue, section: &mu
     }
     if let Some(recipient) = &visit.probe.send {
         send(visit, dialogue, section, recipient).await;
+    }
+}
+
+/// `limit`: as announced; 0: none (RFC 1870 §4).
+fn fits(check: Check, size: u64, limit: Option<u64>) -> Check {
+    match limit.filter(|limit| *limit > 0) {
+        None => check.skipped("no limit is announced: it shows with the message alone"),
+        Some(limit) if size > limit => check.fail(
+            format!("it takes {limit} octets at most"),
+            "Send it smaller or by other means, or have the server's operator raise the limit (Postfix: `message_size_limit`).",
+        ),
+        Some(limit) => check.ok(format!("it takes {limit} octets")),
     }
 }
 

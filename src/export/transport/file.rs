@@ -23,6 +23,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct File {
     options: Options,
+    /// None that holds lines which aren't on the disk is let go.
     open: Option<(fs::File, u64)>,
     lines: Vec<u8>,
     /// Up to here everything is on the disk.
@@ -80,26 +81,34 @@ impl File {
         let (mut file, octets) = match self.open.take() {
             Some((file, octets)) if is_there(&file) => (file, octets),
             // What stands in a file that was moved away must be on the disk as well before it counts.
-            Some((file, _)) => {
-                file.sync_data()?;
+            Some(moved) => {
+                let_go(&mut self.open, moved)?;
                 open(path)?
             }
             None => open(path)?,
         };
         if octets > 0 && octets + self.lines.len() as u64 > self.options.rotate {
-            file.sync_data()?;
-            drop(file);
+            let_go(&mut self.open, (file, octets))?;
             turn_over(path, self.options.keep)?;
-            self.open = None;
             return self.append();
         }
         if let Err(error) = file.write_all(&self.lines) {
             let _ = file.set_len(octets);
+            let _ = let_go(&mut self.open, (file, octets));
             return Err(error);
         }
         self.open = Some((file, octets + self.lines.len() as u64));
         Ok(())
     }
+}
+
+/// Syncs a file and closes it; one that can't be synced stays open, to be synced later.
+fn let_go(open: &mut Option<(fs::File, u64)>, (file, octets): (fs::File, u64)) -> io::Result<()> {
+    let synced = file.sync_data();
+    if synced.is_err() {
+        *open = Some((file, octets));
+    }
+    synced
 }
 
 /// Opens it for its owner alone; what half a line a crash left is ended.
@@ -145,4 +154,39 @@ fn turn_over(path: &Path, keep: u32) -> io::Result<()> {
         }
     }
     fs::rename(path, numbered(path, 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_were_never_synced_are_not_safe() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |number: u32| format!("2026-11-27.{number}").parse::<Cursor>().unwrap();
+        // /dev/full takes nothing and can't be synced: so does a disk that fails with lines in its file.
+        for path in [PathBuf::from("/dev/full"), dir.path().join("moved")] {
+            let open = Some((OpenOptions::new().append(true).open("/dev/full").unwrap(), 0));
+            let options = Options { path, rotate: 1 << 20, keep: 1 };
+            let mut file = File { options, open, lines: b"a line\n".to_vec(), safe: at(0), at: at(1) };
+            assert!(file.append().is_err(), "{file:?}");
+            file.settle();
+            assert_eq!(file.safe(), at(0), "{file:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_synced_before_it_was_let_go_is_safe() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |number: u32| format!("2026-11-27.{number}").parse::<Cursor>().unwrap();
+        let path = dir.path().join("out");
+        fs::write(&path, "a line\n").unwrap();
+        // Opened for reading, it takes nothing more.
+        let open = Some((fs::File::open(&path).unwrap(), 7));
+        let options = Options { path, rotate: 1 << 20, keep: 1 };
+        let mut file = File { options, open, lines: b"another\n".to_vec(), safe: at(0), at: at(1) };
+        assert!(file.append().is_err() && file.open.is_none());
+        file.settle();
+        assert_eq!(file.safe(), at(1));
+    }
 }

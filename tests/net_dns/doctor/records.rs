@@ -137,6 +137,11 @@ fn keys_and_policies_of_each_kind() {
         .txt("_dmarc.double.example", "v=DMARC1; p=reject")
         .txt("_dmarc.idle.example", "v=DMARC1; p=none")
         .txt("_dmarc.near.example", "v=dmarc1; p=none")
+        .txt("_dmarc.family.example", "v=DMARC1; p=none")
+        .txt("_dmarc.mail.family.example", "v=DMARC1; p=none; rua=mailto:a@reports.family.example,mailto:b@own.family.example")
+        .txt("_dmarc.own.family.example", "v=DMARC1; p=none; psd=n")
+        .mx("reports.family.example", 10, "mx.service.example")
+        .mx("own.family.example", 10, "mx.service.example")
         .txt("*.wild.example", "v=spf1 -all")
         .record("sub.good.example", "TXT \"x\"");
     let dns = Dns::start(&place, &zones);
@@ -163,6 +168,9 @@ fn keys_and_policies_of_each_kind() {
     expect(&of("double.example", &[], &[]), "dmarc.record", Verdict::Fail, "2 records");
     expect(&of("idle.example", &[], &[]), "dmarc.record", Verdict::Warn, "nobody tells you");
     expect(&of("near.example", &[], &[]), "dmarc.record", Verdict::Warn, "doesn't begin with v=DMARC1");
+    let family = of("mail.family.example", &[], &[]);
+    expect(&family, "dmarc.reports", Verdict::Warn, "own.family.example doesn't say");
+    assert!(!told(&family).contains("reports.family.example doesn't say"), "a sibling needs to say nothing");
     let wild = of("wild.example", &[], &[]);
     expect(&wild, "dkim.key", Verdict::Warn, "under none of them");
     assert!(!told(&wild).contains("default._domainkey.wild.example:"), "a wildcard is no key");
