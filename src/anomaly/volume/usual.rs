@@ -182,15 +182,26 @@ impl Usual {
     /// How much would usually have come from then until now, at least: an hour counts as the quietest of itself and its neighbours,
     /// since a batch that fills half an hour says nothing of the other half.
     pub fn expected(&self, from: WallMicros, until: WallMicros) -> f32 {
-        let (mut sum, mut at) = (0.0, from.max(until.saturating_sub(8 * DAY)));
-        while at < until {
-            let end = ((at / HOUR + 1) * HOUR).min(until);
-            let hour = (at / HOUR) as u32;
+        self.at_least(from, until).map(|(least, hours)| least * hours).sum()
+    }
+
+    /// How much of that would have come in an hour, of those in which something does.
+    pub fn expected_an_hour(&self, from: WallMicros, until: WallMicros) -> f32 {
+        let busy = self.at_least(from, until).filter(|(least, _)| *least >= 1.0);
+        let (sum, hours) = busy.fold((0.0, 0.0), |(sum, all), (least, hours)| (sum + least * hours, all + hours));
+        if hours > 0.0 { sum / hours } else { self.expected(from, until) / (until.saturating_sub(from).max(1) as f32 / HOUR as f32) }
+    }
+
+    /// How much comes at least in each hour, and how much of that hour lies between the two times.
+    fn at_least(&self, from: WallMicros, until: WallMicros) -> impl Iterator<Item = (f32, f32)> {
+        let mut at = from.max(until.saturating_sub(8 * DAY));
+        std::iter::from_fn(move || {
+            let begin = (at < until).then_some(at)?;
+            at = ((begin / HOUR + 1) * HOUR).min(until);
+            let hour = (begin / HOUR) as u32;
             let least = (hour.saturating_sub(1)..=hour + 1).map(|hour| self.at_hour(hour)).fold(f32::INFINITY, f32::min);
-            sum += least * (end - at) as f32 / HOUR as f32;
-            at = end;
-        }
-        sum
+            Some((least, (at - begin) as f32 / HOUR as f32))
+        })
     }
 
     /// The logarithm (base 10) of how probable it is that nothing comes where `expected` would: a negative binomial with
