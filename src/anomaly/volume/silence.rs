@@ -68,7 +68,7 @@ impl Volume {
                 continue;
             }
             habit.silent = true;
-            habit.frozen = habit.frozen.or(Some((from / HOUR) as u32));
+            (habit.frozen, habit.learns_most) = (habit.frozen.or(Some((from / HOUR) as u32)), 0);
             findings.raise(finding(whose, habit, from, expected, now, options.silence_improbable));
         }
     }

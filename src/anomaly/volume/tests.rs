@@ -181,6 +181,28 @@ fn a_machine_that_is_switched_off_on_friday_is_missed_until_it_is_back() {
 }
 
 #[test]
+fn a_newsletter_that_is_new_becomes_usual_within_weeks() {
+    let mut run = Run::new();
+    let small = |run: &mut Run, from: u64, until: u64| {
+        for day in from..until {
+            run.send(MONDAY + day * DAY + 9 * HOUR, |it| it.from("news@our.example"));
+        }
+    };
+    small(&mut run, 0, 21);
+    let mut told = Vec::new();
+    for week in 3..13 {
+        let mut is_told = false;
+        for no in 0..2_000 {
+            run.send(MONDAY + week * 7 * DAY + 2 * HOUR + no * 700_000, |it| it.from("news@our.example"));
+            is_told |= run.raised.iter().any(|it| it.about[0].kind == AboutKind::Sender);
+        }
+        told.push(is_told);
+        small(&mut run, week * 7, week * 7 + 7);
+    }
+    assert_eq!(told, [true, true, true, true, false, false, false, false, false, false]);
+}
+
+#[test]
 fn quiet_systems_are_left_alone() {
     let mut run = Run::new();
     for day in 0..30 {
