@@ -13,7 +13,7 @@ use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{Evidence, HOUR, Sliding};
 use crate::diagnose::Rules;
-use crate::trace::{AboutKind, Act, Anomaly, Cause, Severity, Stage, State, WallMicros};
+use crate::trace::{AboutKind, Act, Anomaly, Cause, Severity, Stage, WallMicros};
 use crate::wording::{clock, several};
 
 const MOST: usize = 1_000;
@@ -69,20 +69,6 @@ impl Own {
         let of_upstream = self.logins.iter_mut().filter(|(key, _)| key.0 == upstream);
         of_upstream.fold(false, |any, (_, logins)| logins.failing.take().is_some() || any)
     }
-
-    /// An upstream that takes mail without a login wants none.
-    fn accepted(&mut self, seen: &Seen<'_>) {
-        let taken = seen.transaction.filter(|it| matches!(it.outcome.state, State::Accepted | State::Partial));
-        if taken.is_none_or(|it| it.upstream.auth.is_some()) || seen.is_synthetic() {
-            return;
-        }
-        let Some(upstream) = seen.upstream_name() else { return };
-        if self.is_over(upstream)
-            && let Some(logins) = self.logins(PairRef(upstream, ""))
-        {
-            (logins.succeeded, logins.cleared) = (logins.succeeded.max(seen.at), true);
-        }
-    }
 }
 
 impl Logins {
@@ -118,7 +104,7 @@ impl Detector for Own {
             {
                 logins.failed(seen, false, Cause::AuthMechanismUnsupported, words.chars().take(200).collect(), "none");
             }
-            return self.accepted(seen);
+            return;
         };
         // The configuration names one user of an upstream: others are those that it named before.
         let is_over = login.came == Came::Succeeded && self.is_over(login.upstream);
@@ -136,10 +122,7 @@ impl Detector for Own {
         for (key, logins) in &mut self.logins {
             if std::mem::take(&mut logins.cleared) {
                 let at = clock(logins.succeeded, now);
-                let why = match key.1.as_str() {
-                    "" => format!("mail was accepted without a login at {at}"),
-                    user => format!("the login as {user} succeeded at {at}"),
-                };
+                let why = format!("the login as {} succeeded at {at}", key.1);
                 for anomaly in [Anomaly::AuthAllFail, Anomaly::AuthMechanismRefused] {
                     let about = Finding::new(anomaly, Severity::Notice, "", "").about(AboutKind::Upstream, key.0.as_str()).about;
                     findings.clear(anomaly, about, why.as_str());
