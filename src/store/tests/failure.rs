@@ -272,7 +272,7 @@ fn records_that_can_not_be_read_are_left_out_in_the_end() {
     put(&store, &transactions(0..20));
     store.close();
     let path = room.journal().pop().unwrap();
-    let log = log::Log::open(path.clone(), &mut marks::OpenMarks::default()).unwrap().0;
+    let log = crate::store::log::Log::open(path.clone(), &mut marks::OpenMarks::default()).unwrap().0;
     let began = Instant::now();
     let whole = std::fs::read(&path).unwrap();
     let cut = |octets: usize| std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(octets as u64).unwrap();
