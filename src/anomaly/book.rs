@@ -32,7 +32,11 @@ impl Default for Options {
 /// Incidents that ended lately and may come back: so many at most.
 const MOST_ENDED: usize = 1_000;
 
-type Key = (Anomaly, Vec<About>);
+/// How the summary begins of what stands for many.
+const TOGETHER: &str = "Several at once; the latest: ";
+
+/// The last says whether it stands for many: what concerns everything is about nothing in particular, too.
+type Key = (Anomaly, Vec<About>, bool);
 
 /// An open incident, and when it was last written and said.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -79,7 +83,7 @@ impl Book {
 
     /// An entry that somebody else put into the journal: a person who mutes, or an earlier process.
     pub fn learn(&mut self, entry: &Incident) {
-        let key = (entry.anomaly, entry.about.clone());
+        let key = key_of(entry);
         match entry.step {
             IncidentStep::Muted | IncidentStep::Unmuted => {
                 if let Some(open) = self.open.values_mut().find(|open| open.entry.incident == entry.incident) {
@@ -123,9 +127,12 @@ impl Book {
     }
 
     fn raise(&mut self, now: WallMicros, finding: Finding, entries: &mut Vec<Incident>) {
-        let mut key = (finding.anomaly, finding.about.clone());
+        let mut key = (finding.anomaly, finding.about.clone(), false);
         if !self.open.contains_key(&key) {
-            let back = self.ended.iter().position(|ended| ended.entry.anomaly == key.0 && ended.entry.about == key.1);
+            let back = self.ended.iter().position(|ended| {
+                let entry = &ended.entry;
+                entry.anomaly == key.0 && entry.about == key.1 && !is_together(entry)
+            });
             // What was written last is its end.
             if let Some(mut open) =
                 back.and_then(|at| self.ended.remove(at)).filter(|it| now < it.written.saturating_add(self.options.reopen_us))
@@ -137,15 +144,16 @@ impl Book {
                 self.open.insert(key, open);
                 return;
             }
-            if self.open.keys().filter(|(anomaly, _)| *anomaly == key.0).count() >= self.options.most_alike {
-                key.1 = Vec::new();
+            let alike = || self.open.keys().filter(|(anomaly, ..)| *anomaly == key.0).count();
+            if !key.1.is_empty() && alike() >= self.options.most_alike {
+                key = (key.0, Vec::new(), true);
             }
         }
         let part_of = self.explained(&key, &finding);
         match self.open.get_mut(&key) {
             Some(open) => {
                 // What stands for many has a change and an explanation for each of them: neither is news of the whole.
-                let together = open.entry.about != finding.about;
+                let together = key.2;
                 let (count, told, was_part) = (open.entry.count, open.told.unwrap_or(open.entry.severity), open.entry.part_of);
                 let changed = !together && finding.change.is_some() && finding.change != open.entry.change;
                 open.update(now, finding);
@@ -171,25 +179,29 @@ impl Book {
     /// What explains an incident that goes on: what did so before, as long as that lasts. Of many together, each must be explained itself.
     fn explained(&self, key: &Key, finding: &Finding) -> Option<RecordId> {
         let before = self.open.get(key).and_then(|open| open.entry.part_of);
-        let lasts = |id: &RecordId| key.1 == finding.about && self.open.values().any(|open| open.entry.incident == *id);
+        let lasts = |id: &RecordId| !key.2 && self.open.values().any(|open| open.entry.incident == *id);
         before.filter(lasts).or_else(|| self.wider(finding))
     }
 
     /// The open incident that explains this one, if there is any.
     fn wider(&self, finding: &Finding) -> Option<RecordId> {
         let upstream = finding.about.iter().find(|about| about.kind == AboutKind::Upstream);
+        let is_named = |part: &About| finding.about.iter().any(|about| is_place(about) && about.value == part.value);
         let explains = |open: &&Open| {
-            let of_upstream = upstream.is_some_and(|upstream| open.entry.about.contains(upstream));
-            let of_all = !open.entry.about.iter().any(|about| matches!(about.kind, AboutKind::Upstream | AboutKind::Domain));
+            let entry = &open.entry;
+            // One host that is down is no reason why the upstream's others are slow.
+            let of_upstream = upstream.is_some_and(|upstream| entry.about.contains(upstream))
+                && entry.about.iter().filter(|about| is_place(about)).all(is_named);
+            let of_all = entry.about.is_empty() && !is_together(entry);
             // How much a domain refuses, whichever way mail goes there, is explained by whatever it is refused for.
-            let of_cause = finding.anomaly == Anomaly::RejectRatio && finding.cause.is_some() && finding.cause == open.entry.cause;
-            wider_kinds(finding.anomaly).contains(&open.entry.anomaly) && (of_upstream || of_all || of_cause)
+            let of_cause = finding.anomaly == Anomaly::RejectRatio && finding.cause.is_some() && finding.cause == entry.cause;
+            wider_kinds(finding.anomaly).contains(&entry.anomaly) && (of_upstream || of_all || of_cause)
         };
         self.open.values().find(explains).map(|open| open.entry.incident)
     }
 
     fn clear(&mut self, now: WallMicros, cleared: Cleared, entries: &mut Vec<Incident>) {
-        if let Some(open) = self.open.remove(&(cleared.anomaly, cleared.about)) {
+        if let Some(open) = self.open.remove(&(cleared.anomaly, cleared.about, false)) {
             self.end(now, open, cleared.why, entries);
         }
     }
@@ -235,10 +247,24 @@ impl Book {
         for (open, told) in kept.open.iter_mut().chain(&mut kept.ended).zip(told) {
             open.told = told;
         }
-        self.open = kept.open.into_iter().map(|open| ((open.entry.anomaly, open.entry.about.clone()), open)).collect();
+        self.open = kept.open.into_iter().map(|open| (key_of(&open.entry), open)).collect();
         self.ended = kept.ended.into();
         true
     }
+}
+
+fn key_of(entry: &Incident) -> Key {
+    (entry.anomaly, entry.about.clone(), is_together(entry))
+}
+
+/// Whether it stands for many. Entries say so in words alone.
+fn is_together(entry: &Incident) -> bool {
+    entry.about.is_empty() && entry.summary.starts_with(TOGETHER)
+}
+
+/// A part of what an upstream leads to. The name of a host that can't be looked up is told as a domain.
+fn is_place(about: &About) -> bool {
+    matches!(about.kind, AboutKind::Host | AboutKind::Domain)
 }
 
 /// Anomalies that explain this one where they concern the same upstream, or all.
@@ -274,7 +300,7 @@ impl Open {
             anomaly: finding.anomaly,
             severity: finding.severity,
             about,
-            summary: if together { format!("Several at once; the latest: {}", finding.summary) } else { finding.summary },
+            summary: if together { format!("{TOGETHER}{}", finding.summary) } else { finding.summary },
             arithmetic: finding.arithmetic,
             baseline: finding.baseline,
             cause: finding.cause,
@@ -308,8 +334,7 @@ impl Open {
         entry.severity = if with_others { entry.severity.max(finding.severity) } else { finding.severity };
         self.said = now;
         self.quiet_us = finding.quiet_after_us;
-        entry.summary =
-            if entry.about == finding.about { finding.summary } else { format!("Several at once; the latest: {}", finding.summary) };
+        entry.summary = if entry.about == finding.about { finding.summary } else { format!("{TOGETHER}{}", finding.summary) };
         entry.arithmetic = finding.arithmetic;
         entry.baseline = finding.baseline.or(entry.baseline.take());
         entry.cause = finding.cause.or(entry.cause);
@@ -345,6 +370,9 @@ impl Open {
         hasher.update(self.entry.anomaly.word().as_bytes());
         for about in &self.entry.about {
             hasher.update(about.kind.word().as_bytes()).update(&[0]).update(about.value.as_bytes()).update(&[0]);
+        }
+        if is_together(&self.entry) {
+            hasher.update(b"together");
         }
         hasher.update(&self.entries.to_le_bytes()).update(&now.to_le_bytes()).update(self.entry.origin.node.as_bytes());
         let hash = *hasher.finalize().as_bytes();

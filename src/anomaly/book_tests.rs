@@ -173,6 +173,40 @@ fn the_narrower_is_part_of_the_wider() {
 }
 
 #[test]
+fn one_host_or_many_others_explain_nothing_of_the_rest() {
+    let mut book = book();
+    let of = |anomaly, host: &str| {
+        Finding::new(anomaly, Severity::Warning, "", "").about(AboutKind::Upstream, "mx").about(AboutKind::Host, host)
+    };
+    let whole = Finding::new(Anomaly::UpstreamClosing, Severity::Critical, "", "").about(AboutKind::Upstream, "mx");
+    let one = enter(&mut book, 0, vec![of(Anomaly::UpstreamDown, "a.example")]);
+    let found = vec![of(Anomaly::UpstreamSlow, "a.example"), of(Anomaly::UpstreamSlow, "b.example"), whole];
+    let explained: Vec<_> = enter(&mut book, 1, found).iter().map(|entry| entry.part_of).collect();
+    assert_eq!(explained, [Some(one[0].incident), None, None]);
+    // A name that can't be looked up is that of a host.
+    let name = Finding::new(Anomaly::DnsFailing, Severity::Critical, "", "");
+    enter(&mut book, 2, vec![name.about(AboutKind::Upstream, "main").about(AboutKind::Domain, "smtp.example")]);
+    let slow = Finding::new(Anomaly::UpstreamSlow, Severity::Warning, "", "").about(AboutKind::Upstream, "main");
+    assert!(enter(&mut book, 2, vec![slow.about(AboutKind::Host, "smtp.example")])[0].part_of.is_some());
+
+    let mut book = super::tests::book();
+    let domain = |no: u32| Finding::new(Anomaly::DnsFailing, Severity::Notice, "", "").about(AboutKind::Domain, format!("d{no}.example"));
+    let many = enter(&mut book, 0, (0..25).map(domain).collect());
+    assert_eq!(many.len(), 21);
+    assert_eq!(enter(&mut book, 1, vec![down("main", 1)])[0].part_of, None);
+    // The resolver's failure is an incident of its own, and explains all.
+    let resolver = || Finding::new(Anomaly::DnsFailing, Severity::Critical, "DNS fails", "");
+    let mut back = super::tests::book();
+    assert!(back.restore(&book.keep()));
+    let told = enter(&mut back, 2, vec![resolver(), down("other", 1)]);
+    let [all, other] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((all.step, all.summary.as_str(), other.part_of), (IncidentStep::Opened, "DNS fails", Some(all.incident)));
+    assert!(many.iter().all(|entry| entry.incident != all.incident));
+    let ids = enter(&mut super::tests::book(), 0, (0..25).map(domain).chain([resolver()]).collect());
+    assert_eq!(ids.iter().map(|entry| entry.incident).collect::<std::collections::HashSet<_>>().len(), 22);
+}
+
+#[test]
 fn a_mute_is_learned_from_the_journal_and_ends() {
     let mut book = book();
     let opened = enter(&mut book, 0, vec![down("main", 1)]);

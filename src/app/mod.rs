@@ -474,7 +474,6 @@ async fn tick(interval: &mut Option<tokio::time::Interval>) {
     }
 }
 
-/// Does that, and tells the service manager meanwhile that this process is alive.
 /// What a task has come to, if there is one.
 async fn joined<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
     match task {
@@ -483,6 +482,7 @@ async fn joined<T>(task: &mut Option<tokio::task::JoinHandle<T>>) -> Result<T, t
     }
 }
 
+/// Does that, and tells the service manager meanwhile that this process is alive.
 async fn fed<T>(feeding: &mut Option<tokio::time::Interval>, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     loop {

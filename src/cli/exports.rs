@@ -183,7 +183,7 @@ impl Replay {
         let since = since.map_err(|error| Failure::usage(format!("--since {error}")))?;
         not_to_come(since).map_err(|why| Failure::usage(format!("--{why}")))?;
         let name = &self.sink;
-        let from = match Backend::open(&self.traces)? {
+        let from = match Backend::open_to_write(&self.traces)? {
             Backend::Api(client) => {
                 let asked = Time(since).to_string();
                 match client.post::<Replayed>(&format!("/api/v1/exports/{}/replay", path_part(name)?), &[("since", &asked)])? {
@@ -239,7 +239,7 @@ impl Forget {
     fn run(self) -> Result<Status, Failure> {
         // The place lies with the traces: a proxy that is asked elsewhere has another.
         let traces = on_disk(self.traces)?;
-        if let Backend::Api(client) = Backend::open(&traces)?
+        if let Backend::Api(client) = Backend::open_to_write(&traces)?
             && let Some(found) = client.get::<Exports>("/api/v1/exports", &[])?
             && found.exports.iter().any(|it| it.name == self.name)
         {

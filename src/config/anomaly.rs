@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Findings;
-use super::raw::{Raw, choice};
+use super::raw::{Raw, UpstreamKind, choice};
 use super::secret;
 pub use super::thresholds::{Auth, Flow, Health, Peers, Protocol, Reputation, Volume};
 use super::units::Interval;
@@ -217,6 +217,11 @@ pub(super) fn watching(raw: &Raw, findings: &mut Findings) -> WatchOptions {
     if quiet.us() < 60_000_000 {
         findings.refuse("anomaly.quiet", format!("quiet = \"{quiet}\" is too short to tell an end from a pause: at least \"1m\""));
     }
+    if raw.anomaly.limits.enforce && !enabled {
+        let text =
+            "enforce = true keeps to quotas that [anomaly] counts, and its enabled = false counts none: set it to true, or remove enforce";
+        findings.refuse("anomaly.limits.enforce", text.to_owned());
+    }
     let severity = match notify.severity {
         Severity::Notice => trace::Severity::Notice,
         Severity::Warning => trace::Severity::Warning,
@@ -258,18 +263,24 @@ fn dns(raw: &Raw) -> anomaly::dns_watch::Options {
 fn quotas(raw: &Raw, findings: &mut Findings) -> limits::Options {
     let mut quotas = Vec::new();
     for (number, quota) in raw.anomaly.quota.iter().enumerate() {
-        if raw.upstream.iter().any(|upstream| upstream.name == quota.upstream) {
-            quotas.push(limits::Configured {
+        let mut refuse = |text: String| findings.refuse(&format!("anomaly.quota.{number}.upstream"), text);
+        match raw.upstream.iter().find(|upstream| upstream.name == quota.upstream) {
+            Some(upstream) if matches!(upstream.kind, UpstreamKind::Mx | UpstreamKind::Fixed) => refuse(format!(
+                "upstream = {:?} is of kind = \"{}\", where no quota is counted: an account with a sending limit is at a smart host. \
+                 Name one, or remove this quota",
+                quota.upstream, upstream.kind
+            )),
+            Some(_) => quotas.push(limits::Configured {
                 upstream: quota.upstream.clone(),
                 user: quota.user.clone(),
                 per: quota.per.into(),
                 count: quota.count.into(),
                 limit: quota.limit,
-            });
-        } else {
-            let names: Vec<&str> = raw.upstream.iter().map(|upstream| upstream.name.as_str()).collect();
-            let text = format!("upstream = {:?} is none of the upstreams: {}", quota.upstream, names.join(", "));
-            findings.refuse(&format!("anomaly.quota.{number}.upstream"), text);
+            }),
+            None => {
+                let names: Vec<&str> = raw.upstream.iter().map(|upstream| upstream.name.as_str()).collect();
+                refuse(format!("upstream = {:?} is none of the upstreams: {}", quota.upstream, names.join(", ")));
+            }
         }
     }
     let it = &raw.anomaly.limits;

@@ -13,7 +13,7 @@ const LOOKED_AT: usize = 16 * KEPT;
 /// RFC 3462.
 const REPORT: &[u8] = b"multipart/report";
 
-/// What is kept of a header section: of each field the first occurrence, unfolded, decoded, bounded.
+/// What is kept of a header section: of each field the first occurrence (of Message-ID the last), unfolded, decoded, bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Headers {
     /// Without angle brackets.
@@ -22,7 +22,7 @@ pub struct Headers {
     pub from: Option<String>,
     pub to: Option<String>,
     pub date: Option<String>,
-    /// The first message id in the field, without angle brackets.
+    /// The first message id in the last field, without angle brackets.
     pub in_reply_to: Option<String>,
     pub auto_submitted: Option<String>,
     pub received_count: u32,
@@ -69,7 +69,11 @@ impl Headers {
                 }
                 self.received_count = self.received_count.saturating_add(1);
             }
-            10 if name.eq_ignore_ascii_case(b"Message-ID") => keep_first(&mut self.message_id, value, message_id),
+            // A program that names a message itself often adds to what its library made, and Postfix logs the last one last.
+            10 if name.eq_ignore_ascii_case(b"Message-ID") => {
+                let read = message_id(&value[..value.len().min(LOOKED_AT)]);
+                self.message_id = Some(read).filter(|id| !id.is_empty()).or(self.message_id.take());
+            }
             11 if name.eq_ignore_ascii_case(b"In-Reply-To") => keep_first(&mut self.in_reply_to, value, message_id),
             12 if name.eq_ignore_ascii_case(b"Content-Type") => {
                 let value = value.trim_ascii_start();
@@ -267,6 +271,12 @@ mod tests {
     #[test]
     fn the_first_of_each_wins() {
         assert_eq!(read("Subject: 1\r\nSubject: 2\r\n").subject.as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn the_last_message_id_wins() {
+        check_id(" <a@b>\r\nMessage-Id: <c@d>", Some("c@d"));
+        check_id(" <a@b>\r\nMessage-ID:", Some("a@b"));
     }
 
     #[test]

@@ -257,7 +257,7 @@ impl Machine {
     fn data_reply(&mut self, now: u64, sent_at: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
         self.recorder.phases_mut().data_us = Some(now.saturating_sub(sent_at));
         // A refused DATA ends no transaction (RFC 5321 §4.1.1.4 resets at its end only): more recipients, or DATA once more, may follow.
-        let left = self.recorder.envelope().filter(|_| view.class() != 3 && self.late.is_none()).cloned();
+        let left = self.recorder.envelope().filter(|_| view.class() != 3 && self.late.is_none() && !self.mail_was_refused()).cloned();
         if view.class() == 2 {
             // It has no message yet that it could take: what it means by that can't be known.
             self.pending.push_front(Pending { expect: Expect::Data, sent_at });

@@ -376,6 +376,8 @@ impl Machine {
         } else if self.recorder.in_transaction() {
             return;
         }
+        // The upstream hears nothing of it: whom it has taken, it still has.
+        let lmtp = self.left_open.is_some().then(|| std::mem::take(&mut self.lmtp));
         envelope.reply = Some(reply.record());
         self.recorder.begin(now, envelope);
         let verdict = Verdict {
@@ -387,6 +389,9 @@ impl Machine {
             upstream_queue_id: None,
         };
         self.finish_quietly(now, verdict);
+        if let Some(lmtp) = lmtp {
+            self.lmtp = lmtp;
+        }
     }
 
     /// Ends the session with a last reply.

@@ -254,8 +254,8 @@ impl Followed {
     fn past_damage(&self, octets: &[u8], more: bool) -> usize {
         match next_frame(self.header.salt, octets, 1) {
             Some(at) => at,
-            // A frame that begins in the second half may not be whole in it.
-            None if more => (octets.len() / 2).max(1),
+            // A frame that begins behind these may not be whole in it.
+            None if more => octets.len().saturating_sub(frame::PREFIX + frame::LONGEST).max(1),
             None => octets.len(),
         }
     }
@@ -264,8 +264,9 @@ impl Followed {
     fn read(&self, offset: u64) -> io::Result<(Vec<u8>, bool)> {
         let mut octets = vec![0; READ_OCTETS];
         let mut read = self.file.read_at(&mut octets, offset)?;
-        if read == READ_OCTETS && frame::parse(self.header.salt, &octets) == Err(NoFrame::Cut) {
-            octets.resize(frame::LONGEST + READ_OCTETS, 0);
+        // Behind damage, too, a frame may be longer.
+        if read == READ_OCTETS && frame::parse(self.header.salt, &octets).is_err() {
+            octets.resize(frame::PREFIX + frame::LONGEST + READ_OCTETS, 0);
             read = self.file.read_at(&mut octets, offset)?;
         }
         let more = read == octets.len();

@@ -67,6 +67,8 @@ impl Store {
             }
             // The batch before could not be written.
             if intake.queue.pause(RETRY) {
+                // The process ends, and has nobody else who would.
+                self.inner.opening.close();
                 return Ok(());
             }
         }

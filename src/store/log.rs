@@ -9,12 +9,13 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, RwLock};
+use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Dialogue, Part, Slot};
 use super::frame::{self, Frame, NoFrame};
-use super::locks::{reading, writing};
+use super::locks::{locked, reading, writing};
 use super::marks::OpenMarks;
 use super::resume::next_frame;
 use super::segment::passes;
@@ -26,8 +27,8 @@ const FORMAT: u16 = 1;
 pub(super) const HEADER: usize = 32;
 /// Octets of frames that one read brings in, unless a single frame is longer.
 const READ_OCTETS: usize = 256 << 10;
-/// Failed reads before what can't be read is left out; whoever follows the journal tries once a second.
-const PATIENCE: u32 = 60;
+/// How long what can't be read is tried before it is left out.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LogHeader {
@@ -78,8 +79,7 @@ pub(super) struct Log {
     unsound: AtomicBool,
     /// Written to since the last sync began.
     unsynced: AtomicBool,
-    /// How often something in it could not be read.
-    failures: AtomicU32,
+    unreadable: Mutex<Unreadable>,
 }
 
 #[derive(Debug, Default)]
@@ -133,6 +133,26 @@ impl LogHeader {
     }
 }
 
+/// Places where a read failed, by their first record, and since when.
+#[derive(Debug, Default)]
+struct Unreadable(BTreeMap<u32, Instant>);
+
+impl Unreadable {
+    /// Most places that are remembered; few read at a time.
+    const MOST: usize = 64;
+
+    fn is_hopeless(&mut self, index: u32, now: Instant) -> bool {
+        if self.0.len() >= Self::MOST && !self.0.contains_key(&index) {
+            self.0.pop_first();
+        }
+        now.saturating_duration_since(*self.0.entry(index).or_insert(now)) >= PATIENCE
+    }
+
+    fn was_read(&mut self, index: u32) {
+        self.0.remove(&index);
+    }
+}
+
 impl Log {
     /// Makes a new file. Its name is durable when this returns.
     pub fn create(path: PathBuf, header: LogHeader) -> io::Result<Self> {
@@ -175,7 +195,7 @@ impl Log {
             gone: flag(false),
             unsound: flag(false),
             unsynced: flag(false),
-            failures: AtomicU32::new(0),
+            unreadable: Mutex::default(),
         }
     }
 
@@ -261,6 +281,12 @@ impl Log {
 
     /// Records from `index` on, as many as one read brings in; empty beyond the end.
     pub fn read(&self, index: u32, most: u32, part: Part) -> io::Result<Batch> {
+        self.read_at(index, most, part, Instant::now())
+    }
+
+    /// The same at that time. What can't be read for a minute, between others that can, is left out: whoever goes through the journal must
+    /// get behind it.
+    pub(super) fn read_at(&self, index: u32, most: u32, part: Part, now: Instant) -> io::Result<Batch> {
         let number = self.header.first.saturating_add(index);
         let (starts, end) = {
             let extent = reading(&self.extent);
@@ -276,21 +302,24 @@ impl Log {
         let start = u64::from(starts.first().copied().unwrap_or_default());
         let mut octets = vec![0; end.saturating_sub(start) as usize];
         if let Err(error) = self.file.read_exact_at(&mut octets, start) {
-            // It may pass; where it comes again and again, whoever goes through the journal must get behind it.
-            let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-            if passes(&error) || failures < PATIENCE {
+            if passes(&error) || !locked(&self.unreadable).is_hopeless(index, now) {
                 return Err(error);
             }
-            if failures == PATIENCE {
-                tracing::error!(%error, file = %self.path.display(), "records of the journal can't be read and are left out");
-            }
             let ends = starts.iter().skip(1).map(|&at| u64::from(at)).chain([end]);
+            let mut lost = 0;
             for (at, end) in starts.iter().map(|&at| u64::from(at)).zip(ends) {
                 let frame = octets.get_mut((at - start) as usize..(end - start) as usize).unwrap_or_default();
                 if self.file.read_exact_at(frame, at).is_err() {
                     frame.fill(0); // no frame
+                    lost += 1;
                 }
             }
+            if lost == starts.len() {
+                return Err(error); // it may be the whole disk
+            }
+            tracing::error!(%error, file = %self.path.display(), records = lost, "these can't be read and are left out");
+        } else {
+            locked(&self.unreadable).was_read(index);
         }
         let dialogue = if part == Part::Whole { Dialogue::Here } else { Dialogue::LeftOut };
         let slot = |(number, &at): (u32, &u32)| self.slot(number, dialogue, &octets, (u64::from(at) - start) as usize);

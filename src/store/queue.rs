@@ -179,9 +179,14 @@ impl Queue {
         Ok(ticket)
     }
 
-    /// Asks the writer to write elsewhere.
+    /// Asks the writer to write elsewhere. Who asks hears at once that a writer at its end doesn't.
     pub fn turn(&self, turn: Turn) {
-        locked(&self.inner).turn = Some(turn);
+        let mut inner = locked(&self.inner);
+        if inner.closed {
+            return;
+        }
+        inner.turn = Some(turn);
+        drop(inner);
         self.wake.notify_all();
     }
 

@@ -47,6 +47,12 @@ impl Writer {
     }
 
     pub fn run(mut self) {
+        self.write();
+        // Nobody waits for a turn that isn't made any more.
+        drop(self.intake.queue.withdraw());
+    }
+
+    fn write(&mut self) {
         if self.opening.live().is_none() && !self.recover() {
             return;
         }

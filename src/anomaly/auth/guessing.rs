@@ -21,6 +21,8 @@ use crate::wording::{clock, several};
 const MOST_CLIENTS: usize = 10_000;
 /// User names of a client that are told apart.
 const MOST_USERS: usize = 32;
+/// Failures count for so long. µs.
+const LATELY: u64 = 10 * MINUTE;
 /// Listeners and upstreams with passwords in clear.
 const MOST_WAYS: usize = 32;
 
@@ -36,7 +38,8 @@ pub struct Guessing {
 #[derive(Debug, Serialize, Deserialize)]
 struct Client {
     failures: Evidence,
-    users: Vec<u64>,
+    /// Hashes of the names that failed of late, and when last.
+    users: Vec<(u64, WallMicros)>,
     /// Refused because of the way, not the password.
     ways: Evidence,
     way: String,
@@ -78,13 +81,13 @@ impl Detector for Guessing {
         let Some(login) = login::of_client(seen) else { return };
         if login.came == Came::Succeeded {
             if let Some(client) = self.clients.get_mut(&login.client) {
-                client.got_in = Some((seen.at, login.user.to_owned()));
+                client.succeeded(seen.at, login.user, &self.options);
             }
             return;
         }
         if !self.clients.contains_key(&login.client) {
             if self.clients.len() >= MOST_CLIENTS {
-                self.clients.retain(|_, it| seen.at < it.failures.last.max(it.ways.last).saturating_add(10 * MINUTE));
+                self.clients.retain(|_, it| seen.at < it.failures.last.max(it.ways.last).saturating_add(LATELY));
             }
             if self.clients.len() >= MOST_CLIENTS {
                 self.forgotten += room::make(&mut self.clients, |it| it.failures.last.max(it.ways.last));
@@ -104,22 +107,16 @@ impl Detector for Guessing {
             (client.way, client.words) = (login.mechanism.to_owned(), login.words());
             return;
         }
-        if client.failures.window.count_at(seen.at) == 0 {
-            client.users.clear();
-            client.got_in = None;
-        }
-        client.failures.add(seen.at, seen.id, 1);
-        let user = hash(login.user);
-        if client.users.len() < MOST_USERS && !client.users.contains(&user) {
-            client.users.push(user);
-        }
+        client.failed(seen, login.user);
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         let options = &self.options;
         self.clients.retain(|ip, client| {
             let (failures, ways) = (client.failures.count(now), client.ways.count(now));
-            if failures >= options.guessing_failures || client.users.len() >= options.guessing_users && failures > 0 {
+            client.forget_users(now);
+            client.users.iter_mut().for_each(|(_, at)| *at = (*at).min(now));
+            if failures > 0 && client.is_guessing(failures, options) {
                 findings.raise(client.guesses(*ip, failures, now, options));
             }
             if ways >= options.mechanism_refusals {
@@ -137,11 +134,11 @@ impl Detector for Guessing {
     }
 
     fn keep(&self) -> Vec<u8> {
-        kept::write(1, &(&self.clients, &self.clear))
+        kept::write(2, &(&self.clients, &self.clear))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((clients, clear)) = kept::read(1, kept) else { return false };
+        let Some((clients, clear)) = kept::read(2, kept) else { return false };
         (self.clients, self.clear) = (clients, clear);
         true
     }
@@ -152,6 +149,42 @@ impl Detector for Guessing {
 }
 
 impl Client {
+    fn failed(&mut self, seen: &Seen<'_>, user: &str) {
+        if self.failures.window.count_at(seen.at) == 0 {
+            self.got_in = None;
+        }
+        self.failures.add(seen.at, seen.id, 1);
+        self.forget_users(seen.at);
+        let user = hash(user);
+        if let Some(known) = self.users.iter_mut().find(|it| it.0 == user) {
+            known.1 = known.1.max(seen.at);
+        } else if self.users.len() < MOST_USERS {
+            self.users.push((user, seen.at));
+        }
+    }
+
+    /// Many people behind one address log in there all the time, some of them at the second try: that alone is nobody who got in.
+    fn succeeded(&mut self, at: WallMicros, user: &str, options: &Options) {
+        self.forget_users(at);
+        let name = hash(user);
+        let had_failed = self.users.iter().any(|it| it.0 == name);
+        if had_failed || self.users.len() >= options.guessing_users {
+            self.got_in = Some((at, user.to_owned()));
+        }
+        let failures = self.failures.window.count_at(at);
+        if !self.is_guessing(failures, options) {
+            self.users.retain(|it| it.0 != name);
+        }
+    }
+
+    fn is_guessing(&self, failures: u64, options: &Options) -> bool {
+        failures >= options.guessing_failures || self.users.len() >= options.guessing_users
+    }
+
+    fn forget_users(&mut self, now: WallMicros) {
+        self.users.retain(|(_, at)| now < at.saturating_add(LATELY));
+    }
+
     fn guesses(&mut self, ip: IpAddr, failures: u64, now: WallMicros, options: &Options) -> Finding {
         let users = self.users.len() as u64;
         let names = several(users, "user name", "user names");

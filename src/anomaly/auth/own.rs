@@ -63,6 +63,12 @@ impl Own {
         }
         self.logins.get_mut(&key)
     }
+
+    /// Nothing fails any more at that upstream, as whoever the proxy logged in there before. Whether anything did.
+    fn is_over(&mut self, upstream: &str) -> bool {
+        let of_upstream = self.logins.iter_mut().filter(|(key, _)| key.0 == upstream);
+        of_upstream.fold(false, |any, (_, logins)| logins.failing.take().is_some() || any)
+    }
 }
 
 impl Logins {
@@ -100,13 +106,12 @@ impl Detector for Own {
             }
             return;
         };
+        // The configuration names one user of an upstream: others are those that it named before.
+        let is_over = login.came == Came::Succeeded && self.is_over(login.upstream);
         let Some(logins) = self.logins(PairRef(login.upstream, login.user)) else { return };
         if login.came == Came::Succeeded {
             logins.succeeded = logins.succeeded.max(seen.at);
-            logins.cleared |= logins.failing.take().is_some();
-            if let Some(none) = self.logins.get_mut(&PairRef(login.upstream, "")) {
-                none.failing = None;
-            }
+            logins.cleared |= is_over;
             return;
         }
         let deferred = login.reply.is_some_and(|it| it.code < 500);
@@ -116,9 +121,11 @@ impl Detector for Own {
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
         for (key, logins) in &mut self.logins {
             if std::mem::take(&mut logins.cleared) {
+                let at = clock(logins.succeeded, now);
+                let why = format!("the login as {} succeeded at {at}", key.1);
                 for anomaly in [Anomaly::AuthAllFail, Anomaly::AuthMechanismRefused] {
                     let about = Finding::new(anomaly, Severity::Notice, "", "").about(AboutKind::Upstream, key.0.as_str()).about;
-                    findings.clear(anomaly, about, format!("the login as {} succeeded at {}", key.1, clock(logins.succeeded, now)));
+                    findings.clear(anomaly, about, why.as_str());
                 }
             }
             let succeeded = logins.succeeded;

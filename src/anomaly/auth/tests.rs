@@ -130,6 +130,37 @@ fn guessing_is_not_an_account_that_fails() {
 }
 
 #[test]
+fn an_office_behind_one_address_does_not_guess() {
+    let office = "203.0.113.9";
+    // Somebody mistypes every four minutes, while a phone with an old password keeps the window from getting empty.
+    let mut guessing = Guessing::new(&Options::default());
+    for no in 0..30 {
+        let at = MONDAY + no * 4 * MINUTE;
+        feed(&mut guessing, &wrong(at, no, office, &format!("user{no}")));
+        feed(&mut guessing, &wrong(at, 100 + no, office, "phone"));
+        feed(&mut guessing, &good(at + SECOND, 200 + no, office, "another"));
+        assert_eq!(judge(&mut guessing, at + 2 * SECOND), [], "{no}");
+    }
+    // Ten mistype within ten minutes, and get in.
+    let mut guessing = Guessing::new(&Options::default());
+    for no in 0..10 {
+        let at = MONDAY + no * MINUTE / 2;
+        feed(&mut guessing, &wrong(at, no, office, &format!("user{no}")));
+        feed(&mut guessing, &good(at + SECOND, 100 + no, office, &format!("user{no}")));
+        assert_eq!(judge(&mut guessing, at + 2 * SECOND), [], "{no}");
+    }
+    // A program with a wrong password is no break-in when others log in beside it; it is when that very user does.
+    let mut guessing = Guessing::new(&Options::default());
+    for no in 0..40 {
+        feed(&mut guessing, &wrong(MONDAY + no * SECOND, no, office, "scanner"));
+    }
+    feed(&mut guessing, &good(MONDAY + MINUTE, 50, office, "another"));
+    assert_eq!(one(&judge(&mut guessing, MONDAY + MINUTE), Anomaly::AuthGuessing).severity, Severity::Warning);
+    feed(&mut guessing, &good(MONDAY + MINUTE, 51, office, "scanner"));
+    assert_eq!(one(&judge(&mut guessing, MONDAY + MINUTE), Anomaly::AuthGuessing).severity, Severity::Critical);
+}
+
+#[test]
 fn the_proxys_own_login_fails_for_all() {
     let mut logins = Own::new(&Options::default());
     feed(&mut logins, &own(MONDAY, 1, "succeeded", 235, "2.7.0 ok"));
@@ -146,6 +177,31 @@ fn the_proxys_own_login_fails_for_all() {
     assert!(finding.advice.starts_with("It worked before"), "{}", finding.advice);
     feed(&mut logins, &own(MONDAY + 2 * HOUR, 4, "succeeded", 235, "2.7.0 ok"));
     assert_eq!(judge(&mut logins, MONDAY + 2 * HOUR + SECOND), []);
+}
+
+#[test]
+fn the_proxys_own_login_is_over_under_another_name() {
+    let refused = |logins: &mut Own| {
+        for no in 0..2 {
+            feed(logins, &own(MONDAY + no * SECOND, no, "failed", 535, "5.7.8 bad username or password"));
+        }
+        one(&judge(logins, MONDAY + MINUTE), Anomaly::AuthAllFail);
+    };
+    let over = |logins: &mut Own| {
+        let mut findings = Findings::default();
+        logins.judge(MONDAY + 3 * MINUTE, &mut findings);
+        assert_eq!(findings.raised(), []);
+        findings.cleared.into_iter().map(|it| (it.anomaly, it.why)).next()
+    };
+    let as_user = |no: u64, user: &str| {
+        let auth = Auth { mechanism: "PLAIN".into(), user: Some(user.into()), outcome: "succeeded".into(), reply: None };
+        mail(MONDAY + 2 * MINUTE, no).upstream(|it| it.auth = Some(auth)).record()
+    };
+    let mut logins = Own::new(&Options::default());
+    refused(&mut logins);
+    feed(&mut logins, &as_user(10, "mail@our.example"));
+    let why = "the login as mail@our.example succeeded at 00:02 UTC";
+    assert_eq!(over(&mut logins), Some((Anomaly::AuthAllFail, why.to_owned())));
 }
 
 #[test]

@@ -75,10 +75,10 @@ impl Detector for Bounces {
         let address = recipient.address.as_str();
         self.tallies.add(address, seen.at, seen.id, 1);
         if let Some(usual) = self.usual.get_mut(address) {
-            usual.add(seen.at, 1, |_| true);
+            usual.add(seen.at, 1, |_, count| Some(count));
         } else if self.usual.len() < MOST_ADDRESSES && self.tallies.find(address).is_some_and(|it| it.window.count_at(seen.at) >= 5) {
             let mut usual = Usual::new(seen.at);
-            usual.add(seen.at, 5, |_| true);
+            usual.add(seen.at, 5, |_, count| Some(count));
             self.usual.insert(address.to_owned(), usual);
         }
     }
@@ -92,7 +92,7 @@ impl Detector for Bounces {
             }
             let (peak, around) = usual.get_mut(address).map_or((0.0, 0.0), |usual| {
                 usual.set_back(now);
-                usual.pass(now, |_| true);
+                usual.pass(now, |_, count| Some(count));
                 (usual.peak, usual.around(now))
             });
             let wave = waves.get(address).filter(|wave| this_hour < wave.first.saturating_add(WEEK_HOURS as u32));

@@ -128,8 +128,8 @@ impl Account {
 
     pub fn accepted(&mut self, at: WallMicros, recipients: u64, day: DayBoundary) {
         self.counted.add(at, recipients);
-        self.messages.add(at, 1, |_| true);
-        self.recipients.add(at, u32::try_from(recipients).unwrap_or(u32::MAX), |_| true);
+        self.messages.add(at, 1, |_, count| Some(count));
+        self.recipients.add(at, u32::try_from(recipients).unwrap_or(u32::MAX), |_, count| Some(count));
         self.fresh += 1;
         for refused in [&mut self.refused, &mut self.hasty].into_iter().flatten() {
             refused.passed += 1;

@@ -23,6 +23,10 @@ const HALF: u64 = 7 * DAY;
 const LEAST_USUAL: f64 = 0.02;
 /// Chance alone must be that far away, in standard deviations.
 const DEVIATIONS: f64 = 6.0;
+/// A try's weight in what is usual; those of an incident weigh one, so that it takes days until refusals are usual.
+const WEIGHT: u64 = 8;
+/// An incident in which so long nothing stood out is over. µs.
+const INCIDENT: u64 = 10 * MINUTE;
 /// Before so many tries, nobody knows what is usual.
 const KNOWN: f64 = 50.0;
 /// Destinations of one message that are counted.
@@ -56,6 +60,11 @@ struct Row {
     /// When last.
     tried: WallMicros,
     refused: Evidence,
+    /// What of both went into `usual`, by weight.
+    learned: Sliding,
+    learned_refused: Sliding,
+    /// When it stood out last.
+    stood_out: WallMicros,
     senders: Vec<String>,
     words: String,
     cause: Option<Cause>,
@@ -147,8 +156,22 @@ fn row<'m, K: Hash + Eq>(
 impl Row {
     fn new(minutes: usize) -> Self {
         let window = Sliding::new(10, minutes as u64 * MINUTE / 10);
-        let (tries, refused) = (window.clone(), Evidence::new(window));
-        Self { tries, tried: 0, refused, senders: Vec::new(), words: String::new(), cause: None, usual: Usual::default() }
+        Self {
+            tries: window.clone(),
+            tried: 0,
+            refused: Evidence::new(window.clone()),
+            learned: window.clone(),
+            learned_refused: window,
+            stood_out: 0,
+            senders: Vec::new(),
+            words: String::new(),
+            cause: None,
+            usual: Usual::default(),
+        }
+    }
+
+    fn weight(&self, at: WallMicros) -> u64 {
+        if at.abs_diff(self.stood_out) < INCIDENT { 1 } else { WEIGHT }
     }
 
     fn tried(&mut self, at: WallMicros) {
@@ -157,7 +180,9 @@ impl Row {
         if at >= self.usual.halved.saturating_add(HALF) {
             self.usual = Usual { tries: self.usual.tries / 2.0, refused: self.usual.refused / 2.0, halved: at };
         }
-        self.usual.tries += 1.0;
+        let weight = self.weight(at);
+        self.learned.add(at, weight);
+        self.usual.tries += share_of(weight);
     }
 
     fn refused(&mut self, seen: &Seen<'_>, cause: Option<Cause>) {
@@ -165,7 +190,9 @@ impl Row {
             self.senders.clear();
         }
         self.refused.add(seen.at, seen.id, 1);
-        self.usual.refused += 1.0;
+        let weight = self.weight(seen.at);
+        self.learned_refused.add(seen.at, weight);
+        self.usual.refused += share_of(weight);
         (self.words, self.cause) = (quoted(seen.reply_lines()), cause);
         let sender = seen.reverse_path().unwrap_or_default();
         if self.senders.len() < SENDERS && !self.senders.iter().any(|it| it == sender) {
@@ -176,19 +203,30 @@ impl Row {
     /// Refused and tried of late, and the usual ratio, if chance can't explain it.
     fn stands_out(&mut self, now: WallMicros, least: u64, percent: u64, factor: f64) -> Option<Figures> {
         let (refused, tries) = (self.refused.count(now), self.tries.count(now));
+        let (learned, learned_refused) = (self.learned.count(now), self.learned_refused.count(now));
+        self.stood_out = self.stood_out.min(now);
         if refused < least || tries == 0 || refused * 100 < tries * percent {
             return None;
         }
         let (count, of) = (refused as f64, tries as f64);
-        let (before, failed) = (self.usual.tries - of, self.usual.refused - count);
+        let (before, failed) = (self.usual.tries - share_of(learned), self.usual.refused - share_of(learned_refused));
         if before < KNOWN {
             return None;
         }
         let usual = (failed / before).clamp(LEAST_USUAL, 1.0);
         let deviation = (of * usual * (1.0 - usual)).sqrt().max(0.5);
         let away = (count - of * usual) / deviation;
-        (away >= DEVIATIONS && count / of >= usual * factor).then_some((refused, tries, (failed / before).max(0.0), away))
+        if away < DEVIATIONS || count / of < usual * factor {
+            return None;
+        }
+        self.stood_out = now;
+        Some((refused, tries, (failed / before).max(0.0), away))
     }
+}
+
+/// Of whole tries.
+fn share_of(weight: u64) -> f64 {
+    weight as f64 / WEIGHT as f64
 }
 
 impl Detector for Ratio {
@@ -266,11 +304,11 @@ impl Detector for Ratio {
     }
 
     fn keep(&self) -> Vec<u8> {
-        kept::write(3, &(&self.domains, &self.spam, &self.spam_within))
+        kept::write(4, &(&self.domains, &self.spam, &self.spam_within))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((domains, spam, spam_within)) = kept::read(3, kept) else { return false };
+        let Some((domains, spam, spam_within)) = kept::read(4, kept) else { return false };
         (self.domains, self.spam, self.spam_within) = (domains, spam, spam_within);
         true
     }

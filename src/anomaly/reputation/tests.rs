@@ -74,6 +74,29 @@ fn a_destination_that_suddenly_refuses_stands_out() {
 }
 
 #[test]
+fn a_destination_that_goes_on_refusing_stands_out_until_it_ends() {
+    let mut ratio = Ratio::new(&Options::default());
+    let of = |no: u64| mail(MONDAY + no * MINUTE / 2, no).from(&format!("s{}@our.example", no % 7));
+    for no in 0..600 {
+        feed(&mut ratio, of(no));
+    }
+    // Everything for a day, two a minute.
+    for no in 600..600 + 2 * 60 * 24 {
+        feed(&mut ratio, of(no).refused(Stage::RcptTo, 550, "5.7.1 refused by policy", Cause::PolicyRejected));
+        let found = judge(&mut ratio, MONDAY + no * MINUTE / 2);
+        if no > 620 && no < 620 + 2 * 60 * 8 {
+            one(&found, Anomaly::RejectRatio);
+        }
+    }
+    // It is accepted again, and what is usual has stayed what it was: the next time is told as well.
+    let after = 600 + 2 * 60 * 24;
+    for no in after..after + 600 {
+        feed(&mut ratio, of(no));
+    }
+    assert_eq!(judge(&mut ratio, MONDAY + (after + 600) * MINUTE / 2), []);
+}
+
+#[test]
 fn sudden_verdicts_of_spam_name_the_sender() {
     let mut ratio = Ratio::new(&Options::default());
     for no in 0..200 {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::Batches;
 use super::hot::Hot;
-use super::usual::Usual;
+use super::usual::{Usual, WEEK_HOURS};
 use super::whose::{Whose, WhoseRef};
 use crate::anomaly::room;
 use crate::anomaly::window::HOUR;
@@ -24,8 +24,11 @@ pub struct Habit {
     pub due: WallMicros,
     /// Found silent since `last`.
     pub silent: bool,
-    /// From that hour on nothing is learnt: what happens is an incident, no habit.
+    /// From that hour on, for a week, what happens is an incident and no habit: at most `learns_most` of an hour is learnt.
     pub frozen: Option<u32>,
+    /// Not kept: after a restart nothing is learnt of what goes on.
+    #[serde(skip)]
+    pub learns_most: u32,
     /// A client's listener: which of the names known.
     pub listener: u8,
     /// The last hour in detail, of those with much mail.
@@ -66,8 +69,8 @@ impl Habits {
             self.by.insert(Whose::from(&whose), Habit { usual: Usual::new(at), ..Habit::default() });
         }
         let habit = self.by.get_mut(&whose)?;
-        let (holes, frozen) = (&self.holes, habit.frozen);
-        habit.usual.add(at, count, |hour| learns(holes, frozen, hour));
+        let (holes, frozen) = (&self.holes, habit.frozen.map(|from| (from, habit.learns_most)));
+        habit.usual.add(at, count, |hour, count| learns(holes, frozen, hour, count));
         habit.last = habit.last.max(at);
         Some(habit)
     }
@@ -75,8 +78,8 @@ impl Habits {
     /// Lets time pass for one of them.
     pub fn pass(&mut self, whose: &Whose, now: WallMicros) -> Option<&mut Habit> {
         let habit = self.by.get_mut(whose)?;
-        let (holes, frozen) = (&self.holes, habit.frozen);
-        habit.usual.pass(now, |hour| learns(holes, frozen, hour));
+        let (holes, frozen) = (&self.holes, habit.frozen.map(|from| (from, habit.learns_most)));
+        habit.usual.pass(now, |hour, count| learns(holes, frozen, hour, count));
         Some(habit)
     }
 
@@ -114,8 +117,17 @@ impl Habits {
     }
 }
 
-fn learns(holes: &[(u32, u32)], frozen: Option<u32>, hour: u32) -> bool {
-    frozen.is_none_or(|from| hour < from) && !holes.iter().any(|&(from, until)| (from..=until).contains(&hour))
+/// How much of what was counted in that hour becomes habit.
+fn learns(holes: &[(u32, u32)], frozen: Option<(u32, u32)>, hour: u32, count: u32) -> Option<u32> {
+    if holes.iter().any(|&(from, until)| (from..=until).contains(&hour)) {
+        return None;
+    }
+    let frozen = frozen.filter(|&(from, _)| hour >= from && u64::from(hour) < u64::from(from) + WEEK_HOURS);
+    match frozen {
+        Some((_, 0)) => None,
+        Some((_, most)) => Some(count.min(most)),
+        None => Some(count),
+    }
 }
 
 #[cfg(test)]

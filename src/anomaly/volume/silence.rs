@@ -51,8 +51,9 @@ impl Volume {
                 habit.due = options.due(habit, from, now);
                 continue;
             }
-            let an_hour = expected / ((now - from) as f32 / HOUR as f32);
-            if matches!(whose, Whose::Client(_)) && an_hour < options.silence_messages {
+            // Once it was told, the hours that follow don't end it because little is usual in them.
+            let is_small = || matches!(whose, Whose::Client(_)) && habit.usual.expected_an_hour(from, now) < options.silence_messages;
+            if !habit.silent && is_small() {
                 habit.due = now + HOUR / 4;
                 continue;
             }
@@ -67,7 +68,7 @@ impl Volume {
                 continue;
             }
             habit.silent = true;
-            habit.frozen = habit.frozen.or(Some((from / HOUR) as u32));
+            (habit.frozen, habit.learns_most) = (habit.frozen.or(Some((from / HOUR) as u32)), 0);
             findings.raise(finding(whose, habit, from, expected, now, options.silence_improbable));
         }
     }
@@ -95,7 +96,7 @@ impl super::Options {
 fn finding(whose: &Whose, habit: &Habit, from: WallMicros, expected: f32, now: WallMicros, threshold: f32) -> Finding {
     let about = whose.about();
     let silent_us = now - from;
-    let an_hour = expected / (silent_us as f32 / HOUR as f32);
+    let an_hour = habit.usual.expected_an_hour(from, now);
     let since = clock(from, now);
     let where_from = match whose {
         Whose::Listener(name) => format!("no mail at all on listener {name}"),

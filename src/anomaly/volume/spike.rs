@@ -26,6 +26,7 @@ impl Volume {
         self.hot.sort_unstable();
         let (options, habits) = (&self.options, &mut self.habits);
         let mut raised: Vec<Whose> = Vec::new();
+        let mut stolen: Vec<Whose> = Vec::new();
         self.hot.retain(|whose| {
             let Some(habit) = habits.pass(whose, now) else { return false };
             let counted = habit.usual.last_hour() as f32;
@@ -40,6 +41,7 @@ impl Volume {
             let (destinations, more) = hot.destinations();
             let is_person = matches!(whose, Whose::User(_) | Whose::Sender(_));
             let signs = is_person && hot.failed_share() >= FAILED && destinations >= DESTINATIONS;
+            let by_stolen = hot.mostly_by().is_some_and(|by| stolen.contains(by));
             let spikes = counted >= limit.limit || (signs && counted >= limit.least && counted > 3.0 * limit.usual);
             let fresh = hot.take_fresh();
             if !spikes {
@@ -49,7 +51,17 @@ impl Volume {
             }
             // The first time, all that make it much are news.
             let fresh = if habit.frozen.is_none() { habit.usual.last_hour() } else { fresh };
-            habit.frozen = habit.frozen.or(Some((hot.since / HOUR) as u32)).filter(|from| now / HOUR < u64::from(*from) + 168);
+            // What comes again becomes usual within weeks, since each time it raises the limit; a theft doesn't.
+            let goes_on = habit.frozen.is_some();
+            habit.learns_most = match () {
+                () if signs || by_stolen => 0,
+                () if goes_on => habit.learns_most.min(limit.limit as u32),
+                () => limit.limit as u32,
+            };
+            habit.frozen = habit.frozen.or(Some((hot.since / HOUR) as u32));
+            if signs || by_stolen {
+                stolen.push(whose.clone());
+            }
             raised.push(whose.clone());
             if by_another {
                 return true;

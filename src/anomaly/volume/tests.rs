@@ -161,6 +161,48 @@ fn nobody_is_silent_while_the_proxy_was_down() {
 }
 
 #[test]
+fn a_machine_that_is_switched_off_on_friday_is_missed_until_it_is_back() {
+    let mut run = Run::new();
+    let friday = LATER + 4 * DAY + 16 * HOUR;
+    let of_machine = |run: &Run| run.raised.iter().filter(|it| it.about.iter().any(|about| about.value == "10.0.0.30")).count();
+    for hour in 0..(friday + 4 * DAY - MONDAY) / HOUR {
+        let at = MONDAY + hour * HOUR;
+        let works = (at - MONDAY) / DAY % 7 < 5 && (8..18).contains(&(at / HOUR % 24)) && at < friday;
+        for no in 0..40 {
+            // Another one keeps the listener busy day and night.
+            let is_other = no % 4 == 0;
+            if is_other || works {
+                run.send(at + no * 90_000_000, |it| it.client(if is_other { "10.0.0.12" } else { "10.0.0.30" }));
+            }
+        }
+        assert_eq!(of_machine(&run), usize::from(at >= friday), "{}", run.now);
+    }
+    assert!(run.raised[0].summary.ends_with("usual at this time: 30 an hour"), "{}", run.raised[0].summary);
+}
+
+#[test]
+fn a_newsletter_that_is_new_becomes_usual_within_weeks() {
+    let mut run = Run::new();
+    let small = |run: &mut Run, from: u64, until: u64| {
+        for day in from..until {
+            run.send(MONDAY + day * DAY + 9 * HOUR, |it| it.from("news@our.example"));
+        }
+    };
+    small(&mut run, 0, 21);
+    let mut told = Vec::new();
+    for week in 3..13 {
+        let mut is_told = false;
+        for no in 0..2_000 {
+            run.send(MONDAY + week * 7 * DAY + 2 * HOUR + no * 700_000, |it| it.from("news@our.example"));
+            is_told |= run.raised.iter().any(|it| it.about[0].kind == AboutKind::Sender);
+        }
+        told.push(is_told);
+        small(&mut run, week * 7, week * 7 + 7);
+    }
+    assert_eq!(told, [true, true, true, true, false, false, false, false, false, false]);
+}
+
+#[test]
 fn quiet_systems_are_left_alone() {
     let mut run = Run::new();
     for day in 0..30 {

@@ -84,8 +84,8 @@ impl Usual {
         size_of::<Self>() + size_of::<Week>() + 16
     }
 
-    /// Counts. `learns`: hours that are over become part of the habits.
-    pub fn add(&mut self, at: WallMicros, count: u32, learns: impl Fn(u32) -> bool) {
+    /// Counts. `learns`: how much of the count of an hour that is over becomes part of the habits, if it does.
+    pub fn add(&mut self, at: WallMicros, count: u32, learns: impl Fn(u32, u32) -> Option<u32>) {
         self.pass(at, learns);
         self.count = self.count.saturating_add(count);
         if let Some(slot) = self.recent.first_mut() {
@@ -94,7 +94,7 @@ impl Usual {
     }
 
     /// Lets time pass: hours that are over become habit, the empty ones as well.
-    pub fn pass(&mut self, at: WallMicros, learns: impl Fn(u32) -> bool) {
+    pub fn pass(&mut self, at: WallMicros, learns: impl Fn(u32, u32) -> Option<u32>) {
         let newest = (at / RECENT_US) as u32;
         if newest > self.newest {
             let by = ((newest - self.newest) as usize).min(RECENT);
@@ -112,7 +112,7 @@ impl Usual {
         let from = self.hour.max(hour.saturating_sub(4 * WEEK_HOURS as u32));
         for passed in from..hour {
             let count = if passed == self.hour { self.count } else { 0 };
-            if learns(passed) {
+            if let Some(count) = learns(passed, count) {
                 self.fold(passed, count as f32);
             }
         }
@@ -182,15 +182,26 @@ impl Usual {
     /// How much would usually have come from then until now, at least: an hour counts as the quietest of itself and its neighbours,
     /// since a batch that fills half an hour says nothing of the other half.
     pub fn expected(&self, from: WallMicros, until: WallMicros) -> f32 {
-        let (mut sum, mut at) = (0.0, from.max(until.saturating_sub(8 * DAY)));
-        while at < until {
-            let end = ((at / HOUR + 1) * HOUR).min(until);
-            let hour = (at / HOUR) as u32;
+        self.at_least(from, until).map(|(least, hours)| least * hours).sum()
+    }
+
+    /// How much of that would have come in an hour, of those in which something does.
+    pub fn expected_an_hour(&self, from: WallMicros, until: WallMicros) -> f32 {
+        let busy = self.at_least(from, until).filter(|(least, _)| *least >= 1.0);
+        let (sum, hours) = busy.fold((0.0, 0.0), |(sum, all), (least, hours)| (sum + least * hours, all + hours));
+        if hours > 0.0 { sum / hours } else { self.expected(from, until) / (until.saturating_sub(from).max(1) as f32 / HOUR as f32) }
+    }
+
+    /// How much comes at least in each hour, and how much of that hour lies between the two times.
+    fn at_least(&self, from: WallMicros, until: WallMicros) -> impl Iterator<Item = (f32, f32)> {
+        let mut at = from.max(until.saturating_sub(8 * DAY));
+        std::iter::from_fn(move || {
+            let begin = (at < until).then_some(at)?;
+            at = ((begin / HOUR + 1) * HOUR).min(until);
+            let hour = (begin / HOUR) as u32;
             let least = (hour.saturating_sub(1)..=hour + 1).map(|hour| self.at_hour(hour)).fold(f32::INFINITY, f32::min);
-            sum += least * (end - at) as f32 / HOUR as f32;
-            at = end;
-        }
-        sum
+            Some((least, (at - begin) as f32 / HOUR as f32))
+        })
     }
 
     /// The logarithm (base 10) of how probable it is that nothing comes where `expected` would: a negative binomial with
@@ -232,9 +243,9 @@ mod tests {
         let mut usual = Usual::new(MONDAY);
         for hour in 0..weeks * WEEK_HOURS {
             let busy = hour / 24 % 7 < 5 && (8..18).contains(&(hour % 24));
-            usual.add(MONDAY + hour * HOUR, if busy { 40 } else { 0 }, |_| true);
+            usual.add(MONDAY + hour * HOUR, if busy { 40 } else { 0 }, |_, count| Some(count));
         }
-        usual.pass(MONDAY + weeks * WEEK_HOURS * HOUR, |_| true);
+        usual.pass(MONDAY + weeks * WEEK_HOURS * HOUR, |_, count| Some(count));
         usual
     }
 
@@ -253,9 +264,9 @@ mod tests {
     fn before_a_week_is_over_the_days_stand_for_each_other() {
         let mut usual = Usual::new(MONDAY);
         for hour in 0..48 {
-            usual.add(MONDAY + hour * HOUR, if (8..18).contains(&(hour % 24)) { 40 } else { 0 }, |_| true);
+            usual.add(MONDAY + hour * HOUR, if (8..18).contains(&(hour % 24)) { 40 } else { 0 }, |_, count| Some(count));
         }
-        usual.pass(MONDAY + 2 * DAY, |_| true);
+        usual.pass(MONDAY + 2 * DAY, |_, count| Some(count));
         assert_eq!(usual.at_hour(((MONDAY + 2 * DAY) / HOUR) as u32 + 9), 40.0);
         assert_eq!(usual.at_hour(((MONDAY + 2 * DAY) / HOUR) as u32 + 3), 0.0);
     }
@@ -264,10 +275,10 @@ mod tests {
     fn the_last_hour_slides() {
         let mut usual = Usual::new(MONDAY);
         for minute in 0..120 {
-            usual.add(MONDAY + minute * MINUTE, 1, |_| true);
+            usual.add(MONDAY + minute * MINUTE, 1, |_, count| Some(count));
         }
         assert_eq!(usual.last_hour(), 60);
-        usual.pass(MONDAY + 150 * MINUTE, |_| true);
+        usual.pass(MONDAY + 150 * MINUTE, |_, count| Some(count));
         assert_eq!(usual.last_hour(), 20);
     }
 
@@ -275,11 +286,11 @@ mod tests {
     fn a_clock_that_was_ahead_stops_nothing() {
         let mut usual = office(3);
         let now = MONDAY + 3 * WEEK_HOURS * HOUR + 9 * HOUR;
-        usual.add(now + 5 * DAY, 30, |_| true);
+        usual.add(now + 5 * DAY, 30, |_, count| Some(count));
         usual.set_back(now);
         let folded = usual.folded;
         for minute in 0..180 {
-            usual.add(now + minute * MINUTE, 1, |_| true);
+            usual.add(now + minute * MINUTE, 1, |_, count| Some(count));
         }
         assert_eq!((usual.last_hour(), usual.folded), (60, folded + 2));
     }
@@ -288,9 +299,9 @@ mod tests {
     fn a_year_of_quiet_is_passed_at_once_and_hours_without_tracing_teach_nothing() {
         let mut usual = office(2);
         let before = usual.folded;
-        usual.pass(MONDAY + 400 * DAY, |_| false);
+        usual.pass(MONDAY + 400 * DAY, |_, _| None);
         assert_eq!((usual.folded, usual.at_hour((MONDAY / HOUR) as u32 + 9)), (before, 40.0));
-        usual.pass(MONDAY + 800 * DAY, |_| true);
+        usual.pass(MONDAY + 800 * DAY, |_, count| Some(count));
         assert!(usual.folded <= before + 4 * WEEK_HOURS as u32);
     }
 
@@ -300,7 +311,7 @@ mod tests {
         assert!(even.silence_log10(14.0) < -6.0);
         let mut bursts = Usual::new(MONDAY);
         for hour in 0..6 * WEEK_HOURS {
-            bursts.add(MONDAY + hour * HOUR, if hour % 5 == hour / 7 % 5 { 200 } else { 0 }, |_| true);
+            bursts.add(MONDAY + hour * HOUR, if hour % 5 == hour / 7 % 5 { 200 } else { 0 }, |_, count| Some(count));
         }
         assert!(bursts.spread() > 10.0, "{}", bursts.spread());
         assert!(bursts.silence_log10(40.0) > -6.0);

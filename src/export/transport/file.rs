@@ -43,7 +43,11 @@ impl File {
             self.lines.extend_from_slice(octets);
             self.lines.push(b'\n');
         }
-        self.append().map_err(|error| Failure::passing(format!("{}: {error}", self.options.path.display())))?;
+        let before = self.at;
+        self.append().map_err(|error| {
+            let failure = Failure::passing(format!("{}: {error}", self.options.path.display()));
+            Failure { resume: (self.at != before).then_some(self.at), ..failure }
+        })?;
         self.at = batch.after;
         Ok(Taken::default())
     }
@@ -81,8 +85,12 @@ impl File {
         let (mut file, octets) = match self.open.take() {
             Some((file, octets)) if is_there(&file) => (file, octets),
             // What stands in a file that was moved away must be on the disk as well before it counts.
-            Some(moved) => {
-                let_go(&mut self.open, moved)?;
+            Some((moved, _)) => {
+                if let Err(error) = moved.sync_data() {
+                    // It can't be come by any more: its lines are sent again, into the file that is there.
+                    self.at = self.safe;
+                    return Err(error);
+                }
                 open(path)?
             }
             None => open(path)?,
@@ -172,6 +180,11 @@ mod tests {
             assert!(file.append().is_err(), "{file:?}");
             file.settle();
             assert_eq!(file.safe(), at(0), "{file:?}");
+            assert_eq!(
+                file.open.is_none(),
+                file.at == at(0),
+                "a file that can't be come by is let go, and its lines are sent again: {file:?}"
+            );
         }
     }
 
