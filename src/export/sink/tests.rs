@@ -102,19 +102,21 @@ fn a_receiver_that_closes_with_everything_taken_does_not_fail() {
     let running = Running::start(Target::Gelf(to), [1]);
     let status = running.handle.status.clone();
     let takes = |no: u64| {
-        let event = read_until(&mut accept(&listener), |text| text.ends_with('\0'));
+        let mut stream = accept(&listener);
+        let event = read_until(&mut stream, |text| text.ends_with('\0'));
         assert!(event.contains(&samples::id(no).to_string()), "{event}");
+        stream
     };
     // What it had for less than some seconds comes once more: it may not have been put away.
-    takes(1);
+    drop(takes(1));
     until("the end that costs something", || status.failures.load(Relaxed) == 1);
-    takes(1);
+    drop(takes(1));
     until("it is taken", || status.sent.load(Relaxed) == 2);
     std::thread::sleep(Duration::from_millis(300));
     let told = status.snapshot();
     assert!(told.failures == 1 && !told.state.is_failing(), "{told:?}");
     append(&running.store, 2);
-    takes(2);
+    let _stays_open = takes(2);
     assert_eq!(status.failures.load(Relaxed), 1);
     running.end();
 }
