@@ -96,6 +96,7 @@ pub struct Running {
     diagnosing: watch::Sender<Diagnosing>,
     /// Likewise.
     dns: watch::Sender<Option<http::Dns>>,
+    /// Likewise.
     doctor: watch::Sender<Doctor>,
     /// Likewise.
     running: watch::Sender<http::Running>,

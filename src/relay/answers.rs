@@ -4,7 +4,7 @@ use super::action::{Action, Wire};
 use super::body::Sealed;
 use super::lmtp::Lmtp;
 use super::machine::{Expect, Hold, Machine, MarkState, Mode, Pending};
-use super::recorder::{Verdict, reply_of, state_of};
+use super::recorder::{Verdict, final_state_of, reply_of, state_of};
 use crate::smtp::{ReplyError, ReplyView};
 use crate::trace::{Actor, Auth, EndHow, Envelope, Flag, Leg, Recipient, Reply, Stage, State};
 
@@ -303,8 +303,7 @@ impl Machine {
         let reply = reply_of(view);
         let queue_id = crate::message::upstream_queue_id(reply.code, &reply.lines);
         let verdict = Verdict {
-            // A 3xx here answers nothing: the message's fate is not known.
-            state: if view.class() == 3 { State::Unknown } else { state_of(view.code()) },
+            state: final_state_of(view.code()),
             stage: Stage::EndOfData,
             by: Actor::Upstream,
             reply: Some(reply),

@@ -7,10 +7,10 @@
 use super::action::Wire;
 use super::machine::{Expect, Machine, Pending};
 use super::options::{Protocol, UpstreamOptions};
-use super::recorder::{Verdict, reply_of, state_of};
+use super::recorder::{Verdict, final_state_of, reply_of};
 use super::replies::OwnReply;
 use crate::smtp::{Command, ReplyView};
-use crate::trace::{Actor, Flag, Flow, Leg, Recipient, Stage, State};
+use crate::trace::{Actor, Flag, Flow, Leg, Recipient, Stage};
 
 /// What LMTP adds to a transaction.
 #[derive(Debug, Default)]
@@ -186,10 +186,9 @@ impl Machine {
         };
         let folded = ReplyView::new(&octets);
         self.note_final_reply(now, sent_at, folded.class());
-        let state = if folded.class() == 3 { State::Unknown } else { state_of(folded.code()) };
         let upstream_queue_id = crate::message::upstream_queue_id(accepted.code, &accepted.lines).map(|it| it.id);
         let verdict = Verdict {
-            state,
+            state: final_state_of(folded.code()),
             stage: Stage::EndOfData,
             by: Actor::Upstream,
             reply: Some(reply_of(&folded)),

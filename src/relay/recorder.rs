@@ -239,8 +239,7 @@ impl Recorder {
     pub fn recipient_reply(&mut self, place: Option<u32>, reply: Reply) {
         let Some(open) = &mut self.open else { return };
         if let Some(recipient) = place.and_then(|place| open.envelope.recipients.get_mut(place as usize)) {
-            let state = if reply.code < 400 && reply.code >= 300 { State::Unknown } else { state_of(reply.code) };
-            (recipient.state, recipient.stage, recipient.by) = (state, Stage::EndOfData, Actor::Upstream);
+            (recipient.state, recipient.stage, recipient.by) = (final_state_of(reply.code), Stage::EndOfData, Actor::Upstream);
             recipient.reply = Some(reply);
         }
     }
@@ -423,6 +422,11 @@ pub fn state_of(code: u16) -> State {
         400..=499 => State::Deferred,
         _ => State::Rejected,
     }
+}
+
+/// The same of a reply to the end of a message, where 3xx answers nothing: the message's fate is not known.
+pub fn final_state_of(code: u16) -> State {
+    if (300..400).contains(&code) { State::Unknown } else { state_of(code) }
 }
 
 /// The kept form of a reply.

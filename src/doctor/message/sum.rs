@@ -32,7 +32,7 @@ pub fn sum_up(stopped: &Stopped, reports: Vec<Report>) -> Report {
 fn conclude(stopped: &Stopped, sections: &[Section], examined: bool) -> String {
     let explains = |check: &&Check| !BESIDE.iter().any(|beside| check.name.starts_with(beside)) && check.name != RECALL;
     let checks: Vec<&Check> = sections.iter().flat_map(|section| &section.checks).filter(explains).collect();
-    let (marks, proofs) = stopped.cause.map_or((&[][..], &[][..]), |cause| (marks(cause), proofs(cause)));
+    let (marks, proofs) = stopped.cause.map_or((&[][..], &[][..]), checks_of);
     let is_any_of = |check: &Check, names: &[&str]| names.iter().any(|name| check.name.starts_with(name));
     let is_marked = |check: &Check| marks.is_empty() || is_any_of(check, marks);
     let find = |verdict: Verdict, marked: bool| checks.iter().find(|check| check.verdict == verdict && is_marked(check) == marked);
@@ -67,50 +67,40 @@ fn conclude(stopped: &Stopped, sections: &[Section], examined: bool) -> String {
     }
 }
 
-/// What the names of checks begin with that can show a cause; empty: any may.
-fn marks(cause: Cause) -> &'static [&'static str] {
+/// What the names of checks begin with that can show a cause (empty: any may), and of those that show by their success that it is gone
+/// (empty: none can).
+fn checks_of(cause: Cause) -> (&'static [&'static str], &'static [&'static str]) {
+    let both = |names: &'static [&'static str]| (names, names);
     match cause {
-        Cause::AuthRequired | Cause::AuthFailed | Cause::AuthMechanismUnsupported | Cause::AccountLocked => &["upstream.login"],
-        Cause::TlsFailure | Cause::EncryptionRequired => {
-            &["upstream.tls", "upstream.certificate", "upstream.ehlo", "host.starttls", "host.certificate", "mta_sts.", "dane."]
+        Cause::AuthRequired | Cause::AuthFailed | Cause::AuthMechanismUnsupported | Cause::AccountLocked => both(&["upstream.login"]),
+        Cause::TlsFailure | Cause::EncryptionRequired => (
+            &["upstream.tls", "upstream.certificate", "upstream.ehlo", "host.starttls", "host.certificate", "mta_sts.", "dane."],
+            &["upstream.tls", "host.starttls"],
+        ),
+        Cause::ConnectionFailed | Cause::PortBlocked => (
+            &["upstream.resolve", "upstream.port", "upstream.banner", "upstream.ehlo", "host.connect", "mx."],
+            &["upstream.ehlo", "host.connect"],
+        ),
+        Cause::DnsFailure | Cause::DomainNotFound => {
+            (&["resolver.", "dns.", "ns.", "mx.", "upstream.resolve"], &["mx.", "upstream.resolve"])
         }
-        Cause::ConnectionFailed | Cause::PortBlocked => {
-            &["upstream.resolve", "upstream.port", "upstream.banner", "upstream.ehlo", "host.connect", "mx."]
-        }
-        Cause::DnsFailure | Cause::DomainNotFound | Cause::MailLoop => &["resolver.", "dns.", "ns.", "mx.", "upstream.resolve"],
-        Cause::SpfDkimDmarcFailure => &["spf.", "dkim.", "dmarc."],
-        Cause::Blocklisted | Cause::PoorReputation => &["sender.blocklist"],
-        Cause::ReverseDnsMissing => &["sender.ptr", "sender.fcrdns"],
-        Cause::HeloRejected => &["sender.helo", "sender.ptr", "sender.fcrdns"],
+        // DNS shows no circle behind the server.
+        Cause::MailLoop => (&["resolver.", "dns.", "ns.", "mx.", "upstream.resolve"], &[]),
+        Cause::SpfDkimDmarcFailure => both(&["spf.", "dkim.", "dmarc."]),
+        Cause::Blocklisted => both(&["sender.blocklist"]),
+        // Of which blocklists are a part alone.
+        Cause::PoorReputation => (&["sender.blocklist"], &[]),
+        Cause::ReverseDnsMissing => both(&["sender.ptr", "sender.fcrdns"]),
+        Cause::HeloRejected => (&["sender.helo", "sender.ptr", "sender.fcrdns"], &["sender.helo"]),
         Cause::SenderNotAuthorized
         | Cause::RelayDenied
         | Cause::RecipientUnknown
         | Cause::RecipientInactive
         | Cause::RecipientRestricted
         | Cause::MailboxFull
-        | Cause::Greylisted => &["upstream.rcpt", "upstream.login"],
-        Cause::MessageTooBig => &["upstream.size"],
-        _ => &[],
-    }
-}
-
-/// What the names of checks begin with that show by their success that a cause is gone; empty: none can.
-fn proofs(cause: Cause) -> &'static [&'static str] {
-    match cause {
-        Cause::TlsFailure | Cause::EncryptionRequired => &["upstream.tls", "host.starttls"],
-        Cause::ConnectionFailed | Cause::PortBlocked => &["upstream.ehlo", "host.connect"],
-        Cause::DnsFailure | Cause::DomainNotFound => &["mx.", "upstream.resolve"],
-        Cause::HeloRejected => &["sender.helo"],
-        Cause::SenderNotAuthorized
-        | Cause::RelayDenied
-        | Cause::RecipientUnknown
-        | Cause::RecipientInactive
-        | Cause::RecipientRestricted
-        | Cause::MailboxFull
-        | Cause::Greylisted => &["upstream.rcpt"],
-        // Blocklists are a part of a reputation alone, and DNS shows no circle behind the server.
-        Cause::PoorReputation | Cause::MailLoop => &[],
-        cause => marks(cause),
+        | Cause::Greylisted => (&["upstream.rcpt", "upstream.login"], &["upstream.rcpt"]),
+        Cause::MessageTooBig => both(&["upstream.size"]),
+        _ => both(&[]),
     }
 }
 

@@ -12,6 +12,17 @@ fn draining(room: &Room) -> usize {
     std::fs::read_dir(room.path().join("draining")).map_or(0, Iterator::count)
 }
 
+/// A store that was given up, and ten records of who gave it up in a file of their own.
+fn crashed_with_ten_records() -> (Room, std::path::PathBuf) {
+    let room = Room::new();
+    let former = room.store();
+    former.give_up().unwrap();
+    put(&former, &transactions(0..10));
+    let crashed = room.crashed_copy();
+    let file = std::fs::read_dir(crashed.path().join("draining")).unwrap().next().unwrap().unwrap().path();
+    (crashed, file)
+}
+
 fn state(store: &Store, no: u64) -> Option<State> {
     match store.fetch(samples::id(no)).unwrap()? {
         Record::Transaction(it) => Some(it.outcome.state),
@@ -231,12 +242,7 @@ fn own_marks_are_no_doubt_when_a_store_is_taken_back() {
 
 #[test]
 fn a_torn_end_of_the_former_owners_file_is_left_out() {
-    let room = Room::new();
-    let former = room.store();
-    former.give_up().unwrap();
-    put(&former, &transactions(0..10));
-    let crashed = room.crashed_copy();
-    let file = std::fs::read_dir(crashed.path().join("draining")).unwrap().next().unwrap().unwrap().path();
+    let (crashed, file) = crashed_with_ten_records();
     let whole = std::fs::read(&file).unwrap();
     for cut in [0, 20, 32, whole.len() / 2, whole.len() - 1] {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -256,12 +262,7 @@ fn a_torn_end_of_the_former_owners_file_is_left_out() {
 /// A disk's bad place takes the records that lie there, and none of those behind it.
 #[test]
 fn what_is_whole_behind_damage_in_the_former_owners_file_is_taken_in() {
-    let room = Room::new();
-    let former = room.store();
-    former.give_up().unwrap();
-    put(&former, &transactions(0..10));
-    let crashed = room.crashed_copy();
-    let file = std::fs::read_dir(crashed.path().join("draining")).unwrap().next().unwrap().unwrap().path();
+    let (crashed, file) = crashed_with_ten_records();
     let mut octets = std::fs::read(&file).unwrap();
     let middle = octets.len() / 2;
     octets[middle..middle + 16].fill(0);
