@@ -59,6 +59,13 @@ impl Sliding {
         self.total
     }
 
+    /// The same counts, so many times as large.
+    pub fn times(mut self, factor: u64) -> Self {
+        self.slots.iter_mut().for_each(|slot| slot.1 = slot.1.saturating_mul(factor));
+        self.total = self.total.saturating_mul(factor);
+        self
+    }
+
     /// Whether it counts over the same span in the same slots.
     fn is_like(&self, other: &Self) -> bool {
         (self.slot_us, self.most) == (other.slot_us, other.most)

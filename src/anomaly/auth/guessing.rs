@@ -48,6 +48,24 @@ struct Client {
     got_in: Option<(WallMicros, String)>,
 }
 
+/// As version 1 of what is kept had it: names without a time.
+#[derive(Deserialize)]
+struct FormerClient {
+    failures: Evidence,
+    users: Vec<u64>,
+    ways: Evidence,
+    way: String,
+    words: String,
+    got_in: Option<(WallMicros, String)>,
+}
+
+impl From<FormerClient> for Client {
+    fn from(FormerClient { failures, users, ways, way, words, got_in }: FormerClient) -> Self {
+        let users = users.into_iter().map(|user| (user, failures.last)).collect();
+        Self { failures, users, ways, way, words, got_in }
+    }
+}
+
 impl Guessing {
     pub fn new(options: &Options) -> Self {
         Self { options: options.clone(), clients: HashMap::new(), clear: HashMap::new(), forgotten: 0 }
@@ -138,7 +156,11 @@ impl Detector for Guessing {
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((clients, clear)) = kept::read(2, kept) else { return false };
+        let former = || {
+            let (clients, clear) = kept::read::<(HashMap<IpAddr, FormerClient>, _)>(1, kept)?;
+            Some((kept::renewed(clients), clear))
+        };
+        let Some((clients, clear)) = kept::read(2, kept).or_else(former) else { return false };
         (self.clients, self.clear) = (clients, clear);
         true
     }
@@ -248,4 +270,28 @@ fn in_clear(key: &crate::anomaly::pair::Pair, evidence: &mut Evidence, count: u6
         .advising(Act::LocalAdmin, advice)
         .evidence(evidence.since, evidence.last, evidence.take_fresh(), evidence.samples())
         .lasting(24 * HOUR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anomaly::samples::{MONDAY, id};
+    use crate::anomaly::trial::judge;
+
+    #[test]
+    fn what_an_earlier_version_knew_is_known() {
+        let client: IpAddr = [203, 0, 113, 9].into();
+        let mut failures = Evidence::new(Sliding::new(10, MINUTE));
+        (0..40).for_each(|no| failures.add(MONDAY + no, id(MONDAY, no), 1));
+        let users: Vec<u64> = (0..10).collect();
+        // As version 1 wrote it.
+        let it = (&failures, &users, &Evidence::new(Sliding::new(24, HOUR)), "PLAIN", "535 wrong", Some((MONDAY + 50, "bob")));
+        let clients = std::collections::HashMap::from([(client, it)]);
+        let clear: HashMap<crate::anomaly::pair::Pair, Evidence> = HashMap::new();
+        let mut guessing = Guessing::new(&Options::default());
+        assert!(guessing.restore(&kept::write(1, &(&clients, &clear))));
+        let found = judge(&mut guessing, MONDAY + MINUTE);
+        let [finding] = found.as_slice() else { panic!("{found:?}") };
+        assert!(finding.summary.contains("10 user names") && finding.summary.ends_with("got in as bob"), "{}", finding.summary);
+    }
 }

@@ -71,6 +71,25 @@ struct Row {
     usual: Usual,
 }
 
+/// As version 3 of what is kept had it: incidents were learnt like all else.
+#[derive(Deserialize)]
+struct FormerRow {
+    tries: Sliding,
+    tried: WallMicros,
+    refused: Evidence,
+    senders: Vec<String>,
+    words: String,
+    cause: Option<Cause>,
+    usual: Usual,
+}
+
+impl From<FormerRow> for Row {
+    fn from(FormerRow { tries, tried, refused, senders, words, cause, usual }: FormerRow) -> Self {
+        let (learned, learned_refused) = (tries.clone().times(WEIGHT), refused.window.clone().times(WEIGHT));
+        Self { tries, tried, refused, learned, learned_refused, stood_out: 0, senders, words, cause, usual }
+    }
+}
+
 /// Tries and refusals before, fading.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Usual {
@@ -308,12 +327,50 @@ impl Detector for Ratio {
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((domains, spam, spam_within)) = kept::read(4, kept) else { return false };
+        type Former<K> = HashMap<K, FormerRow>;
+        let former = || {
+            let (domains, spam, spam_within) = kept::read::<(Former<_>, Former<_>, Former<_>)>(3, kept)?;
+            Some((kept::renewed(domains), kept::renewed(spam), kept::renewed(spam_within)))
+        };
+        let Some((domains, spam, spam_within)) = kept::read(4, kept).or_else(former) else { return false };
         (self.domains, self.spam, self.spam_within) = (domains, spam, spam_within);
         true
     }
 
     fn forgotten(&self) -> u64 {
         self.forgotten
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anomaly::samples::{MONDAY, Sample, mail};
+    use crate::anomaly::trial::{self, judge, one};
+    use crate::trace::Stage;
+
+    /// As version 3 wrote them.
+    fn former<K: Hash + Eq>(rows: &HashMap<K, Row>) -> HashMap<&K, impl Serialize> {
+        let of = |it: &Row| (it.tries.clone(), it.tried, it.refused.clone(), it.senders.clone(), it.words.clone(), it.cause, it.usual);
+        rows.iter().map(|(key, row)| (key, of(row))).collect()
+    }
+
+    #[test]
+    fn what_an_earlier_version_knew_is_known() {
+        let of = |no: u64| mail(MONDAY + no * MINUTE / 2, no).from(&format!("s{}@our.example", no % 7));
+        let bad = |no: u64| of(no).refused(Stage::RcptTo, 550, "5.7.1 refused by policy", Cause::PolicyRejected);
+        let feed = |ratio: &mut Ratio, sample: Sample| trial::feed(ratio, &sample.record());
+        let mut before = Ratio::new(&Options::default());
+        (0..600).for_each(|no| feed(&mut before, of(no)));
+        let kept = kept::write(3, &(former(&before.domains), former(&before.spam), former(&before.spam_within)));
+
+        let mut after = Ratio::new(&Options::default());
+        assert!(after.restore(&kept));
+        assert!(after.spam_within.len() > 1 && after.spam_within.len() == before.spam_within.len());
+        (600..620).for_each(|no| feed(&mut after, bad(no)));
+        (600..620).for_each(|no| feed(&mut before, bad(no)));
+        let (one_of, other) = (judge(&mut before, MONDAY + 310 * MINUTE), judge(&mut after, MONDAY + 310 * MINUTE));
+        assert_eq!(one(&one_of, Anomaly::RejectRatio).summary, one(&other, Anomaly::RejectRatio).summary);
+        assert_eq!(one(&one_of, Anomaly::RejectRatio).arithmetic, one(&other, Anomaly::RejectRatio).arithmetic);
     }
 }
