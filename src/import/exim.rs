@@ -52,6 +52,17 @@ impl Exim {
                 self.complete(&mut entry);
                 out.push(entry);
             }
+            // A queue runner or the administrator thaws it; the next attempt tells more.
+            "Unfrozen" => {
+                entry.detail = Some(format!("unfrozen {fields}").trim_end().to_owned());
+                self.complete(&mut entry);
+                out.push(entry);
+            }
+            "removed" if fields.starts_with("by ") => {
+                (entry.event, entry.detail) = (LogEvent::Discarded, Some(format!("deleted from the queue {fields}")));
+                self.complete(&mut entry);
+                out.push(entry);
+            }
             _ => return refusal(entry, behind, out),
         }
         Verdict::Read
@@ -235,7 +246,10 @@ fn stayed(entry: &mut Entry, is_for_good: bool, fields: &str) {
 fn addresses<'a>(entry: &mut Entry, fields: &'a str) -> &'a str {
     // "|/usr/bin/program with arguments <bob@to.example> R=…"
     let colon = if fields.starts_with(':') { None } else { fields.find(": ") };
-    let ends = [" R=", " T=", " F=<", " P=<", " H=", " <"].iter().filter_map(|it| fields.find(it));
+    // Where no router or transport is known, Exim says at what it was instead.
+    let ends = [" R=", " T=", " F=<", " P=<", " H=", " <", " routing defer (", " transporting defer (", " defer ("]
+        .iter()
+        .filter_map(|it| fields.find(it));
     let end = ends.chain(colon).min().unwrap_or(fields.len());
     let (address, rest) = fields.split_at(end);
     let address = if address.starts_with(':') { address } else { address.trim_end_matches(':') };

@@ -8,7 +8,7 @@ use super::known::Known;
 use super::said::{self, bare};
 use super::syslog::Message;
 use crate::message::upstream_queue_id;
-use crate::trace::{Actor, Stage, State};
+use crate::trace::{Actor, Reply, Stage, State};
 
 /// Daemons and commands of Postfix that speak of mail, as the last part of the program's name.
 const DAEMONS: &[&str] = &[
@@ -46,7 +46,12 @@ pub struct Postfix {
     known: Known<Facts>,
     /// The queue id with its host and instance: several may write to one log.
     key: String,
+    /// Names under which smtpd takes mail in.
+    doors: Vec<String>,
 }
+
+/// Such names that are told apart.
+const MOST_DOORS: usize = 16;
 
 impl Postfix {
     pub fn forgotten(&self) -> u64 {
@@ -60,16 +65,39 @@ impl Postfix {
             return Verdict::Foreign;
         }
         let text = &*message.text;
+        // A filter before the queue has refused: smtpd tells it without an id.
+        if text.starts_with("proxy-reject: ") {
+            return refusal(message, None, text, None, out);
+        }
         let Some((id, rest)) = text.split_once(": ").filter(|(id, _)| is_queue_id(id)) else { return Verdict::Foreign };
         if id == "NOQUEUE" {
             return refusal(message, None, rest, None, out);
         }
-        self.key.clear();
         let instance = instance.split('/').next().unwrap_or_default();
-        for part in [message.host.as_deref().unwrap_or_default(), "/", instance, "/", id] {
-            self.key.push_str(part);
+        self.key = key(message, instance, id);
+        if daemon == "smtpd" && self.doors.len() < MOST_DOORS && !self.doors.iter().any(|it| it == instance) {
+            self.doors.push(instance.to_owned());
         }
+        self.take_over(message, instance, id);
         self.of_message(message, daemon, id, rest, out)
+    }
+
+    /// A service with a name of its own (`-o syslog_name=postfix-submission`) takes mail in for the instance whose name its own begins
+    /// with; cleanup and qmgr go on under that one's. An instance that is run by itself has a qmgr, which has spoken of its sender.
+    fn take_over(&mut self, message: &Message<'_>, instance: &str, id: &str) {
+        let is_door_of = |it: &&String| it.strip_prefix(instance).is_some_and(|rest| rest.starts_with(['-', '_']));
+        if self.doors.len() < 2 || self.known.get(&self.key).is_some() {
+            return;
+        }
+        for door in self.doors.iter().filter(is_door_of) {
+            let door = key(message, door, id);
+            if self.known.get(&door).is_some_and(|it| it.came.is_some() && it.reverse_path.is_none())
+                && let Some(facts) = self.known.take(&door)
+            {
+                *self.known.of(&self.key, message.at) = facts;
+                return;
+            }
+        }
     }
 
     fn of_message(&mut self, message: &Message<'_>, daemon: &str, id: &str, rest: &str, out: &mut Vec<Entry>) -> Verdict {
@@ -95,6 +123,15 @@ impl Postfix {
         if let Some(behind) = rest.strip_prefix("from=<") {
             return self.queue(message, id, behind, out);
         }
+        if rest == "removed" && daemon == "postsuper" {
+            let mut entry = of(message, LogEvent::Discarded, id);
+            entry.detail = Some("deleted from the queue by postsuper".to_owned());
+            if let Some(facts) = self.known.take(&self.key) {
+                facts.complete(&mut entry);
+            }
+            out.push(entry);
+            return Verdict::Read;
+        }
         if rest == "removed" {
             let mut entry = of(message, LogEvent::Removed, id);
             if let Some(facts) = self.known.take(&self.key) {
@@ -110,8 +147,9 @@ impl Postfix {
             out.push(entry);
             return Verdict::Read;
         }
-        if rest == "placed on hold" {
-            let mut entry = of(message, LogEvent::Quarantined, id);
+        if matches!(rest, "placed on hold" | "released from hold") {
+            let event = if rest == "placed on hold" { LogEvent::Quarantined } else { LogEvent::Queued };
+            let mut entry = of(message, event, id);
             entry.detail = some(rest);
             self.complete(&mut entry);
             out.push(entry);
@@ -174,7 +212,8 @@ impl Postfix {
         entry.detail = some(told).filter(|_| entry.reply.is_none() || has_reply);
         match status {
             "sent" => accepted(&mut entry, daemon, told),
-            "deferred" => {
+            // With `soft_bounce = yes` a final refusal leaves it in the queue.
+            "deferred" | "SOFTBOUNCE" => {
                 entry.event = LogEvent::Deferred;
                 entry.fate = Some(said::failed(State::Deferred, has_reply, told));
             }
@@ -202,6 +241,10 @@ impl Postfix {
     }
 }
 
+fn key(message: &Message<'_>, instance: &str, id: &str) -> String {
+    [message.host.as_deref().unwrap_or_default(), "/", instance, "/", id].concat()
+}
+
 fn of(message: &Message<'_>, event: LogEvent, id: &str) -> Entry {
     Entry { queue_id: Some(id.to_owned()), ..Entry::new(message.at, message.host.as_deref(), event) }
 }
@@ -221,6 +264,11 @@ fn accepted(entry: &mut Entry, daemon: &str, told: &str) {
     if let Some(reply) = &entry.reply {
         entry.next_queue_id = upstream_queue_id(reply.code, &reply.lines).map(|it| it.id);
     }
+    // amavis' words where its policy is to throw mail away: its own number is no queue's.
+    if daemon != "local" && is_thrown_away(entry.reply.as_ref()) {
+        (entry.event, entry.next_queue_id) = (LogEvent::Discarded, None);
+        return;
+    }
     (entry.event, entry.fate) = match daemon {
         "smtp" | "relay" => (LogEvent::Sent, Some(said::SENT)),
         // A content filter: another queue has it, not a mailbox.
@@ -228,6 +276,14 @@ fn accepted(entry: &mut Entry, daemon: &str, told: &str) {
         "discard" => (LogEvent::Discarded, None),
         _ => (LogEvent::Delivered, Some(said::DELIVERED)),
     };
+}
+
+/// `250 2.7.0 Ok, discarded, id=12345-02 - SPAM`: taken, and not to be delivered.
+fn is_thrown_away(reply: Option<&Reply>) -> bool {
+    reply.and_then(|reply| reply.lines.first()).is_some_and(|line| {
+        let text = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ' ').to_ascii_lowercase();
+        text.starts_with("ok, discarded") || text.starts_with("ok discarded")
+    })
 }
 
 /// The reply in `250 …`, `host mx.example[192.0.2.1] said: 550 … (in reply to RCPT TO command)` or `host … refused to talk to me: 421 …`;
@@ -272,6 +328,17 @@ impl<'a> Refused<'a> {
         Some(Self { place, client, told, envelope })
     }
 
+    /// `END-OF-MESSAGE: 554 5.7.0 Reject, id=31619-02 - spam; from=<…> to=<…> proto=ESMTP helo=<…>`, of a filter before the queue; some
+    /// versions name the client as above.
+    fn of_filter(text: &'a str) -> Option<Self> {
+        if let Some(refused) = Self::of_command(text).filter(|it| !it.place.contains(": ")) {
+            return Some(refused);
+        }
+        let (place, told) = text.split_once(": ")?;
+        let (told, envelope) = envelope_of(told).map_or((told, ""), |at| told.split_at(at));
+        Some(Self { place, client: "", told, envelope })
+    }
+
     /// `header Subject: … from host[address]; from=<…> to=<…> proto=ESMTP helo=<…>: 5.7.1 …`, of cleanup's header and body checks: what is
     /// told comes last, or not at all. Whatever the sender wrote stands in front.
     fn of_content(text: &'a str) -> Option<Self> {
@@ -291,14 +358,18 @@ fn envelope_of(text: &str) -> Option<usize> {
 fn refusal(message: &Message<'_>, id: Option<&str>, rest: &str, facts: Option<&Facts>, out: &mut Vec<Entry>) -> Verdict {
     let Some((action, behind)) = rest.split_once(": ") else { return Verdict::Read };
     let event = match action {
-        "reject" | "milter-reject" => LogEvent::Rejected,
+        "reject" | "milter-reject" | "proxy-reject" => LogEvent::Rejected,
         "discard" | "milter-discard" => LogEvent::Discarded,
         "hold" | "milter-hold" | "quarantine" | "milter-quarantine" => LogEvent::Quarantined,
         "redirect" => LogEvent::Redirected,
         _ => return Verdict::Read,
     };
     let is_content = ["header ", "body ", "content "].iter().any(|class| behind.starts_with(class));
-    let refused = if is_content { Refused::of_content(behind) } else { Refused::of_command(behind) };
+    let refused = match action {
+        "proxy-reject" => Refused::of_filter(behind),
+        _ if is_content => Refused::of_content(behind),
+        _ => Refused::of_command(behind),
+    };
     let Some(Refused { place, client, told, envelope }) = refused else { return Verdict::Read };
     let mut entry = Entry { queue_id: id.map(str::to_owned), ..Entry::new(message.at, message.host.as_deref(), event) };
     // What was handed in on this machine is of no client.

@@ -87,6 +87,69 @@ fn postfix_failures_have_place_and_reason() {
 }
 
 #[test]
+fn postfix_mail_that_stays_or_is_thrown_away_is_told() {
+    postfix(
+        "postfix/smtp[1]: 4F1A2B3C4D: to=<b@to.example>, relay=mx.to.example[192.0.2.9]:25, delay=1, delays=0/0/1/0, dsn=5.1.1, status=SOFTBOUNCE (host mx.to.example[192.0.2.9] said: 550 5.1.1 no such user (in reply to RCPT TO command))",
+        &[
+            "deferred id=4F1A2B3C4D to=b@to.example relay=mx.to.example/192.0.2.9/25 delay=1000ms fate=deferred/rcpt_to/upstream reply=550 5.1.1 no such user detail=host mx.to.example[192.0.2.9] said: 550 5.1.1 no such user (in reply to RCPT TO command)",
+        ],
+    );
+    postfix("postfix/postsuper[1]: 4F1A2B3C4D: removed", &["discarded id=4F1A2B3C4D detail=deleted from the queue by postsuper"]);
+    postfix("postfix/postsuper[1]: 4F1A2B3C4D: placed on hold", &["quarantined id=4F1A2B3C4D detail=placed on hold"]);
+    postfix("postfix/postsuper[1]: 4F1A2B3C4D: released from hold", &["queued id=4F1A2B3C4D detail=released from hold"]);
+    for daemon in ["lmtp", "smtp"] {
+        postfix(
+            &format!(
+                "postfix/{daemon}[1]: 4F1A2B3C4D: to=<b@to.example>, relay=127.0.0.1[127.0.0.1]:10024, delay=1, delays=0/0/0/1, dsn=2.7.0, status=sent (250 2.7.0 Ok, discarded, id=12345-02 - SPAM)"
+            ),
+            &[
+                "discarded id=4F1A2B3C4D to=b@to.example relay=127.0.0.1/127.0.0.1/10024 delay=1000ms reply=250 2.7.0 Ok, discarded, id=12345-02 - SPAM",
+            ],
+        );
+    }
+}
+
+#[test]
+fn postfix_refusals_by_a_filter_before_the_queue_are_entries() {
+    let expected =
+        "from=a@from.example to=b@to.example fate=rejected/end_of_data/upstream reply=554 5.7.0 Reject, from x, id=31619-02 - spam";
+    const SAID: &str = "554 5.7.0 Reject, from x, id=31619-02 - spam; from=<a@from.example> to=<b@to.example> proto=ESMTP helo=<h>";
+    postfix(&format!("postfix/smtpd[1]: proxy-reject: END-OF-MESSAGE: {SAID}"), &[&format!("rejected {expected}")]);
+    postfix(&format!("postfix/smtpd[1]: NOQUEUE: proxy-reject: END-OF-MESSAGE: {SAID}"), &[&format!("rejected {expected}")]);
+    postfix(
+        &format!("postfix/smtpd[1]: NOQUEUE: proxy-reject: END-OF-MESSAGE from c.example[192.0.2.7]: {SAID}"),
+        &[&format!("rejected {}", expected.replacen(" fate", " client=c.example/192.0.2.7 fate", 1))],
+    );
+    postfix("postfix/smtpd[1]: proxy-accept: END-OF-MESSAGE: 250 2.0.0 Ok; from=<a@from.example> to=<b@to.example> proto=ESMTP", &[]);
+}
+
+#[test]
+fn postfix_services_with_a_name_of_their_own_take_mail_in_for_it() {
+    let of = |qmgr: &str, id: &str| {
+        format!(
+            "Nov 26 10:02:03 mail postfix-submission/smtpd[11]: {id}: client=client.example[192.0.2.7], sasl_method=PLAIN\n\
+             Nov 26 10:02:03 mail {qmgr}/cleanup[12]: {id}: message-id=<1@from.example>\n\
+             Nov 26 10:02:03 mail {qmgr}/qmgr[13]: {id}: from=<ann@from.example>, size=1234, nrcpt=1 (queue active)\n"
+        )
+    };
+    const COMMON: &str = "mid=1@from.example from=ann@from.example size=1234";
+    let other = "Nov 26 10:01:03 mail postfix/smtpd[11]: 3F1A2B3C4D: client=other.example[192.0.2.8]\n";
+    check(
+        Format::Postfix,
+        &format!("{other}{}", of("postfix", "4F1A2B3C4D")),
+        &[&format!("received id=4F1A2B3C4D {COMMON} client=client.example/192.0.2.7")],
+    );
+    // An instance of its own has its own queue.
+    let own = of("postfix-submission", "4F1A2B3C4D");
+    let again = "Nov 26 10:02:04 mail postfix/qmgr[13]: 4F1A2B3C4D: from=<eve@from.example>, size=9, nrcpt=1 (queue active)\n";
+    check(
+        Format::Postfix,
+        &format!("{other}{own}{again}"),
+        &[&format!("received id=4F1A2B3C4D {COMMON} client=client.example/192.0.2.7"), "queued id=4F1A2B3C4D from=eve@from.example size=9"],
+    );
+}
+
+#[test]
 fn postfix_refusals_are_entries() {
     postfix(
         "postfix/submission/smtpd[1]: NOQUEUE: reject: RCPT from unknown[192.0.2.66]: 554 5.7.1 <b@to.example>: Relay access denied; from=<a@from.example> to=<b@to.example> proto=ESMTP helo=<x>",
@@ -262,6 +325,16 @@ fn exim_lines_in_all_their_forms() {
         &["deferred id=1r5abc-0003Xy-2B to=b@to.example fate=deferred/connect/network detail=Connection refused"],
     );
     exim("1r5abc-0003Xy-2B Frozen (delivery error message)", &["quarantined id=1r5abc-0003Xy-2B detail=frozen (delivery error message)"]);
+    exim("1r5abc-0003Xy-2B Unfrozen by errmsg timer", &["queued id=1r5abc-0003Xy-2B detail=unfrozen by errmsg timer"]);
+    exim("1r5abc-0003Xy-2B removed by root", &["discarded id=1r5abc-0003Xy-2B detail=deleted from the queue by root"]);
+    exim(
+        "1r5abc-0003Xy-2B == bob@to.example routing defer (-51): retry time not reached",
+        &["deferred id=1r5abc-0003Xy-2B to=bob@to.example fate=deferred/connect/network detail=retry time not reached"],
+    );
+    exim(
+        "1r5abc-0003Xy-2B == bob@to.example <b@to.example> transporting defer (-44): x: y",
+        &["deferred id=1r5abc-0003Xy-2B to=bob@to.example orig=b@to.example fate=deferred/after_acceptance/recipient detail=x: y"],
+    );
     exim("1r5abc-0003Xy-2B H=mx.to.example [192.0.2.9] Connection refused", &[]);
     exim(
         "H=(x) [192.0.2.66]:1234 F=<a@from.example> rejected RCPT <b@to.example>: relay not permitted",
