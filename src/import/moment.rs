@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use crate::trace::WallMicros;
 
@@ -15,10 +15,26 @@ const AHEAD: i64 = DAY;
 #[derive(Debug, Clone)]
 pub struct Clock {
     zone: TimeZone,
-    /// An hour of local time since 1970, and what the zone is ahead of UTC in it, in seconds.
-    known: (i64, i64),
+    known: Hour,
+    /// The last stamp without a zone. Unix seconds.
+    last: Option<i64>,
     years: Years,
 }
+
+/// An hour of local time since 1970, and what the zone is ahead of UTC in it, in seconds; in autumn it comes twice.
+#[derive(Debug, Clone, Copy, Default)]
+struct Hour {
+    number: Option<i64>,
+    ahead: i64,
+    again: Option<i64>,
+    /// Lines have gone back within it.
+    is_again: bool,
+}
+
+/// A line so much older than the one before isn't late: the hour has come again. Seconds.
+const BACK: i64 = 600;
+/// Once it has, a line of the first one is at most so late. Seconds.
+const LATE: i64 = 60;
 
 /// The year of stamps without one: the newest that isn't in the future where the file begins, then on across New Year.
 #[derive(Debug, Clone)]
@@ -37,7 +53,7 @@ impl Clock {
         // The stamps are of the zone, and so is the year: on New Year's morning it is another than UTC's.
         let ahead = Timestamp::from_second(until).map_or(0, |it| i64::from(zone.to_offset(it).seconds()));
         let until = until.saturating_add(ahead);
-        Self { zone, known: (i64::MIN, 0), years: Years { until, turns, current: None } }
+        Self { zone, known: Hour::default(), last: None, years: Years { until, turns, current: None } }
     }
 
     /// `2026-11-26T10:02:03.123456+01:00` and its relatives: a blank for the T, a comma for the point, no fraction, no zone, a zone behind a
@@ -113,18 +129,29 @@ impl Clock {
         micros(local - offset, fraction)
     }
 
-    /// Seconds that local time is ahead of UTC then. Where the clock is turned, the earlier reading counts.
+    /// Seconds that local time is ahead of UTC then. Of the hour that comes twice the first one counts, until lines go back within it.
     fn offset(&mut self, local: i64) -> i64 {
         let hour = local.div_euclid(3_600);
-        if self.known.0 != hour {
-            self.known = (hour, self.look_up(local).unwrap_or(0));
+        if self.known.number != Some(hour) {
+            let (ahead, again) = self.look_up(local).unwrap_or_default();
+            self.known = Hour { number: Some(hour), ahead, again, is_again: false };
         }
-        self.known.1
+        let behind = self.last.map_or(0, |last| last.saturating_sub(local - self.known.ahead));
+        self.known.is_again |= behind > BACK;
+        let is_again = self.known.is_again && !(0..=LATE).contains(&behind);
+        let ahead = self.known.again.filter(|_| is_again).unwrap_or(self.known.ahead);
+        self.last = Some(local - ahead);
+        ahead
     }
 
-    fn look_up(&self, local: i64) -> Option<i64> {
+    fn look_up(&self, local: i64) -> Option<(i64, Option<i64>)> {
         let read: DateTime = TimeZone::UTC.to_datetime(Timestamp::from_second(local).ok()?);
-        Some(local - self.zone.to_timestamp(read).ok()?.as_second())
+        let read = self.zone.to_ambiguous_timestamp(read);
+        let again = match read.offset() {
+            AmbiguousOffset::Fold { after, .. } => Some(i64::from(after.seconds())),
+            _ => None,
+        };
+        Some((local - read.compatible().ok()?.as_second(), again))
     }
 }
 
@@ -378,5 +405,23 @@ mod tests {
         assert_eq!(clock.local(2026, 3, 29, 3_600, 0), Some(at("2026-03-29T00:00:00Z")));
         assert_eq!(clock.local(2026, 10, 25, 2 * 3_600, 7), Some(at("2026-10-25T00:00:00.000007Z")));
         assert_eq!(clock.local(1970, 1, 1, 0, 0), None); // before 1970 in UTC
+    }
+
+    #[test]
+    fn the_hour_that_comes_twice_comes_twice() {
+        let mut clock = berlin();
+        for (stamp, expected) in [
+            ("Oct 25 01:59:00", "2026-10-24T23:59:00Z"),
+            ("Oct 25 02:50:00", "2026-10-25T00:50:00Z"),
+            ("Oct 25 02:49:58", "2026-10-25T00:49:58Z"), // late
+            ("Oct 25 02:59:59", "2026-10-25T00:59:59Z"),
+            ("Oct 25 02:00:05", "2026-10-25T01:00:05Z"),
+            ("Oct 25 02:59:59", "2026-10-25T00:59:59Z"), // late
+            ("Oct 25 02:05:00", "2026-10-25T01:05:00Z"),
+            ("Oct 25 02:59:00", "2026-10-25T01:59:00Z"),
+            ("Oct 25 03:00:00", "2026-10-25T02:00:00Z"),
+        ] {
+            assert_eq!(clock.traditional(stamp), Some((at(expected), "")), "{stamp}");
+        }
     }
 }

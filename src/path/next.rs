@@ -106,6 +106,9 @@ impl Scene<'_> {
                 Some((next, id)) => format!("Ask the admin of {next} for queue id {id}."),
                 None => format!("See the log of {host}{id} for what came after."),
             },
+            (PathState::Deferred, Some(LogEvent::Rejected)) => {
+                format!("Nothing is lost: {host} didn't take it now, and its sender is to try again.")
+            }
             (PathState::Deferred, _) => format!("Nothing is lost: it waits in the queue of {host}{id}."),
             _ => return hop.map(|hop| self.here(hop, state)),
         })

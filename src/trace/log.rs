@@ -50,6 +50,11 @@ pub struct Log {
 }
 
 impl Log {
+    /// The queue id under which the message itself goes on; that of a report on it is another message's.
+    pub fn goes_on_as(&self) -> Option<&str> {
+        self.next_queue_id.as_deref().filter(|_| self.event != LogEvent::ReportSent)
+    }
+
     /// A line of which nothing else is known.
     pub fn of(id: RecordId, at: WallMicros, format: &str, event: LogEvent) -> Self {
         Self {

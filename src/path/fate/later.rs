@@ -5,7 +5,7 @@ use super::super::join::{Group, Line, TOLD_US, Told, key, same};
 use super::super::words;
 use super::spoken::{self, Said, Spoken};
 use crate::trace::json::{Enhanced, Id, Reply, Time, Word};
-use crate::trace::{Action, Actor, LogEvent, ReportKind, Reported, Stage, Transaction};
+use crate::trace::{Action, Actor, LogEvent, ReportKind, Reported, Stage, State, Transaction};
 
 /// The state that a line puts its recipient in, if it says so.
 pub fn state(line: &Line) -> Option<PathState> {
@@ -14,6 +14,7 @@ pub fn state(line: &Line) -> Option<PathState> {
         LogEvent::Sent => PathState::Accepted,
         LogEvent::Deferred => PathState::Deferred,
         LogEvent::Bounced | LogEvent::Expired => PathState::Bounced,
+        LogEvent::Rejected if line.log.outcome.as_ref().is_some_and(|it| it.state == State::Deferred) => PathState::Deferred,
         LogEvent::Rejected => PathState::Rejected,
         LogEvent::Quarantined | LogEvent::Discarded => PathState::Stuck,
         LogEvent::Received
@@ -97,18 +98,22 @@ pub fn settle(group: &Group, about: &About<'_>, fate: &mut Fate) {
         } else if from_behind {
             fate.accepted = about.in_doubt;
         }
-        apply(fate, word, of_several);
+        apply(fate, &words, word, of_several);
     }
 }
 
-fn apply(fate: &mut Fate, word: &Spoken<'_>, of_several: bool) {
+/// `words`: all on that recipient.
+fn apply(fate: &mut Fate, words: &[Spoken<'_>], word: &Spoken<'_>, of_several: bool) {
     (fate.cause, fate.act, fate.advice) = (None, None, None);
     fate.at = Time(word.moment());
     fate.state = Word(word.state);
     fate.member = word.member.filter(|_| of_several).map(str::to_owned);
     match word.said {
         Said::Line(line) => {
-            let log = &line.log;
+            // That it was given up says nothing of why it had to wait.
+            let waited =
+                (line.log.event == LogEvent::Expired && line.log.reply.is_none()).then(|| spoken::reason_before(words, word)).flatten();
+            let log = waited.map_or(&line.log, |it| &it.log);
             let outcome = log.outcome.as_ref();
             fate.stage = Word(outcome.map_or(Stage::AfterAcceptance, |outcome| outcome.stage));
             fate.by = Word(outcome.map_or(Actor::Upstream, |outcome| outcome.by));
@@ -123,7 +128,7 @@ fn apply(fate: &mut Fate, word: &Spoken<'_>, of_several: bool) {
                 fate.upstream_queue_id = log.next_queue_id.clone();
             }
             fate.confidence = line.tie.confidence;
-            fate.hop = Id(log.id);
+            fate.hop = Id(line.log.id);
         }
         Said::Report(told, it) => {
             let report = told.transaction.message.report.as_deref();
@@ -162,7 +167,7 @@ pub fn only_logged(group: &Group, fates: &mut Vec<Fate>) {
         let address = fate.address.clone();
         let words = spoken::words(group, |name| name.eq_ignore_ascii_case(&address));
         if let Some((word, of_several)) = spoken::decisive(&words) {
-            apply(fate, word, of_several);
+            apply(fate, &words, word, of_several);
         }
     }
 }

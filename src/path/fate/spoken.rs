@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::super::answer::PathState;
-use super::super::join::{Group, Line, Told};
+use super::super::join::{Group, Line, Told, same};
 use super::later::{reported_state, state};
 use crate::trace::{LogEvent, RecordId, Reported};
 
@@ -72,10 +72,12 @@ pub fn words<'a>(group: &'a Group, is_named: impl Fn(&str) -> bool) -> Vec<Spoke
     let mut words = Vec::new();
     for line in &group.logs {
         let Some(state) = state(line) else { continue };
-        if names(line) {
+        if is_on_whole_entry(line) {
+            if !is_over(group, line) && !is_entry_of_others(group, line, &is_named) {
+                words.extend(left_in_queue(group, line, &names).into_iter().map(|member| Spoken::of(line, state, member)));
+            }
+        } else if names(line) {
             words.push(Spoken::of(line, state, line.log.recipient.as_deref()));
-        } else if line.log.event == LogEvent::Expired && line.log.recipient.is_none() && line.log.original_recipient.is_none() {
-            words.extend(left_in_queue(group, line, &names).into_iter().map(|member| Spoken::of(line, state, member)));
         }
     }
     for told in &group.reports {
@@ -89,10 +91,42 @@ pub fn words<'a>(group: &'a Group, is_named: impl Fn(&str) -> bool) -> Vec<Spoke
     words
 }
 
-/// A whole entry of a queue has expired: for whom that was still in it, by the lines before. `None`: no line names anybody.
-fn left_in_queue<'a>(group: &'a Group, expired: &Line, names: &impl Fn(&Line) -> bool) -> Vec<Option<&'a str>> {
+/// Whether a line is on a whole entry of a queue. What Postfix's smtpd and cleanup hold or throw away is the whole message, although they
+/// name the recipient that came last; only its delivery agents, who mean one recipient, tell a delay.
+fn is_on_whole_entry(line: &Line) -> bool {
+    let log = &line.log;
+    match log.event {
+        LogEvent::Expired => log.recipient.is_none() && log.original_recipient.is_none(),
+        LogEvent::Quarantined | LogEvent::Discarded => {
+            (log.recipient.is_none() && log.original_recipient.is_none()) || (log.format == "postfix" && log.delay_us.is_none())
+        }
+        _ => false,
+    }
+}
+
+/// Whether it was held, and went on: the administrator or the queue's runner let it go.
+fn is_over(group: &Group, held: &Line) -> bool {
+    let goes_on = |line: &Line| {
+        line.is_of_same_entry(held)
+            && line.log.at > held.log.at
+            && matches!(line.log.event, LogEvent::Queued | LogEvent::Sent | LogEvent::Delivered | LogEvent::Deferred | LogEvent::Bounced)
+    };
+    held.log.event == LogEvent::Quarantined && group.logs.iter().any(goes_on)
+}
+
+/// Whether attempts through this proxy led to that entry, and none for a recipient of these names.
+fn is_entry_of_others(group: &Group, line: &Line, is_named: &impl Fn(&str) -> bool) -> bool {
+    let mut attempts =
+        group.transactions().filter(|it| same(it.outcome.upstream_queue_id.as_deref(), line.log.queue_id.as_deref())).peekable();
+    attempts.peek().is_some() && !attempts.any(|it| it.envelope.recipients.iter().any(|to| is_named(&to.address)))
+}
+
+/// For whom of these names a word on a whole entry is: those that were still in it, by the lines before. `None`: no line names anybody.
+fn left_in_queue<'a>(group: &'a Group, word: &Line, names: &impl Fn(&Line) -> bool) -> Vec<Option<&'a str>> {
     let mut members: Vec<(Option<&str>, bool)> = Vec::new();
-    let of_it = |line: &&Line| line.is_of_same_entry(expired) && line.log.recipient.is_some() && line.order() < expired.order();
+    let of_it = |line: &&Line| {
+        line.is_of_same_entry(word) && line.log.recipient.is_some() && line.order() < word.order() && !is_on_whole_entry(line)
+    };
     let mut knows_others = false;
     for line in group.logs.iter().filter(of_it) {
         if !names(line) {
@@ -109,6 +143,20 @@ fn left_in_queue<'a>(group: &'a Group, expired: &Line, names: &impl Fn(&Line) ->
         return vec![None];
     }
     members.into_iter().filter(|(_, left)| *left).map(|(member, _)| member).collect()
+}
+
+/// What kept the recipient waiting in that queue until it was given up: the last reason before.
+pub fn reason_before<'w, 'a>(words: &'w [Spoken<'a>], given_up: &Spoken<'a>) -> Option<&'w Line> {
+    let is_it = |word: &&Spoken<'a>| {
+        word.state == PathState::Deferred
+            && word.is_of_same_source(given_up)
+            && word.is_on_same_member(given_up)
+            && word.order() < given_up.order()
+    };
+    match words.iter().filter(is_it).max_by_key(|word| word.order())?.said {
+        Said::Line(line) => Some(line),
+        Said::Report(..) => None,
+    }
 }
 
 /// The word that counts, and whether it is on one of several behind a list. The latest; where the same server or report speaks of

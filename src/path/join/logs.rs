@@ -34,7 +34,11 @@ impl Line {
 
     /// Both of one entry of the same server's queue.
     pub fn is_of_same_entry(&self, other: &Self) -> bool {
-        let (one, other) = (&self.log, &other.log);
+        self.is_of_same_entry_as(&other.log)
+    }
+
+    fn is_of_same_entry_as(&self, other: &Log) -> bool {
+        let one = &self.log;
         one.host == other.host && one.format == other.format && same(one.queue_id.as_deref(), other.queue_id.as_deref())
     }
 
@@ -114,7 +118,7 @@ impl Group {
     fn log_tie(&self, log: &Log) -> Option<(Tie, Option<Side>)> {
         let proof = JoinedBy::QueueId.with(Confidence::Proof);
         for it in self.transactions().filter(|it| is_near(log, it) && speaks_not_against(log, it)) {
-            let (id, next) = (log.queue_id.as_deref(), log.next_queue_id.as_deref());
+            let (id, next) = (log.queue_id.as_deref(), log.goes_on_as());
             let (upstream, client) = (it.outcome.upstream_queue_id.as_deref(), it.message.client_queue_id.as_deref());
             if same(id, upstream) {
                 return Some((proof, Some(Side::After)));
@@ -129,17 +133,22 @@ impl Group {
             if known.at.abs_diff(log.at) > QUEUE_LIFE_US {
                 continue;
             }
-            let same_server = known.host == log.host && known.format == log.format;
-            if same_server && same(known.queue_id.as_deref(), log.queue_id.as_deref()) {
-                return Some((proof, line.side));
-            }
-            if same(known.next_queue_id.as_deref(), log.queue_id.as_deref())
-                || same(known.queue_id.as_deref(), log.next_queue_id.as_deref())
-            {
+            if line.is_of_same_entry_as(log) {
+                if !self.is_anothers(log) {
+                    return Some((proof, line.side));
+                }
+            } else if same(known.goes_on_as(), log.queue_id.as_deref()) || same(known.queue_id.as_deref(), log.goes_on_as()) {
                 return Some((proof, line.side));
             }
         }
         self.by_message_id(log)
+    }
+
+    /// Queue ids are used again: what has another Message-ID, or came in once the entry had been removed, is of another message.
+    fn is_anothers(&self, log: &Log) -> bool {
+        let differs = |one: &Option<String>| one.as_ref().zip(log.message_id.as_ref()).is_some_and(|(one, other)| one != other);
+        let mut of_entry = self.logs.iter().filter(|line| line.is_of_same_entry_as(log));
+        of_entry.any(|line| differs(&line.log.message_id) || (line.log.event == LogEvent::Removed && line.log.at < log.at))
     }
 
     fn by_message_id(&self, log: &Log) -> Option<(Tie, Option<Side>)> {

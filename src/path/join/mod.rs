@@ -160,7 +160,7 @@ impl Group {
         let of_attempts = self
             .transactions()
             .flat_map(|it| [it.outcome.upstream_queue_id.as_deref(), it.message.client_queue_id.as_deref(), it.envelope.envid.as_deref()]);
-        let of_logs = self.logs.iter().flat_map(|line| [line.log.queue_id.as_deref(), line.log.next_queue_id.as_deref()]);
+        let of_logs = self.logs.iter().flat_map(|line| [line.log.queue_id.as_deref(), line.log.goes_on_as()]);
         of_attempts.chain(of_logs).flatten()
     }
 

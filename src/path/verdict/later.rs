@@ -31,7 +31,11 @@ impl Subject<'_> {
         let by = fate.host.as_ref().map(|host| format!(" by {host}")).unwrap_or_default();
         let why = why(fate);
         let why = if why.is_empty() { "no reason is given".to_owned() } else { why };
-        format!("Bounced: {accepted}given back {}: {why}{by}{}", self.clock.moment(fate.at), says(hop))
+        let at = self.clock.moment(fate.at);
+        if matches!(hop, Hop::Log(line) if line.event.0 == LogEvent::Expired) {
+            return format!("Bounced: {accepted}given up and given back {at}{by}: {why}{}", says(hop));
+        }
+        format!("Bounced: {accepted}given back {at}: {why}{by}{}", says(hop))
     }
 
     /// "Delivered 10:02:14 by mx.example.org (250 …), says its log; accepted 10:02:11 by smtp.example.net as queue id 4F1"
@@ -68,6 +72,7 @@ impl Subject<'_> {
         let what = match (state, line.event.0) {
             (PathState::Accepted, LogEvent::Sent) => "Passed on by",
             (PathState::Accepted, _) => "Taken in by",
+            (PathState::Deferred, LogEvent::Rejected) => "Put off by",
             (PathState::Deferred, _) => "Deferred in the queue of",
             (PathState::Rejected, _) => "Refused by",
             _ => "In doubt at",

@@ -1,0 +1,212 @@
+//! `where` over whole logs of servers, as they write them: whose lines are one message's, and what became of each recipient.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that can't go on should stop where it is
+
+mod stories;
+
+use jiff::tz::TimeZone;
+use relayscope::import::{Format, Options, Reader};
+use relayscope::path::answer::{MessagePath, PathState};
+use relayscope::trace::Record;
+use stories::golden::ask;
+use stories::{Shelf, Tale, at};
+
+/// What is read of a log; `10:02:03 smtp[1]: …` stands for a line of Postfix's.
+fn postfix(lines: &[&str]) -> Vec<Record> {
+    let whole = |line: &&str| {
+        let (time, rest) = line.split_once(' ').unwrap();
+        format!("2026-11-23T{time}.000000+00:00 smtp.example.net postfix/{rest}\n")
+    };
+    read(Format::Postfix, &lines.iter().map(whole).collect::<String>())
+}
+
+fn exim(lines: &[&str]) -> Vec<Record> {
+    read(Format::Exim, &lines.iter().map(|line| format!("2026-11-23 {line}\n")).collect::<String>())
+}
+
+fn read(format: Format, text: &str) -> Vec<Record> {
+    let mut reader = Reader::new(Options { until: at("23:59:59"), ..Options::new(format, TimeZone::UTC) });
+    let mut entries = Vec::new();
+    reader.feed(text.as_bytes(), &mut entries);
+    reader.finish(&mut entries);
+    assert_eq!(reader.take_unreadable(), [], "{text}");
+    entries.into_iter().map(|entry| entry.into_record(format)).collect()
+}
+
+/// Taken in from Alice: queue id and Message-ID.
+fn taken(time: &str, id: &str, message_id: &str) -> [String; 3] {
+    [
+        format!("{time} smtpd[1]: {id}: client=mail.example.com[192.0.2.10]"),
+        format!("{time} cleanup[1]: {id}: message-id=<{message_id}>"),
+        format!("{time} qmgr[1]: {id}: from=<alice@example.com>, size=1234, nrcpt=1 (queue active)"),
+    ]
+}
+
+fn went(time: &str, id: &str, to: &str, status: &str) -> String {
+    format!("{time} smtp[1]: {id}: to=<{to}>, relay=mx.example.org[203.0.113.5]:25, delay=1, delays=0/0/0/1, dsn=0.0.0, status={status}")
+}
+
+fn log(lines: impl IntoIterator<Item = String>) -> Vec<Record> {
+    let lines: Vec<String> = lines.into_iter().collect();
+    postfix(&lines.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn one(records: Vec<Record>, question: &str) -> MessagePath {
+    let answer = ask(&Shelf { records, running: true }, question);
+    assert_eq!(answer.messages.len(), 1, "{question}: {:#?}", answer.messages.iter().map(|it| &it.verdict).collect::<Vec<_>>());
+    answer.messages.into_iter().next().unwrap()
+}
+
+/// `bob@example.org bounced, …`.
+fn fates(path: &MessagePath) -> String {
+    let mut fates: Vec<String> = path.recipients.iter().map(|fate| format!("{} {}", fate.address, fate.state.0)).collect();
+    fates.sort();
+    fates.join(", ")
+}
+
+const QUEUED: &str = "sent (250 2.0.0 Ok: queued as 0B5D00C1)";
+const UNKNOWN: &str = "bounced (host mx.example.org[203.0.113.5] said: 550 5.1.1 User unknown (in reply to RCPT TO command))";
+const REFUSED: &str = "deferred (connect to mx.example.org[203.0.113.5]:25: Connection refused)";
+
+#[test]
+fn a_report_to_the_sender_is_a_message_of_its_own() {
+    for what in ["sender non-delivery notification", "sender delay notification"] {
+        let mut lines: Vec<String> = taken("10:02:03", "A1B2C3D4E5", "1@example.com").into();
+        lines.extend([
+            went("10:02:04", "A1B2C3D4E5", "bob@example.org", UNKNOWN),
+            format!("10:02:04 bounce[1]: A1B2C3D4E5: {what}: D4E5F6A7B8"),
+            "10:02:04 cleanup[1]: D4E5F6A7B8: message-id=<2@smtp.example.net>".to_owned(),
+            "10:02:04 qmgr[1]: D4E5F6A7B8: from=<>, size=3456, nrcpt=1 (queue active)".to_owned(),
+            "10:02:04 qmgr[1]: A1B2C3D4E5: removed".to_owned(),
+            "10:02:05 local[1]: D4E5F6A7B8: to=<alice@example.com>, relay=local, delay=0.1, delays=0/0/0/0.1, dsn=2.0.0, status=sent \
+             (delivered to mailbox)"
+                .to_owned(),
+            "10:02:05 qmgr[1]: D4E5F6A7B8: removed".to_owned(),
+        ]);
+        let path = one(log(lines), "<1@example.com>");
+        assert_eq!(fates(&path), "bob@example.org bounced", "{what}: {}", path.verdict);
+    }
+    let path = one(
+        exim(&[
+            "10:02:03 1r5abc-0003Xy-2B <= alice@example.com H=mail.example.com [192.0.2.10] P=esmtp S=1234 id=1@example.com",
+            "10:02:04 1r5abc-0003Xy-2B ** bob@example.org R=dnslookup T=remote_smtp H=mx.example.org [203.0.113.5]: SMTP error from remote mail server after RCPT TO:<bob@example.org>: 550 5.1.1 User unknown",
+            "10:02:04 1r5abd-0003Xz-3C <= <> R=1r5abc-0003Xy-2B U=Debian-exim P=local S=900",
+            "10:02:05 1r5abd-0003Xz-3C => alice <alice@example.com> R=local_user T=maildir",
+            "10:02:05 1r5abd-0003Xz-3C Completed",
+            "10:02:05 1r5abc-0003Xy-2B Completed",
+        ]),
+        "<1@example.com>",
+    );
+    assert_eq!(fates(&path), "bob@example.org bounced", "{}", path.verdict);
+}
+
+#[test]
+fn a_refusal_for_now_is_no_final_one() {
+    let records = || {
+        postfix(&[
+            "10:02:03 smtpd[1]: NOQUEUE: reject: RCPT from mail.example.com[192.0.2.10]: 450 4.2.0 <bob@example.org>: Recipient address \
+             rejected: Greylisted; from=<alice@example.com> to=<bob@example.org> proto=ESMTP helo=<mail.example.com>",
+        ])
+    };
+    let path = one(records(), "to:bob@example.org");
+    assert_eq!(path.state.0, PathState::Deferred);
+    assert!(path.verdict.starts_with("Put off by smtp.example.net, 2026-11-23 10:02:03"), "{}", path.verdict);
+    assert!(path.next.iter().any(|step| step.contains("its sender is to try again")), "{:?}", path.next);
+    assert_eq!(one(records(), "state:deferred").state.0, PathState::Deferred);
+}
+
+#[test]
+fn a_queue_id_that_is_used_again_is_another_messages() {
+    let mut lines: Vec<String> = taken("10:02:03", "4F1A2B3C4D", "1@example.com").into();
+    lines.push(went("10:02:04", "4F1A2B3C4D", "bob@example.org", QUEUED));
+    lines.push("10:02:04 qmgr[1]: 4F1A2B3C4D: removed".to_owned());
+    lines.extend(taken("10:30:03", "4F1A2B3C4D", "2@example.com"));
+    lines.push(went("10:30:04", "4F1A2B3C4D", "bob@example.org", REFUSED));
+    assert_eq!(fates(&one(log(lines.clone()), "<1@example.com>")), "bob@example.org accepted");
+    assert_eq!(fates(&one(log(lines.clone()), "<2@example.com>")), "bob@example.org deferred");
+    // Nobody logs a Message-ID: it came in once the first had gone.
+    lines.retain(|line| !line.contains("message-id="));
+    let answer = ask(&Shelf { records: log(lines), running: true }, "4F1A2B3C4D");
+    assert_eq!(answer.messages.iter().map(fates).collect::<Vec<_>>(), ["bob@example.org deferred", "bob@example.org accepted"]);
+}
+
+/// A message for two, of which one has it.
+fn half_way() -> Vec<String> {
+    let mut lines: Vec<String> = taken("10:02:03", "A1B2C3D4E5", "1@example.com").into();
+    lines.push(went("10:02:04", "A1B2C3D4E5", "bob@example.org", QUEUED));
+    lines.push(went("10:02:04", "A1B2C3D4E5", "carol@example.org", REFUSED));
+    lines
+}
+
+#[test]
+fn what_the_administrator_deletes_or_holds_waits_no_longer() {
+    let with = |more: &[&str]| {
+        let mut lines = half_way();
+        lines.extend(more.iter().map(|it| (*it).to_owned()));
+        one(log(lines), "<1@example.com>")
+    };
+    assert_eq!(fates(&with(&[])), "bob@example.org accepted, carol@example.org deferred");
+    let path = with(&["10:20:00 postsuper[1]: A1B2C3D4E5: removed"]);
+    assert_eq!(fates(&path), "bob@example.org accepted, carol@example.org stuck");
+    assert!(path.verdict.contains("thrown away (deleted from the queue by postsuper)"), "{}", path.verdict);
+    let path = with(&["10:20:00 postsuper[1]: A1B2C3D4E5: placed on hold"]);
+    assert_eq!(fates(&path), "bob@example.org accepted, carol@example.org stuck");
+    let path = with(&["10:20:00 postsuper[1]: A1B2C3D4E5: placed on hold", "10:21:00 postsuper[1]: A1B2C3D4E5: released from hold"]);
+    assert_eq!(fates(&path), "bob@example.org accepted, carol@example.org deferred");
+    // Held, then deleted.
+    let path = with(&["10:20:00 postsuper[1]: A1B2C3D4E5: placed on hold", "10:21:00 postsuper[1]: A1B2C3D4E5: removed"]);
+    assert!(path.verdict.contains("deleted from the queue"), "{}", path.verdict);
+    let frozen = [
+        "10:02:03 1r5abc-0003Xy-2B <= alice@example.com H=mail.example.com [192.0.2.10] P=esmtp S=1234 id=1@example.com",
+        "10:02:04 1r5abc-0003Xy-2B == bob@example.org routing defer (-51): retry time not reached",
+        "10:20:00 1r5abc-0003Xy-2B Frozen",
+        "10:21:00 1r5abc-0003Xy-2B Unfrozen by forced delivery",
+        "10:22:00 1r5abc-0003Xy-2B removed by root",
+        "10:22:00 1r5abc-0003Xy-2B Completed",
+    ];
+    for (lines, expected) in [(3, "stuck"), (4, "deferred"), (6, "stuck")] {
+        let path = one(exim(&frozen[..lines]), "<1@example.com>");
+        assert_eq!(fates(&path), format!("bob@example.org {expected}"), "{lines}: {}", path.verdict);
+    }
+}
+
+/// smtpd and cleanup name the recipient that came last; all of the message is meant.
+#[test]
+fn what_is_thrown_away_before_the_queue_is_so_for_all() {
+    let tale = |number, clock: &str, to: &[&str], id: &str| {
+        let tale = to.iter().fold(Tale::new(number, clock, "alice@example.com"), |tale, to| tale.to(to, "250 2.1.5 Ok"));
+        let ok = format!("250 2.0.0 Ok: queued as {id}");
+        tale.header("1@example.com", "Prize").end_of_data(&ok, Some(id)).record()
+    };
+    let discard = |id: &str| {
+        format!(
+            "10:02:03 cleanup[1]: {id}: milter-discard: END-OF-MESSAGE from mail.example.com[192.0.2.10]: milter triggers DISCARD action; \
+             from=<alice@example.com> to=<carol@example.org> proto=ESMTP helo=<mail.example.com>"
+        )
+    };
+    let mut records = log([discard("A1B2C3D4E5")]);
+    records.push(tale(70, "10:02:02", &["bob@example.org", "carol@example.org"], "A1B2C3D4E5"));
+    let path = one(records, "<1@example.com>");
+    assert_eq!(fates(&path), "bob@example.org stuck, carol@example.org stuck", "{}", path.verdict);
+    assert!(path.verdict.contains("thrown away"), "{}", path.verdict);
+    // Each recipient went to the smart host by itself: only one of the two was thrown away there.
+    let mut records = log([discard("A1B2C3D4E5")]);
+    records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));
+    records.push(tale(71, "10:02:02", &["bob@example.org"], "B1B2C3D4E5"));
+    let answer = ask(&Shelf { records, running: true }, "<1@example.com>");
+    let mut told: Vec<String> =
+        answer.messages.iter().flat_map(|path| &path.recipients).map(|it| format!("{} {}", it.address, it.state.0)).collect();
+    told.sort();
+    assert_eq!(told, ["bob@example.org accepted", "carol@example.org stuck"]);
+}
+
+#[test]
+fn what_was_given_up_tells_why_it_had_to_wait() {
+    let mut lines = half_way();
+    lines.push("10:50:00 qmgr[1]: A1B2C3D4E5: from=<alice@example.com>, status=expired, returned to sender".to_owned());
+    let path = one(log(lines), "<1@example.com>");
+    assert_eq!(fates(&path), "bob@example.org accepted, carol@example.org bounced");
+    assert!(path.verdict.contains("given up and given back 2026-11-23 10:50:00"), "{}", path.verdict);
+    assert!(path.verdict.contains("connect to mx.example.org[203.0.113.5]:25: Connection refused"), "{}", path.verdict);
+}
