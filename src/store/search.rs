@@ -45,7 +45,7 @@ pub(super) struct Search<'a> {
     amended: HashSet<RecordId>,
     unindexed: Unindexed,
     /// What is not indexed yet isn't looked at: it comes after what is.
-    only_indexed: bool,
+    unindexed_are: Gaps,
 }
 
 /// How a query was answered.
@@ -85,6 +85,25 @@ pub(super) struct Part {
     pub set: Option<Set>,
 }
 
+/// Records that no index leads to.
+#[derive(Debug)]
+enum Gaps {
+    GoneThrough,
+    PassedOver,
+    /// Only those from these numbers of these days on.
+    PassedOverSince(Vec<(Day, u32)>),
+}
+
+impl Gaps {
+    fn is_passed_over(&self, day: Day, first: u32) -> bool {
+        match self {
+            Self::GoneThrough => false,
+            Self::PassedOver => true,
+            Self::PassedOverSince(ends) => ends.iter().any(|(of, end)| *of == day && first >= *end),
+        }
+    }
+}
+
 impl<'a> Search<'a> {
     pub fn new(live: &'a Live) -> Self {
         Self {
@@ -96,7 +115,7 @@ impl<'a> Search<'a> {
             met: Vec::new(),
             amended: HashSet::new(),
             unindexed: Unindexed::default(),
-            only_indexed: false,
+            unindexed_are: Gaps::GoneThrough,
         }
     }
 
@@ -107,7 +126,12 @@ impl<'a> Search<'a> {
 
     /// For those who can't wait for the index: the one who makes it, to see what came before, and the keeper.
     pub fn of_indexed(live: &'a Live) -> Self {
-        Self { only_indexed: true, ..Self::new(live) }
+        Self { unindexed_are: Gaps::PassedOver, ..Self::new(live) }
+    }
+
+    /// For what the index had reached then, and all that is missing before: an older day's may be made anew meanwhile.
+    pub fn of_what_was_there(live: &'a Live, ends: Vec<(Day, u32)>) -> Self {
+        Self { unindexed_are: Gaps::PassedOverSince(ends), ..Self::new(live) }
     }
 
     pub fn page(&mut self, query: &Query, request: &PageRequest) -> io::Result<Page> {
@@ -249,9 +273,9 @@ impl<'a> Search<'a> {
         }
         // A record may tell of a time that was still to come when it was written: a clock was wrong, here or where a log is from. Where no
         // index leads, days on which it hardly stands aren't gone through for it.
-        let only_indexed = std::mem::replace(&mut self.only_indexed, true);
+        let unindexed_are = std::mem::replace(&mut self.unindexed_are, Gaps::PassedOver);
         let anywhere = self.history_since(id, None);
-        self.only_indexed = only_indexed;
+        self.unindexed_are = unindexed_are;
         anywhere
     }
 
@@ -293,7 +317,7 @@ impl<'a> Search<'a> {
 
     /// Waits, not for ever, until what is written now is indexed; whether it is.
     pub fn catch_up(&self) -> bool {
-        if self.only_indexed {
+        if matches!(self.unindexed_are, Gaps::PassedOver) {
             return true;
         }
         self.live.index.wait_for(&self.live.journal.written(), Instant::now() + CATCH_UP, || self.live.indexer.hurry())
@@ -320,7 +344,7 @@ impl<'a> Search<'a> {
                             None => places.extend(numbers.map(at)),
                         }
                     }
-                    None if self.only_indexed => {}
+                    None if self.unindexed_are.is_passed_over(day.day, numbers.start) => {}
                     None if numbers.len() < FEW => places.extend(numbers.map(at)),
                     None => places.extend(self.unindexed.places(self.live, day.day, numbers, kind, id)?.into_iter().map(at)),
                 }

@@ -55,12 +55,13 @@ impl Store {
         let live = self.live()?;
         let deadline = Instant::now() + PATIENCE;
         // What was taken in before must be in the index: the journal isn't gone through for the sake of an id.
+        let written = live.journal.written();
         while !Search::new(&live).catch_up() {
             if Instant::now() > deadline {
                 return Err(TakeInError::Unindexed);
             }
         }
-        let mut search = Search::of_indexed(&live);
+        let mut search = Search::of_what_was_there(&live, written);
         let (mut taken, mut known, mut tickets) = (TakenIn::default(), HashSet::new(), Vec::new());
         let appender = self.appender();
         // Backwards, as the journal is read with the least effort.

@@ -56,3 +56,15 @@ fn a_store_that_cannot_be_written_takes_nothing_in() {
     store.inner.intake.health.fail(NOON, "the disk is full");
     assert!(matches!(store.take_in(&logs(0..1)), Err(TakeInError::Failing)));
 }
+
+#[test]
+fn a_line_of_a_day_whose_index_is_made_anew_is_taken_once() {
+    let room = Room::with_runs_of(64);
+    let store = room.store();
+    assert_eq!(store.take_in(&logs(0..200)).unwrap(), TakenIn { added: 200, known: 0 });
+    room.advance(Duration::from_secs(86_400));
+    put(&store, &transactions(0..2));
+    // As while it is made anew: nothing leads there.
+    store.live().unwrap().index.forget(Day::of(NOON));
+    assert_eq!(store.take_in(&logs(100..300)).unwrap(), TakenIn { added: 100, known: 100 });
+}
