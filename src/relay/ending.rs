@@ -114,6 +114,9 @@ impl Machine {
         }
         let stage = self.stage();
         let how = if self.client_reset { EndHow::Reset } else { EndHow::Close };
+        if let Some(detail) = self.lost_to_silence(now) {
+            return self.end(now, Actor::Client, stage, how, Some(detail), wire);
+        }
         if self.recorder.in_transaction() || self.body.is_some() {
             // Never let the upstream take a part for the whole.
             self.drop_upstream();

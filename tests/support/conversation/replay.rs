@@ -202,6 +202,7 @@ fn shown(leg: char, signs: &[Sign]) -> Vec<String> {
             Sign::Dropped => lines.push(format!(">{leg}! dropped")),
             Sign::Tls => lines.push(format!(">{leg}! tls")),
             Sign::Connect(host) => lines.push(format!(">{leg}! connect {host}")),
+            Sign::HostFailed => lines.push(format!(">{leg}! host failed")),
             Sign::Find(domain) => lines.push(format!(">{leg}! find {domain}")),
         }
     }

@@ -193,7 +193,7 @@ impl Making {
         let script = Script {
             options: Arc::new(options),
             client_ip: IpAddr::from([127, 0, 0, 1]),
-            by_hand: ByHand { connect: false, store: false, mark: false },
+            by_hand: ByHand { connect: false, store: false, mark: false, failures: false },
             refuse: None,
             whole_only: false,
             secrets: Vec::new(),
@@ -281,10 +281,11 @@ impl Making {
             "side closed" => Sign::SideClosed,
             "dropped" => Sign::Dropped,
             "tls" => Sign::Tls,
+            "host failed" => Sign::HostFailed,
             _ => match word.split_once(' ') {
                 Some(("connect", host)) => Sign::Connect(host.to_owned()),
                 Some(("find", domain)) => Sign::Find(domain.to_owned()),
-                _ => return Err("signs are: closed, side closed, dropped, tls, connect HOST, find DOMAIN".into()),
+                _ => return Err("signs are: closed, side closed, dropped, tls, host failed, connect HOST, find DOMAIN".into()),
             },
         });
         Ok(())
@@ -430,7 +431,8 @@ impl Making {
                         "connect" => self.script.by_hand.connect = true,
                         "store" => self.script.by_hand.store = true,
                         "mark" => self.script.by_hand.mark = true,
-                        _ => return Err("connect, store or mark".into()),
+                        "failures" => self.script.by_hand.failures = true,
+                        _ => return Err("connect, store, mark or failures".into()),
                     }
                 }
             }

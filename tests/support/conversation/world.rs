@@ -24,6 +24,8 @@ pub enum Sign {
     Connect(String),
     /// The mail exchangers of this domain are asked for.
     Find(String),
+    /// The host has failed: the next session tries another first. Only where the script wants to see it.
+    HostFailed,
 }
 
 /// Who answers the machine's requests.
@@ -32,6 +34,8 @@ pub struct ByHand {
     pub connect: bool,
     pub store: bool,
     pub mark: bool,
+    /// Nothing to answer: shown.
+    pub failures: bool,
 }
 
 /// What a leg brings, in the order in which it would be read.
@@ -396,6 +400,7 @@ impl World {
                         self.connect_due = Some(*hop);
                     }
                 }
+                Action::HostFailed { .. } if self.by_hand.failures => self.upstream_out.push(Sign::HostFailed),
                 Action::HostFailed { .. } => {}
                 Action::StartTls { leg } => {
                     self.tls_asked = Some(leg);
