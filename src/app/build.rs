@@ -100,11 +100,24 @@ impl Built {
 
     /// The same for a changed configuration; addresses stay as they are.
     pub fn rebuild(&self, loaded: &Loaded) -> Result<Self, StartError> {
-        let built = Self { exhausted: self.exhausted.clone(), ..Self::counting_in(self.resolver.counts(), loaded)? };
+        let mut built = Self { exhausted: self.exhausted.clone(), ..Self::counting_in(self.resolver.counts(), loaded)? };
+        built.keep_health(self);
         policies::carry_over(&self.policies, &built.policies);
         *built.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.bound();
         let _ = built.own.set(self.own());
         Ok(built)
+    }
+
+    /// Hosts that stay as they are stay as well or ill as they are, unless what they failed by may have changed.
+    fn keep_health(&mut self, before: &Self) {
+        for (name, health) in &mut self.health {
+            let of =
+                |sessions: &[Arc<SessionOptions>]| sessions.iter().flat_map(|it| it.upstreams.iter()).find(|it| it.name == *name).cloned();
+            let (Some(was), Some(is), Some(known)) = (of(&before.sessions), of(&self.sessions), before.health(name)) else { continue };
+            if was.hosts == is.hosts && was.kind == is.kind && was.ca_file == is.ca_file && was.auth == is.auth {
+                *health = known;
+            }
+        }
     }
 
     /// Takes over what another process has learnt of other domains' policies until it gave up the store.
