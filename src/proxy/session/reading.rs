@@ -59,10 +59,7 @@ impl Session {
             if self.context.options.on_store_failure == OnStoreFailure::Defer {
                 self.machine.set_store_failed(!self.context.desk.is_healthy());
             }
-            let exhausted = self.context.exhausted.load();
-            if !exhausted.is_empty() {
-                self.machine.set_exhausted(exhausted.clone());
-            }
+            self.machine.set_exhausted(&self.context.exhausted.load());
             if let Some(ticket) = self.mark
                 && self.context.desk.is_stored(ticket)
             {

@@ -106,6 +106,7 @@ fn play(world: &mut World, script: &Script, event: &Event, number: usize, cuts: 
         Event::MarkStored(ok) => world.mark_stored(*ok),
         Event::StoreDown(down) => world.store_down(*down),
         Event::Exhausted { upstream, user } => world.exhausted(upstream, user.as_deref()),
+        Event::QuotasLifted => world.quotas_lifted(),
         Event::Drain => world.drain(),
         Event::ShutDown => world.shut_down(),
     }

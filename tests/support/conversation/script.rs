@@ -55,6 +55,7 @@ pub enum Event {
     Stored(bool),
     MarkStored(bool),
     StoreDown(bool),
+    QuotasLifted,
     /// The quota of that upstream is used up, for everybody or for one user.
     Exhausted {
         upstream: String,
@@ -502,6 +503,7 @@ fn event(words: &str) -> Result<Event, String> {
         ["quota", "of", upstream, "used", "up", "for", user] => {
             Event::Exhausted { upstream: (*upstream).to_owned(), user: Some((*user).to_owned()) }
         }
+        ["quotas", "lifted"] => Event::QuotasLifted,
         ["drain"] => Event::Drain,
         ["shut", "down"] => Event::ShutDown,
         [amount, "pass" | "passes"] => {

@@ -249,7 +249,11 @@ impl World {
     pub fn exhausted(&mut self, upstream: &str, user: Option<&str>) {
         let reason = "10,000 messages in 24 hours are used up until 15:40 UTC".to_owned();
         let exhausted = Exhausted { upstream: upstream.to_owned(), user: user.map(str::to_owned), until: u64::MAX, reason };
-        self.machine.set_exhausted(Arc::new(vec![exhausted]));
+        self.machine.set_exhausted(&Arc::new(vec![exhausted]));
+    }
+
+    pub fn quotas_lifted(&mut self) {
+        self.machine.set_exhausted(&Arc::default());
     }
 
     pub fn store_down(&mut self, down: bool) {
