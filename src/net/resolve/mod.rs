@@ -46,7 +46,7 @@ pub use tlsa::{Dane, DaneLookup, MatchingType, Selector, Tlsa, Usage};
 use self::cache::{Cache, FAILURE_KEPT, Key};
 use self::reach::Routes;
 use self::reading::{Reading, read};
-use self::servers::{Reply, Servers, Silence};
+use self::servers::{Reply, Servers, Silence, settles};
 use super::flight::Flights;
 
 /// Steps along aliases that the servers leave to us.
@@ -228,8 +228,7 @@ impl Shared {
                 Err(Silence::TimedOut) => return failed(Failure::TimedOut { after: self.servers.patience() }),
                 Err(Silence::Unreachable { why }) => return failed(Failure::Unreachable { why }),
             };
-            let mut reading = read(&reply.message, &name, kind.of_hickory());
-            self.look_behind_refusal(&name, kind, &reply, &mut reading).await;
+            let (reply, reading) = self.look_behind_refusal(&name, kind, reply).await;
             let dangling = reading.dangling;
             name = reading.canonical.clone();
             let step = self.step(asked, kind, &first, reply, reading);
@@ -246,18 +245,28 @@ impl Shared {
     }
 
     /// A validating server hides a bogus answer behind SERVFAIL: where the same question without validation is answered
-    /// (RFC 4035 3.2.2), that was the reason.
-    async fn look_behind_refusal(&self, name: &Name, kind: Kind, reply: &Reply, reading: &mut Reading) {
-        let is_servfail = reply.message.metadata.response_code == ResponseCode::ServFail;
-        if !is_servfail || !matches!(reading.failure, Some(Failure::ServerFailure { .. })) {
-            return;
+    /// (RFC 4035 3.2.2), that was the reason; unless the failure has passed meanwhile.
+    async fn look_behind_refusal(&self, name: &Name, kind: Kind, reply: Reply) -> (Reply, Reading) {
+        let mut reading = read(&reply.message, name, kind.of_hickory());
+        if !is_servfail(&reply) || !matches!(reading.failure, Some(Failure::ServerFailure { .. })) {
+            return (reply, reading);
         }
-        if let Ok(unchecked) = self.servers.ask(name, kind.of_hickory(), true).await
-            && matches!(unchecked.message.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
-        {
-            let why = "the server refuses it, and answers if told not to validate".to_owned();
-            reading.failure = Some(Failure::Bogus { why });
+        match self.servers.ask(name, kind.of_hickory(), true).await {
+            Ok(unchecked) if settles(&unchecked.message) => {}
+            _ => return (reply, reading),
         }
+        match self.servers.ask(name, kind.of_hickory(), false).await {
+            Ok(again) if settles(&again.message) => {
+                reading = read(&again.message, name, kind.of_hickory());
+                return (again, reading);
+            }
+            Ok(again) if is_servfail(&again) => {
+                let why = "the server refuses it, and answers if told not to validate".to_owned();
+                reading.failure = Some(Failure::Bogus { why });
+            }
+            _ => {}
+        }
+        (reply, reading)
     }
 
     fn step(&self, asked: &str, kind: Kind, first: &Name, reply: Reply, reading: Reading) -> Answer {
@@ -282,6 +291,10 @@ impl Shared {
             data: reading.data,
         }
     }
+}
+
+fn is_servfail(reply: &Reply) -> bool {
+    reply.message.metadata.response_code == ResponseCode::ServFail
 }
 
 fn vouched(message: &Message) -> bool {

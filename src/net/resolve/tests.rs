@@ -1,6 +1,7 @@
 //! What real servers can't be made to say, and what needs no server; `tests/net_dns.rs` has the rest, against real ones.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::AtomicUsize;
 
 use hickory_resolver::proto::op::{Message, MessageType, Query};
 use hickory_resolver::proto::rr::rdata::opt::EdnsOption;
@@ -100,6 +101,19 @@ async fn one_family_that_fails_does_not_spoil_the_other() {
         .await,
     );
     assert_eq!(resolver.addresses("mx.example", LONG).await, Ok(vec!["127.0.0.1".parse().unwrap()]));
+}
+
+#[tokio::test]
+async fn a_failure_that_passes_is_not_taken_for_a_bogus_answer() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let server = server(|_| match ASKED.fetch_add(1, Ordering::Relaxed) {
+        0 => Err(ResponseCode::ServFail),
+        _ => Ok(vec![RData::A(Ipv4Addr::LOCALHOST.into())]),
+    });
+    let resolver = Resolver::from_server(server.await);
+    let lookup = resolver.look_up("mx.example", Kind::A, LONG).await;
+    assert_eq!((lookup.failure(), lookup.data().len()), (None, 1));
+    assert_eq!(ASKED.load(Ordering::Relaxed), 3, "as it is, without validation, and again");
 }
 
 #[tokio::test]
