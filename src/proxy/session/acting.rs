@@ -7,7 +7,7 @@ use super::super::dial::{dial, facts_of, tls_of};
 use super::super::leg::{AfterFlush, Leg, Stream};
 use super::super::next_hop;
 use super::{LINGER, Session};
-use crate::relay::Action;
+use crate::relay::{Action, Closed};
 use crate::store::{AppendError, Ticket};
 use crate::trace;
 
@@ -144,7 +144,7 @@ impl Session {
         if leg.mute {
             leg.abort();
             let now = self.now();
-            self.machine.upstream_closed(now, true, &mut self.legs);
+            self.machine.upstream_closed(now, Closed::Reset, &mut self.legs);
             return true;
         }
         let Some(Stream::Plain(stream)) = leg.stream.take() else { return false };

@@ -44,6 +44,7 @@ pub enum Event {
     },
     ConnectFails(String),
     Closes(Leg),
+    Cuts(Leg),
     Resets(Leg),
     ClientLost,
     TlsEstablished {
@@ -490,6 +491,7 @@ fn event(words: &str) -> Result<Event, String> {
         ["connect", "fails"] => Event::ConnectFails(tail.to_owned()),
         ["client", "lost"] => Event::ClientLost,
         [who, "closes"] => Event::Closes(leg(who)?),
+        [who, "cuts"] => Event::Cuts(leg(who)?),
         [who, "resets"] => Event::Resets(leg(who)?),
         [who, "tls", "fails"] => Event::TlsFails(leg(who)?, tail.to_owned()),
         [who, "tls", verified @ ("verified" | "unverified")] => Event::TlsEstablished { leg: leg(who)?, verified: *verified == "verified" },
