@@ -69,7 +69,8 @@ impl Resolver {
 
     /// The same with what DNS said.
     pub async fn named_host(&self, host: &str, timeout: Duration) -> HostAddresses {
-        self.host(host, &self.shared.search, true, timeout).await
+        let asked = self.shared.system.asked().clone();
+        self.host(host, &asked.search, true, timeout).await
     }
 
     /// The name of an address (PTR), in lower case without final dot; the first if there are several. Nobody vouches for it.
