@@ -22,9 +22,9 @@ use relayscope::relay::options::{ClientTls, OnStoreFailure, SessionOptions};
 use relayscope::trace::{EndHow, Leg, Record};
 use wild::{ANSWER, HELLO, Wild, play, wild_event};
 
-const BY_HAND: ByHand = ByHand { connect: true, store: true, mark: true };
+const BY_HAND: ByHand = ByHand { connect: true, store: true, mark: true, failures: false };
 
-const AUTO: ByHand = ByHand { connect: false, store: false, mark: false };
+const AUTO: ByHand = ByHand { connect: false, store: false, mark: false, failures: false };
 
 fn world() -> World {
     let mut world = World::new(Arc::new(plain_options()), IpAddr::from([127, 0, 0, 1]), AUTO);

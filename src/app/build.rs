@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use tokio::task::JoinHandle;
 
 use super::StartError;
 use super::policies::{self, Policies};
@@ -47,7 +48,9 @@ pub(super) struct Built {
 
 impl Built {
     pub fn new(loaded: &Loaded) -> Result<Self, StartError> {
-        Self::counting_in(Arc::default(), loaded)
+        let built = Self::counting_in(Arc::default(), loaded)?;
+        built.load_policies(&loaded.store.dir);
+        Ok(built)
     }
 
     fn counting_in(look_ups: Arc<resolve::Counts>, loaded: &Loaded) -> Result<Self, StartError> {
@@ -82,7 +85,6 @@ impl Built {
                 health.insert(upstream.name.clone(), Arc::new(HostHealth::new(upstream.hosts.len())));
             }
         }
-        policies::load(&policies, &loaded.store.dir);
         Ok(Self {
             sessions: loaded.sessions.clone(),
             server_tls,
@@ -98,10 +100,24 @@ impl Built {
 
     /// The same for a changed configuration; addresses stay as they are.
     pub fn rebuild(&self, loaded: &Loaded) -> Result<Self, StartError> {
-        let built = Self { exhausted: self.exhausted.clone(), ..Self::counting_in(self.resolver.counts(), loaded)? };
+        let mut built = Self { exhausted: self.exhausted.clone(), ..Self::counting_in(self.resolver.counts(), loaded)? };
+        built.keep_health(self);
+        policies::carry_over(&self.policies, &built.policies);
         *built.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.bound();
         let _ = built.own.set(self.own());
         Ok(built)
+    }
+
+    /// Hosts that stay as they are stay as well or ill as they are, unless what they failed by may have changed.
+    fn keep_health(&mut self, before: &Self) {
+        for (name, health) in &mut self.health {
+            let of =
+                |sessions: &[Arc<SessionOptions>]| sessions.iter().flat_map(|it| it.upstreams.iter()).find(|it| it.name == *name).cloned();
+            let (Some(was), Some(is), Some(known)) = (of(&before.sessions), of(&self.sessions), before.health(name)) else { continue };
+            if was.hosts == is.hosts && was.kind == is.kind && was.ca_file == is.ca_file && was.auth == is.auth {
+                *health = known;
+            }
+        }
     }
 
     /// Takes over what another process has learnt of other domains' policies until it gave up the store.
@@ -109,9 +125,9 @@ impl Built {
         policies::load(&self.policies, store);
     }
 
-    /// Keeps what is known of other domains' policies for the next process, or for a changed configuration.
-    pub fn keep_policies(&self, store: &std::path::Path) {
-        policies::save(&self.policies, store);
+    /// Keeps what is known of other domains' policies for the next process.
+    pub fn keep_policies(&self, store: &std::path::Path) -> JoinHandle<()> {
+        policies::save(self.policies.clone(), store.to_owned())
     }
 
     fn bound(&self) -> HashMap<String, Vec<SocketAddr>> {

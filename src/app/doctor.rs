@@ -31,9 +31,13 @@ impl Built {
     }
 }
 
-/// Keeps what is in effect from now on. Without it the doctor can only say that something changed, not what.
+/// Keeps what is in effect from now on, on a thread where a disk that stands still holds up nothing else. Without it the doctor can only
+/// say that something changed, not what.
 pub(super) fn keep_configuration(loaded: &Loaded) {
-    if let Err(error) = kept::keep(&loaded.store.dir, &loaded.digest, &loaded.canonical()) {
-        tracing::debug!(%error, "the configuration can't be kept in the store's directory");
-    }
+    let (store, digest, text) = (loaded.store.dir.clone(), loaded.digest.clone(), loaded.canonical());
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = kept::keep(&store, &digest, &text) {
+            tracing::debug!(%error, "the configuration can't be kept in the store's directory");
+        }
+    });
 }

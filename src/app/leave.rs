@@ -36,7 +36,7 @@ impl Running {
             return Ok(());
         }
         self.end_api().await;
-        self.keep_policies();
+        self.policies_kept().await;
         let store = self.store.clone();
         let given = tokio::task::spawn_blocking(move || store.give_up()).await;
         let given = given.map_err(|error| error.to_string()).and_then(|given| given.map_err(|error| error.to_string()));
@@ -47,10 +47,22 @@ impl Running {
         given
     }
 
-    /// What is known of other domains' policies, unless a successor has the store: it may know more by now.
-    pub(super) fn keep_policies(&self) {
-        if !self.given_up {
-            self.built.keep_policies(&self.loaded.store.dir);
+    /// Has what is known of other domains' policies written, unless it is being written, or a successor has the store: it may know more
+    /// by now.
+    pub(super) fn keep_policies(&mut self) {
+        if !self.given_up && self.keeping.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.keeping = Some(self.built.keep_policies(&self.loaded.store.dir));
+        }
+    }
+
+    /// The same to its end, with all that is known now.
+    pub(super) async fn policies_kept(&mut self) {
+        if let Some(before) = self.keeping.take() {
+            let _ = before.await;
+        }
+        self.keep_policies();
+        if let Some(now) = self.keeping.take() {
+            let _ = now.await;
         }
     }
 

@@ -106,6 +106,8 @@ pub struct Running {
     requests: mpsc::Receiver<Request>,
     /// A successor that does not serve yet has the store.
     given_up: bool,
+    /// Other domains' policies, being written.
+    keeping: Option<tokio::task::JoinHandle<()>>,
     life: Life,
     telemetry: Telemetry,
 }
@@ -223,6 +225,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         exports: watch::Sender::new(Vec::new()),
         requests,
         given_up: false,
+        keeping: None,
         life,
         telemetry,
     })
@@ -438,7 +441,8 @@ impl Running {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-        self.keep_policies();
+        // A disk that stands still doesn't keep the process.
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.policies_kept()).await;
         self.end_api().await;
         let Self { workers, store, life, given_up, telling, .. } = self;
         workers.into_iter().for_each(Worker::join);

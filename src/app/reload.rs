@@ -6,7 +6,6 @@ use crate::config::Loaded;
 impl Running {
     /// Takes over what can change while running: everything but addresses, workers and the store. Whether it was taken over.
     pub(super) fn reload(&mut self, mut loaded: Loaded) -> bool {
-        self.keep_policies();
         let stores = loaded.store != self.loaded.store || loaded.workers != self.loaded.workers;
         let serves = loaded.http != self.loaded.http;
         // What goes on as it is must be read as it is, by whoever asks from now on.

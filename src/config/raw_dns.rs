@@ -11,7 +11,7 @@ use crate::net::resolve;
 #[serde(default, deny_unknown_fields)]
 #[schemars(inline)]
 pub struct Dns {
-    /// DNS servers in the order in which they are asked. Default: those of /etc/resolv.conf.
+    /// DNS servers in the order in which they are asked. Default: those of /etc/resolv.conf, as it is at the time.
     pub servers: Vec<NameServer>,
     /// Whether /etc/hosts is asked before DNS.
     pub hosts_file: bool,

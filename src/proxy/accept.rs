@@ -1,7 +1,7 @@
 //! Takes connections off a listening socket and gives each its session.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
@@ -83,7 +83,7 @@ async fn meet(context: Arc<Context>, mut stream: TcpStream, peer: SocketAddr) {
     waiting.fetch_sub(1, Ordering::Relaxed);
     if !room {
         context.meters.sessions.fetch_add(1, Ordering::Relaxed);
-        context.meters.refused.add(RefusedFor::TooManySessions as usize, 1);
+        drop_unheard(&context, peer.ip(), RefusedFor::TooManySessions, Instant::now());
     }
     if let Some(session) = arrival.and_then(|arrival| enter(context, stream, arrival)) {
         session.await;
@@ -114,15 +114,20 @@ fn enter(context: Arc<Context>, stream: TcpStream, mut arrival: Arrival) -> Opti
             let (turned_away, client, now) = (&context.counters.turned_away, arrival.client.ip(), Instant::now());
             let Some(told) = turned_away.tell(client, !allowed, limits.sessions, now) else {
                 let reason = refusal.as_ref().map_or(RefusedFor::TooManySessions, |refusal| refusal.reason);
-                context.counters.sessions_refused.fetch_add(1, Ordering::Relaxed);
-                context.meters.refused.add(reason as usize, 1);
-                turned_away.dropped(client, reason, now);
+                drop_unheard(&context, client, reason, now);
                 return None;
             };
             Standing::TurnedAway { _told: told }
         }
     };
     Some(session::run(context, stream, arrival, standing))
+}
+
+/// Counts a client that hears no word of why it isn't let in, and says so from time to time.
+fn drop_unheard(context: &Context, client: IpAddr, reason: RefusedFor, now: Instant) {
+    context.counters.sessions_refused.fetch_add(1, Ordering::Relaxed);
+    context.meters.refused.add(reason as usize, 1);
+    context.counters.turned_away.dropped(client, reason, now);
 }
 
 /// The connection was gone before it was taken.

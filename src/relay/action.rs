@@ -37,6 +37,27 @@ pub enum Action {
     Abort { leg: Leg },
 }
 
+/// How a leg has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// Its peer has closed its side, and may still read.
+    Orderly,
+    /// Its peer has closed without saying so in TLS (RFC 8446 §6.1): whatever came last may be a part only.
+    Cut,
+    Reset,
+}
+
+impl Closed {
+    /// For the timeline.
+    pub(super) fn note(self) -> &'static [u8] {
+        match self {
+            Self::Orderly => b"(closed)",
+            Self::Cut => b"(closed without close_notify)",
+            Self::Reset => b"(connection reset)",
+        }
+    }
+}
+
 /// A host to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NextHop {

@@ -1,6 +1,6 @@
 //! How it all ends: a peer gone, a time-out, a shutdown, and what is said and recorded of each.
 
-use super::action::{Action, Wire};
+use super::action::{Action, Closed, Wire};
 use super::body::Sealed;
 use super::machine::{Expect, Machine, MarkState, Mode};
 use super::recorder::{Verdict, state_of};
@@ -48,13 +48,13 @@ impl Machine {
             && self.pending.iter().any(|it| matches!(it.expect, Expect::EndOfData | Expect::Bdat { last: true }))
     }
 
-    /// The client has closed its side (`reset`: with RST or an error). It may still read.
-    pub fn client_closed(&mut self, now: u64, reset: bool, wire: &mut dyn Wire) {
+    /// The client has closed its side.
+    pub fn client_closed(&mut self, now: u64, how: Closed, wire: &mut dyn Wire) {
         if self.ended || self.client_gone {
             return;
         }
         if self.splice.is_some() {
-            return self.splice_closed(now, Leg::Client, reset, wire);
+            return self.splice_closed(now, Leg::Client, how == Closed::Reset, wire);
         }
         let waits = !self.client_unread.is_empty() && self.awaits_mark();
         let asked = !self.pending.is_empty()
@@ -63,7 +63,7 @@ impl Machine {
             || self.negotiation.is_some()
             || self.busy_late()
             || waits;
-        if !reset && asked && self.mode == Mode::Command && self.greeted {
+        if how == Closed::Orderly && asked && self.mode == Mode::Command && self.greeted {
             // Half-closed: what it asked for is still answered.
             self.recorder.flag(Flag::ClientHalfClosed);
             self.recorder.line(now, Leg::Client, Flow::In, b"(half-closed)");
@@ -71,8 +71,8 @@ impl Machine {
             return;
         }
         self.client_gone = true;
-        self.client_reset = reset;
-        self.recorder.line(now, Leg::Client, Flow::In, if reset { b"(connection reset)" } else { b"(closed)" });
+        self.client_reset = how == Closed::Reset;
+        self.recorder.line(now, Leg::Client, Flow::In, how.note());
         self.client_is_gone(now, wire);
     }
 
@@ -114,6 +114,9 @@ impl Machine {
         }
         let stage = self.stage();
         let how = if self.client_reset { EndHow::Reset } else { EndHow::Close };
+        if let Some(detail) = self.lost_to_silence(now) {
+            return self.end(now, Actor::Client, stage, how, Some(detail), wire);
+        }
         if self.recorder.in_transaction() || self.body.is_some() {
             // Never let the upstream take a part for the whole.
             self.drop_upstream();
@@ -126,13 +129,13 @@ impl Machine {
         self.end(now, Actor::Client, stage, how, Some(detail.to_owned()), wire);
     }
 
-    /// The upstream has closed (`reset`: with RST or an error).
-    pub fn upstream_closed(&mut self, now: u64, reset: bool, wire: &mut dyn Wire) {
+    /// The upstream has closed.
+    pub fn upstream_closed(&mut self, now: u64, how: Closed, wire: &mut dyn Wire) {
         if self.ended || !self.upstream_open {
             return;
         }
         if self.splice.is_some() {
-            return self.splice_closed(now, Leg::Upstream, reset, wire);
+            return self.splice_closed(now, Leg::Upstream, how == Closed::Reset, wire);
         }
         if !self.upstream_unread.is_empty() {
             // Half a reply, or no reply at all. What answers a secret may repeat it.
@@ -140,10 +143,13 @@ impl Machine {
             let shown = if self.answers_a_secret() { b"[redacted]" } else { unread.as_slice() };
             self.recorder.line(now, Leg::Upstream, Flow::In, shown);
         }
-        self.recorder.line(now, Leg::Upstream, Flow::In, if reset { b"(connection reset)" } else { b"(closed)" });
+        self.recorder.line(now, Leg::Upstream, Flow::In, how.note());
         let peer = self.peer();
-        let words = if reset { format!("the connection to the {peer} was reset") } else { format!("the {peer} closed the connection") };
-        let (by, how) = if reset { (Actor::Network, EndHow::Reset) } else { (Actor::Upstream, EndHow::Close) };
+        let (words, by, how) = match how {
+            Closed::Orderly => (format!("the {peer} closed the connection"), Actor::Upstream, EndHow::Close),
+            Closed::Cut => (format!("the {peer} closed the connection (without close_notify)"), Actor::Upstream, EndHow::Close),
+            Closed::Reset => (format!("the connection to the {peer} was reset"), Actor::Network, EndHow::Reset),
+        };
         self.upstream_lost(now, &words, by, how, wire);
     }
 

@@ -38,7 +38,7 @@ mod static_ehlo;
 mod timing;
 mod unreachable;
 
-pub use action::{Action, Connected, Failed, Found, NextHop, NotFound, Refusal, Wire};
+pub use action::{Action, Closed, Connected, Failed, Found, NextHop, NotFound, Refusal, Wire};
 pub use machine::Machine;
 pub use quota::Exhausted;
 pub use recorder::SessionFacts;

@@ -205,7 +205,7 @@ pub enum TellClient {
 }
 
 /// How the proxy itself logs in to the smart host.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamAuth {
     /// `None`: the strongest that the upstream offers of CRAM-MD5, PLAIN, LOGIN.
     pub mechanism: Option<AuthMechanism>,

@@ -19,9 +19,12 @@ pub struct Exhausted {
 }
 
 impl Machine {
-    /// Says which quotas are used up. To be called before octets are passed in.
-    pub fn set_exhausted(&mut self, exhausted: Arc<Vec<Exhausted>>) {
-        self.exhausted = Some(exhausted);
+    /// Says which quotas are used up, be it none any more. To be called before octets are passed in.
+    pub fn set_exhausted(&mut self, exhausted: &Arc<Vec<Exhausted>>) {
+        let is_news = self.exhausted.as_ref().map_or(!exhausted.is_empty(), |known| !Arc::ptr_eq(known, exhausted));
+        if is_news {
+            self.exhausted = Some(exhausted.clone());
+        }
     }
 
     /// Why a message that begins now has to wait, if it has to.

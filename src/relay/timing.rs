@@ -72,6 +72,14 @@ impl Machine {
         (self.client_half_closed || self.client_gone) && self.pending.front().is_some_and(|it| matches!(it.expect, Expect::Quit))
     }
 
+    /// The upstream has yet to take what the client sent, or has just taken it: the client isn't read meanwhile, and that time isn't its
+    /// own.
+    pub fn client_held_back(&mut self, now: u64) {
+        if matches!(self.mode, Mode::Body | Mode::Chunk { .. } | Mode::SwallowBody | Mode::SwallowChunk { .. }) {
+            self.client_last = self.client_last.max(now);
+        }
+    }
+
     /// A deadline may have passed.
     pub fn tick(&mut self, now: u64, wire: &mut dyn Wire) {
         if self.deadline().is_none_or(|due| now < due) {

@@ -1,19 +1,25 @@
 //! Hosts that can't be had: how long they are tried, and what the recipients hear whose destination they were.
 
-use super::action::{Refusal, Wire};
+use super::action::{Action, Refusal, Wire};
 use super::expect::Expect;
 use super::machine::Machine;
 use super::opening::LeftHost;
 use super::recorder::{refused, reply_of};
 use super::replies::OwnReply;
 use crate::smtp::ReplyView;
-use crate::trace::{Actor, Leg, Recipient, Stage};
+use crate::trace::{Actor, Circuit, Leg, Recipient, Stage};
 
 /// How long hosts are tried one after the other, µs: less than the five minutes that clients wait for a reply (RFC 5321 §4.5.3.2.3).
 const PATIENCE: u64 = 240_000_000;
 
 /// How long one host may take for a reply while there are others: the client's patience is for all of them.
 const SLICE: u64 = 60_000_000;
+
+/// The same before the client is greeted: many wait no longer than a minute for that.
+const GREETING_SLICE: u64 = 30_000_000;
+
+/// A host that takes longer than this to greet, and so loses the client, has failed; a client that goes earlier says nothing of it.
+const GREETING_DUE: u64 = 10_000_000;
 
 /// Why a destination can't be reached.
 #[derive(Debug, Clone)]
@@ -47,7 +53,7 @@ impl Machine {
     /// When a reply is overdue that a client waits for behind others: in the opening, and to the proxy's own MAIL FROM. However slowly it
     /// comes, it counts from when it was asked for.
     pub(super) fn late_reply_due(&self, sent_at: u64) -> Option<u64> {
-        let late = self.late.as_ref()?;
+        let Some(late) = self.late.as_ref() else { return self.greeting_due(sent_at) };
         let own = matches!(self.pending.front().map(|it| &it.expect), Some(Expect::LateMail | Expect::LateReset | Expect::Xforward));
         let whole = match (late.busy, own) {
             (true, _) => late.busy_since.saturating_add(PATIENCE).max(sent_at),
@@ -56,6 +62,29 @@ impl Machine {
         };
         let others = !self.hosts.is_empty() || late.reused;
         Some(if others { whole.min(sent_at.saturating_add(SLICE)) } else { whole })
+    }
+
+    /// When the greeting is overdue that the client waits for, while there is a better host. The last one has all of its time.
+    fn greeting_due(&self, sent_at: u64) -> Option<u64> {
+        let waits = self.is_opening() && self.negotiation.is_none();
+        let better = self.hosts.iter().any(|hop| hop.circuit != Some(Circuit::Open));
+        (waits && better).then(|| sent_at.saturating_add(GREETING_SLICE))
+    }
+
+    /// The client left before the host that it waited for had greeted. Where that took long, the host has failed: the next session tries
+    /// another first. Returns what the record says of it.
+    pub(super) fn lost_to_silence(&mut self, now: u64) -> Option<String> {
+        let waited = now.saturating_sub(self.waiting_since);
+        if !self.is_opening() || self.negotiation.is_some() || waited < GREETING_DUE {
+            return None;
+        }
+        let (host, port) = self.hop.as_ref().map(|hop| (hop.host.clone(), hop.port))?;
+        let (stage, missing) = if self.upstream_open { (Stage::Banner, "greeting") } else { (Stage::Connect, "connection") };
+        let seconds = waited / 1_000_000;
+        let error = format!("no {missing} within {seconds} s, when the client left");
+        self.note_tried(now, stage, &error);
+        self.actions.push_back(Action::HostFailed { stage, error });
+        Some(format!("the client left after {seconds} s without a greeting from {host}:{port}"))
     }
 
     /// A host failed, and there may be others.

@@ -197,6 +197,23 @@ fn a_stranger_cannot_speak_for_others() {
     assert!(sessions.iter().any(|it| it.client.ip == STRANGER && it.flags.contains(&Flag::SpoofedClient)), "{sessions:#?}");
 }
 
+/// Connections that say nothing of their client are bounded like sessions; those beyond are counted and told of in the log.
+#[test]
+fn who_finds_no_room_at_the_door_is_told_of_in_the_log() {
+    let (place, sink) = (Place::new(), Sink::start(Manner::Take));
+    let config = format!(
+        "[[listener]]\nlisten = [\"127.0.0.1:0\"]\naccept_proxy = [\"{BALANCER}\"]\nallow = [\"127.0.0.0/8\"]\n\
+         [[upstream]]\nhosts = [\"{}\"]\n\
+         [limits]\nsessions = 1\nsessions_per_client = 1\n[limits.timeouts]\nproxy_header = \"5m\"\n",
+        sink.address
+    );
+    let relayscope = Relayscope::configured(&place, &config);
+    let waiting: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(relayscope.address()).unwrap()).collect();
+    relayscope.output().expect("dropped without a word or a record client=127.0.0.1 reason=\"too_many_sessions\" dropped=1");
+    drop(waiting);
+    relayscope.stop();
+}
+
 #[test]
 fn a_listed_balancer_must_send_a_whole_header() {
     let place = Place::new();

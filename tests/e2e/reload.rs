@@ -70,6 +70,28 @@ fn answers_ask_the_dns_servers_of_the_new_configuration() {
     relayscope.stop();
 }
 
+/// What is down stays known, unless what it failed by is changed.
+#[test]
+fn hosts_that_are_down_stay_so() {
+    let (place, sink) = (Place::new(), Sink::start(Manner::Take));
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = config(&sink, "").replace("hosts = [", &format!("hosts = [\"{nobody}\", "));
+    let relayscope = Relayscope::configured(&place, &config);
+    let send = |name| {
+        let mut client = relayscope.client();
+        client.expect(220);
+        client.command("EHLO client.example", 250);
+        assert_eq!(client.deliver(&Message::named(name)).unwrap().code, 250);
+        client.quit();
+    };
+    send("before");
+    hang_up(relayscope.pid());
+    relayscope.output().expect_lines("reloaded config=", 1);
+    send("after");
+    let choices: Vec<_> = records::transactions(&relayscope.stop()).into_iter().map(|it| it.upstream.choice.clone().unwrap()).collect();
+    assert!(choices[0] == "number 2 of the list" && choices[1].contains("put last: number 1 failed once"), "{choices:#?}");
+}
+
 #[test]
 fn a_bad_file_changes_nothing_even_where_nobody_reads_standard_error() {
     let (place, sink) = (Place::new(), Sink::start(Manner::Take));

@@ -106,7 +106,8 @@ fn a_smart_host_that_is_slow_but_takes_is_waited_for() {
         stream.write_all(b"250 2.0.0 Ok: queued as SLOW1\r\n").unwrap();
         answer_until(&mut stream, b"never");
     });
-    let relayscope = Relayscope::configured(&place, &config("off", address, "write = \"3s\""));
+    // While the smart host takes its time the client isn't read: its own time stands still.
+    let relayscope = Relayscope::configured(&place, &config("off", address, "write = \"3s\"\nclient_data = \"1s\""));
     let mut client = Client::ready(relayscope.address());
     client.open_data(&Message::named("slow"));
     client.send(format!("Message-ID: <slow@msg.example>\r\n\r\n{}.\r\n", format!("{}\r\n", "x".repeat(76)).repeat(30_000)));

@@ -157,7 +157,7 @@ fn why(stage: Stage, words: &str, cause: Option<Cause>) -> Why {
         Stage::Banner | Stage::Ehlo => Why::Silent,
         _ if has("no such name in DNS") || has("but has no address") || has("NXDOMAIN") => Why::NoSuchName,
         _ if has("DNS") || has("looked up") => Why::Dns,
-        _ if has("timed out") => Why::TimedOut,
+        _ if has("timed out") || has("no connection within") => Why::TimedOut,
         _ if has("refused the connection") => Why::Refused,
         _ if has("no route") => Why::NoRoute,
         _ if has("is unreachable") => Why::Unreachable,

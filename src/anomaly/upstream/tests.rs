@@ -34,6 +34,30 @@ fn failed(at: WallMicros, no: u64, hosts: &[(&str, u16, Stage, &str)]) -> Record
     Record::Session(Box::new(session))
 }
 
+/// The client of each of these didn't wait for the host's greeting.
+#[test]
+fn a_host_that_never_greets_is_down_though_clients_leave_first() {
+    let silent = |at, no, stage, error: &str| {
+        let Record::Session(mut it) = failed(at, no, &[("main.example.net", 587, stage, error)]) else { panic!() };
+        it.outcome = Some(Outcome::of(State::Aborted, stage, Actor::Client, None, None));
+        (it.ended.by, it.ended.how) = (Actor::Client, EndHow::Close);
+        Record::Session(it)
+    };
+    for (stage, error, words) in [
+        (Stage::Banner, "no greeting within 35 s, when the client left", "connected, and then silent or closed"),
+        (Stage::Connect, "no connection within 35 s, when the client left", "no answer (timed out)"),
+    ] {
+        let mut health = Health::new(&Options::default());
+        feed(&mut health, &mail(MONDAY, 1).record());
+        let at = MONDAY + HOUR;
+        feed(&mut health, &silent(at, 2, stage, error));
+        feed(&mut health, &silent(at + 5 * MINUTE, 3, stage, error));
+        let found = judge(&mut health, at + 5 * MINUTE + 10 * SECOND);
+        let summary = &one(&found, Anomaly::UpstreamDown).summary;
+        assert!(summary.contains(words), "{summary}");
+    }
+}
+
 fn watch(detector: impl Detector + 'static) -> Watch {
     let origin = Origin { node: "relay1".to_owned(), proxy_version: "0".to_owned(), config_digest: "0".to_owned() };
     Watch::with(vec![Box::new(detector)], Book::new(book::Options::default(), Arc::new(origin.into())))

@@ -71,11 +71,12 @@ async fn fetched(resolver: &Resolver, tls: &ClientTls, options: &Options, host: 
 async fn reach(resolver: &Resolver, options: &Options, host: &str) -> Result<TcpStream, FetchError> {
     let found = resolver.host_addresses(host, options.timeout).await;
     let mut failed = found.failure.map(FetchError::from);
+    let limit = part_of(options.timeout, found.addresses.len());
     for address in found.addresses {
         let allowed = options.allowed_networks.iter().any(|network| network.contains(&address));
         let attempt = match not_global(address) {
             Some(why) if !allowed => Err(FetchError::NotGlobal { host: host.to_owned(), address, why }),
-            _ => connect(SocketAddr::new(address, options.port), options.timeout).await.map_err(FetchError::from),
+            _ => connect(SocketAddr::new(address, options.port), limit).await.map_err(FetchError::from),
         };
         match attempt {
             Ok(stream) => return Ok(stream),
@@ -83,6 +84,11 @@ async fn reach(resolver: &Resolver, options: &Options, host: &str) -> Result<Tcp
         }
     }
     Err(failed.unwrap_or_else(|| ResolveError::NoAddress { host: host.to_owned() }.into()))
+}
+
+/// How long one address may take of the fetch's time: the next one, TLS and the policy need theirs.
+fn part_of(whole: Duration, addresses: usize) -> Duration {
+    if addresses > 1 { whole / 4 } else { whole }
 }
 
 async fn get(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, host: &str) -> Result<String, FetchError> {
@@ -125,4 +131,16 @@ fn accept(status: StatusCode, headers: &HeaderMap, host: &str) -> Result<(), Fet
     let kind = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let fits = matches!(kind.as_str(), "" | "text/plain" | "application/octet-stream");
     if fits { Ok(()) } else { Err(FetchError::ContentType { host: host(), found }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_swallows_connections_leaves_time_for_the_others() {
+        let whole = Duration::from_secs(10);
+        assert_eq!(part_of(whole, 1), whole);
+        assert!(part_of(whole, 2) * 3 < whole);
+    }
 }

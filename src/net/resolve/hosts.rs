@@ -37,7 +37,7 @@ impl ResolveError {
 pub struct HostAddresses {
     /// As asked, in A-labels.
     pub host: String,
-    /// Those first that the kernel knows a way to, IPv6 before IPv4. Empty if `failure` is there.
+    /// Those first that the kernel knows a way to, IPv6 and IPv4 by turns. Empty if `failure` is there.
     pub addresses: Vec<IpAddr>,
     /// The AAAA and the A look-up, each with its own outcome; none for a literal or a name of the hosts file.
     pub lookups: Vec<Lookup>,
@@ -69,7 +69,8 @@ impl Resolver {
 
     /// The same with what DNS said.
     pub async fn named_host(&self, host: &str, timeout: Duration) -> HostAddresses {
-        self.host(host, &self.shared.search, true, timeout).await
+        let asked = self.shared.system.asked().clone();
+        self.host(host, &asked.search, true, timeout).await
     }
 
     /// The name of an address (PTR), in lower case without final dot; the first if there are several. Nobody vouches for it.
@@ -110,6 +111,7 @@ impl Resolver {
         } else {
             HostAddresses { addresses: listed, ..empty(&bare(&name)) }
         };
+        alternate(&mut found.addresses);
         self.put_unreachable_last(&mut found.addresses);
         found
     }
@@ -184,6 +186,16 @@ pub fn reverse_name(address: IpAddr) -> String {
     bare(&Name::from(address.to_canonical()))
 }
 
+/// RFC 8305 4: six, four, six, four. A way that leads nowhere in one family must not use up the time of the other.
+fn alternate(addresses: &mut Vec<IpAddr>) {
+    let (six, four): (Vec<IpAddr>, Vec<IpAddr>) = addresses.iter().partition(|address| address.is_ipv6());
+    let (mut six, mut four) = (six.into_iter(), four.into_iter());
+    addresses.clear();
+    while six.len() + four.len() > 0 {
+        addresses.extend(six.next().into_iter().chain(four.next()));
+    }
+}
+
 /// `192.0.2.1`, `2001:db8::1` or either in brackets.
 fn literal(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
@@ -220,4 +232,24 @@ fn worst(failures: Vec<ResolveError>) -> Option<ResolveError> {
         ResolveError::NoAddress { .. } | ResolveError::NotAName { .. } => 3,
     };
     failures.into_iter().min_by_key(rank)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv4_comes_second_however_many_ipv6_addresses_there_are() {
+        let list = |text: &str| text.split_whitespace().map(|it| it.parse().unwrap()).collect::<Vec<IpAddr>>();
+        for (found, order) in [
+            ("::1 ::2 ::3 192.0.2.1 192.0.2.2", "::1 192.0.2.1 ::2 192.0.2.2 ::3"),
+            ("::1 192.0.2.1 192.0.2.2", "::1 192.0.2.1 192.0.2.2"),
+            ("192.0.2.2 192.0.2.1", "192.0.2.2 192.0.2.1"),
+            ("", ""),
+        ] {
+            let mut addresses = list(found);
+            alternate(&mut addresses);
+            assert_eq!(addresses, list(order));
+        }
+    }
 }

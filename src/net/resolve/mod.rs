@@ -16,6 +16,7 @@ mod reach;
 mod reading;
 mod senders;
 mod servers;
+mod system;
 #[cfg(test)]
 mod tests;
 mod tlsa;
@@ -23,6 +24,7 @@ mod typed;
 mod udp;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -30,7 +32,6 @@ use std::time::{Duration, Instant};
 use hickory_resolver::Hosts;
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::Name;
-use hickory_resolver::system_conf::read_system_conf;
 
 pub use answer::{Answer, Dnssec, Failure, Kind, Lookup, MOST_RECORDS, MOST_TEXT, Record};
 pub use counts::{Counts, OUTCOMES};
@@ -46,7 +47,8 @@ pub use tlsa::{Dane, DaneLookup, MatchingType, Selector, Tlsa, Usage};
 use self::cache::{Cache, FAILURE_KEPT, Key};
 use self::reach::Routes;
 use self::reading::{Reading, read};
-use self::servers::{Reply, Servers, Silence};
+use self::servers::{Reply, Servers, Silence, settles};
+use self::system::{Asked, System};
 use super::flight::Flights;
 
 /// Steps along aliases that the servers leave to us.
@@ -60,12 +62,7 @@ pub struct Resolver {
 
 struct Shared {
     hosts: Hosts,
-    /// Tried behind a name that isn't found as it stands; only the system's configuration has any.
-    search: Vec<Name>,
-    servers: Servers,
-    /// Why there are no servers: literals and the hosts file still work.
-    no_servers: Option<String>,
-    trusted: bool,
+    system: System,
     cache: Cache,
     counts: Arc<Counts>,
     flights: Flights<Key, Arc<Answer>>,
@@ -76,46 +73,20 @@ impl Resolver {
     /// Reads what the options leave to the system. Never fails: what can't be read is missed when it is needed.
     pub fn new(options: &Options) -> Self {
         let hosts = if options.hosts_file { Hosts::from_system().unwrap_or_default() } else { Hosts::default() };
-        if !options.servers.is_empty() {
-            return Self::with(hosts, Vec::new(), options.servers.clone(), None, options.trust_ad);
-        }
-        match read_system_conf() {
-            Ok((config, _)) => {
-                let search =
-                    if config.search().is_empty() { config.domain().into_iter().cloned().collect() } else { config.search().to_vec() };
-                let ports = |server: &hickory_resolver::config::NameServerConfig| {
-                    SocketAddr::new(server.ip, server.connections.first().map_or(53, |connection| connection.port))
-                };
-                let servers: Vec<SocketAddr> = config.name_servers().iter().map(ports).collect();
-                let none = servers.is_empty().then(|| "no DNS server to ask: /etc/resolv.conf names none".to_owned());
-                Self::with(hosts, search, servers, none, options.trust_ad)
-            }
-            Err(error) => {
-                let none = format!("no DNS server to ask ({error}): check /etc/resolv.conf");
-                Self::with(hosts, Vec::new(), Vec::new(), Some(none), options.trust_ad)
-            }
-        }
+        let system = if options.servers.is_empty() {
+            System::following(Path::new(system::FILE), options.trust_ad, Instant::now())
+        } else {
+            System::fixed(Asked::new(options.servers.clone(), Vec::new(), None, options.trust_ad))
+        };
+        Self::with(hosts, system)
     }
 
-    fn with(hosts: Hosts, search: Vec<Name>, servers: Vec<SocketAddr>, no_servers: Option<String>, trust_ad: TrustAd) -> Self {
-        let trusted = trust_ad.holds_for(&servers);
-        let (servers, cache) = (Servers::new(servers), Cache::new());
-        Self {
-            shared: Arc::new(Shared {
-                hosts,
-                search,
-                servers,
-                no_servers,
-                trusted,
-                cache,
-                counts: Arc::default(),
-                flights: Flights::default(),
-                routes: Routes::new(),
-            }),
-        }
+    fn with(hosts: Hosts, system: System) -> Self {
+        let (cache, counts, flights, routes) = (Cache::new(), Arc::default(), Flights::default(), Routes::new());
+        Self { shared: Arc::new(Shared { hosts, system, cache, counts, flights, routes }) }
     }
 
-    /// The system's name resolution, as it stands when this is made.
+    /// The system's name resolution.
     pub fn from_system() -> Self {
         Self::new(&Options::default())
     }
@@ -126,13 +97,13 @@ impl Resolver {
     }
 
     /// The servers that are asked, in their order.
-    pub fn servers(&self) -> &[SocketAddr] {
-        &self.shared.servers.addresses
+    pub fn servers(&self) -> Vec<SocketAddr> {
+        self.shared.system.asked().servers.addresses.clone()
     }
 
     /// Whether answers can be `Secure` at all: without it, DANE is off.
     pub fn is_trusted(&self) -> bool {
-        self.shared.trusted
+        self.shared.system.asked().trusted
     }
 
     /// Goes on counting where another one stopped. To be said before there are clones.
@@ -218,21 +189,25 @@ impl Shared {
             Err(error) => return failed(Failure::NotAName { why: error.to_string() }),
         };
         name.set_fqdn(true);
-        if let Some(why) = &self.no_servers {
+        if self.system.look_again(Instant::now()) {
+            self.cache.forget();
+        }
+        let asked_now = self.system.asked().clone();
+        let Asked { servers, trusted, none, .. } = &*asked_now;
+        if let Some(why) = none {
             return failed(Failure::Unreachable { why: why.clone() });
         }
         let (first, mut whole): (Name, Option<Answer>) = (name.clone(), None);
         for _ in 0..MOST_STEPS {
-            let reply = match self.servers.ask(&name, kind.of_hickory(), false).await {
+            let reply = match servers.ask(&name, kind.of_hickory(), false).await {
                 Ok(reply) => reply,
-                Err(Silence::TimedOut) => return failed(Failure::TimedOut { after: self.servers.patience() }),
+                Err(Silence::TimedOut) => return failed(Failure::TimedOut { after: servers.patience() }),
                 Err(Silence::Unreachable { why }) => return failed(Failure::Unreachable { why }),
             };
-            let mut reading = read(&reply.message, &name, kind.of_hickory());
-            self.look_behind_refusal(&name, kind, &reply, &mut reading).await;
+            let (reply, reading) = look_behind_refusal(servers, &name, kind, reply).await;
             let dangling = reading.dangling;
             name = reading.canonical.clone();
-            let step = self.step(asked, kind, &first, reply, reading);
+            let step = step(asked, kind, &first, reply, reading, *trusted);
             let joined = match whole.take() {
                 None => step,
                 Some(before) => joined(before, step),
@@ -244,44 +219,58 @@ impl Shared {
         }
         failed(Failure::ServerFailure { rcode: "a chain of aliases without end".to_owned(), explained: None })
     }
+}
 
-    /// A validating server hides a bogus answer behind SERVFAIL: where the same question without validation is answered
-    /// (RFC 4035 3.2.2), that was the reason.
-    async fn look_behind_refusal(&self, name: &Name, kind: Kind, reply: &Reply, reading: &mut Reading) {
-        let is_servfail = reply.message.metadata.response_code == ResponseCode::ServFail;
-        if !is_servfail || !matches!(reading.failure, Some(Failure::ServerFailure { .. })) {
-            return;
+/// A validating server hides a bogus answer behind SERVFAIL: where the same question without validation is answered
+/// (RFC 4035 3.2.2), that was the reason; unless the failure has passed meanwhile.
+async fn look_behind_refusal(servers: &Servers, name: &Name, kind: Kind, reply: Reply) -> (Reply, Reading) {
+    let mut reading = read(&reply.message, name, kind.of_hickory());
+    if !is_servfail(&reply) || !matches!(reading.failure, Some(Failure::ServerFailure { .. })) {
+        return (reply, reading);
+    }
+    match servers.ask(name, kind.of_hickory(), true).await {
+        Ok(unchecked) if settles(&unchecked.message) => {}
+        _ => return (reply, reading),
+    }
+    match servers.ask(name, kind.of_hickory(), false).await {
+        Ok(again) if settles(&again.message) => {
+            reading = read(&again.message, name, kind.of_hickory());
+            return (again, reading);
         }
-        if let Ok(unchecked) = self.servers.ask(name, kind.of_hickory(), true).await
-            && matches!(unchecked.message.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
-        {
+        Ok(again) if is_servfail(&again) => {
             let why = "the server refuses it, and answers if told not to validate".to_owned();
             reading.failure = Some(Failure::Bogus { why });
         }
+        _ => {}
     }
+    (reply, reading)
+}
 
-    fn step(&self, asked: &str, kind: Kind, first: &Name, reply: Reply, reading: Reading) -> Answer {
-        let dnssec = match reading.failure {
-            Some(Failure::Bogus { .. }) => Dnssec::Bogus,
-            _ if !self.trusted => Dnssec::Unchecked,
-            _ if vouched(&reply.message) => Dnssec::Secure,
-            _ => Dnssec::Insecure,
-        };
-        Answer {
-            name: asked.to_owned(),
-            kind,
-            failure: reading.failure,
-            canonical_name: (reading.canonical != *first).then(|| bare(&reading.canonical)),
-            records: reading.records,
-            records_beyond: reading.records_beyond,
-            server: Some(reply.server),
-            tcp: reply.tcp,
-            dnssec,
-            took: Duration::ZERO,
-            lifetime: reading.lifetime,
-            data: reading.data,
-        }
+fn step(asked: &str, kind: Kind, first: &Name, reply: Reply, reading: Reading, trusted: bool) -> Answer {
+    let dnssec = match reading.failure {
+        Some(Failure::Bogus { .. }) => Dnssec::Bogus,
+        _ if !trusted => Dnssec::Unchecked,
+        _ if vouched(&reply.message) => Dnssec::Secure,
+        _ => Dnssec::Insecure,
+    };
+    Answer {
+        name: asked.to_owned(),
+        kind,
+        failure: reading.failure,
+        canonical_name: (reading.canonical != *first).then(|| bare(&reading.canonical)),
+        records: reading.records,
+        records_beyond: reading.records_beyond,
+        server: Some(reply.server),
+        tcp: reply.tcp,
+        dnssec,
+        took: Duration::ZERO,
+        lifetime: reading.lifetime,
+        data: reading.data,
     }
+}
+
+fn is_servfail(reply: &Reply) -> bool {
+    reply.message.metadata.response_code == ResponseCode::ServFail
 }
 
 fn vouched(message: &Message) -> bool {

@@ -82,7 +82,8 @@ impl Servers {
     }
 }
 
-fn settles(message: &Message) -> bool {
+/// An answer, be it that there is nothing.
+pub(super) fn settles(message: &Message) -> bool {
     matches!(message.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
 }
 

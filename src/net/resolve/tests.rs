@@ -1,6 +1,7 @@
 //! What real servers can't be made to say, and what needs no server; `tests/net_dns.rs` has the rest, against real ones.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::AtomicUsize;
 
 use hickory_resolver::proto::op::{Message, MessageType, Query};
 use hickory_resolver::proto::rr::rdata::opt::EdnsOption;
@@ -12,7 +13,7 @@ use super::*;
 const LONG: Duration = Duration::from_secs(30);
 
 fn without_dns(hosts: Hosts) -> Resolver {
-    Resolver::with(hosts, Vec::new(), Vec::new(), Some("none".to_owned()), TrustAd::No)
+    Resolver::with(hosts, System::fixed(Asked::new(Vec::new(), Vec::new(), Some("none".to_owned()), TrustAd::No)))
 }
 
 /// A DNS server that answers each question by `answer`: records, or a response code.
@@ -100,6 +101,19 @@ async fn one_family_that_fails_does_not_spoil_the_other() {
         .await,
     );
     assert_eq!(resolver.addresses("mx.example", LONG).await, Ok(vec!["127.0.0.1".parse().unwrap()]));
+}
+
+#[tokio::test]
+async fn a_failure_that_passes_is_not_taken_for_a_bogus_answer() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let server = server(|_| match ASKED.fetch_add(1, Ordering::Relaxed) {
+        0 => Err(ResponseCode::ServFail),
+        _ => Ok(vec![RData::A(Ipv4Addr::LOCALHOST.into())]),
+    });
+    let resolver = Resolver::from_server(server.await);
+    let lookup = resolver.look_up("mx.example", Kind::A, LONG).await;
+    assert_eq!((lookup.failure(), lookup.data().len()), (None, 1));
+    assert_eq!(ASKED.load(Ordering::Relaxed), 3, "as it is, without validation, and again");
 }
 
 #[tokio::test]
@@ -201,7 +215,7 @@ async fn the_search_list_is_for_names_that_administrators_write() {
     })
     .await;
     let search = vec![Name::from_ascii("other.example").unwrap(), Name::from_ascii("inside.example").unwrap()];
-    let resolver = Resolver::with(Hosts::default(), search, vec![server], None, TrustAd::No);
+    let resolver = Resolver::with(Hosts::default(), System::fixed(Asked::new(vec![server], search, None, TrustAd::No)));
     assert_eq!(resolver.addresses("relay", LONG).await, Ok(vec![Ipv4Addr::LOCALHOST.into()]));
     for (name, as_it_is) in [("relay.", true), ("relay", false)] {
         let error = if as_it_is {

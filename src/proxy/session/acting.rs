@@ -7,7 +7,7 @@ use super::super::dial::{dial, facts_of, tls_of};
 use super::super::leg::{AfterFlush, Leg, Stream};
 use super::super::next_hop;
 use super::{LINGER, Session};
-use crate::relay::Action;
+use crate::relay::{Action, Closed};
 use crate::store::{AppendError, Ticket};
 use crate::trace;
 
@@ -104,13 +104,17 @@ impl Session {
                     // The other leg was not read, nor its waker left there, while this one had octets to send.
                     moved |= had_octets;
                     let after = leg.after_flush;
+                    if had_octets && side == trace::Leg::Upstream {
+                        let now = self.now();
+                        self.machine.client_held_back(now);
+                    }
                     match after {
                         AfterFlush::Nothing => {}
                         AfterFlush::StartTls => {
-                            leg.after_flush = AfterFlush::Nothing;
+                            self.leg(side).after_flush = AfterFlush::Nothing;
                             moved |= self.start_handshake(side);
                         }
-                        AfterFlush::CloseSide => moved |= leg.poll_close_side(cx),
+                        AfterFlush::CloseSide => moved |= self.leg(side).poll_close_side(cx),
                         AfterFlush::Close => moved |= self.close(side, cx),
                     }
                 }
@@ -144,7 +148,7 @@ impl Session {
         if leg.mute {
             leg.abort();
             let now = self.now();
-            self.machine.upstream_closed(now, true, &mut self.legs);
+            self.machine.upstream_closed(now, Closed::Reset, &mut self.legs);
             return true;
         }
         let Some(Stream::Plain(stream)) = leg.stream.take() else { return false };

@@ -93,6 +93,9 @@ impl Session {
                 self.context.counters.replies_before_record.fetch_add(1, Ordering::Relaxed);
                 self.count_latency(since);
             }
+            if !self.legs.upstream.is_clear() {
+                self.machine.client_held_back(now);
+            }
             self.machine.tick(now, &mut self.legs);
             self.timer_due = u64::MAX;
             match self.due() {

@@ -1,5 +1,6 @@
 //! Octets off the sockets, into the engine: as many as it wants, and only while the other leg has room for them.
 
+use std::io;
 use std::task::{Context as TaskContext, Poll};
 
 use tokio::io::ReadBuf;
@@ -7,6 +8,7 @@ use tokio::io::ReadBuf;
 use super::super::dial::micros;
 use super::super::leg::AfterFlush;
 use super::{BUFFER, Session};
+use crate::relay::Closed;
 use crate::relay::options::OnStoreFailure;
 
 impl Session {
@@ -28,9 +30,9 @@ impl Session {
             };
             let now = micros(self.began);
             match outcome {
-                Ok(()) if read.filled().is_empty() => self.machine.upstream_closed(now, false, &mut self.legs),
+                Ok(()) if read.filled().is_empty() => self.machine.upstream_closed(now, Closed::Orderly, &mut self.legs),
                 Ok(()) => self.machine.upstream_octets(now, read.filled(), &mut self.legs),
-                Err(_) => self.machine.upstream_closed(now, true, &mut self.legs),
+                Err(error) => self.machine.upstream_closed(now, closed_by(&error), &mut self.legs),
             }
             self.count_replies();
             true
@@ -59,10 +61,7 @@ impl Session {
             if self.context.options.on_store_failure == OnStoreFailure::Defer {
                 self.machine.set_store_failed(!self.context.desk.is_healthy());
             }
-            let exhausted = self.context.exhausted.load();
-            if !exhausted.is_empty() {
-                self.machine.set_exhausted(exhausted.clone());
-            }
+            self.machine.set_exhausted(&self.context.exhausted.load());
             if let Some(ticket) = self.mark
                 && self.context.desk.is_stored(ticket)
             {
@@ -70,12 +69,16 @@ impl Session {
                 self.machine.mark_stored(now, true, &mut self.legs);
             }
             match outcome {
-                Ok(()) if read.filled().is_empty() => self.machine.client_closed(now, false, &mut self.legs),
+                Ok(()) if read.filled().is_empty() => self.machine.client_closed(now, Closed::Orderly, &mut self.legs),
                 Ok(()) => self.machine.client_octets(now, read.filled(), &mut self.legs),
-                // TLS without close_notify is a cut, never an end (RFC 8446 §6.1).
-                Err(_) => self.machine.client_closed(now, true, &mut self.legs),
+                Err(error) => self.machine.client_closed(now, closed_by(&error), &mut self.legs),
             }
             true
         })
     }
+}
+
+/// TLS without close_notify is a cut, never an end (RFC 8446 §6.1), but nobody has reset anything.
+fn closed_by(error: &io::Error) -> Closed {
+    if error.kind() == io::ErrorKind::UnexpectedEof { Closed::Cut } else { Closed::Reset }
 }

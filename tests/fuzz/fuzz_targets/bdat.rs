@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(count(&[input]), count(&pieces));
 
     let mut world =
-        World::new(Arc::new(plain_options()), IpAddr::from([127, 0, 0, 1]), ByHand { connect: false, store: false, mark: false });
+        World::new(Arc::new(plain_options()), IpAddr::from([127, 0, 0, 1]), ByHand { connect: false, store: false, mark: false, failures: false });
     world.start();
     for (leg, text) in [
         (Leg::Upstream, "220 mx.example\r\n"),

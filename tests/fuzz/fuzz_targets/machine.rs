@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
     let options = parse(&chosen.join("\n")).expect("options").options;
     let implicit = options.listener.tls == ClientTls::Implicit;
     let logs_in = options.upstream.auth.is_some() || switches & 0x03 != 0;
-    let mut world = World::new(options, IpAddr::from([127, 0, 0, 1]), ByHand { connect: true, store: true, mark: true });
+    let mut world = World::new(options, IpAddr::from([127, 0, 0, 1]), ByHand { connect: true, store: true, mark: true, failures: false });
     if implicit {
         world.begin_with_tls()
     } else {

@@ -131,7 +131,7 @@ fn whole_reply(octets: &[u8]) -> Option<(u16, usize)> {
 /// A session in which the upstream has said 220 to the client's STARTTLS, which is passed through.
 pub fn passed_through() -> World {
     let options = super::script::parse("! listener tls passthrough").expect("options").options;
-    let by_itself = ByHand { connect: false, store: false, mark: false };
+    let by_itself = ByHand { connect: false, store: false, mark: false, failures: false };
     let mut world = World::new(options, std::net::IpAddr::from([127, 0, 0, 1]), by_itself);
     world.start();
     for (leg, octets) in [

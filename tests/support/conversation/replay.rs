@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use relayscope::relay::Exhausted;
 use relayscope::relay::options::ClientTls;
 use relayscope::trace::{Actor, Record, Stage};
 
@@ -97,6 +98,7 @@ fn play(world: &mut World, script: &Script, event: &Event, number: usize, cuts: 
             None => world.connect_failed(Stage::Connect, Actor::Network, error),
         },
         Event::Closes(leg) => world.input(*leg, Input::Fin),
+        Event::Cuts(leg) => world.input(*leg, Input::Cut),
         Event::Resets(leg) => world.input(*leg, Input::Reset),
         Event::ClientLost => world.client_lost(),
         Event::TlsEstablished { leg, verified } => world.tls_established(*leg, tls(*verified)),
@@ -105,10 +107,16 @@ fn play(world: &mut World, script: &Script, event: &Event, number: usize, cuts: 
         Event::Stored(ok) => world.stored(*ok),
         Event::MarkStored(ok) => world.mark_stored(*ok),
         Event::StoreDown(down) => world.store_down(*down),
-        Event::Exhausted { upstream, user } => world.exhausted(upstream, user.as_deref()),
+        Event::Exhausted { upstream, user } => world.quotas(vec![used_up(upstream, user.as_deref())]),
+        Event::QuotasLifted => world.quotas(Vec::new()),
         Event::Drain => world.drain(),
         Event::ShutDown => world.shut_down(),
     }
+}
+
+fn used_up(upstream: &str, user: Option<&str>) -> Exhausted {
+    let reason = "10,000 messages in 24 hours are used up until 15:40 UTC".to_owned();
+    Exhausted { upstream: upstream.to_owned(), user: user.map(str::to_owned), until: u64::MAX, reason }
 }
 
 fn check_whole(name: &str, script: &Script, whole: &Outcome) -> Result<(), String> {
@@ -202,6 +210,7 @@ fn shown(leg: char, signs: &[Sign]) -> Vec<String> {
             Sign::Dropped => lines.push(format!(">{leg}! dropped")),
             Sign::Tls => lines.push(format!(">{leg}! tls")),
             Sign::Connect(host) => lines.push(format!(">{leg}! connect {host}")),
+            Sign::HostFailed => lines.push(format!(">{leg}! host failed")),
             Sign::Find(domain) => lines.push(format!(">{leg}! find {domain}")),
         }
     }

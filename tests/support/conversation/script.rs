@@ -44,6 +44,7 @@ pub enum Event {
     },
     ConnectFails(String),
     Closes(Leg),
+    Cuts(Leg),
     Resets(Leg),
     ClientLost,
     TlsEstablished {
@@ -55,6 +56,7 @@ pub enum Event {
     Stored(bool),
     MarkStored(bool),
     StoreDown(bool),
+    QuotasLifted,
     /// The quota of that upstream is used up, for everybody or for one user.
     Exhausted {
         upstream: String,
@@ -193,7 +195,7 @@ impl Making {
         let script = Script {
             options: Arc::new(options),
             client_ip: IpAddr::from([127, 0, 0, 1]),
-            by_hand: ByHand { connect: false, store: false, mark: false },
+            by_hand: ByHand { connect: false, store: false, mark: false, failures: false },
             refuse: None,
             whole_only: false,
             secrets: Vec::new(),
@@ -281,10 +283,11 @@ impl Making {
             "side closed" => Sign::SideClosed,
             "dropped" => Sign::Dropped,
             "tls" => Sign::Tls,
+            "host failed" => Sign::HostFailed,
             _ => match word.split_once(' ') {
                 Some(("connect", host)) => Sign::Connect(host.to_owned()),
                 Some(("find", domain)) => Sign::Find(domain.to_owned()),
-                _ => return Err("signs are: closed, side closed, dropped, tls, connect HOST, find DOMAIN".into()),
+                _ => return Err("signs are: closed, side closed, dropped, tls, host failed, connect HOST, find DOMAIN".into()),
             },
         });
         Ok(())
@@ -430,7 +433,8 @@ impl Making {
                         "connect" => self.script.by_hand.connect = true,
                         "store" => self.script.by_hand.store = true,
                         "mark" => self.script.by_hand.mark = true,
-                        _ => return Err("connect, store or mark".into()),
+                        "failures" => self.script.by_hand.failures = true,
+                        _ => return Err("connect, store, mark or failures".into()),
                     }
                 }
             }
@@ -487,6 +491,7 @@ fn event(words: &str) -> Result<Event, String> {
         ["connect", "fails"] => Event::ConnectFails(tail.to_owned()),
         ["client", "lost"] => Event::ClientLost,
         [who, "closes"] => Event::Closes(leg(who)?),
+        [who, "cuts"] => Event::Cuts(leg(who)?),
         [who, "resets"] => Event::Resets(leg(who)?),
         [who, "tls", "fails"] => Event::TlsFails(leg(who)?, tail.to_owned()),
         [who, "tls", verified @ ("verified" | "unverified")] => Event::TlsEstablished { leg: leg(who)?, verified: *verified == "verified" },
@@ -500,6 +505,7 @@ fn event(words: &str) -> Result<Event, String> {
         ["quota", "of", upstream, "used", "up", "for", user] => {
             Event::Exhausted { upstream: (*upstream).to_owned(), user: Some((*user).to_owned()) }
         }
+        ["quotas", "lifted"] => Event::QuotasLifted,
         ["drain"] => Event::Drain,
         ["shut", "down"] => Event::ShutDown,
         [amount, "pass" | "passes"] => {

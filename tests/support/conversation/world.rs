@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use relayscope::relay::options::{Ehlo, OnStoreFailure, SessionOptions, UpstreamOptions, UpstreamTls};
-use relayscope::relay::{Action, Connected, Exhausted, Failed, Found, Machine, NextHop, NotFound, Refusal, SessionFacts, Wire};
+use relayscope::relay::{Action, Closed, Connected, Exhausted, Failed, Found, Machine, NextHop, NotFound, Refusal, SessionFacts, Wire};
 use relayscope::trace::{Actor, Leg, Origin, Record, RecordId, Stage, Tls, UpstreamKind};
 
 /// What came out on one leg.
@@ -24,6 +24,8 @@ pub enum Sign {
     Connect(String),
     /// The mail exchangers of this domain are asked for.
     Find(String),
+    /// The next session tries another host first; where the script wants to see it.
+    HostFailed,
 }
 
 /// Who answers the machine's requests.
@@ -32,6 +34,7 @@ pub struct ByHand {
     pub connect: bool,
     pub store: bool,
     pub mark: bool,
+    pub failures: bool,
 }
 
 /// What a leg brings, in the order in which it would be read.
@@ -39,6 +42,7 @@ pub struct ByHand {
 pub enum Input {
     Octets(Vec<u8>),
     Fin,
+    Cut,
     Reset,
 }
 
@@ -242,10 +246,8 @@ impl World {
         self.settle();
     }
 
-    pub fn exhausted(&mut self, upstream: &str, user: Option<&str>) {
-        let reason = "10,000 messages in 24 hours are used up until 15:40 UTC".to_owned();
-        let exhausted = Exhausted { upstream: upstream.to_owned(), user: user.map(str::to_owned), until: u64::MAX, reason };
-        self.machine.set_exhausted(Arc::new(vec![exhausted]));
+    pub fn quotas(&mut self, exhausted: Vec<Exhausted>) {
+        self.machine.set_exhausted(&Arc::new(exhausted));
     }
 
     pub fn store_down(&mut self, down: bool) {
@@ -335,16 +337,18 @@ impl World {
                     }
                     match input {
                         Input::Octets(octets) => self.machine.client_octets(now, &octets, &mut self.gathered),
-                        Input::Fin => self.machine.client_closed(now, false, &mut self.gathered),
+                        Input::Fin => self.machine.client_closed(now, Closed::Orderly, &mut self.gathered),
+                        Input::Cut => self.machine.client_closed(now, Closed::Cut, &mut self.gathered),
                         Input::Reset => {
                             self.client_open = false;
-                            self.machine.client_closed(now, true, &mut self.gathered);
+                            self.machine.client_closed(now, Closed::Reset, &mut self.gathered);
                         }
                     }
                 }
                 (Leg::Upstream, Input::Octets(octets)) => self.machine.upstream_octets(now, &octets, &mut self.gathered),
-                (Leg::Upstream, Input::Fin) => self.machine.upstream_closed(now, false, &mut self.gathered),
-                (Leg::Upstream, Input::Reset) => self.machine.upstream_closed(now, true, &mut self.gathered),
+                (Leg::Upstream, Input::Fin) => self.machine.upstream_closed(now, Closed::Orderly, &mut self.gathered),
+                (Leg::Upstream, Input::Cut) => self.machine.upstream_closed(now, Closed::Cut, &mut self.gathered),
+                (Leg::Upstream, Input::Reset) => self.machine.upstream_closed(now, Closed::Reset, &mut self.gathered),
             }
             self.settle_actions();
         }
@@ -396,7 +400,7 @@ impl World {
                         self.connect_due = Some(*hop);
                     }
                 }
-                Action::HostFailed { .. } => {}
+                Action::HostFailed { .. } => self.upstream_out.extend(self.by_hand.failures.then_some(Sign::HostFailed)),
                 Action::StartTls { leg } => {
                     self.tls_asked = Some(leg);
                     after.push((leg, Sign::Tls));
