@@ -100,6 +100,11 @@ fn the_innermost_reply_decides() {
     check(Some("email-smtp.eu-west-1.amazonaws.com"), text, RecipientUnknown, Some("google"));
     let text = "Remote server returned '550 5.7.1 Relaying denied'";
     check(None, text, RelayDenied, None);
+    // What the sender's own server said of the sender isn't said to it.
+    let said = "host mx.x.example[192.0.2.1] said: 550 5.1.1 User unknown (in reply to RCPT TO command)";
+    let text = format!("550 5.1.7 <a@x.example>: Sender address rejected: undeliverable address: {said}");
+    check(None, &text, SenderRejected, Some("postfix"));
+    check(None, &format!("host mx.y.example[192.0.2.9] said: {text} (in reply to RCPT TO command)"), SenderRejected, Some("postfix"));
 }
 
 #[test]

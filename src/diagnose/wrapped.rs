@@ -53,11 +53,17 @@ static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
+/// Postfix's words for a question that it asked the sender's own server. What that server said is about the sender, and not why it is told here.
+const SENDER_PROBES: &[&str] = &["sender address rejected: undeliverable address:", "sender address rejected: unverified address:"];
+
 /// Postfix's last words: which command the reply was for.
 const IN_REPLY_TO: &str = "(in reply to ";
 
 /// The innermost reply that a text quotes, or the text itself without what was put around it.
 pub(super) fn innermost(text: &str) -> Option<Quoted<'_>> {
+    if let Some(refusal) = without_probe(text) {
+        return innermost(refusal).or_else(|| Some(quoted(refusal, None, None)));
+    }
     let (body, stage) = match text.rfind(IN_REPLY_TO).and_then(|at| Some((text.get(..at)?, text.get(at + IN_REPLY_TO.len()..)?))) {
         Some((body, command)) => (body.trim_end(), stage_of(command)),
         None => (text, None),
@@ -77,6 +83,14 @@ pub(super) fn innermost(text: &str) -> Option<Quoted<'_>> {
     let led = body.get(..end).unwrap_or(before);
     let host = HOST.as_ref().and_then(|host| host.captures_iter(led).last()).and_then(|found| found.get(1)).map(|host| host.as_str());
     Some(quoted(inside, host, stage))
+}
+
+/// A refusal of the sender without the reply that a probe of its address got; `None` where none is quoted.
+fn without_probe(text: &str) -> Option<&str> {
+    let lower = text.to_ascii_lowercase();
+    let end = SENDER_PROBES.iter().find_map(|probe| lower.find(probe).map(|at| at + probe.len()))?;
+    let (refusal, answer) = text.split_at_checked(end)?;
+    LEAD.as_ref().is_some_and(|lead| lead.is_match(answer)).then(|| refusal.trim_end_matches(':'))
 }
 
 fn quoted<'t>(text: &'t str, host: Option<&'t str>, stage: Option<Stage>) -> Quoted<'t> {
