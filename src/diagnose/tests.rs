@@ -132,6 +132,10 @@ fn the_innermost_reply_decides() {
     check(None, text, MailboxFull, None);
     let text = "host aspmx.l.google.com[192.0.2.9] said: 550-5.1.1 The account doesn't exist. - gsmtp (in reply to RCPT TO command)";
     check(Some("email-smtp.eu-west-1.amazonaws.com"), text, RecipientUnknown, Some("google"));
+    // Microsoft's own code means nothing where Microsoft only quotes it.
+    let (microsoft, text) = (Some("mx1.mail.protection.outlook.com"), "550 5.7.506 Not today");
+    check(microsoft, text, HeloRejected, Some("microsoft"));
+    check(microsoft, &format!("host mx.y.example[192.0.2.9] said: {text} (in reply to RCPT TO command)"), Unclassified, None);
     let text = "Remote server returned '550 5.7.1 Relaying denied'";
     check(None, text, RelayDenied, None);
     // What the sender's own server said of the sender isn't said to it.

@@ -105,6 +105,11 @@ fn quoted<'t>(text: &'t str, host: Option<&'t str>, stage: Option<Stage>) -> Quo
     Quoted { code, enhanced: status, text: rest, host, stage }
 }
 
+/// A text without Postfix's last words: the command that they name is none that the reply speaks of.
+pub(super) fn without_command(text: &str) -> &str {
+    text.rfind(IN_REPLY_TO).and_then(|at| text.get(..at)).map_or(text, str::trim_end)
+}
+
 /// `RCPT TO command)`, `end of DATA command)`.
 fn stage_of(command: &str) -> Option<Stage> {
     let command = command.to_ascii_lowercase();
