@@ -60,12 +60,15 @@ impl Rules {
             let winner = self.winner(&reading);
             return (reading, winner);
         };
+        // Who quotes another's reply didn't say it: that one's codes don't mean what they would mean from here.
+        let facts = if quoted.host.is_some() { &Facts { host: None, banner: None, ..*facts } } else { facts };
         let inner = self.inner(facts, &quoted);
         let won_inside = self.winner(&inner);
         if won_inside.is_some_and(|rule| rule.rank >= BY_TEXT) {
             return (inner, won_inside);
         }
-        let outer = self.whole(&Facts { stage: inner.stage, code: inner.code, enhanced: inner.enhanced, ..*facts });
+        let text = wrapped::without_command(facts.text);
+        let outer = self.whole(&Facts { text, stage: inner.stage, code: inner.code, enhanced: inner.enhanced, ..*facts });
         match self.winner(&outer) {
             Some(rule) if won_inside.is_none_or(|inside| rule.rank > inside.rank) => (outer, Some(rule)),
             _ => (inner, won_inside),

@@ -11,6 +11,7 @@ mod explained;
 mod facts;
 mod file;
 mod greeted;
+mod mailbox;
 mod normal;
 mod patterns;
 mod provider;

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use super::mailbox;
+
 /// Octets of a text that are looked at. Replies are shorter; what is longer is a report that somebody pasted.
 pub(super) const MOST_OCTETS: usize = 4096;
 
@@ -34,7 +36,7 @@ pub(super) fn normal(text: &str, known: &Known) -> Normal {
         code = code.or(line_code);
         enhanced = enhanced.or(line_enhanced);
         let joined: Cow<'_, str> = if rest.is_ascii() { Cow::Borrowed(rest) } else { Cow::Owned(folded(rest)) };
-        replace_names(&joined, known, &mut out);
+        replace_names(&mailbox::without_names(&joined), known, &mut out);
     }
     out.truncate(out.trim_end().len());
     Normal { text: out, code, enhanced }

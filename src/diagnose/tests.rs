@@ -80,6 +80,40 @@ fn a_code_means_what_its_provider_means() {
     check(Some("in.hmail.example"), "550 5.7.1 no", Unclassified, None);
 }
 
+/// A code, or a word beside it, that its provider uses for one thing stood for another.
+#[test]
+fn a_providers_words_weigh_more_than_its_codes() {
+    use Cause::*;
+    let microsoft = Some("mx1.mail.protection.outlook.com");
+    check(microsoft, "550 5.1.8 <a@x.example>: Sender address rejected: Domain not found", SenderRejected, Some("microsoft"));
+    check(microsoft, "550 5.1.8 Access denied, bad outbound sender AS(42004)", AccountLocked, Some("microsoft"));
+    check(microsoft, "451 4.4.62 Mail sent to the wrong Office 365 region. ATTR35.", RelayDenied, Some("microsoft"));
+    let office = Some("smtp.office365.com");
+    check(
+        office,
+        "535 5.7.139 Authentication unsuccessful, account is locked. Contact your administrator.",
+        AccountLocked,
+        Some("microsoft"),
+    );
+    check(office, "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect.", AuthFailed, Some("microsoft"));
+    let gmx = Some("mx00.gmx.net");
+    check(gmx, "554-Transaction failed\n554-Reject due to policy restrictions.", PolicyRejected, Some("gmx"));
+    check(gmx, "554-Transaction failed\n554-IP address is block listed.", Blocklisted, Some("gmx"));
+    check(gmx, "450-Requested mail action not taken: mailbox unavailable\n450 Mail send limit exceeded", SendingLimitReached, Some("gmx"));
+    let gmail =
+        "550-5.7.1 Gmail has detected that this message exceeded its quota for sending\n550-5.7.1 messages with the same Message-ID.";
+    check(Some("gmail-smtp-in.l.google.com"), gmail, RateLimited, Some("google"));
+}
+
+#[test]
+fn a_question_that_is_still_open_passes_by_itself() {
+    let probed = |text: &str| Rules::builtin().classify(&Facts { text, ..Facts::default() });
+    for whose in ["450 4.1.7 <a@x.example>: Sender", "450 4.1.1 <b@y.example>: Recipient"] {
+        let verdict = probed(&format!("{whose} address rejected: unverified address: Address verification in progress"));
+        assert_eq!((verdict.act, verdict.permanence), (Act::Nobody, Permanence::Transient), "{whose}: {}", verdict.rule);
+    }
+}
+
 #[test]
 fn lists_give_themselves_away_and_some_are_none() {
     use Cause::*;
@@ -98,8 +132,17 @@ fn the_innermost_reply_decides() {
     check(None, text, MailboxFull, None);
     let text = "host aspmx.l.google.com[192.0.2.9] said: 550-5.1.1 The account doesn't exist. - gsmtp (in reply to RCPT TO command)";
     check(Some("email-smtp.eu-west-1.amazonaws.com"), text, RecipientUnknown, Some("google"));
+    // Microsoft's own code means nothing where Microsoft only quotes it.
+    let (microsoft, text) = (Some("mx1.mail.protection.outlook.com"), "550 5.7.506 Not today");
+    check(microsoft, text, HeloRejected, Some("microsoft"));
+    check(microsoft, &format!("host mx.y.example[192.0.2.9] said: {text} (in reply to RCPT TO command)"), Unclassified, None);
     let text = "Remote server returned '550 5.7.1 Relaying denied'";
     check(None, text, RelayDenied, None);
+    // What the sender's own server said of the sender isn't said to it.
+    let said = "host mx.x.example[192.0.2.1] said: 550 5.1.1 User unknown (in reply to RCPT TO command)";
+    let text = format!("550 5.1.7 <a@x.example>: Sender address rejected: undeliverable address: {said}");
+    check(None, &text, SenderRejected, Some("postfix"));
+    check(None, &format!("host mx.y.example[192.0.2.9] said: {text} (in reply to RCPT TO command)"), SenderRejected, Some("postfix"));
 }
 
 #[test]
@@ -186,7 +229,7 @@ fn own_rules_come_first_and_say_what_is_wrong_with_them() {
     let rules = own("[[rule]]\nid = \"own/x\"\ncause = \"policy_rejected\"\ntext = ['User Unknown']\nadvice = \"Call.\"\n").unwrap();
     let verdict = rules.classify(&Facts { text: "550 5.1.1 user unknown", ..Facts::default() });
     assert_eq!((verdict.rule, verdict.cause, verdict.advice), ("own/x", Cause::PolicyRejected, "Call."));
-    assert!(rules.version().starts_with("4+own."));
+    assert!(rules.version().starts_with("5+own."));
     let wrong = |text: &str| own(text).unwrap_err().to_string();
     let near = wrong("[[rule]]\nid = \"own/x\"\ncause = \"mailbox_ful\"\ntext = ['x']\n");
     assert_eq!(near, "own.toml:3: `mailbox_ful` is no cause; did you mean `mailbox_full`?");

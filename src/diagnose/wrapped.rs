@@ -53,11 +53,17 @@ static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
+/// Postfix's words for a question that it asked the sender's own server. What that server said is about the sender, and not why it is told here.
+const SENDER_PROBES: &[&str] = &["sender address rejected: undeliverable address:", "sender address rejected: unverified address:"];
+
 /// Postfix's last words: which command the reply was for.
 const IN_REPLY_TO: &str = "(in reply to ";
 
 /// The innermost reply that a text quotes, or the text itself without what was put around it.
 pub(super) fn innermost(text: &str) -> Option<Quoted<'_>> {
+    if let Some(refusal) = without_probe(text) {
+        return innermost(refusal).or_else(|| Some(quoted(refusal, None, None)));
+    }
     let (body, stage) = match text.rfind(IN_REPLY_TO).and_then(|at| Some((text.get(..at)?, text.get(at + IN_REPLY_TO.len()..)?))) {
         Some((body, command)) => (body.trim_end(), stage_of(command)),
         None => (text, None),
@@ -79,6 +85,14 @@ pub(super) fn innermost(text: &str) -> Option<Quoted<'_>> {
     Some(quoted(inside, host, stage))
 }
 
+/// A refusal of the sender without the reply that a probe of its address got; `None` where none is quoted.
+fn without_probe(text: &str) -> Option<&str> {
+    let lower = text.to_ascii_lowercase();
+    let end = SENDER_PROBES.iter().find_map(|probe| lower.find(probe).map(|at| at + probe.len()))?;
+    let (refusal, answer) = text.split_at_checked(end)?;
+    LEAD.as_ref().is_some_and(|lead| lead.is_match(answer)).then(|| refusal.trim_end_matches(':'))
+}
+
 fn quoted<'t>(text: &'t str, host: Option<&'t str>, stage: Option<Stage>) -> Quoted<'t> {
     let found = REPLY.as_ref().and_then(|reply| reply.captures(text));
     let (mut code, mut status) = (None, None);
@@ -89,6 +103,11 @@ fn quoted<'t>(text: &'t str, host: Option<&'t str>, stage: Option<Stage>) -> Quo
         rest = found.get(0).and_then(|whole| text.get(whole.end()..)).unwrap_or(text);
     }
     Quoted { code, enhanced: status, text: rest, host, stage }
+}
+
+/// A text without Postfix's last words: the command that they name is none that the reply speaks of.
+pub(super) fn without_command(text: &str) -> &str {
+    text.rfind(IN_REPLY_TO).and_then(|at| text.get(..at)).map_or(text, str::trim_end)
 }
 
 /// `RCPT TO command)`, `end of DATA command)`.

@@ -76,22 +76,12 @@ impl Exchange {
         }
         let Ok(decoded) = STANDARD.decode(encoded) else { return };
         let found = match self.mechanism.as_str() {
-            // RFC 4616: authorization identity NUL authentication identity NUL password.
-            "PLAIN" => {
-                let parts: Vec<_> = decoded.split(|octet| *octet == 0).collect();
-                match parts.as_slice() {
-                    [_, user, _] => Some(user.to_vec()),
-                    _ => None,
-                }
-            }
+            "PLAIN" => plain_user(&decoded).map(<[u8]>::to_vec),
             "LOGIN" if number == 0 => Some(decoded),
-            // RFC 2195: user, blank, digest.
-            "CRAM-MD5" => decoded.iter().rposition(|octet| *octet == b' ').map(|at| decoded.get(..at).unwrap_or_default().to_vec()),
+            "CRAM-MD5" => cram_user(&decoded).map(<[u8]>::to_vec),
             "NTLM" => return self.user = ntlm_user(&decoded),
-            // user=NAME ^A auth=Bearer TOKEN ^A ^A
-            "XOAUTH2" => decoded.split(|octet| *octet == 1).find_map(|part| part.strip_prefix(b"user=")).map(<[u8]>::to_vec),
-            // RFC 7628, RFC 5801: n,a=NAME, …
-            "OAUTHBEARER" => decoded.split(|octet| matches!(octet, b',' | 1)).find_map(|part| part.strip_prefix(b"a=")).map(<[u8]>::to_vec),
+            "XOAUTH2" => xoauth2_user(&decoded).map(<[u8]>::to_vec),
+            "OAUTHBEARER" => bearer_user(&decoded).map(<[u8]>::to_vec),
             // RFC 5802: n,,n=NAME,r=…
             mechanism if mechanism.starts_with("SCRAM-") && number == 0 => {
                 decoded.split(|octet| *octet == b',').find_map(|part| part.strip_prefix(b"n=")).map(<[u8]>::to_vec)
@@ -105,6 +95,36 @@ impl Exchange {
 /// Whether octets can be a user's name. A client that answers LOGIN as if it were PLAIN sends its password there, behind a NUL.
 fn is_name(octets: &[u8]) -> bool {
     (1..=320).contains(&octets.len()) && !octets.iter().any(u8::is_ascii_control)
+}
+
+/// RFC 4616: authorization identity NUL authentication identity NUL password. Without a password behind it, what stands in the user's place
+/// may be one: some clients leave out the first NUL and add a last.
+fn plain_user(message: &[u8]) -> Option<&[u8]> {
+    let mut parts = message.split(|octet| *octet == 0);
+    let (_, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+    let says = password.iter().any(|octet| !octet.is_ascii_whitespace() && !octet.is_ascii_control());
+    (says && parts.next().is_none()).then_some(user)
+}
+
+/// RFC 2195: user, blank, digest in hexadecimal. Anything else behind a blank may be part of a password.
+fn cram_user(message: &[u8]) -> Option<&[u8]> {
+    let at = message.iter().rposition(|octet| *octet == b' ')?;
+    let (user, digest) = (message.get(..at)?, message.get(at + 1..)?);
+    (digest.len() == 32 && digest.iter().all(u8::is_ascii_hexdigit)).then_some(user)
+}
+
+/// `user=NAME ^A auth=Bearer TOKEN ^A ^A`. With `^A` written as two letters, the token would be part of the name.
+fn xoauth2_user(message: &[u8]) -> Option<&[u8]> {
+    let mut parts = message.split(|octet| *octet == 1);
+    let user = parts.next()?.strip_prefix(b"user=")?;
+    parts.next()?.starts_with(b"auth=").then_some(user)
+}
+
+/// RFC 7628, RFC 5801: `n,a=NAME,` and what holds the token.
+fn bearer_user(message: &[u8]) -> Option<&[u8]> {
+    let mut parts = message.splitn(3, |octet| *octet == b',');
+    let (_, user, _) = (parts.next()?, parts.next()?, parts.next()?);
+    user.strip_prefix(b"a=")
 }
 
 /// Domain and user out of NTLM's third message ([MS-NLMP] 2.2.1.3); the other two have none.
@@ -222,6 +242,24 @@ mod tests {
             assert!(cut.user().is_none_or(|user| user == "CORP\\ann"));
         }
         check("LOGIN", &["!!! not base 64"], None);
+    }
+
+    #[test]
+    fn a_secret_that_stands_in_the_users_place_is_no_user() {
+        for shifted in ["ann\0secret\0", "ann\0secret\0\r\n", "ann\0secret\0\0", "ann\0secret", "secret"] {
+            check(&format!("PLAIN {}", encode(shifted)), &[], None);
+            check("PLAIN", &[&encode(shifted)], None);
+        }
+        check("LOGIN", &["", &encode("secret")], None);
+        check("LOGIN =", &[&encode("ann"), &encode("secret")], None);
+        check("LOGIN", &[&encode("ann\0secret")], None);
+        check("CRAM-MD5", &[&encode("my secret words")], None);
+        for shifted in ["user=ann^Aauth=Bearer secret^A^A", "user=ann auth=Bearer secret", "user=ann\nauth=Bearer secret", "user=secret"] {
+            check(&format!("XOAUTH2 {}", encode(shifted)), &[], None);
+        }
+        for shifted in ["n,a=ann^Aauth=Bearer secret^A^A", "n,a=secret", "auth=Bearer secret\x01a=secret,\x01"] {
+            check(&format!("OAUTHBEARER {}", encode(shifted)), &[], None);
+        }
     }
 
     fn encode_octets(octets: &[u8]) -> String {

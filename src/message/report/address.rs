@@ -2,6 +2,8 @@
 
 /// Octets of an address that are kept: more than RFC 5321 §4.5.3.1 allows for one.
 const MOST_ADDRESS: usize = 600;
+/// Octets of an address literal, `[IPv6:…]` at its longest (RFC 5321 §4.1.3). What opens brackets without end must not be read over and over.
+const MOST_LITERAL: usize = 64;
 
 /// The address of a field that should have the form `rfc822; a@b.example` (RFC 3464 §2.3.1), and often hasn't.
 pub fn typed(value: &str) -> Option<String> {
@@ -77,7 +79,7 @@ fn around(line: &str, at: usize, floor: usize) -> Option<Found<'_>> {
         };
     let behind = line.get(at + 1..)?;
     let end = if behind.starts_with('[') {
-        behind.find(']')? + 1
+        behind.bytes().take(MOST_LITERAL).position(|octet| octet == b']')? + 1
     } else {
         behind.find(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-' | '_'))).unwrap_or(behind.len())
     };
@@ -125,6 +127,8 @@ mod tests {
         check("utf-8; jürgen@bücher.example", Some("jürgen@bücher.example"));
         check("utf-8; a\\x{D800}b@y.example", Some("a\\x{D800}b@y.example"));
         check("rfc822; bob@[192.0.2.1]", Some("bob@[192.0.2.1]"));
+        check("bob@[IPv6:2001:db8:ffff:ffff:ffff:ffff:192.0.2.1]", Some("bob@[IPv6:2001:db8:ffff:ffff:ffff:ffff:192.0.2.1]"));
+        check(&format!("bob@[{}]", "1".repeat(70)), None);
         check("x-local; bob", None);
         check("", None);
         check(";", None);

@@ -1,7 +1,7 @@
 //! Delivery status fields (RFC 3464, RFC 6533), also where they stand in running text, or lack what should part them.
 
 use super::fields::split;
-use super::reply::{self, Status};
+use super::reply::{self, Codes, Status};
 use super::{Action, MOST_RECIPIENTS, Reported, address, bounded};
 
 /// What a delivery status says.
@@ -137,7 +137,7 @@ impl Delivery {
             original: group.original.filter(|it| !address::same(it, &address)),
             address,
             action: group.action.unwrap_or_else(|| of_status(group.status)),
-            status: reply::better(group.status, codes.status),
+            status: reply::better(group.status, codes),
             reply_code: codes.reply,
             text: group.diagnostic.or(group.comment).and_then(|it| bounded(&it)),
             remote_mta: group.remote_mta,
@@ -160,9 +160,16 @@ fn set<T>(slot: &mut Option<T>, value: Option<T>) {
     }
 }
 
+/// The better status of what is known of a recipient and of what a second telling says.
+pub fn told_status(known: Option<Status>, more: &Reported) -> Option<Status> {
+    let codes = more.text.as_deref().map(reply::codes).unwrap_or_default();
+    let placed = codes.placed && codes.status == more.status;
+    reply::better(known, Codes { reply: more.reply_code, status: more.status, placed })
+}
+
 /// Adds to what is known of a recipient what a second telling says beyond it.
 pub fn fill(known: &mut Reported, more: Reported) {
-    known.status = reply::better(known.status, more.status);
+    known.status = told_status(known.status, &more);
     if known.reply_code.is_none() {
         known.reply_code = more.reply_code;
     }

@@ -1,6 +1,6 @@
 //! How what the fields of a delivery status say, and what the text says of the same recipients, become one.
 
-use super::delivery::fill;
+use super::delivery::{fill, told_status};
 use super::{Action, Reported, address, bounded, reply};
 
 /// Adds to the fields of a delivery status what only the text says.
@@ -20,7 +20,7 @@ pub fn complete(recipients: &mut [Reported], told: &[Reported]) {
         let is_bare = recipient.reply_code.is_none() && recipient.text.as_deref().is_none_or(|it| it.len() < 60);
         let is_expired = recipient.status.is_some_and(reply::is_expiry);
         if recipient.text.is_none() || ((is_bare || is_expired) && says_more) {
-            let status = reply::better(recipient.status, same.status);
+            let status = told_status(recipient.status, same);
             let text = if says_more { same.text.clone().or(recipient.text.take()) } else { recipient.text.take().or(same.text.clone()) };
             fill(recipient, same.clone());
             (recipient.status, recipient.text) = (status, text);

@@ -56,7 +56,14 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<R
     let said = told(parts);
     let ends: Vec<&str> =
         ["From", "To"].iter().filter_map(|name| fields.first(name)).flat_map(address::in_line).map(|it| it.address).collect();
-    let notice = notice::read(&said.text, said.whole, &ends);
+    let mut notice = notice::read(&said.text, said.whole, &ends);
+    if from != Sender::Reporter {
+        let signs = fields.first("From").and_then(|it| address::in_line(it).last());
+        // Whoever wrote it and stands below, as a signature does, is nobody who wasn't reached. A server says why.
+        notice.recipients.retain(|it| {
+            it.status.is_some() || it.reply_code.is_some() || signs.is_none_or(|signs| !address::same(signs.address, &it.address))
+        });
+    }
     // A gateway's notice about a report: what it holds is the report.
     if outermost
         && status.is_none()
@@ -116,7 +123,7 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<R
     if recipients.is_empty() && !missing {
         recipients = elsewhere(fields, from, &headers, notice.said);
     }
-    let fails = || sender::says_failure(subject) || sender::says_failure(notice.said);
+    let fails = || sender::subject_says_failure(subject) || sender::says_failure(notice.said);
     let codes = || recipients.iter().any(|it| it.status.is_some() || it.reply_code.is_some());
     let speaks = match from {
         Sender::Reporter => !recipients.is_empty() || delivery.found || parts.cut,

@@ -33,6 +33,8 @@ pub type Status = (u8, u16, u16);
 pub struct Codes {
     pub reply: Option<u16>,
     pub status: Option<Status>,
+    /// The status stands where a server writes its own: in front, behind the reply's code, or as `(#5.1.1)`. Elsewhere it may be a filter's version.
+    pub placed: bool,
 }
 
 impl Codes {
@@ -46,7 +48,8 @@ impl Codes {
             return self;
         }
         let other = other();
-        Self { reply: self.reply.or(other.reply), status: self.status.or(other.status) }
+        let placed = if self.status.is_some() { self.placed } else { other.placed };
+        Self { reply: self.reply.or(other.reply), status: self.status.or(other.status), placed }
     }
 }
 
@@ -54,30 +57,59 @@ impl Codes {
 pub fn codes(text: &str) -> Codes {
     // Exchange puts its own word before the reply: `#5.5.0 smtp;550 5.2.2 full`.
     if let Some((_, reply)) = text.rsplit_once("smtp;") {
-        let statuses = statuses(reply);
-        if let Some((_, status)) = statuses.iter().find(|(_, it)| !is_vague(*it) && !is_expiry(*it)) {
-            return Codes { reply: replies(reply).first().map(|(_, it)| *it), status: Some(*status) };
+        let replies = replies(reply);
+        let statuses = statuses(reply, &replies);
+        if let Some(it) = statuses.iter().find(|it| !is_vague(it.status) && !is_expiry(it.status)) {
+            return it.with(replies.first().map(|(_, it)| *it));
         }
     }
     let replies = replies(text);
-    let statuses = statuses(text);
-    let status = statuses.iter().find(|(_, it)| !is_vague(*it)).or(statuses.first()).map(|(_, it)| *it);
+    let statuses = statuses(text, &replies);
+    let first = statuses.iter().find(|it| !is_vague(it.status)).or(statuses.first());
     let reply = replies.first().map(|(_, it)| *it);
-    if status.is_some_and(is_expiry) {
-        let inner = statuses.iter().rev().map(|(_, it)| *it).find(|it| !is_expiry(*it) && !is_vague(*it));
+    if first.is_some_and(|it| is_expiry(it.status)) {
+        let inner = statuses.iter().rev().find(|it| !is_expiry(it.status) && !is_vague(it.status));
         if let Some(inner) = inner {
-            return Codes { reply: replies.last().map(|(_, it)| *it), status: Some(inner) };
+            return inner.with(replies.last().map(|(_, it)| *it));
         }
     }
-    Codes { reply, status }
+    first.map_or(Codes { reply, ..Codes::default() }, |it| it.with(reply))
+}
+
+/// A status within a text, and whether it stands where one belongs.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    status: Status,
+    placed: bool,
+}
+
+impl Found {
+    fn with(self, reply: Option<u16>) -> Codes {
+        Codes { reply, status: Some(self.status), placed: self.placed }
+    }
+}
+
+/// The statuses of a text. One of another class than the code of the reply that it stands in is none, unless it stands in its place.
+fn statuses(text: &str, replies: &[(usize, u16)]) -> Vec<Found> {
+    let judged = statuses_of(text, false).into_iter().filter_map(|(at, status)| {
+        let before = text.get(..at).unwrap_or_default();
+        let reply = replies.iter().rfind(|(begins, _)| *begins < at);
+        let behind_code = reply.is_some_and(|(begins, _)| {
+            before.get(begins + 3..).is_some_and(|it| it.trim_matches(['-', ' ', ':', ',', '#', '(', '\'']).is_empty())
+        });
+        let placed = behind_code || before.trim_start_matches(['#', '(', ' ']).is_empty() || before.ends_with("(#");
+        let fits = reply.is_none_or(|(_, code)| code / 100 == u16::from(status.0));
+        (fits || behind_code).then_some(Found { status, placed: placed && fits })
+    });
+    judged.collect()
 }
 
 /// The better of what the status field says and what the diagnostic says.
-pub fn better(field: Option<Status>, diagnostic: Option<Status>) -> Option<Status> {
-    match (field, diagnostic) {
+pub fn better(field: Option<Status>, diagnostic: Codes) -> Option<Status> {
+    match (field, diagnostic.status) {
         (Some((2, ..)), _) => field,
         // The field is what the reporting server makes of the reply; the reply says it itself.
-        (Some(_), Some(other)) if !is_vague(other) => Some(other),
+        (Some(field), Some(other)) if !is_vague(other) && (diagnostic.placed || is_vague(field)) => Some(other),
         (Some(field), _) => Some(field),
         (None, other) => other,
     }
@@ -101,10 +133,6 @@ pub fn of_field(value: &str) -> Option<Status> {
 /// The status at the front of a text: `5.1.1 (bad address)`. What stands further on isn't looked at.
 pub fn leading(value: &str) -> Option<Status> {
     status_at(value.trim_start().as_bytes(), 0)
-}
-
-fn statuses(text: &str) -> Vec<(usize, Status)> {
-    statuses_of(text, false)
 }
 
 fn statuses_of(text: &str, with_success: bool) -> Vec<(usize, Status)> {
@@ -232,7 +260,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, reply: Option<u16>, status: Option<Status>) {
-        assert_eq!(codes(text), Codes { reply, status }, "{text:?}");
+        let found = codes(text);
+        assert_eq!((found.reply, found.status), (reply, status), "{text:?}");
     }
 
     #[test]
@@ -259,11 +288,23 @@ mod tests {
     }
 
     #[test]
+    fn the_version_of_a_filter_is_no_status() {
+        check("550 Rejected (filter 4.2.2)", Some(550), None);
+        check("550 Rejected as spam (SpamAssassin 4.0.1)", Some(550), None);
+        assert_eq!(better(Some((5, 7, 1)), codes("550 Rejected as spam (SpamAssassin 4.0.1)")), Some((5, 7, 1)));
+        assert_eq!(better(Some((5, 7, 1)), codes("550 Rejected by filter 5.2.2")), Some((5, 7, 1)));
+        assert_eq!(better(Some((5, 0, 0)), codes("550 no such user (5.1.1)")), Some((5, 1, 1)));
+    }
+
+    #[test]
     fn the_better_status_wins() {
-        assert_eq!(better(Some((5, 0, 0)), Some((5, 1, 1))), Some((5, 1, 1)));
-        assert_eq!(better(Some((5, 1, 1)), Some((5, 2, 2))), Some((5, 2, 2)));
-        assert_eq!(better(Some((5, 0, 0)), None), Some((5, 0, 0)));
-        assert_eq!(better(None, Some((4, 2, 2))), Some((4, 2, 2)));
+        let check = |field, diagnostic: &str, expected| assert_eq!(better(field, codes(diagnostic)), expected, "{diagnostic}");
+        check(Some((5, 0, 0)), "550 5.1.1 no", Some((5, 1, 1)));
+        check(Some((5, 1, 1)), "550-5.2.2 full", Some((5, 2, 2)));
+        check(Some((5, 1, 1)), "5.2.2 full", Some((5, 2, 2)));
+        check(Some((5, 1, 1)), "no room (#5.2.2)", Some((5, 2, 2)));
+        check(Some((5, 0, 0)), "550 no", Some((5, 0, 0)));
+        check(None, "452 4.2.2 full", Some((4, 2, 2)));
         assert_eq!(leading("5.1.1 (bad)"), Some((5, 1, 1)));
         assert_eq!(leading("2.0.0"), Some((2, 0, 0)));
         assert_eq!(leading("none 5.1.1"), None);

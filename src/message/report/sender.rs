@@ -51,10 +51,17 @@ pub fn of(fields: &Fields<'_>, report_type: Option<&str>, outer: &str) -> Sender
         "bounce@",
         "no-reply@sns.amazonaws.com",
     ];
-    if null || DAEMONS.iter().any(|it| from.contains(it)) {
+    if DAEMONS.iter().any(|it| from.contains(it)) {
         return Sender::Daemon;
     }
-    let notice = says_failure(&subject) && !subject.starts_with("re:") && is_machine(fields, &from);
+    // RFC 3834 §5: somebody's answer, a vacation notice for one. Servers that call their reports so have a name of their own.
+    if fields.first("Auto-Submitted").is_some_and(|it| it.trim().to_ascii_lowercase().starts_with("auto-replied")) {
+        return Sender::Person;
+    }
+    if null {
+        return Sender::Daemon;
+    }
+    let notice = subject_says_failure(&subject) && !subject.starts_with("re:") && is_machine(fields, &from);
     if notice { Sender::Other } else { Sender::Person }
 }
 
@@ -123,6 +130,11 @@ fn answers(fields: &Fields<'_>, subject: &str) -> bool {
     FRONTS.iter().any(|it| subject.starts_with(it)) || FIELDS.iter().any(|it| fields.has(it))
 }
 
+/// As [`says_failure`]; a subject's words are few, and "delayed" among them is the message.
+pub fn subject_says_failure(subject: &str) -> bool {
+    says_failure(subject) || subject.to_lowercase().contains("delayed")
+}
+
 /// Whether a text says that a message wasn't delivered, in one of the languages in which servers say so.
 pub fn says_failure(text: &str) -> bool {
     const PHRASES: &[&str] = &[
@@ -159,8 +171,17 @@ pub fn says_failure(text: &str) -> bool {
         "user unknown",
         "unknown user",
         "host unknown",
-        "delayed",
+        "been delayed",
+        "is delayed",
+        "was delayed",
+        "is being delayed",
+        "delayed for",
+        "delayed mail",
+        "delayed delivery",
+        "message delayed",
         "delivery delay",
+        "delivery is delayed",
+        "not yet been delivered",
         "mail system error",
         "transcript of session",
         "invalid final delivery",

@@ -72,7 +72,7 @@ fn recipient(value: &Value, kind: &str) -> Option<Reported> {
     };
     Some(Reported {
         action,
-        status: reply::better(of("status").and_then(reply::leading), codes.status),
+        status: reply::better(of("status").and_then(reply::leading), codes),
         reply_code: codes.reply,
         text: diagnostic.and_then(bounded),
         ..Reported::of(address)

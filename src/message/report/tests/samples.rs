@@ -218,6 +218,22 @@ pub const NOT: &[(&str, &str)] = &[
         "Return-Path: <>\nFrom: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Re: Invoice\n\nI am on holiday.\neve@y.example\n",
     ),
     (
+        "a vacation notice that only a field tells, with a signature",
+        "Return-Path: <>\nFrom: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Ich bin im Urlaub\nAuto-Submitted: auto-replied\nIn-Reply-To: <orig@x.example>\n\nI am away until Monday; my answer may be delayed.\n\n--\nBob\nbob@y.example\n",
+    ),
+    (
+        "a vacation notice that says of mail that it isn't delivered",
+        "Return-Path: <>\nFrom: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Ich bin im Urlaub\nAuto-Submitted: auto-replied (vacation)\n\nUntil Monday, mail is not delivered to me. Ask\neve@y.example\n",
+    ),
+    (
+        "a vacation notice without any field, with a deputy",
+        "Return-Path: <>\nFrom: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Ich bin im Urlaub\n\nI am away until Monday; my answer may be delayed. My deputy:\neve@y.example\n",
+    ),
+    (
+        "a vacation notice without any field, signed",
+        "Return-Path: <>\nFrom: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Ich bin im Urlaub\n\nUntil Monday, mail is not delivered to me.\n\nbob@y.example\n",
+    ),
+    (
         "a challenge",
         "Return-Path: <>\nFrom: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Your message\n\nYour message has not been delivered to:\nbob@y.example\nTo complete the delivery of your message, click the link below.\n",
     ),
