@@ -373,6 +373,56 @@ fn incidents_beyond_those_that_are_shown_are_counted() {
 }
 
 #[test]
+fn a_closed_store_is_said_to_be_closed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let store = dir.path().join("store");
+    Proxy::start(&store, false).stop();
+    let is_root = rustix::process::geteuid().is_root();
+    std::fs::set_permissions(&store, std::fs::Permissions::from_mode(if is_root { 0o750 } else { 0 })).unwrap();
+    let store = store.to_str().unwrap();
+    for arguments in [
+        &["store", "check"][..],
+        &["store", "backup", "/nonexistent/copy"],
+        &["search"],
+        &["stats"],
+        &["route", "to=bob@y.example"],
+        &["doctor", "upstream"],
+        &["doctor", "self"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relayscope"));
+        command.args(arguments).args(["--store", store]).current_dir(dir.path());
+        if is_root {
+            command.uid(65534).gid(65534);
+        }
+        // Where the build itself is closed to others, nothing can be tried.
+        let Ok(output) = command.output() else { return };
+        status(&output, 3);
+        let said = err(&output);
+        assert!(said.contains("Permission denied") && said.contains("closed to this user"), "{arguments:?}: {said}");
+    }
+    std::fs::set_permissions(store, std::fs::Permissions::from_mode(0o750)).unwrap();
+}
+
+#[test]
+fn the_id_of_a_session_is_no_message_and_not_never_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    Proxy::start(dir.path(), false).stop();
+    let listed = relayscope(&["search", "kind:session", "--json", "-n", "1", "--store", store]);
+    status(&listed, 0);
+    let record: serde_json::Value = serde_json::from_str(out(&listed).lines().next().unwrap()).unwrap();
+    let id = record["id"].as_str().unwrap();
+    let told = relayscope(&["where", id, "--store", store]);
+    status(&told, 1);
+    let words = out(&told).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(&format!("{id} is no message: it is the record of a session")), "{words}");
+    assert!(words.contains(&format!("relayscope show {id}")) && !words.contains("Never seen"), "{words}");
+}
+
+#[test]
 fn a_route_goes_by_what_is_given_alone() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("relayscope.toml");

@@ -40,5 +40,6 @@ pub use detector::Detector;
 pub use dns_watch::DnsWatch;
 pub use finding::{Finding, Findings};
 pub use options::Options;
+pub use protocol::gap::Loss;
 pub use seen::Seen;
 pub use watch::Watch;

@@ -6,6 +6,7 @@ use super::dns_watch::DnsWatch;
 use super::finding::Findings;
 use super::limits::{Exhausted, Limits, Use};
 use super::options::Options;
+use super::protocol::gap::{self, Loss};
 use super::seen::Seen;
 use super::window::{MINUTE, SECOND};
 use crate::trace::{AuditEvent, Incident, IncidentStep, Record, WallMicros};
@@ -29,6 +30,8 @@ pub struct Watch {
     detectors: Vec<Box<dyn Detector>>,
     pub book: Book,
     pub dns: DnsWatch,
+    /// Records are being lost: no record can tell.
+    pub loss: Option<Loss>,
     findings: Findings,
     /// The latest time seen.
     now: WallMicros,
@@ -49,6 +52,7 @@ impl Watch {
             detectors: detectors(options),
             book,
             dns: DnsWatch::new(options.dns.clone()),
+            loss: None,
             findings: Findings::default(),
             now: 0,
             judged: 0,
@@ -59,7 +63,7 @@ impl Watch {
     /// With these detectors only.
     pub fn with(detectors: Vec<Box<dyn Detector>>, book: Book) -> Self {
         let dns = DnsWatch::new(super::dns_watch::Options { enabled: false, ..Default::default() });
-        Self { detectors, book, dns, findings: Findings::default(), now: 0, judged: 0, resumed: false }
+        Self { detectors, book, dns, loss: None, findings: Findings::default(), now: 0, judged: 0, resumed: false }
     }
 
     /// Takes notice of a record; judges first what came before it, if it is time. What comes of that is appended to `entries`.
@@ -130,6 +134,9 @@ impl Watch {
             detector.judge(self.judged, &mut self.findings);
         }
         self.dns.judge(self.judged, &mut self.findings);
+        if let Some(loss) = &self.loss {
+            self.findings.raise(gap::at_present(loss, self.judged));
+        }
         self.book.enter(self.judged, &mut self.findings, entries);
     }
 
@@ -204,7 +211,7 @@ mod tests {
     use crate::anomaly::samples::{MONDAY, id, mail, origin};
     use crate::anomaly::volume::Volume;
     use crate::anomaly::window::{DAY, HOUR};
-    use crate::trace::{Audit, Gap};
+    use crate::trace::{Anomaly, Audit, Gap, Severity};
 
     fn watch() -> Watch {
         Watch::with(vec![Box::new(Volume::new(Default::default()))], Book::new(book::Options::default(), origin()))
@@ -258,6 +265,24 @@ mod tests {
         }
         assert_eq!(entries.last().map(|it| it.step), Some(IncidentStep::Resolved), "{entries:?}");
         assert!(watch.book.open().is_empty());
+    }
+
+    #[test]
+    fn a_loss_that_no_record_tells_of_is_an_incident_and_the_gap_record_goes_on_with_it() {
+        let detectors = crate::anomaly::protocol::detectors(&Default::default());
+        let mut watch = Watch::with(detectors, Book::new(book::Options::default(), origin()));
+        let (mut entries, why) = (Vec::new(), "the disk is full".to_owned());
+        watch.tick(MONDAY, &mut entries);
+        watch.loss = Some(Loss { since: MONDAY, why: why.clone() });
+        watch.tick(MONDAY + MINUTE, &mut entries);
+        let told = entries.iter().map(|it| (it.anomaly, it.severity, it.step)).collect::<Vec<_>>();
+        assert_eq!(told, [(Anomaly::TracingGap, Severity::Critical, IncidentStep::Opened)]);
+        watch.loss = None;
+        let until = MONDAY + 2 * MINUTE;
+        watch.observe(&Record::Gap(Gap { id: id(until, 0), from: MONDAY, until, records_lost: 3, why }), &mut entries);
+        watch.tick(MONDAY + 3 * HOUR, &mut entries);
+        assert!(entries.iter().all(|it| it.incident == entries[0].incident), "{entries:?}");
+        assert_eq!(entries.last().map(|it| it.step), Some(IncidentStep::Resolved), "{entries:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -234,9 +235,22 @@ pub fn store_dir(traces: &Traces) -> Result<PathBuf, Failure> {
     }
 }
 
+/// Refuses a directory that is closed to this user: nothing can be said of what is in it.
+pub fn must_be_open(dir: &Path) -> Result<(), Failure> {
+    match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let owner = std::fs::metadata(dir).map(|it| format!(" (sudo -u '#{}' relayscope …)", it.uid())).unwrap_or_default();
+            let failure = Failure::failed(anyhow::anyhow!("{}: {error}", dir.display()));
+            Err(failure.advise(format!("the store is closed to this user: become the proxy's{owner}, or join its group")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a directory that no proxy ever recorded in: what is told of it, or copied, would be nothing.
 pub fn must_be_store(dir: &Path) -> Result<(), Failure> {
     let is_day = |entry: std::fs::DirEntry| entry.file_name().to_str().is_some_and(|name| name.parse::<Day>().is_ok());
+    must_be_open(dir)?;
     if dir.join("lock").exists() || std::fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(is_day)) {
         return Ok(());
     }
@@ -259,6 +273,7 @@ pub fn running(dir: &Path) -> Result<Option<PathBuf>, Failure> {
         Ok(_) => Ok(Some(socket)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
         Err(error) => {
+            must_be_open(dir)?;
             let failure = Failure::failed(anyhow::anyhow!("{}: {error}", socket.display()));
             Err(match error.kind() {
                 ErrorKind::PermissionDenied => failure.advise("become the proxy's user, or join its group: the socket has mode 0660"),
@@ -273,6 +288,8 @@ pub fn options(dir: &Path) -> Options {
     Options { keep_days: 0, keep_octets: 0, ..Options::new(dir) }
 }
 
+const READ_ONLY: &str = "look why the file system is mounted read-only (`journalctl -k`), and remount it: mount -o remount,rw";
+
 /// Why a store can't be opened, and what to do.
 pub fn not_opened(error: OpenError) -> Failure {
     let advice = match &error {
@@ -282,6 +299,7 @@ pub fn not_opened(error: OpenError) -> Failure {
         OpenError::InUseByCommand { .. } => "try again then",
         OpenError::NotOurs { owner, .. } => &format!("run it as that user: sudo -u '#{owner}' relayscope …"),
         OpenError::Form { .. } | OpenError::Format { .. } => "nothing was changed in it",
+        OpenError::Io { error, .. } if error.kind() == ErrorKind::ReadOnlyFilesystem => READ_ONLY,
         OpenError::Io { .. } => "run it as the proxy's user, or repair the directory's permissions",
     };
     Failure::failed(error).advise(advice)

@@ -26,7 +26,9 @@ use crate::wording::{number, several};
 #[derive(Debug, Subcommand)]
 pub enum ExportCommand {
     /// Say of each export whether its receiver takes what it is sent, and how much waits
-    #[command(after_help = "Exit status: 0 all is well, 1 one fails or none is configured, 2 usage, 3 store or network failure.")]
+    #[command(
+        after_help = "Exit status: 0 none fails, or no proxy runs and only the places are known, 1 one fails or none is configured, 2 usage, 3 store or network failure."
+    )]
     List(List),
     /// Send everything again that was recorded since a time; the receiver tells what comes twice by the records' ids
     Replay(Replay),

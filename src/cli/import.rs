@@ -22,7 +22,7 @@ const LONGEST: usize = 16 << 20;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Records go to the day of their own time: the proxy removes those older than it keeps (`keep` in [store]) when it starts."
+    after_help = "Records go to the day of their own time: the proxy removes those older than it keeps (`keep_days` in [store]) when it starts."
 )]
 pub struct Import {
     #[command(flatten)]

@@ -13,7 +13,7 @@ use super::backend::Backend;
 use super::failure::{Failure, Status};
 use super::screen::{Look, Screen, Style, fit, show_json};
 use super::table::{Cell, Table};
-use crate::path::answer::{Fate, Hole};
+use crate::path::answer::{Fate, Hole, RelayHop};
 use crate::path::clock::{octets, span};
 use crate::path::{Answer, MessagePath, next, verdict, words};
 use crate::trace::json::{self, Phases};
@@ -165,7 +165,11 @@ fn facts(screen: &mut Screen, message: &MessagePath, look: &Look) {
     let mut fact = |name: &str, value: &str| {
         screen.pad(2).styled(Style::Faint, &format!("{name:<12}")).paragraph(Style::Plain, value, look.width.map(|width| width - 14), 14);
     };
-    let unseen = if message.relays().next().is_some() { "not seen: it ended before the message text" } else { NOT_LOGGED };
+    let unseen = match message.relays().next() {
+        None => NOT_LOGGED,
+        Some(_) if message.relays().any(RelayHop::was_cut_off) => "not recorded: the proxy ended before the message's record was made",
+        Some(_) => "not seen: it ended before the message text",
+    };
     fact("Subject", message.subject.as_deref().unwrap_or(unseen));
     if let Some(id) = &message.message_id {
         fact("Message-ID", &format!("<{id}>"));

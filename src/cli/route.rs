@@ -78,7 +78,10 @@ impl Route {
             Err(why) => return usage(&why),
         };
         let store = running::store_of(self.source.store.as_deref(), self.source.config.as_deref());
-        let effective = Effective::of((*self.source).clone(), store);
+        let effective = match Effective::of((*self.source).clone(), store) {
+            Ok(effective) => effective,
+            Err(failure) => return failure.report(),
+        };
         let loaded = match effective.source.load() {
             Ok(loaded) => loaded,
             Err(exit) => return exit,
@@ -113,6 +116,8 @@ impl Question {
             let bare = value.trim_start_matches('<').trim_end_matches('>').to_owned();
             match name {
                 "from" => question.from = Some(bare),
+                // By which of several the upstream is chosen, the first that is taken, the table alone doesn't say.
+                "to" if question.to.is_some() => return Err("to= is given twice: ask for one recipient at a time".to_owned()),
                 "to" => question.to = Some(bare),
                 "size" => question.size = Some(octets(value)?),
                 "client" => question.client = Some(address(value)?),
@@ -257,5 +262,6 @@ mod tests {
         assert_eq!((envelope.reverse_path, envelope.forward_path, envelope.size), (None, None, Some(1_000_000)));
         assert!(Question::read(&["colour=red".to_owned()]).is_err());
         assert!(Question::read(&["bob".to_owned()]).is_err());
+        assert!(Question::read(&["to=bob@y.example to=cleo@z.example".to_owned()]).unwrap_err().contains("given twice"));
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Traces;
 use super::backend;
 use super::client::{Client, Place};
+use super::failure::Failure;
 use super::run::Source;
 use crate::config::{self, Loaded, Overrides};
 use crate::http::Running;
@@ -20,13 +21,22 @@ pub(super) struct Effective {
 
 impl Effective {
     /// Whoever names another file or a flag means that; otherwise the proxy that runs on the store is meant, if one does.
-    pub fn of(asked: Source, dir: Option<PathBuf>) -> Self {
+    ///
+    /// # Errors
+    /// The store that is named, and nothing else, is closed to this user: what the proxy on it goes by can't be known.
+    pub fn of(asked: Source, dir: Option<PathBuf>) -> Result<Self, Failure> {
         let is_flagged = asked.smart_host.is_some() || asked.listen.is_some() || asked.http.is_some();
         let is_same = |running: &Running| asked.config.as_ref().is_none_or(|file| std::path::absolute(file).ok() == running.config);
+        if !is_flagged
+            && asked.config.is_none()
+            && let Some(named) = &asked.store
+        {
+            backend::must_be_open(named)?;
+        }
         let running = dir.filter(|_| !is_flagged).and_then(|dir| ask(&dir)).filter(is_same);
-        let Some(running) = running else { return Self { source: asked, of: None } };
+        let Some(running) = running else { return Ok(Self { source: asked, of: None }) };
         let Running { config, listen, smart_host, store, http, .. } = running.clone();
-        Self { source: Source { config, listen, smart_host, store, http, take_over: asked.take_over }, of: Some(running) }
+        Ok(Self { source: Source { config, listen, smart_host, store, http, take_over: asked.take_over }, of: Some(running) })
     }
 
     /// Says on standard error what isn't plain: flags that lead mail elsewhere than the file, and a file that isn't what the proxy goes by.

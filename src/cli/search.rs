@@ -9,12 +9,13 @@ use jiff::tz::TimeZone;
 use super::Traces;
 use super::backend::Backend;
 use super::failure::{Failure, Status};
-use super::screen::{Look, Screen, Style, show_json};
+use super::screen::{Look, Screen, Style, show_json, visible};
 use super::table::{Cell, Table};
+use crate::path::answer::Hole;
 use crate::path::{Explained, ListRequest, Listing, What, field, words};
 use crate::store::Cursor;
 use crate::trace::json::{Record, Time};
-use crate::trace::{IncidentStep, State};
+use crate::trace::{IncidentStep, Stage, State};
 
 #[derive(Debug, Args)]
 pub struct Search {
@@ -60,6 +61,9 @@ impl Search {
         if let Some(whole) = listing.whole_since {
             eprintln!("of what was before {} only failures are kept: what went well can't be found here", look.clock.moment(whole));
         }
+        if let Some(hole) = &listing.hole_now {
+            losing(hole, &look);
+        }
         if let Some(next) = &listing.next {
             eprintln!("more: --cursor {next}");
         }
@@ -88,6 +92,12 @@ pub fn patiently(backend: &Backend, what: &What, mut request: ListRequest) -> Re
         }
     }
     Ok(all)
+}
+
+/// Says that records are being lost; beside the answer, as what is in it is true.
+pub fn losing(hole: &Hole, look: &Look) {
+    let since = look.clock.moment(hole.at);
+    eprintln!("records are being lost since {since}, and can't be found: {} (`relayscope anomalies`)", visible(&hole.why));
 }
 
 /// Says how a question was answered; beside the answer, so that the answer stays as it is.
@@ -196,9 +206,15 @@ pub fn row(record: &Record, look: &Look) -> [Cell; 6] {
                 None => format!("[{}]", it.client.ip),
             };
             let outcome = it.outcome.as_ref();
-            let why = match outcome.and_then(|outcome| outcome.reply.as_ref()) {
-                Some(reply) => format!("{}: {}", words::stage(it.ended.stage.0), words::reply(reply)),
-                None => {
+            // A refused login is more than how the session ended.
+            let refused = it.client.auth.as_ref().filter(|auth| auth.outcome == "failed" && it.transactions == 0);
+            let why = match (outcome.and_then(|outcome| outcome.reply.as_ref()), refused.and_then(|auth| auth.reply.as_ref())) {
+                (None, Some(reply)) => format!("{}: {}", words::stage(Stage::Auth), words::reply(reply)),
+                (Some(reply), _) => {
+                    let stage = outcome.map_or(it.ended.stage, |outcome| outcome.stage);
+                    format!("{}: {}", words::stage(stage.0), words::reply(reply))
+                }
+                (None, None) => {
                     let detail = outcome.and_then(|outcome| outcome.detail.as_deref()).or(it.ended.detail.as_deref());
                     let how = format!("{}: {} by {}", words::stage(it.ended.stage.0), it.ended.how, it.ended.by);
                     detail.map_or(how, |detail| format!("{}: {detail}", words::stage(it.ended.stage.0)))

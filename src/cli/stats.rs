@@ -27,7 +27,7 @@ pub struct Stats {
     #[arg(long, default_value = "24h", value_name = "TIME")]
     over: String,
     /// What to count by: state, stage, by, act, cause, code, enhanced, domain, sender-domain, upstream, listener, client, helo, auth-user,
-    /// tls, flag
+    /// tls, flag, rule, provider
     #[arg(long, value_name = "FIELD,…", default_value = "state,stage,upstream,domain")]
     by: String,
     /// Say what the index was asked, and what had to be read
@@ -45,10 +45,14 @@ impl Stats {
             when::parse(&self.over, Edge::Since, now, &TimeZone::system()).map_err(|error| Failure::usage(format!("--over {error}")))?;
         let until = u64::try_from(now.as_microsecond()).unwrap_or_default();
         let stats = Backend::open(traces)?.stats(&what, &Asked { by: &by, since, until, explain: self.explain })?;
+        let look = Look::of_stdout(now);
         if traces.json {
             show_json(&stats)?;
         } else {
-            render(&stats, &Look::of_stdout(now)).show()?;
+            render(&stats, &look).show()?;
+        }
+        if let Some(hole) = &stats.hole_now {
+            super::search::losing(hole, &look);
         }
         stats.explained.iter().for_each(super::search::explain);
         let nothing = stats.transactions == 0 && stats.sessions == 0;

@@ -153,6 +153,9 @@ impl Written for HostPort {
 
     fn parse(text: &str) -> Result<Self, String> {
         let bare = |host: &str| host.trim_matches(['[', ']']).to_owned();
+        if text.is_empty() {
+            return Err("is empty: write for example \"smtp.example.net:587\"".to_owned());
+        }
         if text.parse::<Ipv6Addr>().is_ok() {
             return Err(format!("has no port: write \"[{text}]:587\" (submission) or \"[{text}]:25\""));
         }
@@ -206,6 +209,7 @@ mod tests {
         assert_eq!(HostPort::parse("[2001:db8::1]:25"), host("2001:db8::1", 25));
         let cases = [
             ("smtp.example.net", "has no port: write \"smtp.example.net:587\" (submission) or \"smtp.example.net:25\""),
+            ("", "is empty: write for example \"smtp.example.net:587\""),
             ("2001:db8::1", "has no port: write \"[2001:db8::1]:587\" (submission) or \"[2001:db8::1]:25\""),
             ("smtp.example.net:smtp", "has no port from 1 to 65535 after the last colon"),
             ("smtp.example.net:0", "has no port from 1 to 65535 after the last colon"),

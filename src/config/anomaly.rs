@@ -1,5 +1,6 @@
 //! `[anomaly]`: what is watched for, and who is told.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -230,6 +231,12 @@ pub(super) fn watching(raw: &Raw, findings: &mut Findings) -> WatchOptions {
     if notify.command.first().is_some_and(|program| !program.starts_with('/')) {
         findings.refuse("anomaly.notify.command", "command: name the program by its full path, and each argument by itself".to_owned());
     }
+    if let Some(program) = notify.command.first().filter(|program| program.starts_with('/'))
+        && let Err(why) = executable(program)
+    {
+        let text = format!("[anomaly.notify]: command = {program:?} {why}: nobody would be told by it");
+        findings.warn("anomaly.notify.command", text);
+    }
     let mut holidays = Vec::new();
     for (number, text) in raw.anomaly.holidays.iter().enumerate() {
         match text.parse() {
@@ -241,6 +248,15 @@ pub(super) fn watching(raw: &Raw, findings: &mut Findings) -> WatchOptions {
     let mut anomaly = anomaly::Options { book, dns: dns(raw), limits: quotas(raw, findings), ..anomaly::Options::default() };
     anomaly.volume.holidays = Holidays { days: holidays, zone: TimeZone::system() };
     WatchOptions { enabled: *enabled, enforce_limits: raw.anomaly.limits.enforce, anomaly: with_thresholds(raw, anomaly), notify }
+}
+
+/// Whether there is such a program.
+fn executable(program: &str) -> Result<(), String> {
+    match std::fs::metadata(program) {
+        Err(error) => Err(format!("can't be run ({error})")),
+        Ok(file) if !file.is_file() || file.permissions().mode() & 0o111 == 0 => Err("is no program that can be run".to_owned()),
+        Ok(_) => Ok(()),
+    }
 }
 
 fn with_thresholds(raw: &Raw, mut options: anomaly::Options) -> anomaly::Options {
@@ -263,7 +279,15 @@ fn dns(raw: &Raw) -> anomaly::dns_watch::Options {
 fn quotas(raw: &Raw, findings: &mut Findings) -> limits::Options {
     let mut quotas = Vec::new();
     for (number, quota) in raw.anomaly.quota.iter().enumerate() {
-        let mut refuse = |text: String| findings.refuse(&format!("anomaly.quota.{number}.upstream"), text);
+        let path = format!("anomaly.quota.{number}.upstream");
+        if quota.upstream.is_empty() {
+            if !findings.is_broken(&path) {
+                findings
+                    .refuse(&path, "[[anomaly.quota]]: has no upstream: write upstream = with the name of the [[upstream]] that has it");
+            }
+            continue;
+        }
+        let mut refuse = |text: String| findings.refuse(&path, text);
         match raw.upstream.iter().find(|upstream| upstream.name == quota.upstream) {
             Some(upstream) if matches!(upstream.kind, UpstreamKind::Mx | UpstreamKind::Fixed) => refuse(format!(
                 "upstream = {:?} is of kind = \"{}\", where no quota is counted: an account with a sending limit is at a smart host. \

@@ -60,6 +60,18 @@ fn timeouts(raw: &raw::Timeouts, store_wait: Interval, findings: &mut Findings) 
             ),
         );
     }
+    if raw.client_command.0 < raw.reply.0 {
+        let given = |name: &str| findings.places.is_given(&format!("limits.timeouts.{name}"));
+        let path = if given("client_command") { "limits.timeouts.client_command" } else { "limits.timeouts.reply" };
+        findings.warn(
+            path,
+            format!(
+                "[limits.timeouts]: client_command = \"{}\" is shorter than reply = \"{}\": an idle client is ended here before the smart host \
+                 would, in its own words",
+                raw.client_command, raw.reply
+            ),
+        );
+    }
     relay::Timeouts {
         dns: raw.dns.0,
         connect: raw.connect.0,

@@ -35,7 +35,7 @@ pub(super) fn listeners(
         );
     }
     let mut names = BTreeSet::new();
-    let mut taken: Vec<(SocketAddr, String)> = Vec::new();
+    let mut taken: Vec<(SocketAddr, Taken)> = Vec::new();
     let mut found = Vec::new();
     for (number, listener) in raw.listener.iter_mut().enumerate() {
         let path = format!("listener.{number}");
@@ -88,6 +88,12 @@ fn options(listener: &raw::Listener, certificate: Option<CertificateFiles>, upst
     }
 }
 
+/// Who listens at an address. Names may be there twice, by mistake.
+struct Taken {
+    path: String,
+    name: String,
+}
+
 /// One listener under examination.
 struct One<'a> {
     path: String,
@@ -96,17 +102,21 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    fn addresses(&mut self, listener: &raw::Listener, taken: &mut Vec<(SocketAddr, String)>) {
+    fn addresses(&mut self, listener: &raw::Listener, taken: &mut Vec<(SocketAddr, Taken)>) {
         if listener.listen.is_empty() && !self.findings.is_broken(&format!("{}.listen", self.path)) {
             self.refuse("listen", "listens nowhere: write listen = [\"127.0.0.1:2525\"]");
         }
         for (number, listen) in listener.listen.iter().enumerate() {
             if let Some((other, who)) = taken.iter().find(|(other, _)| collide(*other, listen.0)) {
-                let whose = if *who == listener.name { "this listener itself".to_owned() } else { format!("listener {who:?}") };
+                let whose = match who {
+                    who if who.path == self.path => "this listener itself".to_owned(),
+                    who if who.name == listener.name => "the other listener of this name".to_owned(),
+                    who => format!("listener {:?}", who.name),
+                };
                 let text = format!("listen = \"{listen}\" is taken by {whose} (\"{other}\"): choose another address or port");
                 self.refuse(&format!("listen.{number}"), &text);
             }
-            taken.push((listen.0, listener.name.clone()));
+            taken.push((listen.0, Taken { path: self.path.clone(), name: listener.name.clone() }));
         }
     }
 
@@ -259,7 +269,10 @@ impl One<'_> {
 
     fn upstream(&mut self, listener: &mut raw::Listener, upstreams: &[Arc<UpstreamOptions>]) -> Option<Arc<UpstreamOptions>> {
         let names = || upstreams.iter().map(|upstream| upstream.name.as_str());
-        let list = || names().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let list = || {
+            let mut told = BTreeSet::new();
+            names().filter(|name| told.insert(*name)).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+        };
         let found = match (&listener.upstream, upstreams) {
             (Some(wanted), _) => upstreams.iter().find(|upstream| upstream.name == *wanted),
             (None, [only]) => Some(only),

@@ -2,11 +2,13 @@
 
 /// The nearest of `known`, if it is near enough to be meant.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (word.chars().count() / 3).clamp(1, 3);
+    let letters = word.chars().count();
+    let allowed = (letters / 3).clamp(1, 3);
     known
         .into_iter()
         .map(|candidate| (distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
-        .filter(|&(distance, _)| distance <= allowed)
+        // Of a single letter nothing would be left.
+        .filter(|&(distance, _)| distance <= allowed && distance < letters)
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
 }
@@ -58,6 +60,7 @@ mod tests {
         assert_eq!(nearest("lisen", known), Some("listen"));
         assert_eq!(nearest("Upstream", known), Some("upstream"));
         assert_eq!(nearest("certificate", known), None);
+        assert_eq!(nearest("a", ["x"]), None);
         assert_eq!(nearest("xy", known), None);
     }
 }

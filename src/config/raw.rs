@@ -330,7 +330,7 @@ pub struct Limits {
     pub header_capture: Octets,
     /// Octets of a delivery report captured to be read; 0: none.
     pub report_capture: Octets,
-    /// 5xx replies to a client's commands after which its session is closed; 0: never.
+    /// 5xx replies of the proxy itself to a client, after which its session is closed; 0: never.
     #[schemars(range(max = 1_000_000))]
     pub client_errors: u32,
     /// CR or LF alone in a message sent with DATA.

@@ -30,7 +30,8 @@ pub(super) fn read(file: &Path, text: &str, findings: &mut Findings) -> Raw {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let offset = error.span().map_or(0, |span| span.start);
-        findings.refuse_at(offset, format!("not TOML: {}", error.message().replace('\n', "; ")));
+        let why = not_toml(error.message(), text, error.span().unwrap_or_default());
+        findings.refuse_at(offset, format!("not TOML: {why}"));
     }
     if !errors.is_empty() {
         findings.broken("");
@@ -44,6 +45,25 @@ pub(super) fn read(file: &Path, text: &str, findings: &mut Findings) -> Raw {
         findings.refuse("", format!("cannot be read: {error}"));
         Raw::default()
     })
+}
+
+/// The parser's words, with what they are about where they don't name it: the key that is there twice, the text that lacks its quotes.
+fn not_toml(message: &str, text: &str, span: Range<usize>) -> String {
+    let message = message.replace('\n', "; ");
+    if message == "duplicate key" {
+        let key = text.get(span).map(str::trim).filter(|key| key.len() <= VALUE_SHOWN && !key.contains('\n'));
+        return key.map_or(message.clone(), |key| format!("{message} {key}: it stands above already"));
+    }
+    let ends = |it: char| it.is_whitespace() || matches!(it, '=' | '[' | ']' | '{' | '}' | ',' | '"' | '\'' | '#');
+    let (before, behind) = text.split_at_checked(span.start).unwrap_or_default();
+    let begin = before.rfind(ends).and_then(|at| Some(at + before.get(at..)?.chars().next()?.len_utf8())).unwrap_or(0);
+    let end = behind.find(ends).map_or(text.len(), |at| span.start + at);
+    let word = text.get(begin..end).unwrap_or_default();
+    let is_address = word.contains(':') || word.matches('.').count() > 1 || word.contains('@');
+    if message.starts_with("invalid") && is_address && word.len() <= VALUE_SHOWN {
+        return format!("{message}; text stands in quotes: write \"{word}\"");
+    }
+    message
 }
 
 struct Walk<'a> {
@@ -76,6 +96,11 @@ impl Spot {
             (None, false) => format!("{} {}", self.label, self.key),
         };
         self
+    }
+
+    /// As it is written: within the last of an array's tables, whose number isn't.
+    fn header(&self) -> String {
+        self.path.split('.').filter(|part| part.parse::<usize>().is_err()).collect::<Vec<_>>().join(".")
     }
 
     fn says(&self, text: &str) -> String {
@@ -198,6 +223,7 @@ impl Walk<'_> {
         let wrong = match (number, bound("minimum").unwrap_or(0), bound("maximum")) {
             (Some(number), least, Some(most)) if number < least || number > most => Some(format!("must be from {least} to {most}")),
             (None, least, Some(most)) => Some(format!("must be from {least} to {most}")),
+            (Some(number), least, None) if number >= 0 && number < least => Some(format!("must be at least {least}")),
             (Some(number), ..) if number < 0 => Some("must not be negative".to_owned()),
             (Some(number), ..) if i64::try_from(number).is_ok() => out_of_range(&number.to_string(), schema),
             _ => Some("is too large".to_owned()),
@@ -232,8 +258,8 @@ impl Walk<'_> {
 fn mismatch(wanted: &str, given: &DeValue<'_>, schema: &Value, spot: &Spot) -> String {
     let of_tables = || schema.get("items").is_some_and(|items| kind(items) == "object");
     match (wanted, given) {
-        ("array", DeValue::Table(_)) if of_tables() => format!("there can be several: write [[{0}]] instead of [{0}]", spot.path),
-        ("object", DeValue::Array(_)) => format!("there is only one: write [{0}] instead of [[{0}]]", spot.path),
+        ("array", DeValue::Table(_)) if of_tables() => format!("there can be several: write [[{0}]] instead of [{0}]", spot.header()),
+        ("object", DeValue::Array(_)) => format!("there is only one: write [{0}] instead of [[{0}]]", spot.header()),
         ("array", DeValue::String(text)) if !of_tables() => format!("{} is a list: write {0} = [{1:?}]", spot.key, text),
         _ => String::new(),
     }

@@ -38,6 +38,9 @@ pub struct Listing {
     /// Of what was before this only failures are kept, although all was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole_since: Option<Time>,
+    /// The hole that is being made: records are lost now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hole_now: Option<Hole>,
     /// How it was found; present if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explained: Option<Explained>,
@@ -138,6 +141,7 @@ impl StoreTraces {
             percent: page.cut_short.then(|| (page.explained.passed * 100).checked_div(page.explained.of).unwrap_or(100).min(100) as u8),
             kept_since: oldest.filter(&is_beyond),
             whole_since: whole.filter(is_beyond),
+            hole_now: self.hole_now(),
             explained: explain.then(|| Explained { reading: reading.to_owned(), ..(&page.explained).into() }),
         })
     }

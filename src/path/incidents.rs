@@ -1,14 +1,16 @@
 //! Incidents as they stand: the newest entry of each, and who asked not to hear of one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::store::{PageRequest, Query, Store, StoreError, TakeInError, Term};
+use crate::store::{Health, PageRequest, Query, Store, StoreError, TakeInError, Term};
 use crate::trace::json;
-use crate::trace::{Anomaly, Incident, IncidentStep, Mute, Record, RecordId, RecordKind, WallMicros};
+use crate::trace::{Act, Anomaly, Incident, IncidentStep, Mute, Origin, Record, RecordId, RecordKind, Severity, WallMicros};
+use crate::wording::{clock, number};
 
 /// Entries that are looked at, newest first, before the older ones are left out, and said to be.
 const MOST_ENTRIES: usize = 20_000;
@@ -77,6 +79,12 @@ pub fn list(store: &Store, asked: &Asked) -> Result<Incidents, StoreError> {
         }
         !cut_short
     })?;
+    // One that is open because of an earlier loss stands for this one too.
+    if asked.anomaly.is_none_or(|anomaly| anomaly == Anomaly::TracingGap)
+        && !found.iter().any(|it| it.anomaly == Anomaly::TracingGap && it.is_open())
+    {
+        found.extend(loss_now(store));
+    }
     found.sort_by_key(|it| (!it.is_open(), std::cmp::Reverse(it.severity), std::cmp::Reverse(it.last)));
     let open = found.iter().filter(|it| it.is_open()).count();
     let more = found.len().saturating_sub(asked.limit);
@@ -84,12 +92,48 @@ pub fn list(store: &Store, asked: &Asked) -> Result<Incidents, StoreError> {
     Ok(Incidents { incidents: found.iter().map(json::Incident::from).collect(), open, more, cut_short })
 }
 
+/// While records are lost, no incident of that can be recorded: as long as it lasts it is made up here.
+fn loss_now(store: &Store) -> Option<Incident> {
+    let Health::Failed { since, why, records_lost } = store.health() else { return None };
+    let (now, id) = (store.now(), RecordId::from_parts(since / 1_000, 0));
+    let origin = Origin { node: String::new(), proxy_version: env!("CARGO_PKG_VERSION").to_owned(), config_digest: String::new() };
+    Some(Incident {
+        id,
+        incident: id,
+        step: IncidentStep::Opened,
+        at: since,
+        origin: Arc::new(origin.into()),
+        anomaly: Anomaly::TracingGap,
+        severity: Severity::Critical,
+        about: Vec::new(),
+        summary: format!("records are being lost since {}: the store can't be written", clock(since, now)),
+        arithmetic: format!("{} lost since the start; the store says: {why}", number(records_lost)),
+        baseline: None,
+        cause: None,
+        act: Act::LocalAdmin,
+        advice:
+            "Make room or mend the disk of the store: writing is tried again every second, no restart is needed. What passes until then \
+                 can't be found, nor is this incident recorded."
+                .to_owned(),
+        since,
+        last: now,
+        count: records_lost,
+        samples: Vec::new(),
+        change: None,
+        part_of: None,
+        mute: None,
+        who: None,
+        note: None,
+    })
+}
+
 /// All entries of the incident that has this id, or that an entry of this id belongs to.
 ///
 /// # Errors
 /// The store can't be read.
 pub fn course(store: &Store, id: RecordId) -> Result<Option<Course>, StoreError> {
-    let entries = entries(store, id)?;
+    let mut entries = entries(store, id)?;
+    entries.extend(loss_now(store).filter(|loss| loss.id == id));
     Ok((!entries.is_empty()).then(|| Course { entries: entries.iter().map(json::Incident::from).collect() }))
 }
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answer::Hole;
 use super::explained::Explained;
 use super::find::Traces;
 use super::what::What;
@@ -50,6 +51,9 @@ pub struct Stats {
     pub end_of_data_p99_us: Option<u64>,
     /// Records that were lost to the store.
     pub records_lost: u64,
+    /// The hole that is being made: records are lost now, and aren't counted above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hole_now: Option<Hole>,
     pub by: Vec<Counts>,
     /// Counting was broken off after some seconds: only the newest are counted, from `since` on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -115,6 +119,7 @@ pub fn stats<T: Traces>(traces: &T, what: &What, asked: &Asked<'_>) -> Result<St
         end_of_data_median_us: tally.end_of_data.map(|(median, _)| median),
         end_of_data_p99_us: tally.end_of_data.map(|(_, p99)| p99),
         records_lost: tally.records_lost,
+        hole_now: traces.hole_now(),
         by: counts,
         cut_short: tally.cut_short_at.is_some(),
         explained: explain.then(|| Explained { reading: meant.name.to_owned(), ..(&tally.explained).into() }),

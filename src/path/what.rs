@@ -45,7 +45,7 @@ Fields:
   state:       accepted deferred rejected aborted unknown partial; bounced delivered stuck, by what reports and logs say later.
                where: of the message at last; elsewhere: of the record (ever: at any time, before a late reply too)
   stage:       connect banner ehlo starttls auth mail_from rcpt_to data body end_of_data …
-  flag:        in_doubt late_reply bare_newline …      kind:        transaction session log report audit gap
+  flag:        in_doubt late_reply bare_newline …      kind:        transaction session log incident audit gap; report
   by:          client proxy dns network upstream       act:         who must act
   enhanced:    5.1.1, or its beginning: 5.7            reply:       words of a reply that decided, in a row
   cause:       mailbox_full greylisted blocklisted …   rule:        what told the cause
@@ -249,6 +249,15 @@ impl What {
             _ => None,
         });
         each_once(of_fields.chain(self.free.iter().filter(|word| !word.value.starts_with('<')).filter_map(domain_in)))
+    }
+
+    /// The trace id asked for, if nothing else was.
+    pub fn id(&self) -> Option<RecordId> {
+        match (self.fields.as_slice(), self.free.as_slice()) {
+            ([Term::Id(id) | Term::Session(id)], []) => Some(*id),
+            ([], [word]) => RecordId::from_str(&word.value).ok(),
+            _ => None,
+        }
     }
 
     /// The sender asked for, if one was.

@@ -460,14 +460,17 @@ impl Machine {
             self.finish_quietly(now, verdict);
         }
         self.finish_behind(now, stage, by);
-        let outcome = (how != EndHow::Quit && !self.went_unseen()).then(|| {
+        // Who logs in in vain and leaves never came to its message.
+        let in_vain = self.recorder.login_in_vain().filter(|_| by == Actor::Client && reply.is_none());
+        let otherwise = || {
             let state = match &reply {
                 _ if self.in_doubt => State::Unknown, // its 451 defers nothing
                 Some(reply) => state_of(reply.code),
                 None => State::Aborted,
             };
-            Outcome::of(state, stage, by, reply, detail.clone())
-        });
+            Outcome::of(state, stage, by, reply.clone(), detail.clone())
+        };
+        let outcome = in_vain.or_else(|| (how != EndHow::Quit && !self.went_unseen()).then(otherwise));
         if let Some(record) = self.recorder.session(now, by, stage, how, detail, outcome) {
             self.actions.push_back(Action::Append { record: Box::new(record), then_reply: false });
         }

@@ -287,7 +287,7 @@ pub struct Limits {
     pub header_capture: usize,
     /// Octets of a delivery report captured to be read; 0: none are read. Nothing is captured of other messages.
     pub report_capture: usize,
-    /// Errors (5xx replies to commands) after which the session is closed with 421; 0: never.
+    /// Errors (5xx replies of our own to commands) after which the session is closed with 421; 0: never.
     pub client_errors: u32,
     pub bare_newline: BareNewline,
     pub timeouts: Timeouts,

@@ -311,6 +311,13 @@ impl Recorder {
         Some(self.diagnosed(record))
     }
 
+    /// What became of a session that came no further than to a login which the upstream refused.
+    pub fn login_in_vain(&self) -> Option<Outcome> {
+        let auth = self.client.auth.as_ref().filter(|auth| auth.outcome == "failed" && self.transactions == 0)?;
+        let reply = auth.reply.clone().filter(|reply| reply.code >= 400)?;
+        Some(Outcome::of(state_of(reply.code), Stage::Auth, Actor::Upstream, Some(reply), None))
+    }
+
     /// The session's own record, if it deserves one: no transaction at all, or an end otherwise than by QUIT.
     pub fn session(
         &mut self,

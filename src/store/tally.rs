@@ -18,7 +18,7 @@ use super::index::terms::{self, TermKind};
 use super::live::Live;
 use super::query::{Query, time_of};
 use super::search::{Explained, Part, Search};
-use crate::trace::{Record, RecordKind, WallMicros};
+use crate::trace::{Flag, Record, RecordKind, WallMicros};
 
 /// What transactions can be counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -316,7 +316,8 @@ impl Counting<'_> {
         // A run in memory grows meanwhile: what it has as a whole is more than what was chosen.
         let length = if matches!(run, RunView::Stored(..)) { u64::from(run.end() - run.first()) } else { u64::MAX };
         self.tally.transactions += transactions.len();
-        self.tally.sessions += of_kind(RecordKind::Session)?.len();
+        let synthetic = index.ask(run, &Lookup::Term(terms::of_text(TermKind::Flag, Flag::Synthetic.word())))?.places()?;
+        self.tally.sessions += (of_kind(RecordKind::Session)? - synthetic).len();
         let all = 0..=u64::MAX;
         let of_some = (places.len() < length).then(|| Bits::of(places));
         let of = |place: u32| of_some.as_ref().is_none_or(|bits| bits.has(place));
@@ -356,7 +357,7 @@ impl Counting<'_> {
     fn one(&mut self, record: &Record) {
         match record.kind() {
             RecordKind::Transaction => self.tally.transactions += 1,
-            RecordKind::Session => self.tally.sessions += 1,
+            RecordKind::Session => self.tally.sessions += u64::from(!is_synthetic(record)),
             _ => {}
         }
         let [size, _, end_of_data, recipients, lost] = numbers_of(record);
@@ -392,6 +393,11 @@ impl Counting<'_> {
         }
         tally
     }
+}
+
+/// The proxy's own probes are nobody's sessions.
+fn is_synthetic(record: &Record) -> bool {
+    matches!(record, Record::Session(it) if it.flags.contains(&Flag::Synthetic))
 }
 
 fn add(counts: &mut HashMap<Vec<u8>, u64>, others: &mut u64, value: &[u8], count: u64) {

@@ -40,6 +40,15 @@ fn mail_flows_while_the_disk_is_full() {
     // The hole that is being made is told of as well.
     let (code, said) = run(&mut command(&place, &["where", "--store", "store", "never@msg.example"]));
     assert!(code == 1 && said.contains("The trace has holes") && said.contains("No space left"), "{code}: {said}");
+    // So do those that ask what is wrong, or what passed, although nothing can be recorded of it.
+    let (code, said) = run(&mut command(&place, &["anomalies", "--store", "store"]));
+    assert!(code == 1 && said.contains("critical: tracing_gap") && said.contains("No space left"), "{code}: {said}");
+    for asked in ["stats", "search"] {
+        let (_, said) = run(&mut command(&place, &[asked, "--store", "store"]));
+        assert!(said.contains("records are being lost since"), "{asked}: {said}");
+    }
+    let (code, said) = run(&mut command(&place, &["doctor", "self", "--store", "store"]));
+    assert!(code == 1 && said.contains("those of the hole that is being made"), "{code}: {said}");
     mount.empty();
     relayscope.output().expect("the trace store can be written again");
     assert_eq!(client.deliver(&Message::named("after")).unwrap().code, 250);

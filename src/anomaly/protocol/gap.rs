@@ -8,6 +8,25 @@ use crate::anomaly::window::{HOUR, MINUTE, Sliding};
 use crate::trace::{Act, Anomaly, Gap, Record, RecordId, Severity, WallMicros};
 use crate::wording::{clock, number, quoted, span};
 
+const ADVICE: &str = "Look at the disk of the store: space, file system, speed, permissions (`relayscope store check`). `where` answers for that time with a warning.";
+
+/// The store can't be written, so that what it costs isn't recorded either.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    pub since: WallMicros,
+    pub why: String,
+}
+
+/// What is wrong while records are being lost.
+pub fn at_present(loss: &Loss, now: WallMicros) -> Finding {
+    let summary = format!("records are being lost since {}, while mail flows on", clock(loss.since, now));
+    let arithmetic = format!("the store can't be written for {}: {}", span(now.saturating_sub(loss.since)), quoted([&loss.why]));
+    Finding::new(Anomaly::TracingGap, Severity::Critical, summary, arithmetic)
+        .advising(Act::LocalAdmin, ADVICE)
+        .evidence(loss.since, now, 0, Vec::new())
+        .lasting(HOUR)
+}
+
 /// What was lost within the last hour.
 #[derive(Debug)]
 pub struct Gaps {
@@ -59,10 +78,7 @@ impl Detector for Gaps {
             quoted([&gap.why])
         );
         let finding = Finding::new(Anomaly::TracingGap, Severity::Critical, summary, arithmetic)
-            .advising(
-                Act::LocalAdmin,
-                "Look at the disk of the store: space, file system, speed, permissions (`relayscope store check`). `where` answers for that time with a warning.",
-            )
+            .advising(Act::LocalAdmin, ADVICE)
             .evidence(self.since, gap.until, std::mem::take(&mut self.fresh), self.samples.clone());
         findings.raise(finding.lasting(HOUR));
     }

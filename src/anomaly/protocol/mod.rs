@@ -1,6 +1,6 @@
 //! Clients that don't come to send mail, or not in the way of mail; and holes in the trace.
 
-mod gap;
+pub mod gap;
 mod injection;
 mod relaying;
 mod scanner;

@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::anomaly::{Book, Watch};
+use crate::anomaly::{Book, Loss, Watch};
 use crate::config::WatchOptions;
 use crate::metrics::OpenIncidents;
 use crate::net::resolve::Resolver;
 use crate::relay::Exhausted;
-use crate::store::{Cursor, Day, Store, StoreError};
+use crate::store::{Cursor, Day, Health, Store, StoreError};
 use crate::trace::{Incident, IncidentStep, Kept, Origin, Record, RecordId, WallMicros};
 use dns::Asker;
 pub use dns::ask as ask_dns;
@@ -201,6 +201,7 @@ impl Follower {
                 if let Some(asker) = &self.asker {
                     asker.exchange(&mut course.watch.dns, self.store.now());
                 }
+                course.watch.loss = self.loss();
                 course.watch.tick_by_wall_clock(self.store.now().saturating_sub(LAG), &mut entries);
             }
             if course.learning {
@@ -227,6 +228,13 @@ impl Follower {
             }
         }
         Ok(())
+    }
+
+    fn loss(&self) -> Option<Loss> {
+        match self.store.health() {
+            Health::Ok => None,
+            Health::Failed { since, why, .. } => Some(Loss { since, why }),
+        }
     }
 
     fn publish(&self, course: &mut Course, entries: Vec<Incident>) {

@@ -65,7 +65,7 @@ async fn demo(args: &DemoArgs) -> ExitCode {
     eprintln!("relayscope demo: proxy on {address}, a smart host that misbehaves behind it, traces in {}", args.store.display());
     eprintln!("sending sample messages (a slow one takes a few seconds) …\n");
     let traffic = sample_traffic(address).await;
-    print(&next_steps(&traffic, address, &ask(args)));
+    print(&next_steps(&traffic, address, &ask(args), !args.once));
     let stop = if args.once { Stop::Now } else { Stop::AtSignal };
     if stop == Stop::AtSignal {
         eprintln!("\nThe proxy goes on until Ctrl-C: ask from another terminal, or send mail of your own.");

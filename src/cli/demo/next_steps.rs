@@ -6,15 +6,16 @@ use std::net::SocketAddr;
 use super::script::{RECIPIENTS, SENDERS};
 use super::traffic::Sent;
 
-/// The text that `demo` ends with. `ask` are the flags that lead the query commands to the demo's traces ("--store DIR").
-pub fn next_steps(sent: &[Sent], listen: SocketAddr, ask: &str) -> String {
+/// The text that `demo` ends with. `ask` are the flags that lead the query commands to the demo's traces ("--store DIR"); `goes_on`: its proxy
+/// still takes mail when this is read.
+pub fn next_steps(sent: &[Sent], listen: SocketAddr, ask: &str, goes_on: bool) -> String {
     let mut text = String::new();
     // Writing to a String doesn't fail.
-    let _ = write_steps(&mut text, sent, listen, ask);
+    let _ = write_steps(&mut text, sent, listen, ask, goes_on);
     text
 }
 
-fn write_steps(text: &mut String, sent: &[Sent], listen: SocketAddr, ask: &str) -> std::fmt::Result {
+fn write_steps(text: &mut String, sent: &[Sent], listen: SocketAddr, ask: &str, goes_on: bool) -> std::fmt::Result {
     let ask = format!(" {ask}");
     writeln!(text, "{} sample messages went through {listen}. Where did each of them stop, and why?\n", sent.len())?;
     let commands: Vec<String> = sent.iter().map(|sent| format!("relayscope where {}{ask}", sent.question())).collect();
@@ -32,15 +33,15 @@ fn write_steps(text: &mut String, sent: &[Sent], listen: SocketAddr, ask: &str) 
     }
     writeln!(text, "  relayscope where nobody@demo.example{ask}  # what never came through here")?;
     writeln!(text, "\nAnd what all of it looks like:\n")?;
-    for (what, why) in [
-        ("search state:deferred", "what waits for another attempt"),
-        ("stats --by state,cause", "counts by outcome and cause"),
-        ("tail", "what comes through from now on"),
-    ] {
+    let asked = [("search state:deferred", "what waits for another attempt"), ("stats --by state,cause", "counts by outcome and cause")];
+    for (what, why) in asked.into_iter().chain(goes_on.then_some(("tail", "what comes through from now on"))) {
         writeln!(text, "  relayscope {what}{ask}  # {why}")?;
     }
     if let Some(program) = std::env::args().next().filter(|program| program.contains('/')) {
         writeln!(text, "\n`relayscope` is {program} here.")?;
+    }
+    if !goes_on {
+        return writeln!(text, "\nWithout --once the demo goes on, and takes mail of your own.");
     }
     writeln!(text, "\nSend mail of your own (what stands before the @ decides, any other address is accepted):\n")?;
     writeln!(text, "  swaks --server {listen} --from you@shop.example --to full@demo.example\n")?;
@@ -71,7 +72,7 @@ mod tests {
             answer: "250 2.0.0 Ok".into(),
             came_to: CameTo::Text,
         }];
-        let text = next_steps(&sent, SocketAddr::from(([127, 0, 0, 1], 2525)), "--store /tmp/demo");
+        let text = next_steps(&sent, SocketAddr::from(([127, 0, 0, 1], 2525)), "--store /tmp/demo", true);
         for wanted in [
             "1 sample messages went through 127.0.0.1:2525.",
             "relayscope where invoice-4711.1795428131@shop.example --store /tmp/demo  # partly rejected",
@@ -84,5 +85,8 @@ mod tests {
         ] {
             assert!(text.contains(wanted), "{wanted:?} is missing in:\n{text}");
         }
+        // Nobody listens there any more.
+        let text = next_steps(&sent, SocketAddr::from(([127, 0, 0, 1], 2525)), "--store /tmp/demo", false);
+        assert!(!text.contains("swaks") && !text.contains("relayscope tail"), "{text}");
     }
 }

@@ -3,7 +3,7 @@
 mod page;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -159,6 +159,8 @@ impl Doctor {
 impl Upstream {
     fn run(self) -> Result<Status, Failure> {
         let Self { name, rcpt, send, from, through, directly, self_test, common } = self;
+        // A listener that neither a file nor a proxy names is nobody's.
+        let directly = directly || (common.is_smart_host_alone() && through.is_none() && !self_test);
         let wishes = Wishes { rcpt, send, from, through, directly, self_test, ..Wishes::default() };
         common.examine(true, async |examiner, _| {
             let found = examiner.upstream_named(name.as_deref()).map_err(not_examined)?.clone();
@@ -193,6 +195,10 @@ impl Common {
         let store = running::store_of(self.traces.store.as_deref(), self.config.as_deref());
         // Of a proxy that is asked by its address nobody here can read the file.
         let effective = Effective::of(self.source(), store.clone().filter(|_| self.traces.api.is_none()));
+        let effective = match effective {
+            Err(_) if !configured => Effective { source: self.source(), of: None },
+            effective => effective?,
+        };
         let (mut options, mut dns) = match configured {
             true => {
                 let loaded = effective.source.load().map_err(|_| Failure::usage("the configuration can't be used"))?;
@@ -216,6 +222,11 @@ impl Common {
             options.patience = patience;
         }
         Ok(Examiner { options: Arc::new(options), resolver: Resolver::new(&dns) })
+    }
+
+    /// What is examined stands on the command line alone.
+    fn is_smart_host_alone(&self) -> bool {
+        self.smart_host.is_some() && self.config.is_none() && !config::DEFAULT_PATHS.iter().any(|path| Path::new(path).exists())
     }
 
     fn source(&self) -> Source {

@@ -38,8 +38,7 @@ pub fn plan(stopped: &Stopped, sending_addresses: &[IpAddr]) -> Vec<Look> {
     let mut looks: Vec<Look> = match stopped.cause {
         Some(Cause::DnsFailure | Cause::DomainNotFound | Cause::MailLoop) => their_domain().into_iter().chain(upstream(false)).collect(),
         Some(
-            Cause::ConnectionFailed
-            | Cause::PortBlocked
+            Cause::PortBlocked
             | Cause::TlsFailure
             | Cause::EncryptionRequired
             | Cause::AuthRequired
@@ -50,6 +49,8 @@ pub fn plan(stopped: &Stopped, sending_addresses: &[IpAddr]) -> Vec<Look> {
             | Cause::RemoteSystemError
             | Cause::MessageTooBig,
         ) => upstream(false).into_iter().collect(),
+        // A host that hangs up at a recipient does so when it is asked for again.
+        Some(Cause::ConnectionFailed) => upstream(matches!(stopped.stage, Stage::MailFrom | Stage::RcptTo)).into_iter().collect(),
         Some(
             Cause::SenderNotAuthorized
             | Cause::RelayDenied
@@ -123,7 +124,9 @@ mod tests {
         let upstream = |recipient: Option<&str>| Look::Upstream { name: "main".to_owned(), recipient: recipient.map(str::to_owned) };
         let domain = |name: &str| Look::Domain(name.to_owned());
         let of = |cause| plan(&stopped(Some(cause), "550 no"), &own);
-        assert_eq!(of(Cause::ConnectionFailed), [upstream(None)]);
+        assert_eq!(of(Cause::ConnectionFailed), [upstream(Some("bob@to.example"))]);
+        let unreached = Stopped { stage: Stage::Connect, ..stopped(Some(Cause::ConnectionFailed), "refused") };
+        assert_eq!(plan(&unreached, &own), [upstream(None)]);
         assert_eq!(of(Cause::RecipientUnknown), [upstream(Some("bob@to.example"))]);
         assert_eq!(of(Cause::DomainNotFound), [domain("to.example"), upstream(None)]);
         assert_eq!(of(Cause::SpfDkimDmarcFailure), [domain("from.example"), Look::Sender(own[0])]);

@@ -4,7 +4,7 @@ use super::super::report::is_examined;
 use super::super::{Check, Report, Section, Verdict};
 use super::Stopped;
 use crate::diagnose::Cause;
-use crate::trace::State;
+use crate::trace::{Stage, State};
 
 /// Names of checks that never explain a message: they tell of the future, or of comfort.
 const BESIDE: [&str; 3] = ["own.", "through.difference", "upstream.tls_versions"];
@@ -32,7 +32,7 @@ pub fn sum_up(stopped: &Stopped, reports: Vec<Report>) -> Report {
 fn conclude(stopped: &Stopped, sections: &[Section], examined: bool) -> String {
     let explains = |check: &&Check| !BESIDE.iter().any(|beside| check.name.starts_with(beside)) && check.name != RECALL;
     let checks: Vec<&Check> = sections.iter().flat_map(|section| &section.checks).filter(explains).collect();
-    let (marks, proofs) = stopped.cause.map_or((&[][..], &[][..]), checks_of);
+    let (marks, proofs) = stopped.cause.map_or((&[][..], &[][..]), |cause| checks_of(cause, stopped.stage));
     let is_any_of = |check: &Check, names: &[&str]| names.iter().any(|name| check.name.starts_with(name));
     let is_marked = |check: &Check| marks.is_empty() || is_any_of(check, marks);
     let find = |verdict: Verdict, marked: bool| checks.iter().find(|check| check.verdict == verdict && is_marked(check) == marked);
@@ -55,7 +55,8 @@ fn conclude(stopped: &Stopped, sections: &[Section], examined: bool) -> String {
     let over = if let Some(check) = proof(Verdict::Skipped) {
         format!("Whether what stopped it ({cause}) is over can't be told: {}: {}", check.asked, check.answer.trim_end_matches('.'))
     } else if proof(Verdict::Ok).is_none() {
-        format!("These checks can't show whether what stopped it ({cause}) is over. It was told: {}", stopped.words.trim_end_matches('.'))
+        let words = stopped.words.trim_end_matches('.');
+        format!("These checks can't show whether what stopped it ({cause}) is over{}. It was told: {words}", untried(stopped))
     } else if matches!(stopped.state, State::Deferred | State::Unknown | State::Partial) {
         format!("What stopped it ({cause}) is not there any more: it should pass at the next attempt")
     } else {
@@ -67,9 +68,21 @@ fn conclude(stopped: &Stopped, sections: &[Section], examined: bool) -> String {
     }
 }
 
+/// A connection that broke within a dialogue: where, if these checks don't go as far, and what does.
+fn untried(stopped: &Stopped) -> String {
+    let way = match stopped.stage {
+        _ if stopped.cause != Some(Cause::ConnectionFailed) => return String::new(),
+        Stage::MailFrom | Stage::RcptTo => "--rcpt ADDRESS",
+        Stage::Data | Stage::Body | Stage::EndOfData => "--send ADDRESS",
+        _ => return String::new(),
+    };
+    let name = stopped.upstream.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+    format!(": it failed at {}, which was not tried (`relayscope doctor upstream{name} {way}` does)", stopped.stage)
+}
+
 /// What the names of checks begin with that can show a cause (empty: any may), and of those that show by their success that it is gone
 /// (empty: none can).
-fn checks_of(cause: Cause) -> (&'static [&'static str], &'static [&'static str]) {
+fn checks_of(cause: Cause, stage: Stage) -> (&'static [&'static str], &'static [&'static str]) {
     let both = |names: &'static [&'static str]| (names, names);
     match cause {
         Cause::AuthRequired | Cause::AuthFailed | Cause::AuthMechanismUnsupported | Cause::AccountLocked => both(&["upstream.login"]),
@@ -77,6 +90,12 @@ fn checks_of(cause: Cause) -> (&'static [&'static str], &'static [&'static str])
             &["upstream.tls", "upstream.certificate", "upstream.ehlo", "host.starttls", "host.certificate", "mta_sts.", "dane."],
             &["upstream.tls", "host.starttls"],
         ),
+        Cause::ConnectionFailed if matches!(stage, Stage::MailFrom | Stage::RcptTo) => {
+            (&["upstream.resolve", "upstream.port", "upstream.banner", "upstream.ehlo", "upstream.rcpt"], &["upstream.rcpt"])
+        }
+        Cause::ConnectionFailed if matches!(stage, Stage::Data | Stage::Body | Stage::EndOfData) => {
+            (&["upstream.resolve", "upstream.port", "upstream.banner", "upstream.ehlo", "host.connect", "mx."], &[])
+        }
         Cause::ConnectionFailed | Cause::PortBlocked => (
             &["upstream.resolve", "upstream.port", "upstream.banner", "upstream.ehlo", "host.connect", "mx."],
             &["upstream.ehlo", "host.connect"],
@@ -118,15 +137,19 @@ fn recall(stopped: &Stopped) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::Actor;
     use crate::trace::json::Time;
-    use crate::trace::{Actor, Stage};
 
     fn conclusion(state: State, cause: Cause, checks: Vec<Check>) -> String {
+        conclusion_at(Stage::Auth, state, cause, checks)
+    }
+
+    fn conclusion_at(stage: Stage, state: State, cause: Cause, checks: Vec<Check>) -> String {
         let stopped = Stopped {
             id: "01".to_owned(),
             at: Time(0),
             state,
-            stage: Stage::Auth,
+            stage,
             by: Actor::Upstream,
             cause: Some(cause),
             act: None,
@@ -165,6 +188,21 @@ mod tests {
         );
         assert!(of(State::Accepted, Vec::new()).starts_with("The upstream took it"));
     }
+
+    #[test]
+    fn a_connection_that_broke_within_the_dialogue_isnt_mended_by_a_greeting() {
+        let check = |name: &str| Check::asking(name, name, "").ok("250");
+        let of = |stage, checks| conclusion_at(stage, State::Deferred, Cause::ConnectionFailed, checks);
+        let told = of(Stage::RcptTo, vec![check("upstream.ehlo")]);
+        assert!(
+            told.contains("it failed at rcpt_to, which was not tried (`relayscope doctor upstream main --rcpt ADDRESS` does)"),
+            "{told}"
+        );
+        assert!(of(Stage::RcptTo, vec![check("upstream.ehlo"), check("upstream.rcpt")]).ends_with("should pass at the next attempt."));
+        assert!(of(Stage::EndOfData, vec![check("upstream.ehlo")]).contains("main --send ADDRESS` does"));
+        assert!(of(Stage::Connect, vec![check("upstream.ehlo")]).ends_with("should pass at the next attempt."));
+    }
+
     #[test]
     fn it_is_over_only_where_a_check_could_have_shown_it() {
         let check = |name: &str| Check::asking(name, name, "");

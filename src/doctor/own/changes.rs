@@ -23,7 +23,29 @@ pub(super) fn checks(options: &Options, store: &Store, running: bool) -> Result<
         .collect();
     let mut checks = vec![last_change(options, &starts)];
     checks.extend(edited(options, &starts, running));
+    checks.extend(refused(&page.records, &starts));
     Ok(checks)
+}
+
+/// A reload that was refused, and nothing taken over since.
+fn refused(audits: &[Record], starts: &[&Audit]) -> Option<Check> {
+    let newest = audits.iter().find_map(|record| match record {
+        Record::Audit(audit) if audit.event == AuditEvent::ReloadRefused => Some(audit),
+        _ => None,
+    })?;
+    if starts.first().is_some_and(|start| start.at >= newest.at) {
+        return None;
+    }
+    let why = "what was meant to change has not, and the next start fails by the same";
+    let check = Check::asking("own.reload", "whether the last reload was taken over", why);
+    let said = newest.detail.as_deref().unwrap_or("the log says why");
+    let answer = format!("it was refused at {}, and the configuration before goes on: {said}", Time(newest.at));
+    Some(check.warn(answer, "Mend what is named, then `relayscope config check` and `systemctl reload relayscope` (SIGHUP)."))
+}
+
+/// Addresses are bound at the start: a reload brings them into the configuration, and not into effect.
+fn takes_a_restart(change: &str) -> bool {
+    change.split_once(": ").is_some_and(|(option, _)| option.starts_with("listener.") && option.ends_with(".listen"))
 }
 
 /// The last start or reload that brought another configuration.
@@ -41,7 +63,16 @@ fn last_change(options: &Options, starts: &[&Audit]) -> Check {
     let text = |digest: &str| kept::read(&options.store.dir, digest);
     let what = match text(&old).zip(text(now)).and_then(|(old, new)| drift::changes(&old, &new)) {
         Some(changes) if changes.is_empty() => "in its form only".to_owned(),
-        Some(changes) => changes.join("; "),
+        Some(changes) => {
+            let began = starts.iter().take(before).any(|audit| audit.event == AuditEvent::Started);
+            let unbound = changes.iter().any(|change| takes_a_restart(change)) && !began;
+            let changes = changes.join("; ");
+            if unbound {
+                let answer = format!("at {} (digest {old} -> {now}), by a reload: {changes}", Time(changed_at));
+                return check.warn(answer, "`listen` takes a restart: until then the addresses are those from before.");
+            }
+            changes
+        }
         None => "its text is no longer kept".to_owned(),
     };
     check.ok(format!("at {} (digest {old} -> {now}): {what}", Time(changed_at)))
@@ -64,4 +95,16 @@ fn edited(options: &Options, starts: &[&Audit], running: bool) -> Option<Check> 
         ),
         false => check.ok(format!("unchanged since {}", Time(newest.at))),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::takes_a_restart;
+
+    #[test]
+    fn only_addresses_take_a_restart() {
+        assert!(takes_a_restart("listener.main.listen: [\"127.0.0.1:21525\"] -> [\"127.0.0.1:21526\"]"));
+        assert!(!takes_a_restart("listener.main.allow: [] -> [\"127.0.0.0/8\"]"));
+        assert!(!takes_a_restart("upstream.listen: a -> b"));
+    }
 }

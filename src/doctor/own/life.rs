@@ -1,5 +1,7 @@
 //! Holes in the traces: records that were lost, and times at which the proxy wasn't there.
 
+use std::path::Path;
+
 use super::super::Check;
 use crate::store::{Health, PageRequest, Query, Store, StoreError, Term};
 use crate::trace::json::Time;
@@ -9,13 +11,19 @@ const WEEK_US: u64 = 7 * 86_400_000_000;
 /// Records that are looked at.
 const MOST: usize = 1_000;
 
-pub(super) fn checks(store: &Store, now: WallMicros) -> Result<Vec<Check>, StoreError> {
+pub(super) fn checks(dir: &Path, store: &Store, now: WallMicros) -> Result<Vec<Check>, StoreError> {
     let why = "what isn't recorded can't be found: an answer from a time with a hole in it may be wrong";
-    let mut checks = vec![writing(store)];
+    let mut checks = vec![writing(dir, store)];
     let check = Check::asking("own.gaps", "records lost within the last 7 days", why);
     let gaps = since(store, RecordKind::Gap, now)?;
     let lost: u64 = gaps.iter().map(|record| if let Record::Gap(gap) = record { gap.records_lost } else { 0 }).sum();
+    let losing = matches!(store.health(), Health::Failed { .. });
     checks.push(match gaps.first() {
+        // What is lost now is recorded as a gap when the store can be written again.
+        _ if losing => check.fail(
+            format!("those of the hole that is being made, and {lost} in {} gaps before it", gaps.len()),
+            "Mend what keeps the store from being written, above: what passes until then can't be found.",
+        ),
         Some(Record::Gap(newest)) => check.warn(
             format!("{lost} records in {} gaps; the last until {}: {}", gaps.len(), Time(newest.until), newest.why),
             "Mail flowed meanwhile, untraced. Look at the disk's room and errors at that time (`journalctl -k`).",
@@ -68,9 +76,15 @@ pub(super) fn absence(audits: &[Record], running: bool) -> Option<Check> {
     })
 }
 
-fn writing(store: &Store) -> Check {
+fn writing(dir: &Path, store: &Store) -> Check {
     let check = Check::asking("own.store", "whether the store can be written", "a trace that isn't written is lost");
+    // A stopped proxy's store that can't be written is read from a copy, which says nothing of it.
+    let is_read_only = rustix::fs::statvfs(dir).is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
     match store.health() {
+        Health::Ok if is_read_only => check.fail(
+            format!("the file system of {} is mounted read-only", dir.display()),
+            "Look why (`journalctl -k`: errors of the disk have it remounted so), and remount it: `mount -o remount,rw`.",
+        ),
         Health::Ok => check.ok("it can"),
         Health::Failed { since, why, records_lost } => check.fail(
             format!("not since {}: {why}; {records_lost} records are lost", Time(since)),

@@ -92,6 +92,13 @@ pub struct RelayHop {
     pub tie: Tie,
 }
 
+impl RelayHop {
+    /// The process ended with the message under way: all that is known was noted before its end was sent on, and the header wasn't.
+    pub fn was_cut_off(&self) -> bool {
+        self.state.0 == State::Unknown && self.duration_us == 0 && self.size == 0
+    }
+}
+
 /// What a report says of the message. It proves nothing by itself: see its confidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportHop {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use hop::{Confidence, Hop, HopClient, HopUpstream, JoinedBy, LogHop, RelayHop, ReportHop, Side, Tie};
-pub use never::{EarlyEnd, Headerless, NearDomain, Nearest, NeverSeen, Tracing};
+pub use never::{EarlyEnd, Headerless, NearDomain, Nearest, NeverSeen, OfId, Tracing};
 pub use wider::{Concern, Wider};
 
 use crate::trace::json::{Id, Reply, Time, Vocabulary, Word, schema_of};

@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 use super::{Hole, HopClient, HopUpstream, ReportHop, Wider, is_zero};
 use crate::path::never::outside::Dns;
 use crate::trace::json::{Id, Reply, Time, Word};
-use crate::trace::{Actor, Stage, State};
+use crate::trace::{Actor, RecordKind, Stage, State};
 
 /// What is known where nothing matched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NeverSeen {
     /// One sentence.
     pub verdict: String,
+    /// What an id that was asked for is of, where that is no message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_id: Option<OfId>,
     /// Addresses in the trace that look like the one asked for, nearest first.
     pub nearest: Vec<Nearest>,
     /// Well-known domains that look like one asked for.
@@ -37,6 +40,14 @@ pub struct NeverSeen {
     pub dns: Option<Dns>,
     pub tracing: Tracing,
     pub next: Vec<String>,
+}
+
+/// A record that isn't of mail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OfId {
+    pub id: Id,
+    pub at: Time,
+    pub kind: Word<RecordKind>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,7 +9,7 @@ mod words;
 
 pub use words::{dns_lines, early_end_words, incident, next, verdict};
 
-use super::answer::{Headerless, NearDomain, NeverSeen, ReportHop, Tracing};
+use super::answer::{Headerless, NearDomain, NeverSeen, OfId, ReportHop, Tracing};
 use super::clock::Clock;
 use super::fate;
 use super::find::Traces;
@@ -18,8 +18,8 @@ use super::join::is_headerless;
 use super::what::What;
 use crate::smtp::are_related;
 use crate::store::{PageRequest, Query, Term};
-use crate::trace::json::{Id, Reply, Time, Word};
-use crate::trace::{Flag, Record, RecordKind, Stage, Transaction, WallMicros};
+use crate::trace::json::{self, Id, Reply, Time, Word};
+use crate::trace::{Flag, Record, RecordKind, Stage, State, Transaction, WallMicros};
 use outside::{Dns, Outside};
 
 /// Where the question names no time, sessions of this span before now are shown.
@@ -46,6 +46,7 @@ pub fn never_seen<T: Traces>(traces: &T, what: &What, now: WallMicros, outside: 
     let (incidents, incidents_more) = incidents::incidents(traces, what, now, &hosts, &sessions)?;
     let mut seen = NeverSeen {
         verdict: String::new(),
+        of_id: of_id(traces, what)?,
         nearest: near::nearest(traces, what)?,
         domains: domains(&senders, &recipients),
         without_header: without_header(traces, what, now)?,
@@ -68,6 +69,13 @@ pub fn never_seen<T: Traces>(traces: &T, what: &What, now: WallMicros, outside: 
     seen.verdict = verdict(&seen, &what.text, &Clock::utc());
     seen.next = next(&seen, &Clock::utc());
     Ok(seen)
+}
+
+/// What an id that was asked for is of: `search` lists sessions and others, and none of them is a message.
+fn of_id<T: Traces>(traces: &T, what: &What) -> Result<Option<OfId>, T::Error> {
+    let Some(id) = what.id() else { return Ok(None) };
+    let records = traces.query(&Query::of(Term::Id(id)), &PageRequest::newest(1))?.records;
+    Ok(records.first().map(|record| OfId { id: Id(record.id()), at: json::Record::from(record).at(), kind: Word(record.kind()) }))
 }
 
 /// Well-known domains that look like those asked for.
@@ -95,14 +103,16 @@ fn reports<T: Traces>(traces: &T, what: &What) -> Result<Vec<ReportHop>, T::Erro
     Ok(records.iter().filter_map(|record| if let Record::Transaction(it) = record { fate::unproven(it) } else { None }).collect())
 }
 
-/// Refused at MAIL FROM or RCPT TO, a message leaves neither Message-ID nor subject. By a Message-ID's domain they can be
+/// Refused at MAIL FROM or RCPT TO, or cut off by the proxy's end, a message leaves neither Message-ID nor subject. By a Message-ID's domain they can be
 /// told apart from others'; without one the newest are shown.
 fn without_header<T: Traces>(traces: &T, what: &What, now: WallMicros) -> Result<Vec<Headerless>, T::Error> {
     let Some(domain) = what.needs_header() else { return Ok(Vec::new()) };
     let mut found: Vec<Headerless> = Vec::new();
-    for stage in [Stage::MailFrom, Stage::RcptTo] {
-        let query =
-            Query { all: vec![Term::Kind(RecordKind::Transaction), Term::Stage(stage)], since: recent(what, now), until: what.until };
+    // Nor is it recorded of one that was under way when the proxy was killed.
+    let cut_off = vec![Term::Stage(Stage::EndOfData), Term::State(State::Unknown), Term::Flag(Flag::InDoubt)];
+    for of_kind in [vec![Term::Stage(Stage::MailFrom)], vec![Term::Stage(Stage::RcptTo)], cut_off] {
+        let all = std::iter::once(Term::Kind(RecordKind::Transaction)).chain(of_kind).collect();
+        let query = Query { all, since: recent(what, now), until: what.until };
         for record in traces.query(&query, &PageRequest::newest(HEADERLESS * 20))?.records {
             let Record::Transaction(it) = record else { continue };
             let known = found.iter().any(|other| other.id.0 == it.id);

@@ -13,7 +13,7 @@ use super::{SESSIONS, recent};
 use crate::smtp::is_within;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::{Id, Reply, Time, Word};
-use crate::trace::{EndHow, Record, RecordKind, Session, WallMicros};
+use crate::trace::{EndHow, Flag, Record, RecordKind, Session, WallMicros};
 
 /// Client addresses that one sender is taken to have by what it sent before.
 const HOSTS: usize = 4;
@@ -121,8 +121,8 @@ impl Names<'_> {
 fn early_end(record: &Record) -> Option<EarlyEnd> {
     let Record::Session(session) = record else { return None };
     let Session { ended, outcome, .. } = session.as_ref();
-    // A client that looks in and leaves with QUIT is a probe, not a message that failed.
-    if session.transactions > 0 || (ended.how == EndHow::Quit && outcome.is_none()) {
+    // A client that looks in and leaves with QUIT is a probe, not a message that failed; the proxy itself is no client.
+    if session.transactions > 0 || session.flags.contains(&Flag::Synthetic) || (ended.how == EndHow::Quit && outcome.is_none()) {
         return None;
     }
     let outcome = outcome.as_ref();

@@ -5,6 +5,7 @@ use super::super::clock::Clock;
 use super::super::words;
 use super::SESSIONS;
 use super::outside::{Dns, MailExchangers};
+use crate::trace::{RecordKind, State};
 
 /// The one sentence for "nothing".
 pub fn verdict(seen: &NeverSeen, query: &str, clock: &Clock) -> String {
@@ -15,6 +16,13 @@ pub fn verdict(seen: &NeverSeen, query: &str, clock: &Clock) -> String {
         (None, Some(until)) => format!(" before {}", clock.moment(until)),
         (None, None) => String::new(),
     };
+    if let Some(it) = &seen.of_id {
+        let what = match it.kind.0 {
+            RecordKind::Session => "a session without mail, or of its end".to_owned(),
+            kind => format!("kind {kind}"),
+        };
+        return format!("{} is no message: it is the record of {what}, {}.", it.id, clock.moment(it.at));
+    }
     let mut text = format!("Never seen: no message that passed Relayscope{span} matches {query}");
     match (tracing.oldest_at, tracing.since) {
         (None, _) => text.push_str("; the trace is empty"),
@@ -36,12 +44,14 @@ pub fn verdict(seen: &NeverSeen, query: &str, clock: &Clock) -> String {
             words::reported(&report.report)
         ));
     }
+    let cut_off = seen.without_header.iter().any(|it| it.state.0 == State::Unknown);
+    let which = if cut_off { "refused before its text, or under way when the proxy ends," } else { "refused before its text" };
     match seen.without_header.len() {
         0 => {}
-        1 => text.push_str(" A message that is refused before its text leaves no Message-ID or subject here: one such attempt is listed."),
-        many => text.push_str(&format!(
-            " A message that is refused before its text leaves no Message-ID or subject here: {many} such attempts are listed."
-        )),
+        1 => text.push_str(&format!(" A message that is {which} leaves no Message-ID or subject here: one such attempt is listed.")),
+        many => {
+            text.push_str(&format!(" A message that is {which} leaves no Message-ID or subject here: {many} such attempts are listed."))
+        }
     }
     if let Some(last) = seen.sessions.first() {
         let why = early_end_words(last);
@@ -170,6 +180,10 @@ fn but(failures: &[String]) -> String {
 /// What to do next where nothing was found.
 pub fn next(seen: &NeverSeen, clock: &Clock) -> Vec<String> {
     let mut steps = Vec::new();
+    if let Some(it) = &seen.of_id {
+        let how = if it.kind.0 == RecordKind::Incident { "anomalies" } else { "show" };
+        return vec![format!("What is known of it: relayscope {how} {}", it.id)];
+    }
     if let Some(near) = seen.nearest.first() {
         steps.push(format!("If {} was meant: relayscope where {}", near.address, near.address));
     }

@@ -89,11 +89,11 @@ impl Subject<'_> {
         let upstream = words::upstream(hop);
         let moment = self.clock.moment(hop.until);
         let detail = hop.detail.as_ref().map(|detail| format!(" ({})", detail.trim_end_matches('.'))).unwrap_or_default();
-        format!(
-            "In doubt since {moment}: the whole message went to {upstream}, but no reply came{detail}{}{}; {upstream} may have it or not",
-            self.who_clause(),
-            self.attempts()
-        )
+        let what = match hop.was_cut_off() {
+            true => format!("the message's text went to {upstream}, and no reply is recorded"),
+            false => format!("the whole message went to {upstream}, but no reply came"),
+        };
+        format!("In doubt since {moment}: {what}{detail}{}{}; {upstream} may have it or not", self.who_clause(), self.attempts())
     }
 
     /// "at smtp.example.net, RCPT TO, 10:02:11: no such mailbox (550 5.1.1 No such user)"

@@ -302,3 +302,21 @@ fn a_count_over_a_damaged_run_is_right_all_the_same() {
         assert_eq!(count(&copy.store()), right, "octet {offset} of {length}");
     }
 }
+
+#[test]
+fn the_proxys_own_probes_are_nobodys_sessions() {
+    let room = Room::with_runs_of(8);
+    let store = room.store();
+    let probe = |no: u64| {
+        let Record::Session(mut it) = samples::session(no) else { unreachable!() };
+        it.flags.push(Flag::Synthetic);
+        Record::Session(it)
+    };
+    // In stored runs, in the one in memory, and where each record is looked at.
+    let records: Vec<Record> = (0..20).map(|no| if no % 2 == 0 { probe(no) } else { samples::session(no) }).collect();
+    put(&store, &records);
+    until(|| store.stats().unwrap().unindexed == 0);
+    let of = |query: &Query| store.tally(query, &[Field::State]).unwrap().sessions;
+    assert_eq!(of(&Query::of(Term::Kind(RecordKind::Session))), 10);
+    assert_eq!(of(&Query::default()), 10);
+}
