@@ -190,6 +190,24 @@ fn what_is_thrown_away_before_the_queue_is_so_for_all() {
     let path = one(records, "<1@example.com>");
     assert_eq!(fates(&path), "bob@example.org stuck, carol@example.org stuck", "{}", path.verdict);
     assert!(path.verdict.contains("thrown away"), "{}", path.verdict);
+    // Another was refused within the same transaction.
+    let refused = "10:02:02 smtpd[1]: A1B2C3D4E5: reject: RCPT from mail.example.com[192.0.2.10]: 550 5.1.1 <eve@example.org>: Recipient \
+                   address rejected: User unknown; from=<alice@example.com> to=<eve@example.org> proto=ESMTP helo=<mail.example.com>";
+    let mut records = log([refused.to_owned(), discard("A1B2C3D4E5")]);
+    records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));
+    assert_eq!(fates(&one(records, "<1@example.com>")), "carol@example.org stuck");
+    // Behind the smart host, the entry of one of two ways.
+    let mut records = log([
+        went("10:02:04", "A1B2C3D4E5", "carol@example.org", "sent (250 2.0.0 Ok: queued as C1B2C3D4E5)"),
+        discard("C1B2C3D4E5").replace("10:02:03", "10:02:05"),
+    ]);
+    records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));
+    records.push(tale(71, "10:02:02", &["bob@example.org"], "B1B2C3D4E5"));
+    let answer = ask(&Shelf { records, running: true }, "<1@example.com>");
+    let mut told: Vec<String> =
+        answer.messages.iter().flat_map(|path| &path.recipients).map(|it| format!("{} {}", it.address, it.state.0)).collect();
+    told.sort();
+    assert_eq!(told, ["bob@example.org accepted", "carol@example.org stuck"]);
     // Each recipient went to the smart host by itself: only one of the two was thrown away there.
     let mut records = log([discard("A1B2C3D4E5")]);
     records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));

@@ -86,7 +86,7 @@ impl Postfix {
     /// with; cleanup and qmgr go on under that one's. An instance that is run by itself has a qmgr, which has spoken of its sender.
     fn take_over(&mut self, message: &Message<'_>, instance: &str, id: &str) {
         let is_door_of = |it: &&String| it.strip_prefix(instance).is_some_and(|rest| rest.starts_with(['-', '_']));
-        if self.doors.len() < 2 || self.known.get(&self.key).is_some() {
+        if !self.doors.iter().any(|it| is_door_of(&it)) || self.known.get(&self.key).is_some() {
             return;
         }
         for door in self.doors.iter().filter(is_door_of) {

@@ -123,8 +123,9 @@ fn xoauth2_user(message: &[u8]) -> Option<&[u8]> {
 /// RFC 7628, RFC 5801: `n,a=NAME,` and what holds the token.
 fn bearer_user(message: &[u8]) -> Option<&[u8]> {
     let mut parts = message.splitn(3, |octet| *octet == b',');
-    let (_, user, _) = (parts.next()?, parts.next()?, parts.next()?);
-    user.strip_prefix(b"a=")
+    let (_, user, rest) = (parts.next()?, parts.next()?, parts.next()?);
+    // Anything else before the fields may be the token.
+    user.strip_prefix(b"a=").filter(|_| rest.first() == Some(&1))
 }
 
 /// Domain and user out of NTLM's third message ([MS-NLMP] 2.2.1.3); the other two have none.
@@ -257,7 +258,9 @@ mod tests {
         for shifted in ["user=ann^Aauth=Bearer secret^A^A", "user=ann auth=Bearer secret", "user=ann\nauth=Bearer secret", "user=secret"] {
             check(&format!("XOAUTH2 {}", encode(shifted)), &[], None);
         }
-        for shifted in ["n,a=ann^Aauth=Bearer secret^A^A", "n,a=secret", "auth=Bearer secret\x01a=secret,\x01"] {
+        for shifted in
+            ["n,a=ann^Aauth=Bearer secret^A^A", "n,a=ann^Aauth=Bearer secret,^A", "n,a=secret", "auth=Bearer secret\x01a=secret,\x01"]
+        {
             check(&format!("OAUTHBEARER {}", encode(shifted)), &[], None);
         }
     }

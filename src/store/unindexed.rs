@@ -13,7 +13,8 @@ use crate::trace::{Record, RecordId};
 /// What was gone through of each day.
 #[derive(Debug, Default)]
 pub(super) struct Unindexed {
-    days: HashMap<Day, Stretch>,
+    /// By day and where they begin: there may be several in a day.
+    days: HashMap<(Day, u32), Stretch>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +30,7 @@ impl Unindexed {
     /// # Errors
     /// They can't be read.
     pub fn places(&mut self, live: &Live, day: Day, numbers: Range<u32>, kind: TermKind, id: RecordId) -> io::Result<Vec<u32>> {
-        let stretch = self.days.entry(day).or_default();
+        let stretch = self.days.entry((day, numbers.start)).or_default();
         stretch.cover(live, day, &numbers)?;
         let wanted = key(kind, id);
         let first = stretch.named.partition_point(|(key, _)| *key < wanted);

@@ -134,11 +134,13 @@ fn postfix_services_with_a_name_of_their_own_take_mail_in_for_it() {
     };
     const COMMON: &str = "mid=1@from.example from=ann@from.example size=1234";
     let other = "Nov 26 10:01:03 mail postfix/smtpd[11]: 3F1A2B3C4D: client=other.example[192.0.2.8]\n";
-    check(
-        Format::Postfix,
-        &format!("{other}{}", of("postfix", "4F1A2B3C4D")),
-        &[&format!("received id=4F1A2B3C4D {COMMON} client=client.example/192.0.2.7")],
-    );
+    for before in ["", other] {
+        check(
+            Format::Postfix,
+            &format!("{before}{}", of("postfix", "4F1A2B3C4D")),
+            &[&format!("received id=4F1A2B3C4D {COMMON} client=client.example/192.0.2.7")],
+        );
+    }
     // An instance of its own has its own queue.
     let own = of("postfix-submission", "4F1A2B3C4D");
     let again = "Nov 26 10:02:04 mail postfix/qmgr[13]: 4F1A2B3C4D: from=<eve@from.example>, size=9, nrcpt=1 (queue active)\n";

@@ -57,7 +57,8 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<R
     let ends: Vec<&str> =
         ["From", "To"].iter().filter_map(|name| fields.first(name)).flat_map(address::in_line).map(|it| it.address).collect();
     let mut notice = notice::read(&said.text, said.whole, &ends);
-    if from != Sender::Reporter {
+    let subject = fields.first("Subject").unwrap_or_default();
+    if from != Sender::Reporter && !sender::subject_says_failure(subject) {
         let signs = fields.first("From").and_then(|it| address::in_line(it).last());
         // Whoever wrote it and stands below, as a signature does, is nobody who wasn't reached. A server says why.
         notice.recipients.retain(|it| {
@@ -84,7 +85,6 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<R
     // A boundary that isn't the message's own may leave the original within the part before it.
     let inline = notice.original.or_else(|| status.and_then(|it| notice::part(&it.text).1));
     let headers = original_headers(parts, inline, said.whole);
-    let subject = fields.first("Subject").unwrap_or_default();
     let mut recipients = std::mem::take(&mut delivery.recipients);
     let mut recipients_cut = delivery.recipients_cut;
     // What was cut off may name others than the text for people does; that is then no substitute.
@@ -123,7 +123,9 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<R
     if recipients.is_empty() && !missing {
         recipients = elsewhere(fields, from, &headers, notice.said);
     }
-    let fails = || sender::subject_says_failure(subject) || sender::says_failure(notice.said);
+    // A person's answer may be delayed as well.
+    let delays = || sender::is_named_daemon(fields) && notice.said.to_lowercase().contains("delayed");
+    let fails = || sender::subject_says_failure(subject) || sender::says_failure(notice.said) || delays();
     let codes = || recipients.iter().any(|it| it.status.is_some() || it.reply_code.is_some());
     let speaks = match from {
         Sender::Reporter => !recipients.is_empty() || delivery.found || parts.cut,

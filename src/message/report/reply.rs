@@ -97,7 +97,10 @@ fn statuses(text: &str, replies: &[(usize, u16)]) -> Vec<Found> {
         let behind_code = reply.is_some_and(|(begins, _)| {
             before.get(begins + 3..).is_some_and(|it| it.trim_matches(['-', ' ', ':', ',', '#', '(', '\'']).is_empty())
         });
-        let placed = behind_code || before.trim_start_matches(['#', '(', ' ']).is_empty() || before.ends_with("(#");
+        let placed = behind_code
+            || before.trim_start_matches(['#', '(', ' ']).is_empty()
+            || before.ends_with(['#', '(', '['])
+            || before.ends_with(": ");
         let fits = reply.is_none_or(|(_, code)| code / 100 == u16::from(status.0));
         (fits || behind_code).then_some(Found { status, placed: placed && fits })
     });
@@ -109,7 +112,7 @@ pub fn better(field: Option<Status>, diagnostic: Codes) -> Option<Status> {
     match (field, diagnostic.status) {
         (Some((2, ..)), _) => field,
         // The field is what the reporting server makes of the reply; the reply says it itself.
-        (Some(field), Some(other)) if !is_vague(other) && (diagnostic.placed || is_vague(field)) => Some(other),
+        (Some(field), Some(other)) if !is_vague(other) && (diagnostic.placed || is_vague(field) || is_expiry(field)) => Some(other),
         (Some(field), _) => Some(field),
         (None, other) => other,
     }
@@ -294,6 +297,11 @@ mod tests {
         assert_eq!(better(Some((5, 7, 1)), codes("550 Rejected as spam (SpamAssassin 4.0.1)")), Some((5, 7, 1)));
         assert_eq!(better(Some((5, 7, 1)), codes("550 Rejected by filter 5.2.2")), Some((5, 7, 1)));
         assert_eq!(better(Some((5, 0, 0)), codes("550 no such user (5.1.1)")), Some((5, 1, 1)));
+        // In brackets, or behind a colon, it is the server's; what a word introduces isn't.
+        for placed in ["550 Denied [5.7.1]", "550 Message refused (5.7.1)", "550 [#5.7.1] refused", "550 Error: 5.7.1 refused"] {
+            assert_eq!(better(Some((5, 1, 1)), codes(placed)), Some((5, 7, 1)), "{placed}");
+        }
+        assert_eq!(better(Some((4, 4, 7)), codes("451 try again, said 4.2.2")), Some((4, 2, 2)));
     }
 
     #[test]

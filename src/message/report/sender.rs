@@ -39,9 +39,29 @@ pub fn of(fields: &Fields<'_>, report_type: Option<&str>, outer: &str) -> Sender
         let path = it.trim().trim_matches(['<', '>']).to_lowercase();
         path.is_empty() || path.starts_with("mailer-daemon") || path.starts_with("postmaster@")
     });
+    if is_named_daemon(fields) {
+        return Sender::Daemon;
+    }
+    // RFC 3834 §5: somebody's answer, a vacation notice for one; some servers call their reports so.
+    if !subject_says_failure(&subject)
+        && fields.first("Auto-Submitted").is_some_and(|it| it.trim().to_ascii_lowercase().starts_with("auto-replied"))
+    {
+        return Sender::Person;
+    }
+    if null {
+        return Sender::Daemon;
+    }
+    let notice = subject_says_failure(&subject) && !subject.starts_with("re:") && is_machine(fields, &from);
+    if notice { Sender::Other } else { Sender::Person }
+}
+
+/// Whether the sender's name is that of a mail system.
+pub fn is_named_daemon(fields: &Fields<'_>) -> bool {
     const DAEMONS: &[&str] = &[
         "mailer-daemon",
         "mailerdaemon",
+        "mailer daemon",
+        "mdaemon@",
         "postmaster",
         "post_master",
         "mail delivery s",
@@ -51,18 +71,8 @@ pub fn of(fields: &Fields<'_>, report_type: Option<&str>, outer: &str) -> Sender
         "bounce@",
         "no-reply@sns.amazonaws.com",
     ];
-    if DAEMONS.iter().any(|it| from.contains(it)) {
-        return Sender::Daemon;
-    }
-    // RFC 3834 §5: somebody's answer, a vacation notice for one. Servers that call their reports so have a name of their own.
-    if fields.first("Auto-Submitted").is_some_and(|it| it.trim().to_ascii_lowercase().starts_with("auto-replied")) {
-        return Sender::Person;
-    }
-    if null {
-        return Sender::Daemon;
-    }
-    let notice = subject_says_failure(&subject) && !subject.starts_with("re:") && is_machine(fields, &from);
-    if notice { Sender::Other } else { Sender::Person }
+    let from = fields.first("From").unwrap_or_default().to_lowercase();
+    DAEMONS.iter().any(|it| from.contains(it))
 }
 
 /// Whether the sender's name, or a field, is that of a machine. What comes over a list isn't sent by one for us.

@@ -51,6 +51,8 @@ struct Followed {
 struct Looked {
     at: Instant,
     stamp: Option<Stamp>,
+    /// It couldn't be read then.
+    in_vain: bool,
 }
 
 /// What tells a changed file from the one before; `None`: there is none.
@@ -64,8 +66,9 @@ impl System {
 
     /// Those that the file names. Never fails: what can't be read is missed when it is needed.
     pub fn following(path: &Path, trust_ad: TrustAd, now: Instant) -> Self {
-        let looked = Mutex::new(Looked { at: now, stamp: stamp(path) });
-        let asked = read(path, trust_ad).unwrap_or_else(|why| Asked::new(Vec::new(), Vec::new(), Some(why), trust_ad));
+        let (stamp, read) = (stamp(path), read(path, trust_ad));
+        let looked = Mutex::new(Looked { at: now, stamp, in_vain: read.is_err() });
+        let asked = read.unwrap_or_else(|why| Asked::new(Vec::new(), Vec::new(), Some(why), trust_ad));
         Self { asked: ArcSwap::from_pointee(asked), followed: Some(Followed { path: path.to_owned(), trust_ad, looked }) }
     }
 
@@ -83,19 +86,23 @@ impl System {
         }
         looked.at = now;
         let stamp = stamp(&followed.path);
-        if stamp == looked.stamp {
+        let has_changed = stamp != looked.stamp;
+        if !has_changed && !looked.in_vain {
             return false;
         }
         looked.stamp = stamp;
         let (before, file) = (self.asked(), followed.path.display());
-        match read(&followed.path, followed.trust_ad) {
+        let read = read(&followed.path, followed.trust_ad);
+        looked.in_vain = read.is_err();
+        match read {
             Ok(asked) if asked.servers.addresses == before.servers.addresses && asked.search == before.search => false,
             Ok(asked) => {
                 tracing::info!(%file, servers = ?asked.servers.addresses, "other DNS servers are asked from now on");
                 self.asked.store(Arc::new(asked));
                 true
             }
-            // Half written, or between two networks: those known before may still answer, and it is read again when it changes.
+            // Half written, or between two networks: those known before may still answer, and it is read again.
+            Err(_) if !has_changed => false,
             Err(why) => {
                 tracing::warn!(servers = ?before.servers.addresses, "{why}; until then the servers known before are asked");
                 false
@@ -110,7 +117,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 fn read(path: &Path, trust_ad: TrustAd) -> Result<Asked, String> {
-    let config = std::fs::read_to_string(path).map_err(NetError::from).and_then(|text| parsed(&text));
+    let config = std::fs::read(path).map_err(NetError::from).and_then(|text| parsed(&String::from_utf8_lossy(&text)));
     let config = config.map_err(|error| {
         format!("no DNS server to ask ({error}): {} is read again when it changes, [dns] servers at SIGHUP", path.display())
     })?;
@@ -203,5 +210,17 @@ mod tests {
         let (_place, system) = Place::new(&format!("search corp.example {long}.example\nnameserver 192.0.2.53\n"));
         assert_eq!(servers(&system), ["192.0.2.53:53"]);
         assert_eq!(system.asked().search, [Name::from_str_relaxed("corp.example").unwrap()]);
+    }
+
+    #[test]
+    fn a_comment_in_another_encoding_costs_nothing_and_what_could_not_be_read_is_read_again() {
+        let (place, system) = Place::new("nameserver 192.0.2.53\n");
+        std::fs::remove_file(place.path()).unwrap();
+        std::fs::create_dir(place.path()).unwrap();
+        assert!(!system.look_again(place.now + LOOK_AGAIN));
+        std::fs::remove_dir(place.path()).unwrap();
+        std::fs::write(place.path(), b"# g\xe9n\xe9r\xe9\nnameserver 192.0.2.54\n").unwrap();
+        assert!(system.look_again(place.now + 2 * LOOK_AGAIN));
+        assert_eq!(servers(&system), ["192.0.2.54:53"]);
     }
 }

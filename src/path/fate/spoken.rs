@@ -114,18 +114,27 @@ fn is_over(group: &Group, held: &Line) -> bool {
     held.log.event == LogEvent::Quarantined && group.logs.iter().any(goes_on)
 }
 
-/// Whether attempts through this proxy led to that entry, and none for a recipient of these names.
+/// Whether that entry of a queue came of attempts through this proxy, or of another entry, that were for others than these names.
 fn is_entry_of_others(group: &Group, line: &Line, is_named: &impl Fn(&str) -> bool) -> bool {
-    let mut attempts =
-        group.transactions().filter(|it| same(it.outcome.upstream_queue_id.as_deref(), line.log.queue_id.as_deref())).peekable();
-    attempts.peek().is_some() && !attempts.any(|it| it.envelope.recipients.iter().any(|to| is_named(&to.address)))
+    let id = line.log.queue_id.as_deref();
+    let attempts = group.transactions().filter(|it| same(it.outcome.upstream_queue_id.as_deref(), id));
+    let of_attempts = attempts.map(|it| it.envelope.recipients.iter().any(|to| is_named(&to.address)));
+    let handed = |it: &&Line| same(it.log.goes_on_as(), id) && !it.is_of_same_entry(line) && it.log.recipient.is_some();
+    let addresses = |it: &Line| [&it.log.recipient, &it.log.original_recipient].into_iter().flatten().any(|it| is_named(it));
+    let mut ways = of_attempts.chain(group.logs.iter().filter(handed).map(addresses)).peekable();
+    ways.peek().is_some() && !ways.any(|is_ours| is_ours)
 }
 
 /// For whom of these names a word on a whole entry is: those that were still in it, by the lines before. `None`: no line names anybody.
-fn left_in_queue<'a>(group: &'a Group, word: &Line, names: &impl Fn(&Line) -> bool) -> Vec<Option<&'a str>> {
+fn left_in_queue<'a>(group: &'a Group, word: &'a Line, names: &impl Fn(&Line) -> bool) -> Vec<Option<&'a str>> {
     let mut members: Vec<(Option<&str>, bool)> = Vec::new();
+    // Whoever was refused was never in it.
     let of_it = |line: &&Line| {
-        line.is_of_same_entry(word) && line.log.recipient.is_some() && line.order() < word.order() && !is_on_whole_entry(line)
+        line.is_of_same_entry(word)
+            && line.log.recipient.is_some()
+            && line.order() < word.order()
+            && line.log.event != LogEvent::Rejected
+            && !is_on_whole_entry(line)
     };
     let mut knows_others = false;
     for line in group.logs.iter().filter(of_it) {
@@ -138,6 +147,9 @@ fn left_in_queue<'a>(group: &'a Group, word: &Line, names: &impl Fn(&Line) -> bo
             Some((_, left)) => *left = is_left,
             None => members.push((line.log.recipient.as_deref(), is_left)),
         }
+    }
+    if members.is_empty() && names(word) {
+        return vec![word.log.recipient.as_deref()];
     }
     if members.is_empty() && !knows_others {
         return vec![None];

@@ -205,6 +205,27 @@ pub const ALL: &[Sample] = &[
         message_id: "14.a@x.example",
         recipients: &[("bob@y.example", "-", "-")],
     },
+    Sample {
+        name: "a bounce that calls itself an answer",
+        octets: "Return-Path: <>\nFrom: Zustelldienst <zustellung@y.example>\nTo: ann@x.example\nSubject: Undeliverable: Invoice\nAuto-Submitted: auto-replied\n\nYour message could not be delivered to the following recipients:\n\n<bob@y.example>: 550 5.1.1 User unknown\n",
+        format: "text",
+        message_id: "-",
+        recipients: &[("bob@y.example", "5.1.1", "550")],
+    },
+    Sample {
+        name: "a full mailbox that tells it itself",
+        octets: "Return-Path: <>\nFrom: bob@y.example\nTo: ann@x.example\nSubject: Mail delivery failed: mailbox full\n\nYour message could not be delivered to the following recipient:\n\nbob@y.example\n\nThe mailbox is full.\n",
+        format: "text",
+        message_id: "-",
+        recipients: &[("bob@y.example", "-", "-")],
+    },
+    Sample {
+        name: "a delay that only a daemon's name makes one",
+        octets: "Return-Path: <>\nFrom: MAILER-DAEMON@y.example\nTo: ann@x.example\nSubject: Warning: Invoice\n\nYour message to the following recipients has been temporarily delayed:\n\n<bob@y.example>\n",
+        format: "text",
+        message_id: "-",
+        recipients: &[("bob@y.example", "-", "-")],
+    },
 ];
 
 /// Messages that are no reports, however much they look so.
