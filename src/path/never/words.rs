@@ -200,7 +200,8 @@ pub fn next(seen: &NeverSeen, clock: &Clock) -> Vec<String> {
         steps.push(format!("What became of the last of those sessions: relayscope show {}", last.id));
     }
     if let Some(it) = seen.incidents.first() {
-        steps.push(format!("What may be behind it: relayscope anomalies {}. {}", it.id, it.advice));
+        // The command last: what it needs to be run as this one was is put behind it.
+        steps.push(format!("What may be behind it: {}. All of it: relayscope anomalies {}", it.advice.trim_end_matches('.'), it.id));
     }
     for exchangers in seen.dns.iter().flat_map(|dns| &dns.exchangers).filter(|it| it.lead_here() == Some(false)) {
         if let Some(host) = exchangers.hosts.first() {
