@@ -71,15 +71,20 @@ pub enum MuteError {
 pub fn list(store: &Store, asked: &Asked) -> Result<Incidents, StoreError> {
     let term = asked.anomaly.map_or(Term::Kind(RecordKind::Incident), Term::Anomaly);
     let (mut known, mut found, mut looked_at, mut cut_short) = (BTreeSet::new(), Vec::new(), 0, false);
-    each_entry(store, term, |entry| {
+    let mut look_at = |entry: Incident| {
         looked_at += 1;
         cut_short = looked_at > MOST_ENTRIES;
         if known.insert(entry.incident) && (entry.is_open() || asked.ended_since.is_some_and(|since| entry.at >= since)) {
             found.push(entry);
         }
         !cut_short
-    })?;
-    // One that is open because of an earlier loss stands for this one too.
+    };
+    // Newer than all that is in the journal.
+    for entry in store.unrecorded().into_iter().rev().filter(|it| asked.anomaly.is_none_or(|anomaly| anomaly == it.anomaly)) {
+        look_at(entry);
+    }
+    each_entry(store, term, look_at)?;
+    // The watch knows of it, or one that is open because of an earlier loss stands for this one too.
     if asked.anomaly.is_none_or(|anomaly| anomaly == Anomaly::TracingGap)
         && !found.iter().any(|it| it.anomaly == Anomaly::TracingGap && it.is_open())
     {
@@ -92,7 +97,7 @@ pub fn list(store: &Store, asked: &Asked) -> Result<Incidents, StoreError> {
     Ok(Incidents { incidents: found.iter().map(json::Incident::from).collect(), open, more, cut_short })
 }
 
-/// While records are lost, no incident of that can be recorded: as long as it lasts it is made up here.
+/// While records are lost, no incident of that can be recorded: where nobody watches, it is made up here as long as it lasts.
 fn loss_now(store: &Store) -> Option<Incident> {
     let Health::Failed { since, why, records_lost } = store.health() else { return None };
     let (now, id) = (store.now(), RecordId::from_parts(since / 1_000, 0));
@@ -132,7 +137,13 @@ fn loss_now(store: &Store) -> Option<Incident> {
 /// # Errors
 /// The store can't be read.
 pub fn course(store: &Store, id: RecordId) -> Result<Option<Course>, StoreError> {
-    let mut entries = entries(store, id)?;
+    let mut entries = match entries(store, id) {
+        // Whoever was notified of it finds it, although the store isn't open.
+        Err(StoreError::Unavailable { .. }) if is_unrecorded(store, id) => {
+            store.unrecorded().into_iter().filter(|it| it.incident == id || it.id == id).collect()
+        }
+        entries => entries?,
+    };
     entries.extend(loss_now(store).filter(|loss| loss.id == id));
     Ok((!entries.is_empty()).then(|| Course { entries: entries.iter().map(json::Incident::from).collect() }))
 }
@@ -154,11 +165,16 @@ pub fn mute(store: &Store, id: RecordId, until: WallMicros, who: &str, note: Opt
     Ok(json::Incident::from(&entry))
 }
 
+fn is_unrecorded(store: &Store, id: RecordId) -> bool {
+    store.unrecorded().iter().any(|it| it.incident == id || it.id == id)
+}
+
 /// Oldest first.
 fn entries(store: &Store, id: RecordId) -> Result<Vec<Incident>, StoreError> {
+    let unrecorded = store.unrecorded();
     let id = match store.fetch(id)? {
         Some(Record::Incident(entry)) => entry.incident,
-        _ => id,
+        _ => unrecorded.iter().find(|it| it.id == id).map_or(id, |it| it.incident),
     };
     let mut entries = Vec::new();
     each_entry(store, Term::Incident(id), |entry| {
@@ -166,6 +182,12 @@ fn entries(store: &Store, id: RecordId) -> Result<Vec<Incident>, StoreError> {
         entries.len() < MOST_ENTRIES
     })?;
     entries.reverse();
+    for entry in unrecorded.into_iter().filter(|it| it.incident == id) {
+        // It may have been written just now.
+        if entries.iter().all(|it| it.id != entry.id) {
+            entries.push(entry);
+        }
+    }
     Ok(entries)
 }
 

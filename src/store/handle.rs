@@ -30,7 +30,7 @@ use super::stats::{self, StoreStats};
 use super::tally::{self, Field, Tally};
 use super::window::Window;
 use super::writer::Writer;
-use crate::trace::{Record, RecordId, WallMicros};
+use crate::trace::{Incident, Record, RecordId, WallMicros};
 
 /// How long opening waits for the index to catch up; mail must not wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -53,6 +53,7 @@ pub(super) struct Inner {
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held by whoever takes records in from elsewhere.
     pub taking_in: Mutex<()>,
+    unrecorded: Mutex<Vec<Incident>>,
     /// The directory itself, where the store lies elsewhere and can't be written; it goes last.
     _scratch: Option<TempDir>,
 }
@@ -145,7 +146,8 @@ impl Store {
         let intake = Intake::new(options.queue_octets, options.durability, clock, clock::random() as u32);
         let news = watch::Sender::new(0);
         let opening = Opening::new(options, run_records, news.clone());
-        Self { inner: Arc::new(Inner { intake, opening, news, writer: Mutex::default(), taking_in: Mutex::default(), _scratch: scratch }) }
+        let (writer, taking_in, unrecorded) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { intake, opening, news, writer, taking_in, unrecorded, _scratch: scratch }) }
     }
 
     fn start(&self) {
@@ -172,6 +174,16 @@ impl Store {
     /// Records that could not be stored, over the life of the process.
     pub fn records_lost(&self) -> u64 {
         self.inner.intake.health.records_lost()
+    }
+
+    /// Entries of incidents that could not be written so far, oldest first: they are known, and will be in the journal when it takes them.
+    pub fn unrecorded(&self) -> Vec<Incident> {
+        locked(&self.inner.unrecorded).clone()
+    }
+
+    /// As [`Store::unrecorded`], from whoever tries to write them.
+    pub fn set_unrecorded(&self, entries: Vec<Incident>) {
+        *locked(&self.inner.unrecorded) = entries;
     }
 
     /// Writes what is queued, syncs, and ends the store's threads.

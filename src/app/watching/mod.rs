@@ -1,11 +1,12 @@
 //! Follows the journal for anomalies, on a thread that stands back for those that serve mail: it may lag, and catches up.
 //!
-//! `state` is what outlives the process, `dns` asks what domains publish, `notify` tells people. Entries of incidents go into the journal like all records, so that search,
+//! `state` is what outlives the process, `dns` asks what domains publish, `notify` tells people, `unrecorded` waits for the store. Entries of incidents go into the journal like all records, so that search,
 //! exports and the next process see them.
 
 mod dns;
 mod notify;
 mod state;
+mod unrecorded;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,12 +23,13 @@ use crate::metrics::OpenIncidents;
 use crate::net::resolve::Resolver;
 use crate::relay::Exhausted;
 use crate::store::{Cursor, Day, Health, Store, StoreError};
-use crate::trace::{Incident, IncidentStep, Kept, Origin, Record, RecordId, WallMicros};
+use crate::trace::{Incident, IncidentStep, Kept, Origin, RecordId, WallMicros};
 use dns::Asker;
 pub use dns::ask as ask_dns;
 use notify::Notifier;
 pub(super) use notify::{Tellers, tell_the_rest};
 use state::State;
+use unrecorded::Unrecorded;
 
 /// Between two looks at the journal: judgements are ten seconds apart, so a second more is nothing.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -67,6 +69,7 @@ impl Watching {
         }
         if !options.enabled {
             board.incidents.store(Arc::default());
+            store.set_unrecorded(Vec::new());
             return None;
         }
         let (stop, stopped) = sync_channel(1);
@@ -117,6 +120,11 @@ struct Follower {
 struct Course {
     watch: Watch,
     at: Cursor,
+    /// The journal was read to its end: what it doesn't tell is judged by the clock.
+    current: bool,
+    /// The store could not be opened when it began, and nothing was read yet: only that is known.
+    blind: bool,
+    unrecorded: Unrecorded,
     /// Nothing is written before the old records are read: they only teach what is usual.
     learning: bool,
     /// Entries older than this may be in the journal already.
@@ -150,6 +158,10 @@ impl Follower {
             tracing::debug!(%error, "the thread that watches for anomalies can't stand back");
         }
         let mut course = self.begin();
+        course.unrecorded = Unrecorded::left_in(&self.store);
+        for entry in course.unrecorded.refused() {
+            course.watch.book.learn(entry);
+        }
         let mut said = false;
         loop {
             match self.look(&mut course) {
@@ -187,16 +199,60 @@ impl Follower {
             }
             None => Cursor::at_start_of(Day::of(now).earlier(LEARN_DAYS)),
         };
-        Course { watch, at, learning, started: now, untold: Vec::new(), kept: Instant::now(), forgotten: 0 }
+        Course {
+            watch,
+            at,
+            current: false,
+            blind: false,
+            unrecorded: Unrecorded::default(),
+            learning,
+            started: now,
+            untold: Vec::new(),
+            kept: Instant::now(),
+            forgotten: 0,
+        }
     }
 
-    /// Reads what is new and judges.
+    /// Reads what is new and judges. What can't be read is judged as well while the store fails: that it does.
     fn look(&self, course: &mut Course) -> Result<(), StoreError> {
+        if course.blind {
+            let opened = self.store.end();
+            if opened.is_err() || !self.store.health().is_ok() {
+                self.judge_loss(course);
+                return opened.map(|_| ());
+            }
+            // What is usual, and where to read on, lies beside the store. What was told meanwhile comes back from the journal.
+            let unrecorded = std::mem::take(&mut course.unrecorded);
+            *course = Course { unrecorded, ..self.begin() };
+        }
+        course.unrecorded.record(&self.store, &course.watch.book);
+        let read = self.read(course);
+        if let Err(error) = &read {
+            course.blind = !course.current && matches!(error, StoreError::Unavailable { .. });
+            if course.blind || course.current {
+                self.judge_loss(course);
+            }
+        }
+        read
+    }
+
+    /// Nothing can be read: only the clock, and the store's failure, are gone by.
+    fn judge_loss(&self, course: &mut Course) {
+        course.watch.loss = self.loss();
+        if course.watch.loss.is_some() {
+            let mut entries = Vec::new();
+            course.watch.tick_by_wall_clock(self.store.now().saturating_sub(LAG), &mut entries);
+            self.publish(course, entries);
+        }
+    }
+
+    fn read(&self, course: &mut Course) -> Result<(), StoreError> {
         let mut entries = Vec::new();
         loop {
             let watch = &mut course.watch;
             let (_, next, full) = self.store.follow_summaries(course.at, BATCH, |record| watch.observe(&record, &mut entries))?;
             course.at = next;
+            course.current = !full;
             if !full {
                 if let Some(asker) = &self.asker {
                     asker.exchange(&mut course.watch.dns, self.store.now());
@@ -240,16 +296,15 @@ impl Follower {
     fn publish(&self, course: &mut Course, entries: Vec<Incident>) {
         for entry in entries {
             // After a crash some are made again: their ids say so.
-            if entry.at < course.started && matches!(self.store.fetch(entry.id), Ok(Some(_))) {
+            if course.unrecorded.has(entry.id) || (entry.at < course.started && matches!(self.store.fetch(entry.id), Ok(Some(_)))) {
                 continue;
             }
-            if let Err(error) = self.store.appender().append(&Record::Incident(Box::new(entry.clone()))) {
-                tracing::warn!(%error, "an incident can't be recorded");
-            }
+            course.unrecorded.push(entry.clone());
             if course.is_news(&entry) {
                 self.notify(entry);
             }
         }
+        course.unrecorded.record(&self.store, &course.watch.book);
     }
 
     fn notify(&self, entry: Incident) {
@@ -283,7 +338,9 @@ impl Follower {
 
     fn keep(&self, course: &mut Course) {
         course.kept = Instant::now();
-        if course.learning {
+        course.unrecorded.record(&self.store, &course.watch.book);
+        // The next process would take what couldn't be recorded for recorded: it is to find it again.
+        if course.learning || course.blind || course.unrecorded.has_refused() {
             return;
         }
         let forgotten = course.watch.forgotten();
@@ -303,6 +360,7 @@ impl Follower {
 mod tests {
     use super::*;
     use crate::anomaly::samples::{MONDAY, id, origin};
+    use crate::path::incidents;
     use crate::trace::Anomaly;
 
     #[test]
@@ -311,6 +369,9 @@ mod tests {
         let mut course = Course {
             watch: Watch::with(Vec::new(), book),
             at: Cursor::at_start_of(Day::of(MONDAY)),
+            current: false,
+            blind: false,
+            unrecorded: Unrecorded::default(),
             learning: false,
             started: MONDAY + 30 * NEWS,
             untold: Vec::new(),
@@ -332,5 +393,48 @@ mod tests {
         assert!(course.is_news(&entry(4, 31, IncidentStep::Opened)));
         // Still open when everything is read: told then.
         assert_eq!(course.untold, [id(MONDAY, 3)]);
+    }
+    #[test]
+    fn a_store_that_fails_from_the_start_is_told_of_and_recorded_once_it_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("store");
+        std::fs::write(&place, b"a file where a directory should be").unwrap();
+        let options = crate::store::Options::new(&place);
+        let error = Store::open(options.clone()).unwrap_err();
+        let store = Store::unavailable(options, &error);
+        let notify = crate::config::NotifyOptions { severity: crate::trace::Severity::Notice, webhook: None, command: Vec::new() };
+        let (_stop, stopped) = sync_channel(1);
+        let follower = Follower {
+            board: Board { quotas: Arc::default(), incidents: Arc::default() },
+            store: store.clone(),
+            dir: place.clone(),
+            notifier: Notifier::start(&notify).0,
+            options: WatchOptions { enabled: true, enforce_limits: false, anomaly: crate::anomaly::Options::default(), notify },
+            origin: origin(),
+            asker: None,
+            stopped,
+        };
+        let mut course = follower.begin();
+        course.watch.tick(store.now() - 60_000_000, &mut Vec::new());
+        assert!(matches!(follower.look(&mut course), Err(StoreError::Unavailable { .. })));
+        let unrecorded = store.unrecorded();
+        assert_eq!(unrecorded.iter().map(|it| (it.anomaly, it.step)).collect::<Vec<_>>(), [(Anomaly::TracingGap, IncidentStep::Opened)]);
+        let id = unrecorded[0].incident;
+        // Whoever is notified can ask for it.
+        assert!(incidents::course(&store, id).unwrap().is_some());
+        assert_eq!(store.records_lost(), 0, "it isn't handed in while that is in vain");
+
+        std::fs::remove_file(&place).unwrap();
+        while !store.health().is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        follower.look(&mut course).unwrap();
+        store.end().unwrap();
+        follower.look(&mut course).unwrap();
+        assert_eq!(store.unrecorded(), []);
+        let listed = incidents::list(&store, &incidents::Asked { limit: 10, ..Default::default() }).unwrap();
+        assert_eq!(listed.incidents.iter().map(|it| it.incident.0).collect::<Vec<_>>(), [id]);
+        assert_eq!(incidents::course(&store, id).unwrap().unwrap().entries.len(), 1);
+        assert_eq!(course.watch.book.open().iter().map(|it| it.incident).collect::<Vec<_>>(), [id]);
     }
 }
