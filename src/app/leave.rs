@@ -10,6 +10,8 @@ use crate::store::OpenError;
 
 /// How long sessions that are busy go on after a hand-over, before they are told to go at their next pause.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long what is known of policies may take to be written.
+const KEEPING: Duration = Duration::from_secs(5);
 /// Before a store that was given up is asked for again.
 const RETAKE: Duration = Duration::from_secs(1);
 
@@ -55,14 +57,19 @@ impl Running {
         }
     }
 
-    /// The same to its end, with all that is known now.
+    /// The same to its end, with all that is known now. A disk that stands still keeps neither this process nor its successor.
     pub(super) async fn policies_kept(&mut self) {
-        if let Some(before) = self.keeping.take() {
-            let _ = before.await;
-        }
-        self.keep_policies();
-        if let Some(now) = self.keeping.take() {
-            let _ = now.await;
+        let kept = async {
+            if let Some(before) = self.keeping.take() {
+                let _ = before.await;
+            }
+            self.keep_policies();
+            if let Some(now) = self.keeping.take() {
+                let _ = now.await;
+            }
+        };
+        if tokio::time::timeout(KEEPING, kept).await.is_err() {
+            tracing::warn!("the disk takes too long: what is known of other domains' MTA-STS policies may not be kept");
         }
     }
 

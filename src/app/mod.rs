@@ -441,8 +441,7 @@ impl Running {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-        // A disk that stands still doesn't keep the process.
-        let _ = tokio::time::timeout(Duration::from_secs(5), self.policies_kept()).await;
+        self.policies_kept().await;
         self.end_api().await;
         let Self { workers, store, life, given_up, telling, .. } = self;
         workers.into_iter().for_each(Worker::join);

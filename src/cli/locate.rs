@@ -167,7 +167,9 @@ fn facts(screen: &mut Screen, message: &MessagePath, look: &Look) {
     };
     let unseen = match message.relays().next() {
         None => NOT_LOGGED,
-        Some(_) if message.relays().any(RelayHop::was_cut_off) => "not recorded: the proxy ended before the message's record was made",
+        Some(_) if message.relays().any(RelayHop::was_cut_off) => {
+            "not recorded: of this message only what was noted before its end is kept"
+        }
         Some(_) => "not seen: it ended before the message text",
     };
     fact("Subject", message.subject.as_deref().unwrap_or(unseen));

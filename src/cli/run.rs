@@ -3,12 +3,16 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use super::own_log::OwnLog;
 use crate::app::{self, Inherited, StartError};
 use crate::config::{self, ConfigErrors, Loaded, Overrides};
 use crate::net::passed;
 use clap::Args;
+
+/// How long jobs that are still under way may take at the end.
+const LAST_JOBS: Duration = Duration::from_secs(5);
 
 /// Which configuration to run with.
 #[derive(Debug, Clone, Args)]
@@ -78,7 +82,7 @@ pub fn run(source: &Source) -> ExitCode {
             return ExitCode::from(3);
         }
     };
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     let running = match app::start_as(loaded, inherited) {
         Ok(running) => running,
         Err(error) => {
@@ -107,6 +111,9 @@ pub fn run(source: &Source) -> ExitCode {
         warn_of(loaded);
     };
     runtime.block_on(running.wait(reload, reloaded, successor));
+    drop(entered);
+    // Dropped, it would wait for a disk that stands still for as long as that does.
+    runtime.shutdown_timeout(LAST_JOBS);
     ExitCode::SUCCESS
 }
 

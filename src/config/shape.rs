@@ -60,10 +60,18 @@ fn not_toml(message: &str, text: &str, span: Range<usize>) -> String {
     let end = behind.find(ends).map_or(text.len(), |at| span.start + at);
     let word = text.get(begin..end).unwrap_or_default();
     let is_address = word.contains(':') || word.matches('.').count() > 1 || word.contains('@');
-    if message.starts_with("invalid") && is_address && word.len() <= VALUE_SHOWN {
+    if message.starts_with("invalid") && is_address && word.len() <= VALUE_SHOWN && !is_secret(text.get(..begin).unwrap_or_default()) {
         return format!("{message}; text stands in quotes: write \"{word}\"");
     }
     message
+}
+
+/// Whether what follows is a secret, by the key that it is said to be of.
+fn is_secret(before: &str) -> bool {
+    let sign = before.rfind('=').unwrap_or(before.len());
+    let line = before.get(..sign).and_then(|above| above.rfind('\n')).unwrap_or(0);
+    let key = before.get(line..).unwrap_or_default().to_ascii_lowercase();
+    ["pass", "secret", "token", "key"].iter().any(|word| key.contains(word))
 }
 
 struct Walk<'a> {

@@ -9,24 +9,29 @@ const MOST: usize = 20;
 /// Characters of a value that are shown.
 const VALUE_SHOWN: usize = 80;
 
-/// Each option that differs, as "upstream.main.tls: \"required\" -> \"opportunistic\"". `None` if one of them can't be read.
+/// [`all_changes`], or as many as can be read.
 pub fn changes(before: &str, after: &str) -> Option<Vec<String>> {
-    let (before, after) = (options(before)?, options(after)?);
-    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
-    names.sort();
-    names.dedup();
-    let shown = |value: Option<&String>| value.map_or_else(|| "(not set)".to_owned(), |value| short(value));
-    let mut found: Vec<String> = names
-        .into_iter()
-        .filter(|name| before.get(*name) != after.get(*name))
-        .map(|name| format!("{name}: {} -> {}", shown(before.get(name)), shown(after.get(name))))
-        .collect();
+    let mut found = all_changes(before, after)?;
     if found.len() > MOST {
         let more = found.len() - MOST;
         found.truncate(MOST);
         found.push(format!("and {more} more"));
     }
     Some(found)
+}
+
+/// Each option that differs, as "upstream.main.tls: \"required\" -> \"opportunistic\"". `None` if one of them can't be read.
+pub fn all_changes(before: &str, after: &str) -> Option<Vec<String>> {
+    let (before, after) = (options(before)?, options(after)?);
+    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+    names.sort();
+    names.dedup();
+    let shown = |value: Option<&String>| value.map_or_else(|| "(not set)".to_owned(), |value| short(value));
+    let found = names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name))
+        .map(|name| format!("{name}: {} -> {}", shown(before.get(name)), shown(after.get(name))));
+    Some(found.collect())
 }
 
 fn options(text: &str) -> Option<BTreeMap<String, String>> {

@@ -253,6 +253,9 @@ impl What {
 
     /// The trace id asked for, if nothing else was.
     pub fn id(&self) -> Option<RecordId> {
+        if self.path_state.is_some() || self.since.is_some() || self.until.is_some() {
+            return None;
+        }
         match (self.fields.as_slice(), self.free.as_slice()) {
             ([Term::Id(id) | Term::Session(id)], []) => Some(*id),
             ([], [word]) => RecordId::from_str(&word.value).ok(),

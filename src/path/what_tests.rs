@@ -195,3 +195,14 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn an_id_is_asked_for_only_where_nothing_else_is() {
+    let id = "01JDC6Z8Q0ABCDEFGHJKMNPQRS";
+    for alone in [id.to_owned(), format!("id:{id}"), format!("session:{id}")] {
+        assert_eq!(parse(&alone).unwrap().id(), Some(id.parse().unwrap()), "{alone}");
+        for more in ["since:1h", "until:1h", "state:bounced", "from:a@b.example"] {
+            assert_eq!(parse(&format!("{alone} {more}")).unwrap().id(), None, "{alone} {more}");
+        }
+    }
+}

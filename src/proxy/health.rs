@@ -55,6 +55,8 @@ pub struct HostState {
 pub struct Turn {
     pub place: usize,
     pub circuit: Circuit,
+    /// Somebody got through to it, and nobody failed since.
+    pub proven: bool,
     pub choice: Option<String>,
 }
 
@@ -71,7 +73,7 @@ impl HostHealth {
     pub fn order(&self, now: Instant) -> Vec<Turn> {
         let mut hosts = self.hosts();
         if let [only] = hosts.as_mut_slice() {
-            return vec![Turn { place: 0, circuit: only.circuit(now), choice: None }];
+            return vec![Turn { place: 0, circuit: only.circuit(now), proven: only.is_proven(), choice: None }];
         }
         let (mut well, mut ill, mut put_last) = (Vec::new(), Vec::new(), Vec::new());
         for (place, host) in hosts.iter_mut().enumerate() {
@@ -79,7 +81,7 @@ impl HostHealth {
             if circuit == Circuit::Open {
                 put_last.push(host.words(place, now));
                 let choice = Some(format!("number {} of the list, with an open circuit: {}", place + 1, host.words(place, now)));
-                ill.push(Turn { place, circuit, choice });
+                ill.push(Turn { place, circuit, proven: false, choice });
                 continue;
             }
             if circuit == Circuit::HalfOpen && well.is_empty() {
@@ -87,7 +89,8 @@ impl HostHealth {
             }
             let behind = if put_last.is_empty() { String::new() } else { format!("; put last: {}", put_last.join(", ")) };
             let trial = if circuit == Circuit::HalfOpen { ", tried again after its failures" } else { "" };
-            well.push(Turn { place, circuit, choice: Some(format!("number {} of the list{trial}{behind}", place + 1)) });
+            let choice = Some(format!("number {} of the list{trial}{behind}", place + 1));
+            well.push(Turn { place, circuit, proven: host.is_proven(), choice });
         }
         well.extend(ill);
         well
@@ -162,6 +165,10 @@ impl Host {
         }
     }
 
+    fn is_proven(&self) -> bool {
+        self.open_until.is_none() && self.last_success.is_some()
+    }
+
     fn words(&self, place: usize, now: Instant) -> String {
         let left = self.open_until.map_or(0, |until| until.saturating_duration_since(now).as_secs());
         let times = if self.failures == 1 { "once".to_owned() } else { format!("{} times in a row", self.failures) };
@@ -198,6 +205,17 @@ mod tests {
         assert_eq!(places(&health, later)[0], (0, HalfOpen));
         assert!(health.succeeded(0, None, None, later));
         assert_eq!(places(&health, later), [(0, Closed), (1, Closed), (2, Closed)]);
+    }
+
+    #[test]
+    fn a_host_is_proven_by_a_success_until_it_fails() {
+        let (health, now) = (HostHealth::new(2), Instant::now());
+        let proven = |now| health.order(now).iter().filter(|turn| turn.proven).map(|turn| turn.place).collect::<Vec<_>>();
+        assert!(proven(now).is_empty(), "none was tried");
+        health.succeeded(1, None, None, now);
+        assert_eq!(proven(now), [1]);
+        health.failed(1, Stage::Connect, "refused", now);
+        assert!(proven(now + FIRST).is_empty(), "half open is to be seen");
     }
 
     #[test]

@@ -22,7 +22,10 @@ pub(super) fn listed(context: &Context, upstream: &UpstreamOptions, destination:
         return destination.into_iter().map(hop).collect();
     }
     let Some(reach) = context.reach(&upstream.name) else { return Vec::new() };
-    let hop = |turn: Turn| Some(NextHop { choice: turn.choice, circuit: Some(turn.circuit), ..at(upstream, turn.place)? });
+    let hop = |turn: Turn| {
+        let Turn { place, circuit, proven, choice } = turn;
+        Some(NextHop { choice, circuit: Some(circuit), proven, ..at(upstream, place)? })
+    };
     reach.health.order(Instant::now()).into_iter().filter_map(hop).collect()
 }
 

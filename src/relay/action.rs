@@ -77,6 +77,8 @@ pub struct NextHop {
     /// Why it is tried now.
     pub choice: Option<String>,
     pub circuit: Option<Circuit>,
+    /// Whether somebody got through to it, and nobody failed since.
+    pub proven: bool,
     /// Where `tls` came from, if not from the configuration alone.
     pub policy: Option<TlsPolicy>,
     /// The domain that its mail is for (RFC 7672 §3.2.3), where mail exchangers were asked for.
@@ -96,6 +98,7 @@ impl NextHop {
             barred: None,
             choice: None,
             circuit: None,
+            proven: false,
             policy: None,
             domain: None,
         }

@@ -376,6 +376,7 @@ impl Machine {
         }
         let words = format!("220 2.0.0 {} ready to start TLS\r\n", self.options.host_name);
         self.say(now, Leg::Client, words.as_bytes(), wire);
+        self.recorder.forget_refused_login();
         self.mode = Mode::Handshake;
         self.waiting_since = now;
         self.actions.push_back(Action::StartTls { leg: Leg::Client });

@@ -461,7 +461,8 @@ impl Machine {
         }
         self.finish_behind(now, stage, by);
         // Who logs in in vain and leaves never came to its message.
-        let in_vain = self.recorder.login_in_vain().filter(|_| by == Actor::Client && reply.is_none());
+        let left = by == Actor::Client && reply.is_none() && matches!(how, EndHow::Quit | EndHow::Close | EndHow::Reset);
+        let in_vain = self.recorder.login_in_vain().filter(|_| left && !self.went_unseen());
         let otherwise = || {
             let state = match &reply {
                 _ if self.in_doubt => State::Unknown, // its 451 defers nothing

@@ -181,6 +181,7 @@ impl Machine {
         self.recorder.goes_to(&destination.upstream, destination.rule);
         self.upstream = destination.upstream.clone();
         self.waiting_since = now;
+        self.hop = None; // whoever waits doesn't wait for it
         self.hosts.clear();
         self.actions.push_back(Action::FindHosts { upstream: destination.upstream, domain: destination.domain });
     }

@@ -61,6 +61,8 @@ pub struct Recorder {
     flags: Vec<Flag>,
     open: Option<Box<Open>>,
     transactions: u32,
+    /// What the upstream said to the client's login, if it refused it and TLS hasn't begun since.
+    login_refused: Option<Reply>,
     pub commands: u32,
     /// Replies of the upstream that nobody has counted yet, by their first digit, from 2 on.
     pub replies: [u16; 4],
@@ -95,6 +97,7 @@ impl Recorder {
             flags: Vec::new(),
             open: None,
             transactions: 0,
+            login_refused: None,
             commands: 0,
             replies: [0; 4],
         }
@@ -146,7 +149,10 @@ impl Recorder {
 
     pub fn set_auth(&mut self, leg: Leg, auth: Auth) {
         match leg {
-            Leg::Client => self.client_mut().auth = Some(auth),
+            Leg::Client => {
+                self.login_refused = auth.reply.clone().filter(|reply| auth.outcome == "failed" && reply.code >= 400);
+                self.client_mut().auth = Some(auth);
+            }
             Leg::Upstream => self.upstream_mut().auth = Some(auth),
         }
     }
@@ -311,10 +317,14 @@ impl Recorder {
         Some(self.diagnosed(record))
     }
 
+    /// TLS begins: a login that was refused in clear is not what the session came to.
+    pub fn forget_refused_login(&mut self) {
+        self.login_refused = None;
+    }
+
     /// What became of a session that came no further than to a login which the upstream refused.
     pub fn login_in_vain(&self) -> Option<Outcome> {
-        let auth = self.client.auth.as_ref().filter(|auth| auth.outcome == "failed" && self.transactions == 0)?;
-        let reply = auth.reply.clone().filter(|reply| reply.code >= 400)?;
+        let reply = self.login_refused.clone().filter(|_| self.transactions == 0)?;
         Some(Outcome::of(state_of(reply.code), Stage::Auth, Actor::Upstream, Some(reply), None))
     }
 

@@ -7,7 +7,7 @@ use super::opening::LeftHost;
 use super::recorder::{refused, reply_of};
 use super::replies::OwnReply;
 use crate::smtp::ReplyView;
-use crate::trace::{Actor, Circuit, Leg, Recipient, Stage};
+use crate::trace::{Actor, Leg, Recipient, Stage};
 
 /// How long hosts are tried one after the other, µs: less than the five minutes that clients wait for a reply (RFC 5321 §4.5.3.2.3).
 const PATIENCE: u64 = 240_000_000;
@@ -18,8 +18,8 @@ const SLICE: u64 = 60_000_000;
 /// The same before the client is greeted: many wait no longer than a minute for that.
 const GREETING_SLICE: u64 = 30_000_000;
 
-/// A host that takes longer than this to greet, and so loses the client, has failed; a client that goes earlier says nothing of it.
-const GREETING_DUE: u64 = 10_000_000;
+/// A client that goes after waiting longer than this didn't only look at the port: the record says what it waited for.
+const WAITED: u64 = 10_000_000;
 
 /// Why a destination can't be reached.
 #[derive(Debug, Clone)]
@@ -64,18 +64,18 @@ impl Machine {
         Some(if others { whole.min(sent_at.saturating_add(SLICE)) } else { whole })
     }
 
-    /// When the greeting is overdue that the client waits for, while there is a better host. The last one has all of its time.
+    /// When the greeting is overdue that the client waits for, while there is a host that is known to serve. Otherwise it has all of its
+    /// time: slow mail is better than none.
     fn greeting_due(&self, sent_at: u64) -> Option<u64> {
         let waits = self.is_opening() && self.negotiation.is_none();
-        let better = self.hosts.iter().any(|hop| hop.circuit != Some(Circuit::Open));
-        (waits && better).then(|| sent_at.saturating_add(GREETING_SLICE))
+        (waits && self.hosts.iter().any(|hop| hop.proven)).then(|| sent_at.saturating_add(GREETING_SLICE))
     }
 
-    /// The client left before the host that it waited for had greeted. Where that took long, the host has failed: the next session tries
-    /// another first. Returns what the record says of it.
+    /// The client left before the host that it waited for had greeted. Where that took too long, the host has failed: the next session
+    /// tries another first. Returns what the record says of it.
     pub(super) fn lost_to_silence(&mut self, now: u64) -> Option<String> {
         let waited = now.saturating_sub(self.waiting_since);
-        if !self.is_opening() || self.negotiation.is_some() || waited < GREETING_DUE {
+        if !self.is_opening() || self.negotiation.is_some() || waited < WAITED {
             return None;
         }
         let (host, port) = self.hop.as_ref().map(|hop| (hop.host.clone(), hop.port))?;
@@ -83,7 +83,9 @@ impl Machine {
         let seconds = waited / 1_000_000;
         let error = format!("no {missing} within {seconds} s, when the client left");
         self.note_tried(now, stage, &error);
-        self.actions.push_back(Action::HostFailed { stage, error });
+        if waited >= GREETING_SLICE {
+            self.actions.push_back(Action::HostFailed { stage, error });
+        }
         Some(format!("the client left after {seconds} s without a greeting from {host}:{port}"))
     }
 

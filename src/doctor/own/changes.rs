@@ -6,7 +6,7 @@ use super::super::options::Options;
 use super::super::{Check, drift, kept};
 use crate::store::{PageRequest, Query, Store, StoreError, Term};
 use crate::trace::json::Time;
-use crate::trace::{Audit, AuditEvent, Record, RecordKind};
+use crate::trace::{Audit, AuditEvent, Record, RecordKind, WallMicros};
 
 /// Starts and reloads that are looked back at.
 const MOST: usize = 500;
@@ -21,7 +21,7 @@ pub(super) fn checks(options: &Options, store: &Store, running: bool) -> Result<
             _ => None,
         })
         .collect();
-    let mut checks = vec![last_change(options, &starts)];
+    let mut checks = vec![last_change(options, &starts, running)];
     checks.extend(edited(options, &starts, running));
     checks.extend(refused(&page.records, &starts));
     Ok(checks)
@@ -48,8 +48,17 @@ fn takes_a_restart(change: &str) -> bool {
     change.split_once(": ").is_some_and(|(option, _)| option.starts_with("listener.") && option.ends_with(".listen"))
 }
 
+/// Addresses that were bound at the last start and are otherwise in the configuration of now, and when that start was.
+fn unbound(starts: &[&Audit], text: impl Fn(&str) -> Option<String>) -> Option<(WallMicros, Vec<String>)> {
+    let (newest, started) = (starts.first()?, starts.iter().find(|audit| audit.event == AuditEvent::Started)?);
+    let text = |audit: &Audit| text(&audit.origin.config_digest);
+    let mut changes = drift::all_changes(&text(started)?, &text(newest)?)?;
+    changes.retain(|change| takes_a_restart(change));
+    (!changes.is_empty()).then_some((started.at, changes))
+}
+
 /// The last start or reload that brought another configuration.
-fn last_change(options: &Options, starts: &[&Audit]) -> Check {
+fn last_change(options: &Options, starts: &[&Audit], running: bool) -> Check {
     let why = "what broke this morning was often changed last night";
     let check = Check::asking("own.configuration", "the last change of the configuration in effect", why);
     let Some(newest) = starts.first() else { return check.skipped("no start of the proxy is on record") };
@@ -63,19 +72,17 @@ fn last_change(options: &Options, starts: &[&Audit]) -> Check {
     let text = |digest: &str| kept::read(&options.store.dir, digest);
     let what = match text(&old).zip(text(now)).and_then(|(old, new)| drift::changes(&old, &new)) {
         Some(changes) if changes.is_empty() => "in its form only".to_owned(),
-        Some(changes) => {
-            let began = starts.iter().take(before).any(|audit| audit.event == AuditEvent::Started);
-            let unbound = changes.iter().any(|change| takes_a_restart(change)) && !began;
-            let changes = changes.join("; ");
-            if unbound {
-                let answer = format!("at {} (digest {old} -> {now}), by a reload: {changes}", Time(changed_at));
-                return check.warn(answer, "`listen` takes a restart: until then the addresses are those from before.");
-            }
-            changes
-        }
+        Some(changes) => changes.join("; "),
         None => "its text is no longer kept".to_owned(),
     };
-    check.ok(format!("at {} (digest {old} -> {now}): {what}", Time(changed_at)))
+    let told = format!("at {} (digest {old} -> {now}): {what}", Time(changed_at));
+    match unbound(starts, text).filter(|_| running) {
+        None => check.ok(told),
+        Some((started, changes)) => check.warn(
+            format!("{told}. Changed by a reload since the start at {}, and not in effect: {}", Time(started), changes.join("; ")),
+            "`listen` takes a restart: until then the addresses are those from before.",
+        ),
+    }
 }
 
 /// The file was edited, and nobody told the proxy.
@@ -99,7 +106,35 @@ fn edited(options: &Options, starts: &[&Audit], running: bool) -> Option<Check> 
 
 #[cfg(test)]
 mod tests {
-    use super::takes_a_restart;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::samples;
+
+    #[test]
+    fn addresses_are_those_of_the_last_start() {
+        let text = |digest: &str| {
+            let (port, workers) = digest.split_once('w')?;
+            Some(format!("workers = {workers}\n[[listener]]\nname = \"main\"\nlisten = [\"127.0.0.1:{port}\"]\n"))
+        };
+        let unbound = |oldest_first: &[(AuditEvent, &str)]| {
+            let audit = |(event, digest): &(AuditEvent, &str)| {
+                let Record::Audit(audit) = samples::audit(1) else { unreachable!() };
+                let mut audit = Audit { event: *event, ..*audit };
+                let origin = crate::trace::Origin { config_digest: (*digest).to_owned(), ..(**audit.origin).clone() };
+                audit.origin = Arc::new(origin.into());
+                audit
+            };
+            let audits: Vec<Audit> = oldest_first.iter().rev().map(audit).collect();
+            super::unbound(&audits.iter().collect::<Vec<_>>(), text).map(|(_, changes)| changes)
+        };
+        use AuditEvent::{Reloaded, Started};
+        let changed = Some(vec!["listener.main.listen: [\"127.0.0.1:25\"] -> [\"127.0.0.1:26\"]".to_owned()]);
+        assert_eq!(unbound(&[(Started, "25w1"), (Reloaded, "26w1")]), changed);
+        assert_eq!(unbound(&[(Started, "25w1"), (Reloaded, "26w1"), (Reloaded, "26w2")]), changed, "another reload binds nothing");
+        assert_eq!(unbound(&[(Started, "25w1"), (Reloaded, "26w1"), (Reloaded, "25w1")]), None, "it was taken back");
+        assert_eq!(unbound(&[(Started, "25w1"), (Reloaded, "26w1"), (Started, "26w1")]), None);
+    }
 
     #[test]
     fn only_addresses_take_a_restart() {

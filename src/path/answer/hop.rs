@@ -93,7 +93,8 @@ pub struct RelayHop {
 }
 
 impl RelayHop {
-    /// The process ended with the message under way: all that is known was noted before its end was sent on, and the header wasn't.
+    /// The process ended with the message under way, or its record was lost: all that is known was noted before its end was sent on, and
+    /// the header wasn't.
     pub fn was_cut_off(&self) -> bool {
         self.state.0 == State::Unknown && self.duration_us == 0 && self.size == 0
     }

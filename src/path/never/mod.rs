@@ -71,11 +71,12 @@ pub fn never_seen<T: Traces>(traces: &T, what: &What, now: WallMicros, outside: 
     Ok(seen)
 }
 
-/// What an id that was asked for is of: `search` lists sessions and others, and none of them is a message.
+/// What an id that was asked for is of, if it is of no message: `search` lists sessions and others.
 fn of_id<T: Traces>(traces: &T, what: &What) -> Result<Option<OfId>, T::Error> {
     let Some(id) = what.id() else { return Ok(None) };
     let records = traces.query(&Query::of(Term::Id(id)), &PageRequest::newest(1))?.records;
-    Ok(records.first().map(|record| OfId { id: Id(record.id()), at: json::Record::from(record).at(), kind: Word(record.kind()) }))
+    let other = records.first().filter(|record| !matches!(record.kind(), RecordKind::Transaction | RecordKind::Mark));
+    Ok(other.map(|record| OfId { id: Id(record.id()), at: json::Record::from(record).at(), kind: Word(record.kind()) }))
 }
 
 /// Well-known domains that look like those asked for.
@@ -103,12 +104,12 @@ fn reports<T: Traces>(traces: &T, what: &What) -> Result<Vec<ReportHop>, T::Erro
     Ok(records.iter().filter_map(|record| if let Record::Transaction(it) = record { fate::unproven(it) } else { None }).collect())
 }
 
-/// Refused at MAIL FROM or RCPT TO, or cut off by the proxy's end, a message leaves neither Message-ID nor subject. By a Message-ID's domain they can be
+/// Refused at MAIL FROM or RCPT TO, or without a record of its end, a message leaves neither Message-ID nor subject. By a Message-ID's domain they can be
 /// told apart from others'; without one the newest are shown.
 fn without_header<T: Traces>(traces: &T, what: &What, now: WallMicros) -> Result<Vec<Headerless>, T::Error> {
     let Some(domain) = what.needs_header() else { return Ok(Vec::new()) };
     let mut found: Vec<Headerless> = Vec::new();
-    // Nor is it recorded of one that was under way when the proxy was killed.
+    // Nor is it recorded of one that was under way when the proxy was killed, or whose record couldn't be stored.
     let cut_off = vec![Term::Stage(Stage::EndOfData), Term::State(State::Unknown), Term::Flag(Flag::InDoubt)];
     for of_kind in [vec![Term::Stage(Stage::MailFrom)], vec![Term::Stage(Stage::RcptTo)], cut_off] {
         let all = std::iter::once(Term::Kind(RecordKind::Transaction)).chain(of_kind).collect();

@@ -45,7 +45,7 @@ pub fn verdict(seen: &NeverSeen, query: &str, clock: &Clock) -> String {
         ));
     }
     let cut_off = seen.without_header.iter().any(|it| it.state.0 == State::Unknown);
-    let which = if cut_off { "refused before its text, or under way when the proxy ends," } else { "refused before its text" };
+    let which = if cut_off { "refused before its text, or of whose end no record is kept," } else { "refused before its text" };
     match seen.without_header.len() {
         0 => {}
         1 => text.push_str(&format!(" A message that is {which} leaves no Message-ID or subject here: one such attempt is listed.")),

@@ -145,6 +145,7 @@ impl Machine {
 
     pub(super) fn begin_splice(&mut self, now: u64, starttls_at: Option<u64>, wire: &mut dyn Wire) {
         self.recorder.flag(Flag::PassedThrough);
+        self.recorder.forget_refused_login();
         self.greeted = true;
         self.mode = Mode::Handshake;
         (self.client_last, self.upstream_last) = (now, now);
