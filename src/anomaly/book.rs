@@ -91,6 +91,14 @@ impl Book {
                     open.entries += 1;
                 }
             }
+            // What was kept had it open still: its end could not be recorded at once.
+            IncidentStep::Resolved => {
+                if self.open.get(&key).is_some_and(|open| open.entry.incident == entry.incident)
+                    && let Some(open) = self.open.remove(&key)
+                {
+                    self.retire(open);
+                }
+            }
             // Its own words come back from the journal.
             _ if self.open.contains_key(&key) || !entry.is_open() => {}
             _ if self.ended.iter().any(|ended| ended.entry.incident == entry.incident) => {}
@@ -223,6 +231,10 @@ impl Book {
         open.entry.note = Some(why);
         entries.push(open.write(now, IncidentStep::Resolved));
         open.entry.note = None;
+        self.retire(open);
+    }
+
+    fn retire(&mut self, open: Open) {
         self.ended.push_back(open);
         if self.ended.len() > MOST_ENDED {
             self.ended.pop_front();

@@ -18,6 +18,9 @@ const TRIAL: Duration = Duration::from_secs(30);
 const SMOOTHING: u64 = 8;
 
 /// The hosts of one upstream, shared by all workers.
+/// A success says for so long that a host serves.
+const LATELY: Duration = Duration::from_secs(300);
+
 #[derive(Debug)]
 pub struct HostHealth {
     hosts: Mutex<Vec<Host>>,
@@ -57,6 +60,8 @@ pub struct Turn {
     pub circuit: Circuit,
     /// Somebody got through to it, and nobody failed since.
     pub proven: bool,
+    /// And within [`LATELY`].
+    pub serves: bool,
     pub choice: Option<String>,
 }
 
@@ -73,7 +78,7 @@ impl HostHealth {
     pub fn order(&self, now: Instant) -> Vec<Turn> {
         let mut hosts = self.hosts();
         if let [only] = hosts.as_mut_slice() {
-            return vec![Turn { place: 0, circuit: only.circuit(now), proven: only.is_proven(), choice: None }];
+            return vec![Turn { place: 0, circuit: only.circuit(now), proven: only.is_proven(), serves: only.serves(now), choice: None }];
         }
         let (mut well, mut ill, mut put_last) = (Vec::new(), Vec::new(), Vec::new());
         for (place, host) in hosts.iter_mut().enumerate() {
@@ -81,7 +86,7 @@ impl HostHealth {
             if circuit == Circuit::Open {
                 put_last.push(host.words(place, now));
                 let choice = Some(format!("number {} of the list, with an open circuit: {}", place + 1, host.words(place, now)));
-                ill.push(Turn { place, circuit, proven: false, choice });
+                ill.push(Turn { place, circuit, proven: false, serves: false, choice });
                 continue;
             }
             if circuit == Circuit::HalfOpen && well.is_empty() {
@@ -90,7 +95,7 @@ impl HostHealth {
             let behind = if put_last.is_empty() { String::new() } else { format!("; put last: {}", put_last.join(", ")) };
             let trial = if circuit == Circuit::HalfOpen { ", tried again after its failures" } else { "" };
             let choice = Some(format!("number {} of the list{trial}{behind}", place + 1));
-            well.push(Turn { place, circuit, proven: host.is_proven(), choice });
+            well.push(Turn { place, circuit, proven: host.is_proven(), serves: host.serves(now), choice });
         }
         well.extend(ill);
         well
@@ -169,6 +174,10 @@ impl Host {
         self.open_until.is_none() && self.last_success.is_some()
     }
 
+    fn serves(&self, now: Instant) -> bool {
+        self.is_proven() && self.last_success.is_some_and(|at| now.saturating_duration_since(at) < LATELY)
+    }
+
     fn words(&self, place: usize, now: Instant) -> String {
         let left = self.open_until.map_or(0, |until| until.saturating_duration_since(now).as_secs());
         let times = if self.failures == 1 { "once".to_owned() } else { format!("{} times in a row", self.failures) };
@@ -214,6 +223,8 @@ mod tests {
         assert!(proven(now).is_empty(), "none was tried");
         health.succeeded(1, None, None, now);
         assert_eq!(proven(now), [1]);
+        let serves = |now| health.order(now).iter().map(|turn| turn.serves).collect::<Vec<_>>();
+        assert_eq!((serves(now + LATELY / 2), serves(now + LATELY)), (vec![false, true], vec![false, false]));
         health.failed(1, Stage::Connect, "refused", now);
         assert!(proven(now + FIRST).is_empty(), "half open is to be seen");
     }

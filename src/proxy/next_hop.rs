@@ -23,8 +23,8 @@ pub(super) fn listed(context: &Context, upstream: &UpstreamOptions, destination:
     }
     let Some(reach) = context.reach(&upstream.name) else { return Vec::new() };
     let hop = |turn: Turn| {
-        let Turn { place, circuit, proven, choice } = turn;
-        Some(NextHop { choice, circuit: Some(circuit), proven, ..at(upstream, place)? })
+        let Turn { place, circuit, proven, serves, choice } = turn;
+        Some(NextHop { choice, circuit: Some(circuit), proven, serves, ..at(upstream, place)? })
     };
     reach.health.order(Instant::now()).into_iter().filter_map(hop).collect()
 }

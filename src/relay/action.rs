@@ -79,6 +79,8 @@ pub struct NextHop {
     pub circuit: Option<Circuit>,
     /// Whether somebody got through to it, and nobody failed since.
     pub proven: bool,
+    /// Whether somebody got through to it a short while ago: who finds it silent met it when it was slow.
+    pub serves: bool,
     /// Where `tls` came from, if not from the configuration alone.
     pub policy: Option<TlsPolicy>,
     /// The domain that its mail is for (RFC 7672 §3.2.3), where mail exchangers were asked for.
@@ -99,6 +101,7 @@ impl NextHop {
             choice: None,
             circuit: None,
             proven: false,
+            serves: false,
             policy: None,
             domain: None,
         }

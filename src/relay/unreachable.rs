@@ -71,19 +71,19 @@ impl Machine {
         (waits && self.hosts.iter().any(|hop| hop.proven)).then(|| sent_at.saturating_add(GREETING_SLICE))
     }
 
-    /// The client left before the host that it waited for had greeted. Where that took too long, the host has failed: the next session
-    /// tries another first. Returns what the record says of it.
+    /// The client left before the host that it waited for had greeted. Where that took too long, or nobody has got through to that host
+    /// lately, it has failed: the next session tries another first. Returns what the record says of it.
     pub(super) fn lost_to_silence(&mut self, now: u64) -> Option<String> {
         let waited = now.saturating_sub(self.waiting_since);
         if !self.is_opening() || self.negotiation.is_some() || waited < WAITED {
             return None;
         }
-        let (host, port) = self.hop.as_ref().map(|hop| (hop.host.clone(), hop.port))?;
+        let (host, port, serves) = self.hop.as_ref().map(|hop| (hop.host.clone(), hop.port, hop.serves))?;
         let (stage, missing) = if self.upstream_open { (Stage::Banner, "greeting") } else { (Stage::Connect, "connection") };
         let seconds = waited / 1_000_000;
         let error = format!("no {missing} within {seconds} s, when the client left");
         self.note_tried(now, stage, &error);
-        if waited >= GREETING_SLICE {
+        if waited >= GREETING_SLICE || !serves {
             self.actions.push_back(Action::HostFailed { stage, error });
         }
         Some(format!("the client left after {seconds} s without a greeting from {host}:{port}"))

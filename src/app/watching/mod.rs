@@ -137,6 +137,13 @@ struct Course {
 }
 
 impl Course {
+    /// What could not be recorded yet is known to the watch, though it isn't in the journal.
+    fn learn_unrecorded(&mut self) {
+        for entry in self.unrecorded.refused() {
+            self.watch.book.learn(entry);
+        }
+    }
+
     /// Whether people are told of it now. After weeks without a watch the old records are read first: what went wrong then, and is over, is
     /// only recorded.
     fn is_news(&mut self, entry: &Incident) -> bool {
@@ -159,9 +166,7 @@ impl Follower {
         }
         let mut course = self.begin();
         course.unrecorded = Unrecorded::left_in(&self.store);
-        for entry in course.unrecorded.refused() {
-            course.watch.book.learn(entry);
-        }
+        course.learn_unrecorded();
         let mut said = false;
         loop {
             match self.look(&mut course) {
@@ -221,19 +226,29 @@ impl Follower {
                 self.judge_loss(course);
                 return opened.map(|_| ());
             }
-            // What is usual, and where to read on, lies beside the store. What was told meanwhile comes back from the journal.
+            // What is usual, and where to read on, lies beside the store.
             let unrecorded = std::mem::take(&mut course.unrecorded);
             *course = Course { unrecorded, ..self.begin() };
+            course.learn_unrecorded();
         }
         course.unrecorded.record(&self.store, &course.watch.book);
         let read = self.read(course);
         if let Err(error) = &read {
-            course.blind = !course.current && matches!(error, StoreError::Unavailable { .. });
+            if !course.current && matches!(error, StoreError::Unavailable { .. }) {
+                course.blind = true;
+                course.watch = self.blind_watch();
+                course.learn_unrecorded();
+            }
             if course.blind || course.current {
                 self.judge_loss(course);
             }
         }
         read
+    }
+
+    /// Where nothing can be read, nobody is missed and nothing ends: only that it can't is judged.
+    fn blind_watch(&self) -> Watch {
+        Watch::with(Vec::new(), Book::new(self.options.anomaly.book.clone(), self.origin.clone()))
     }
 
     /// Nothing can be read: only the clock, and the store's failure, are gone by.
@@ -415,6 +430,9 @@ mod tests {
             stopped,
         };
         let mut course = follower.begin();
+        assert!(matches!(follower.look(&mut course), Err(StoreError::Unavailable { .. })));
+        // A minute later.
+        course.watch = follower.blind_watch();
         course.watch.tick(store.now() - 60_000_000, &mut Vec::new());
         assert!(matches!(follower.look(&mut course), Err(StoreError::Unavailable { .. })));
         let unrecorded = store.unrecorded();

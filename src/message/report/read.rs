@@ -58,7 +58,7 @@ fn of_parts(fields: &Fields<'_>, parts: &Parts<'_>, outermost: bool) -> Option<R
         ["From", "To"].iter().filter_map(|name| fields.first(name)).flat_map(address::in_line).map(|it| it.address).collect();
     let mut notice = notice::read(&said.text, said.whole, &ends);
     let subject = fields.first("Subject").unwrap_or_default();
-    if from != Sender::Reporter && !sender::subject_says_failure(subject) {
+    if from != Sender::Reporter && !sender::is_of_notice(subject) {
         let signs = fields.first("From").and_then(|it| address::in_line(it).last());
         // Whoever wrote it and stands below, as a signature does, is nobody who wasn't reached. A server says why.
         notice.recipients.retain(|it| {

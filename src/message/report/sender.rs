@@ -43,7 +43,7 @@ pub fn of(fields: &Fields<'_>, report_type: Option<&str>, outer: &str) -> Sender
         return Sender::Daemon;
     }
     // RFC 3834 §5: somebody's answer, a vacation notice for one; some servers call their reports so.
-    if !subject_says_failure(&subject)
+    if !is_of_notice(&subject)
         && fields.first("Auto-Submitted").is_some_and(|it| it.trim().to_ascii_lowercase().starts_with("auto-replied"))
     {
         return Sender::Person;
@@ -138,6 +138,11 @@ fn answers(fields: &Fields<'_>, subject: &str) -> bool {
     const FIELDS: &[&str] = &["X-Autoreply", "X-Autorespond", "X-Auto-Response-From", "X-Vacation", "X-Autoresponder"];
     // RFC 3834 §5: what is generated has no "Re:", but some notices have.
     FRONTS.iter().any(|it| subject.starts_with(it)) || FIELDS.iter().any(|it| fields.has(it))
+}
+
+/// Whether a subject is that of a notice of its own, not of an answer to a message that is called so.
+pub fn is_of_notice(subject: &str) -> bool {
+    subject_says_failure(subject) && !subject.trim_start().to_lowercase().starts_with("re:")
 }
 
 /// As [`says_failure`]; a subject's words are few, and "delayed" among them is the message.

@@ -111,7 +111,7 @@ pub fn listed(upstream: &UpstreamOptions) -> Vec<NextHop> {
 }
 
 fn hop(host: &str, tls: UpstreamTls, place: Option<usize>) -> NextHop {
-    NextHop { place, proven: !host.starts_with("untried"), ..NextHop::new(host, 25, tls) }
+    NextHop { place, proven: !host.starts_with("untried"), serves: !host.starts_with("hung"), ..NextHop::new(host, 25, tls) }
 }
 
 impl World {

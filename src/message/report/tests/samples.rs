@@ -247,6 +247,10 @@ pub const NOT: &[(&str, &str)] = &[
         "Return-Path: <>\nFrom: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Ich bin im Urlaub\nAuto-Submitted: auto-replied (vacation)\n\nUntil Monday, mail is not delivered to me. Ask\neve@y.example\n",
     ),
     (
+        "a vacation notice on a message that is called like a failure",
+        "Return-Path: <>\nFrom: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Re: Your order is delayed\nAuto-Submitted: auto-replied\nIn-Reply-To: <orig@x.example>\n\nI am away.\n--\nBob\nbob@y.example\n",
+    ),
+    (
         "a vacation notice without any field, with a deputy",
         "Return-Path: <>\nFrom: Bob <bob@y.example>\nTo: ann@x.example\nSubject: Ich bin im Urlaub\n\nI am away until Monday; my answer may be delayed. My deputy:\neve@y.example\n",
     ),
