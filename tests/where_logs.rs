@@ -65,6 +65,15 @@ fn fates(path: &MessagePath) -> String {
     fates.join(", ")
 }
 
+/// The same over all messages of that Message-ID.
+fn fates_of_all(records: Vec<Record>) -> Vec<String> {
+    let answer = ask(&Shelf { records, running: true }, "<1@example.com>");
+    let fates = answer.messages.iter().flat_map(|path| &path.recipients).map(|it| format!("{} {}", it.address, it.state.0));
+    let mut fates: Vec<String> = fates.collect();
+    fates.sort();
+    fates
+}
+
 const QUEUED: &str = "sent (250 2.0.0 Ok: queued as 0B5D00C1)";
 const UNKNOWN: &str = "bounced (host mx.example.org[203.0.113.5] said: 550 5.1.1 User unknown (in reply to RCPT TO command))";
 const REFUSED: &str = "deferred (connect to mx.example.org[203.0.113.5]:25: Connection refused)";
@@ -203,20 +212,12 @@ fn what_is_thrown_away_before_the_queue_is_so_for_all() {
     ]);
     records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));
     records.push(tale(71, "10:02:02", &["bob@example.org"], "B1B2C3D4E5"));
-    let answer = ask(&Shelf { records, running: true }, "<1@example.com>");
-    let mut told: Vec<String> =
-        answer.messages.iter().flat_map(|path| &path.recipients).map(|it| format!("{} {}", it.address, it.state.0)).collect();
-    told.sort();
-    assert_eq!(told, ["bob@example.org accepted", "carol@example.org stuck"]);
+    assert_eq!(fates_of_all(records), ["bob@example.org accepted", "carol@example.org stuck"]);
     // Each recipient went to the smart host by itself: only one of the two was thrown away there.
     let mut records = log([discard("A1B2C3D4E5")]);
     records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));
     records.push(tale(71, "10:02:02", &["bob@example.org"], "B1B2C3D4E5"));
-    let answer = ask(&Shelf { records, running: true }, "<1@example.com>");
-    let mut told: Vec<String> =
-        answer.messages.iter().flat_map(|path| &path.recipients).map(|it| format!("{} {}", it.address, it.state.0)).collect();
-    told.sort();
-    assert_eq!(told, ["bob@example.org accepted", "carol@example.org stuck"]);
+    assert_eq!(fates_of_all(records), ["bob@example.org accepted", "carol@example.org stuck"]);
 }
 
 #[test]

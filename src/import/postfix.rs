@@ -123,17 +123,10 @@ impl Postfix {
         if let Some(behind) = rest.strip_prefix("from=<") {
             return self.queue(message, id, behind, out);
         }
-        if rest == "removed" && daemon == "postsuper" {
-            let mut entry = of(message, LogEvent::Discarded, id);
-            entry.detail = Some("deleted from the queue by postsuper".to_owned());
-            if let Some(facts) = self.known.take(&self.key) {
-                facts.complete(&mut entry);
-            }
-            out.push(entry);
-            return Verdict::Read;
-        }
         if rest == "removed" {
-            let mut entry = of(message, LogEvent::Removed, id);
+            let by_hand = daemon == "postsuper";
+            let mut entry = of(message, if by_hand { LogEvent::Discarded } else { LogEvent::Removed }, id);
+            entry.detail = by_hand.then(|| "deleted from the queue by postsuper".to_owned());
             if let Some(facts) = self.known.take(&self.key) {
                 facts.complete(&mut entry);
             }

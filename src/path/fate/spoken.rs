@@ -66,9 +66,14 @@ impl<'a> Spoken<'a> {
     }
 }
 
+/// What a line calls its recipient, now and before.
+fn addresses(line: &Line) -> impl Iterator<Item = &String> {
+    [&line.log.recipient, &line.log.original_recipient].into_iter().flatten()
+}
+
 /// All that puts a recipient of these names in a state.
 pub fn words<'a>(group: &'a Group, is_named: impl Fn(&str) -> bool) -> Vec<Spoken<'a>> {
-    let names = |line: &Line| [&line.log.recipient, &line.log.original_recipient].into_iter().flatten().any(|it| is_named(it));
+    let names = |line: &Line| addresses(line).any(|it| is_named(it));
     let mut words = Vec::new();
     for line in &group.logs {
         let Some(state) = state(line) else { continue };
@@ -94,12 +99,10 @@ pub fn words<'a>(group: &'a Group, is_named: impl Fn(&str) -> bool) -> Vec<Spoke
 /// Whether a line is on a whole entry of a queue. What Postfix's smtpd and cleanup hold or throw away is the whole message, although they
 /// name the recipient that came last; only its delivery agents, who mean one recipient, tell a delay.
 fn is_on_whole_entry(line: &Line) -> bool {
-    let log = &line.log;
-    match log.event {
-        LogEvent::Expired => log.recipient.is_none() && log.original_recipient.is_none(),
-        LogEvent::Quarantined | LogEvent::Discarded => {
-            (log.recipient.is_none() && log.original_recipient.is_none()) || (log.format == "postfix" && log.delay_us.is_none())
-        }
+    let names_nobody = addresses(line).next().is_none();
+    match line.log.event {
+        LogEvent::Expired => names_nobody,
+        LogEvent::Quarantined | LogEvent::Discarded => names_nobody || (line.log.format == "postfix" && line.log.delay_us.is_none()),
         _ => false,
     }
 }
@@ -120,8 +123,8 @@ fn is_entry_of_others(group: &Group, line: &Line, is_named: &impl Fn(&str) -> bo
     let attempts = group.transactions().filter(|it| same(it.outcome.upstream_queue_id.as_deref(), id));
     let of_attempts = attempts.map(|it| it.envelope.recipients.iter().any(|to| is_named(&to.address)));
     let handed = |it: &&Line| same(it.log.goes_on_as(), id) && !it.is_of_same_entry(line) && it.log.recipient.is_some();
-    let addresses = |it: &Line| [&it.log.recipient, &it.log.original_recipient].into_iter().flatten().any(|it| is_named(it));
-    let mut ways = of_attempts.chain(group.logs.iter().filter(handed).map(addresses)).peekable();
+    let of_lines = group.logs.iter().filter(handed).map(|it| addresses(it).any(|it| is_named(it)));
+    let mut ways = of_attempts.chain(of_lines).peekable();
     ways.peek().is_some() && !ways.any(|is_ours| is_ours)
 }
 
