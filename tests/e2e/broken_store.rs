@@ -52,8 +52,6 @@ fn mail_flows_while_the_disk_is_full() {
     let (code, said) = run(&mut command(&place, &["doctor", "self", "--store", "store"]));
     assert!(code == 1 && said.contains("those of the hole that is being made"), "{code}: {said}");
     // Who is told of it finds it under that id, now and once there is room again.
-    // It is judged every ten seconds, of what is two seconds old.
-    std::thread::sleep(Duration::from_secs(5));
     let told = relayscope.output().expect("tracing_gap");
     let id = told.split_once("incident=").and_then(|(_, rest)| rest.split_whitespace().next()).unwrap().to_owned();
     let is_told_by_its_id = || {
