@@ -14,6 +14,9 @@ const MOST_RESPONSES: usize = 8;
 /// Commands that may be under way upstream at once. Beyond, the client waits.
 const MOST_PENDING: usize = 1_000;
 
+/// RFC 5321 §4.5.3.1.10.
+const TOO_MANY_RECIPIENTS: u16 = 452;
+
 impl Machine {
     /// Whether the next command can be looked at: nothing is under way that it depends on.
     pub(super) fn ready_for_command(&self) -> bool {
@@ -193,8 +196,9 @@ impl Machine {
         self.count();
         let shown = self.shown(command, text);
         self.recorder.line(now, Leg::Client, Flow::In, &shown);
+        // One recipient too many is no error of the client's: it sends what was taken, and the others apart.
+        self.own_refusals += u32::from(reply.code != TOO_MANY_RECIPIENTS);
         self.answer_in_turn_for(now, reply, recipient, wire);
-        self.own_refusals += 1;
         self.end_after_errors(now, wire);
         true
     }

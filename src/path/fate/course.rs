@@ -104,6 +104,8 @@ fn reasons(steps: &[&(&Attempt, &Recipient)]) -> Vec<Reason> {
 fn reply<'a>(transaction: &'a Transaction, recipient: &'a Recipient) -> Option<&'a crate::trace::Reply> {
     let outcome = &transaction.outcome;
     match recipient.stage {
+        // What ended the transaction of a recipient that was taken isn't in its own reply.
+        Stage::RcptTo if was_taken(recipient) => outcome.reply.as_ref(),
         Stage::RcptTo => recipient.reply.as_ref(),
         // By LMTP each recipient has a word of its own at the end; otherwise its own is that to RCPT TO, which took it.
         Stage::EndOfData => recipient.reply.as_ref().filter(|reply| reply.code >= 400).or(outcome.reply.as_ref()),
@@ -112,9 +114,14 @@ fn reply<'a>(transaction: &'a Transaction, recipient: &'a Recipient) -> Option<&
     }
 }
 
+/// Whether the recipient was taken, and its transaction came to nothing before there was a message.
+fn was_taken(recipient: &Recipient) -> bool {
+    recipient.state != State::Accepted && recipient.reply.as_ref().is_some_and(|reply| reply.code < 400)
+}
+
 fn of_attempt(transaction: &Transaction, recipient: &Recipient) -> Fate {
     let outcome = &transaction.outcome;
-    let own = recipient.stage == Stage::RcptTo;
+    let own = recipient.stage == Stage::RcptTo && !was_taken(recipient);
     let of_outcome = recipient.state == outcome.state || !own;
     let same_rule = recipient.rule.is_none() || recipient.rule == outcome.rule;
     Fate {
