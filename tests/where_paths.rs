@@ -5,7 +5,7 @@
 mod stories;
 
 use relayscope::path::answer::{Confidence, JoinedBy, MessagePath, PathState};
-use relayscope::trace::{Action, Cause, Flag, LogEvent, Record, RecordId, Stage, State};
+use relayscope::trace::{Action, Actor, Cause, Flag, LogEvent, Outcome, Record, RecordId, Stage, State};
 use stories::golden::{ask, golden};
 use stories::told::{comes_in, failed, goes_out, line, report, sent_on};
 use stories::{Shelf, Tale, morning};
@@ -291,6 +291,28 @@ fn each_recipient_of_a_mail_store_has_its_own_word() {
     assert_eq!(codes, [Some(552), Some(451)]);
     let next = format!("{:?}", path.next);
     assert!(!next.contains("A 5xx is final") && next.contains("it sends it to all of them once more"), "{next}");
+}
+
+/// Its own reply took it: what ended the transaction is why it got nothing.
+#[test]
+fn a_recipient_that_was_taken_tells_what_ended_its_transaction() {
+    let ended = |outcome: Outcome| {
+        Tale::new(84, "10:20:00", "alice@example.com").to("zoe@example.org", "250 2.1.5 Ok").with(move |it| {
+            for recipient in &mut it.envelope.recipients {
+                (recipient.state, recipient.stage, recipient.by) = (outcome.state, Stage::RcptTo, outcome.by);
+            }
+            it.outcome = outcome.clone();
+        })
+    };
+    let told = |outcome: Outcome| {
+        let fate = one(&shelf([ended(outcome).record()]), "zoe@example.org").recipients.remove(0);
+        (fate.reply.map(|reply| reply.code), fate.detail)
+    };
+    let left = Outcome::of(State::Aborted, Stage::RcptTo, Actor::Client, None, Some("the client sent QUIT before the message".into()));
+    assert_eq!(told(left), (None, Some("the client sent QUIT before the message".into())));
+    let reply = stories::reply("421 4.7.0 relayscope: too many errors");
+    let cut = Outcome::of(State::Deferred, Stage::RcptTo, Actor::Client, Some(reply), Some("too many refused commands".into()));
+    assert_eq!(told(cut), (Some(421), Some("too many refused commands".into())));
 }
 
 /// An alias that a server expanded: each member has its own fate.

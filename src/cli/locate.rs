@@ -15,7 +15,7 @@ use super::screen::{Look, Screen, Style, fit, show_json};
 use super::table::{Cell, Table};
 use crate::path::answer::{Fate, Hole, RelayHop};
 use crate::path::clock::{octets, span};
-use crate::path::{Answer, MessagePath, next, verdict, words};
+use crate::path::{Answer, MessagePath, next, under_way, verdict, words};
 use crate::trace::json::{self, Phases};
 
 #[derive(Debug, Args)]
@@ -55,7 +55,7 @@ impl Locate {
                 ask.question(&what, ask.dns)?
             }
         };
-        let status = if answer.messages.is_empty() { Status::NotFound } else { Status::Done };
+        let status = if answer.messages.is_empty() && answer.under_way.is_empty() { Status::NotFound } else { Status::Done };
         if traces.json {
             show_json(&answer)?;
         } else {
@@ -65,9 +65,22 @@ impl Locate {
     }
 }
 
+/// What has no record yet comes first: it is what happens now.
+fn under_way(screen: &mut Screen, answer: &Answer, look: &Look) {
+    for it in &answer.under_way {
+        screen.paragraph(Style::Wait, &under_way::verdict(it, &look.clock), look.width, 2);
+        let session = format!("Its dialogue will be at: relayscope show {}{}", it.id, look.again);
+        screen.pad(2).line(&session);
+    }
+    if !answer.under_way.is_empty() {
+        screen.newline();
+    }
+}
+
 /// The answer for people.
 pub fn render(answer: &Answer, full: bool, look: &Look) -> Screen {
     let mut screen = Screen::new(look);
+    under_way(&mut screen, answer, look);
     match answer.messages.as_slice() {
         [] => {
             if let Some(seen) = &answer.never_seen {

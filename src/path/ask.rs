@@ -10,7 +10,7 @@ use super::reading::Reading;
 use super::what::What;
 use crate::store::{Cursor, Field, Health, Page, PageRequest, Query, Reader, Store, StoreError, Tally};
 use crate::trace::json::{Record, Time};
-use crate::trace::{RecordId, WallMicros};
+use crate::trace::{Mark, RecordId, WallMicros};
 
 /// A store as a place to ask.
 #[derive(Debug, Clone)]
@@ -252,6 +252,10 @@ impl Traces for OneAnswer<'_> {
 
     fn reach(&self) -> Result<Option<(WallMicros, WallMicros)>, StoreError> {
         self.traces.reach()
+    }
+
+    fn under_way(&self, query: &Query) -> Result<Vec<Mark>, StoreError> {
+        self.reader.under_way(query)
     }
 
     fn is_running(&self) -> bool {

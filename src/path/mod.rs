@@ -27,6 +27,7 @@ pub mod reading;
 pub mod reclassify;
 pub mod stats;
 pub mod tree;
+pub mod under_way;
 pub mod verdict;
 pub mod what;
 pub mod when;

@@ -1,6 +1,6 @@
 //! The words that people get for the vocabularies, and lists and replies as part of a sentence.
 
-use super::answer::{HopClient, RelayHop};
+use super::answer::{HopClient, HopUpstream, RelayHop};
 use crate::trace::json::{Reply, Report, Reported};
 use crate::trace::{Act, Action, Actor, Cause, ReportKind, Stage, Told, ViaHow};
 
@@ -95,10 +95,14 @@ pub fn count(number: usize, noun: &str) -> String {
 
 /// The server on the other side of the proxy.
 pub fn upstream(hop: &RelayHop) -> String {
-    match (&hop.upstream.host, hop.upstream.ip) {
+    upstream_of(&hop.upstream)
+}
+
+pub fn upstream_of(upstream: &HopUpstream) -> String {
+    match (&upstream.host, upstream.ip) {
         (Some(host), _) => host.clone(),
         (None, Some(ip)) => ip.to_string(),
-        (None, None) => format!("upstream \"{}\"", hop.upstream.name),
+        (None, None) => format!("upstream \"{}\"", upstream.name),
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Action {
     Append { record: Box<Record>, then_reply: bool },
     /// Append [`super::Machine::mark`] without haste; answer with [`super::Machine::mark_stored`] once it is durable (or failed).
     AppendMark,
+    /// Append [`super::Machine::mark`] once more: it tells more by now. Nobody waits for it.
+    RenewMark,
     /// Send what is gathered for the leg, then close its sending side; it is still read.
     CloseSide { leg: Leg },
     /// Send what is gathered for the leg, then close it in an orderly way.

@@ -10,6 +10,9 @@ use super::replies::OwnReply;
 use crate::smtp::{BareNewlines, EndOfData, Found, ReplyView, TERMINATOR};
 use crate::trace::{Actor, Digest, Flag, Flow, Leg, Reply, Stage, State};
 
+/// A final reply that takes longer leaves time to put on record what is known of the message, for those who ask meanwhile.
+const SLOW_REPLY_US: u64 = 1_000_000;
+
 /// What is learnt of a message while it passes.
 #[derive(Debug)]
 pub(super) struct Body {
@@ -253,6 +256,7 @@ impl Machine {
         if report.is_some() {
             self.recorder.flag(Flag::Report);
         }
+        self.renew_mark_at = complete.then(|| now.saturating_add(SLOW_REPLY_US));
         let Some(message) = self.recorder.message_mut() else { return };
         message.report = report;
         message.size = body.size();

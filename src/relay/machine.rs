@@ -139,6 +139,8 @@ pub struct Machine {
     pub(super) data_began: u64,
     pub(super) mark: MarkState,
     pub(super) mark_since: u64,
+    /// When the mark is written once more with what is known of the message, if its reply hasn't come by then.
+    pub(super) renew_mark_at: Option<u64>,
     /// End-of-data has come, and its terminator waits for the mark.
     pub(super) held_terminator: bool,
     pub(super) hold: Option<Hold>,
@@ -217,6 +219,7 @@ impl Machine {
             data_began: 0,
             mark: MarkState::None,
             mark_since: 0,
+            renew_mark_at: None,
             held_terminator: false,
             hold: None,
             gone: None,

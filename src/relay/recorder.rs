@@ -279,6 +279,8 @@ impl Recorder {
             client: &self.client,
             upstream: &self.upstream,
             envelope: &open.envelope,
+            // Known once it has ended.
+            message: Some(&open.message).filter(|message| message.body_digest.is_some()),
         })
     }
 

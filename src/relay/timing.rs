@@ -1,7 +1,7 @@
 //! What time does: when a reply, a command or the store is overdue, and what follows.
 
-use super::action::Wire;
-use super::machine::{Expect, Machine, Mode};
+use super::action::{Action, Wire};
+use super::machine::{Expect, Machine, MarkState, Mode};
 use super::replies::OwnReply;
 use crate::trace::{Actor, EndHow, Flag, Stage};
 
@@ -26,6 +26,9 @@ impl Machine {
         let mut at_most = |at: u64| due = Some(due.map_or(at, |due| due.min(at)));
         if self.awaits_mark() {
             at_most(self.mark_since.saturating_add(us(limits.store_wait)));
+        }
+        if let Some(at) = self.renew_mark_at.filter(|_| self.awaits_final_reply()) {
+            at_most(at);
         }
         if let Some(at) = self.reply_due() {
             at_most(at);
@@ -90,6 +93,13 @@ impl Machine {
         }
         if self.hold.is_some() {
             return self.release_hold(now, wire); // promise 2: tracing delays a reply by no more than this
+        }
+        if self.renew_mark_at.take_if(|at| now >= *at).is_some() {
+            // A store that fails has lost the first one already.
+            if self.awaits_final_reply() && self.mark != MarkState::Failed && self.recorder.in_transaction() {
+                self.actions.push_back(Action::RenewMark);
+            }
+            return; // what else is due comes next
         }
         if self.awaits_mark() {
             let us = u64::try_from(self.options.limits.timeouts.store_wait.as_micros()).unwrap_or(u64::MAX);

@@ -178,6 +178,11 @@ pub(super) fn drop_answered_marks(frames: &mut Vec<u8>) {
     frames.truncate(to);
 }
 
+/// The id of a frame of this process, and the record's octets.
+pub(super) fn own_parts(frame: &[u8]) -> Option<(u128, &[u8])> {
+    Some((own_id(frame)?, frame.get(PREFIX + HEAD..)?))
+}
+
 /// The id in a frame of this process.
 fn own_id(frame: &[u8]) -> Option<u128> {
     Some(u128::from_le_bytes(*frame.get(PREFIX + 1..)?.first_chunk()?))

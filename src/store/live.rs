@@ -23,6 +23,7 @@ use super::open::OpenError;
 use super::options::{Durability, Options};
 use super::recover::{self, Loaded, Recovery, RecoveryReport};
 use super::staging::Staging;
+use super::under_way::UnderWay;
 use super::{retention, tables};
 use crate::trace::Mark;
 
@@ -42,6 +43,7 @@ pub(super) struct Live {
     pub indexer: Bell,
     pub keeper: Bell,
     pub written: Written,
+    pub under_way: UnderWay,
     pub recovery: Recovery,
     pub adoption: Adoption,
     /// Held while files are sealed or removed, and while a backup must see none of that.
@@ -187,6 +189,7 @@ impl Live {
             indexer: Bell::default(),
             keeper: Bell::default(),
             written: Written::default(),
+            under_way: UnderWay::default(),
             recovery: Recovery::begin(report),
             adoption: Adoption::default(),
             keeping: Mutex::default(),

@@ -5,9 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::log::Scan;
-use crate::trace::{
-    Actor, Flag, Mark, Message, Outcome, Phases, Record, RecordId, RecordKind, Stage, State, Timeline, Transaction, stored,
-};
+use crate::trace::{Actor, Flag, Mark, Outcome, Phases, Record, RecordId, RecordKind, Stage, State, Timeline, Transaction, stored};
 
 /// What a record made from a mark says.
 pub(super) const DIED: &str = "relayscope ended before the reply to end-of-data came";
@@ -67,7 +65,7 @@ pub(super) fn in_doubt(mark: &Mark, why: &str) -> Record {
         client: mark.client.clone(),
         upstream: mark.upstream.clone(),
         envelope,
-        message: Message::default(),
+        message: mark.message.as_deref().cloned().unwrap_or_default(),
         phases: Phases::default(),
         outcome: Outcome::of(State::Unknown, Stage::EndOfData, Actor::Proxy, None, Some(why.to_owned())),
         flags: vec![Flag::InDoubt],

@@ -64,6 +64,7 @@ mod tally;
 mod tests;
 mod text;
 mod thin;
+mod under_way;
 mod unindexed;
 mod unpack;
 mod window;

@@ -17,6 +17,10 @@ pub struct Reader {
 }
 
 impl Reader {
+    pub(super) fn live(&self) -> Result<std::sync::Arc<super::live::Live>, StoreError> {
+        self.store.live()
+    }
+
     /// [`Store::query`], without dialogues.
     ///
     /// # Errors

@@ -242,6 +242,7 @@ pub fn mark(no: u64) -> Record {
         client: like.client,
         upstream: like.upstream,
         envelope: like.envelope,
+        message: None,
     }))
 }
 

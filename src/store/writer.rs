@@ -153,6 +153,7 @@ impl Writer {
             return Err(error);
         }
         log.publish(frames);
+        live.under_way.note(frames);
         live.note_written(&log, frames.len() as u64);
         Ok(())
     }
@@ -222,6 +223,7 @@ impl Writer {
         self.intake.queue.lost(lost, now, why.to_string().into());
         self.intake.decide(self.end, Some(&why));
         if let Some(live) = self.opening.live() {
+            live.under_way.forget();
             self.retire(&live);
             // Perhaps the disk is full, and there is something to remove.
             live.keeper.ring();
@@ -287,6 +289,7 @@ impl Writer {
     /// Adds the gap record of a loss.
     fn tell(&self, loss: Loss, frames: &mut Vec<u8>) {
         let Loss { from, until, records, why } = loss;
+        self.opening.live().iter().for_each(|live| live.under_way.forget());
         tracing::warn!(records_lost = records, why = %why, "records are missing from the trace");
         let id = self.intake.clock.record_id();
         let gap = Record::Gap(Gap { id, from, until, records_lost: records, why: why.into_owned() });

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::id::RecordId;
 use super::kept::Kept;
 use super::kinds::Direction;
-use super::record::{Client, Envelope, Origin, Upstream, WallMicros};
+use super::record::{Client, Envelope, Message, Origin, Upstream, WallMicros};
 
 /// Written before end-of-data goes upstream. Without a record of the same id after it, the transaction is `unknown`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Mark {
     #[serde(deserialize_with = "super::kept::shared")]
     pub upstream: Arc<Kept<Upstream>>,
     pub envelope: Envelope,
+    /// Once the whole message went upstream, and its reply takes long. Stored behind the others, where former builds don't look.
+    #[serde(skip)]
+    pub message: Option<Box<Message>>,
 }
 
 /// A mark by reference: the same stored form, made in passing for every message.
@@ -41,6 +44,8 @@ pub struct MarkView<'a> {
     pub client: &'a Kept<Client>,
     pub upstream: &'a Kept<Upstream>,
     pub envelope: &'a Envelope,
+    #[serde(skip)]
+    pub message: Option<&'a Message>,
 }
 
 impl MarkView<'_> {
@@ -56,6 +61,7 @@ impl MarkView<'_> {
             client: Arc::new(self.client.clone()),
             upstream: Arc::new(self.upstream.clone()),
             envelope: self.envelope.clone(),
+            message: self.message.cloned().map(Box::new),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::kinds::RecordKind;
-use super::record::{MarkView, Record};
+use super::record::{Mark, MarkView, Message, Record};
 use super::timeline::Timeline;
 use super::{stored_v3, stored_v4, stored_v5};
 
@@ -42,7 +42,7 @@ pub fn encode(record: &Record, out: Vec<u8>) -> Result<Vec<u8>, postcard::Error>
         Record::Session(it) => Ok(with_length(append(it, out)?, &it.timeline)),
         Record::Amendment(it) => append(it, out),
         Record::Gap(it) => append(it, out),
-        Record::Mark(it) => append(it, out),
+        Record::Mark(it) => append_behind(append(it, out)?, it.message.as_deref()),
         Record::Log(it) => append(it, out),
         Record::Audit(it) => append(it, out),
         Record::Incident(it) => append(it, out),
@@ -54,7 +54,15 @@ pub fn encode(record: &Record, out: Vec<u8>) -> Result<Vec<u8>, postcard::Error>
 /// # Errors
 /// As [`encode`].
 pub fn encode_mark(mark: &MarkView<'_>, out: Vec<u8>) -> Result<Vec<u8>, postcard::Error> {
-    append(mark, out)
+    append_behind(append(mark, out)?, mark.message)
+}
+
+/// What a mark knows of its message: nothing, in most.
+fn append_behind(out: Vec<u8>, message: Option<&Message>) -> Result<Vec<u8>, postcard::Error> {
+    match message {
+        Some(message) => append(message, out),
+        None => Ok(out),
+    }
 }
 
 fn append<T: Serialize>(value: &T, out: Vec<u8>) -> Result<Vec<u8>, postcard::Error> {
@@ -162,11 +170,19 @@ fn decode_v6(kind: RecordKind, octets: &[u8]) -> Result<Record, DecodeError> {
         RecordKind::Session => Record::Session(postcard::from_bytes(octets)?),
         RecordKind::Amendment => Record::Amendment(postcard::from_bytes(octets)?),
         RecordKind::Gap => Record::Gap(postcard::from_bytes(octets)?),
-        RecordKind::Mark => Record::Mark(postcard::from_bytes(octets)?),
+        RecordKind::Mark => Record::Mark(Box::new(mark(octets)?)),
         RecordKind::Log => Record::Log(postcard::from_bytes(octets)?),
         RecordKind::Audit => Record::Audit(postcard::from_bytes(octets)?),
         RecordKind::Incident => Record::Incident(postcard::from_bytes(octets)?),
     })
+}
+
+fn mark(octets: &[u8]) -> Result<Mark, postcard::Error> {
+    let (mut mark, behind): (Mark, _) = postcard::take_from_bytes(octets)?;
+    if !behind.is_empty() {
+        mark.message = Some(Box::new(postcard::from_bytes(behind)?));
+    }
+    Ok(mark)
 }
 
 #[cfg(test)]

@@ -37,4 +37,5 @@ mod reload;
 mod secrecy;
 mod stalls;
 mod startup;
+mod under_way;
 mod webhook;

@@ -54,6 +54,7 @@ fn marks_and_lines_of_logs_are_not_forwarded() {
         client: it.client,
         upstream: it.upstream,
         envelope: it.envelope,
+        message: None,
     }));
     for format in Format::ALL {
         let mut out = b"as it was".to_vec();

@@ -2,6 +2,7 @@
 
 mod hop;
 mod never;
+mod under_way;
 mod wider;
 
 use schemars::JsonSchema;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use hop::{Confidence, Hop, HopClient, HopUpstream, JoinedBy, LogHop, RelayHop, ReportHop, Side, Tie};
 pub use never::{EarlyEnd, Headerless, NearDomain, Nearest, NeverSeen, OfId, Tracing};
+pub use under_way::UnderWay;
 pub use wider::{Concern, Wider};
 
 use crate::trace::json::{Id, Reply, Time, Vocabulary, Word, schema_of};
@@ -104,6 +106,9 @@ impl PathState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Answer {
     pub query: String,
+    /// Messages that are on their way through a running proxy now, newest first: their record comes at their end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub under_way: Vec<UnderWay>,
     /// Newest first.
     pub messages: Vec<MessagePath>,
     /// There are more messages than these.
@@ -115,7 +120,7 @@ pub struct Answer {
     /// Holes in the trace in which an attempt of these messages may be missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Hole>,
-    /// Set when `messages` is empty.
+    /// Set when `messages` and `under_way` are empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub never_seen: Option<NeverSeen>,
 }

@@ -56,7 +56,15 @@ pub fn find<T: Traces>(traces: &T, what: &What, state: PathState, manner: Manner
         messages.truncate(manner.limit);
         notes.extend(wider::look(traces, &mut messages, manner.now)?);
         let gaps = gaps::around(traces, &messages)?;
-        return Ok(Some(Answer { query: what.text.clone(), messages, more: more || cut, notes, gaps, never_seen: None }));
+        return Ok(Some(Answer {
+            query: what.text.clone(),
+            under_way: Vec::new(),
+            messages,
+            more: more || cut,
+            notes,
+            gaps,
+            never_seen: None,
+        }));
     }
     Ok(None)
 }

@@ -11,10 +11,11 @@ use super::fate;
 use super::gaps;
 use super::never::{self, outside::Outside};
 use super::reading::Reading;
+use super::under_way;
 use super::what::What;
 use super::wider;
 use crate::store::{Field, Page, PageRequest, Query, Tally};
-use crate::trace::{Record, WallMicros};
+use crate::trace::{Mark, Record, WallMicros};
 use collect::{Collected, Reports};
 use pool::Pool;
 
@@ -48,6 +49,14 @@ pub trait Traces {
     /// Whatever keeps the traces from being read.
     fn reach(&self) -> Result<Option<(WallMicros, WallMicros)>, Self::Error>;
 
+    /// What is on its way now and fits, as far as is known; nothing where no proxy is adding to these traces.
+    ///
+    /// # Errors
+    /// Whatever keeps the traces from being read.
+    fn under_way(&self, _query: &Query) -> Result<Vec<Mark>, Self::Error> {
+        Ok(Vec::new())
+    }
+
     /// Whether a proxy is adding to these traces now.
     fn is_running(&self) -> bool;
 
@@ -70,6 +79,15 @@ pub struct Manner<'a> {
 /// # Errors
 /// What the traces' own reading fails with.
 pub fn find<T: Traces>(traces: &T, what: &What, manner: Manner<'_>) -> Result<Answer, T::Error> {
+    // First: what ends in between is found by its record then.
+    let under_way = under_way::look(traces, what, manner.now)?;
+    let mut answer = recorded(traces, what, manner, under_way.is_empty())?;
+    answer.under_way = under_way;
+    Ok(answer)
+}
+
+/// `only`: there is nothing else to answer with, and why nothing is on record is to be told.
+fn recorded<T: Traces>(traces: &T, what: &What, manner: Manner<'_>, only: bool) -> Result<Answer, T::Error> {
     let mut given_up = false;
     if let Some(state) = what.path_state() {
         if let Some(answer) = by_state::find(traces, what, state, manner)? {
@@ -85,11 +103,11 @@ pub fn find<T: Traces>(traces: &T, what: &What, manner: Manner<'_>) -> Result<An
             given_up |= more;
         }
     }
-    let never_seen = never::never_seen(traces, what, manner.now, manner.outside)?;
-    let (query, never_seen) = (what.text.clone(), Some(never_seen));
+    let never_seen = if only { Some(never::never_seen(traces, what, manner.now, manner.outside)?) } else { None };
+    let query = what.text.clone();
     let given_up = given_up.then(|| GIVEN_UP.to_owned());
     let notes = what.path_state().map(by_state::how).into_iter().chain(given_up).collect();
-    Ok(Answer { query, messages: Vec::new(), more: false, notes, gaps: Vec::new(), never_seen })
+    Ok(Answer { query, under_way: Vec::new(), messages: Vec::new(), more: false, notes, gaps: Vec::new(), never_seen })
 }
 
 fn answer<T: Traces>(traces: &T, what: &What, mut collected: Collected, more: bool, manner: Manner<'_>) -> Result<Answer, T::Error> {
@@ -100,7 +118,7 @@ fn answer<T: Traces>(traces: &T, what: &What, mut collected: Collected, more: bo
     collected.notes.extend(wider::look(traces, &mut messages, manner.now)?);
     meant::look(traces, &mut messages)?;
     let gaps = gaps::around(traces, &messages)?;
-    Ok(Answer { query: what.text.clone(), messages, more, notes: collected.notes, gaps, never_seen: None })
+    Ok(Answer { query: what.text.clone(), under_way: Vec::new(), messages, more, notes: collected.notes, gaps, never_seen: None })
 }
 
 fn paths(collected: &Collected, now: WallMicros) -> Vec<MessagePath> {

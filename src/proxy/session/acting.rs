@@ -61,6 +61,7 @@ impl Session {
                         self.machine.mark_stored(now, outcome.is_ok(), &mut self.legs);
                     }
                 },
+                Action::RenewMark => drop(self.append_mark()),
                 Action::CloseSide { leg } => self.leg(leg).after_flush = AfterFlush::CloseSide,
                 Action::Close { leg } => self.leg(leg).after_flush = AfterFlush::Close,
                 Action::Abort { leg } => {

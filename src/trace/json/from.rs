@@ -126,6 +126,7 @@ impl From<&record::Mark> for Mark {
             client: (&**it.client).into(),
             upstream: (&**it.upstream).into(),
             envelope: (&it.envelope).into(),
+            message: it.message.as_deref().map(|message| Box::new(message.into())),
         }
     }
 }

@@ -33,7 +33,7 @@ impl TryFrom<Record> for record::Record {
             Record::Session(it) => Self::Session(Box::new((*it).into())),
             Record::Amendment(it) => Self::Amendment(Box::new((*it).into())),
             Record::Gap(it) => Self::Gap((*it).into()),
-            Record::Mark(it) => Self::Mark(Box::new((*it).into())),
+            Record::Mark(it) => Self::Mark(Box::new((*it).try_into()?)),
             Record::Log(it) => Self::Log(Box::new((*it).into())),
             Record::Audit(it) => Self::Audit(Box::new((*it).into())),
             Record::Incident(it) => Self::Incident(Box::new((*it).into())),
@@ -95,9 +95,11 @@ impl From<Gap> for record::Gap {
     }
 }
 
-impl From<Mark> for record::Mark {
-    fn from(it: Mark) -> Self {
-        Self {
+impl TryFrom<Mark> for record::Mark {
+    type Error = NoRecord;
+
+    fn try_from(it: Mark) -> Result<Self, NoRecord> {
+        Ok(Self {
             id: it.id.0,
             session_id: it.session_id.0,
             transaction_no: it.transaction_no,
@@ -108,7 +110,8 @@ impl From<Mark> for record::Mark {
             client: kept(it.client.into()),
             upstream: kept(it.upstream.into()),
             envelope: it.envelope.into(),
-        }
+            message: it.message.map(|message| (*message).try_into().map(Box::new)).transpose()?,
+        })
     }
 }
 

@@ -130,6 +130,9 @@ pub struct Mark {
     pub client: Client,
     pub upstream: Upstream,
     pub envelope: Envelope,
+    /// Once the whole message went upstream, and its reply took longer than a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Box<Message>>,
 }
 
 /// The mail server (or program) that connected to the proxy.

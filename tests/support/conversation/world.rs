@@ -409,9 +409,9 @@ impl World {
                     self.records.push(*record);
                     self.stored_due |= then_reply;
                 }
-                Action::AppendMark => {
+                mark @ (Action::AppendMark | Action::RenewMark) => {
                     self.marks.extend(self.machine.mark().map(|mark| Record::Mark(Box::new(mark.to_mark()))));
-                    self.mark_due = true;
+                    self.mark_due |= matches!(mark, Action::AppendMark);
                 }
                 Action::CloseSide { leg } => after.push((leg, Sign::SideClosed)),
                 Action::Close { leg } => after.push((leg, Sign::Closed)),

@@ -429,6 +429,7 @@ impl Dice<'_> {
                 client: Arc::new(self.client().into()),
                 upstream: Arc::new(self.upstream().into()),
                 envelope: self.envelope(),
+                message: self.maybe(Self::message).map(Box::new),
             })),
         }
     }
