@@ -1,13 +1,13 @@
 //! The doctor with all it needs: each target's examination, put together from its parts.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::behind::{Behind, Way};
-use super::door::Door;
+use super::door::{Door, Introduction};
 use super::limit::Limit;
 use super::message::{Look, Stopped, plan, sum_up};
 use super::options::Options;
@@ -132,6 +132,8 @@ impl Doctor {
         let guarded = !inbound.is_empty() && inbound.iter().all(|session| !session.listener.accept_domains.is_empty());
         let named = leading.iter().flat_map(|session| &session.listener.accept_domains).find(|domain| !domain.starts_with('.'));
         let local_domain = named.or(self.options.domains.first()).map(String::as_str);
+        let knows_its_clients = upstream.knows_its_clients();
+        let tell_client = matches!(upstream.tell_client, TellClient::ProxyV2 | TellClient::Xclient);
         let mut sections = Vec::new();
         for host in &upstream.hosts {
             // A name that leads nowhere was told before.
@@ -144,20 +146,30 @@ impl Doctor {
                 host_name: self.options.host_name.clone(),
                 lmtp: upstream.protocol == Protocol::Lmtp,
                 mark: upstream.mark,
-                proxy_header: upstream.tell_client == TellClient::ProxyV2,
+                introduction: match upstream.tell_client {
+                    TellClient::ProxyV2 => Introduction::Header(stranger_beside(*ip)),
+                    TellClient::Xclient => Introduction::Xclient(stranger_beside(*ip)),
+                    TellClient::Off | TellClient::Xforward => Introduction::Silent,
+                },
                 tls: host.tls,
                 client_tls,
                 patience: self.options.patience,
             };
-            let behind = Behind { way: Way::Direct, door, place: format!("{}:{}", host.host, host.port), local_domain, guarded };
+            let place = format!("{}:{}", host.host, host.port);
+            let behind = Behind { way: Way::Direct, door, place, local_domain, guarded, knows_its_clients, tell_client };
             sections.push(behind.examine().await);
         }
         for way in through {
             let session = leading.iter().find(|session| session.listener.name == way.listener);
             let guarded = session.is_some_and(|session| !session.listener.accept_domains.is_empty());
-            let Some(door) = self.door_of(way) else { break };
+            let Some(mut door) = self.door_of(way) else { break };
+            // Where the listener takes our word for the client, it may as well be one that nobody trusts.
+            if door.introduction == Introduction::Local && knows_its_clients {
+                door.introduction = Introduction::Header(stranger_beside(way.address.ip()));
+            }
             let place = format!("listener {} ({})", way.listener, way.address);
-            let behind = Behind { way: Way::Listener { name: way.listener.clone(), guarded }, door, place, local_domain, guarded };
+            let way = Way::Listener { name: way.listener.clone() };
+            let behind = Behind { way, door, place, local_domain, guarded, knows_its_clients, tell_client };
             sections.push(behind.examine().await);
         }
         sections
@@ -177,7 +189,7 @@ impl Doctor {
             host_name: self.options.host_name.clone(),
             lmtp: false,
             mark: None,
-            proxy_header: way.proxy_header,
+            introduction: if way.proxy_header { Introduction::Local } else { Introduction::Silent },
             tls: way.upstream_tls(),
             client_tls: self.client_tls()?,
             patience: self.options.patience,
@@ -299,6 +311,11 @@ impl Doctor {
 }
 
 /// What is asked of the upstream for a message: what it was refused, by its own addresses and size.
+/// An address of documentation (RFC 5737, RFC 3849), of the server's own family: no client has it, and no server trusts it.
+fn stranger_beside(server: IpAddr) -> IpAddr {
+    if server.is_ipv4() { Ipv4Addr::new(203, 0, 113, 1).into() } else { Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into() }
+}
+
 fn wishes_for(stopped: &Stopped, recipient: Option<String>) -> Wishes {
     let from = stopped.reverse_path.as_deref();
     let from = from.and_then(|from| if from.is_empty() { Some(String::new()) } else { probe::address(from).ok() });
