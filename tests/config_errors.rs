@@ -77,7 +77,7 @@ fn prepare(dir: &Path) {
     fs::copy(&other.key, dir.join("other.key")).unwrap();
     for (name, content, mode) in [
         ("password", "correct horse\n", 0o600),
-        ("open-password", "correct horse\n", 0o640),
+        ("open-password", "correct horse\n", 0o644),
         ("empty-password", "\n", 0o600),
         ("two-passwords", "correct\nhorse\n", 0o600),
     ] {

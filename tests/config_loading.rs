@@ -101,6 +101,22 @@ fn each_listener_gets_the_upstream_it_names() {
 }
 
 #[test]
+fn a_password_may_be_readable_for_the_services_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    fs::write(&file, "correct horse\n").unwrap();
+    let text = format!(
+        "[[upstream]]\nhosts = [\"smtp.example.net:587\"]\nauth = {{ user = \"relay\", password_file = \"{}\" }}\n",
+        file.display()
+    );
+    for (mode, good) in [(0o600, true), (0o640, true), (0o644, false), (0o602, false)] {
+        set_mode(&file, mode);
+        let loads = config::load_text(Path::new("relayscope.toml"), &text, &Overrides::default()).is_ok();
+        assert_eq!(loads, good, "{mode:o}");
+    }
+}
+
+#[test]
 fn a_password_comes_from_its_file_and_shows_nowhere() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("password");
@@ -167,8 +183,11 @@ fn tokens_in_urls_show_nowhere_and_their_change_is_seen() {
     let first = loaded(&file("T0/hush", "hush1"));
     for shown in [first.show(), first.canonical()] {
         assert!(!shown.contains("hush") && shown.contains("https://hooks.example/redacted-"), "{shown}");
-        assert!(shown.contains("https://c.example/in?redacted-"), "{shown}");
+        assert!(shown.contains("https://c.example/redacted-"), "{shown}");
     }
+    // Some receivers are known by their path alone.
+    let shown = loaded(&file("T0/hush", "hush1").replace("c.example/in?token=", "c.example/receiver/hush3/")).canonical();
+    assert!(!shown.contains("hush") && !shown.contains("receiver"), "{shown}");
     assert_ne!(first.digest, loaded(&file("T0/hush", "hush2")).digest);
     assert_ne!(first.digest, loaded(&file("T0/hash", "hush1")).digest);
 }

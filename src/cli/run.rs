@@ -47,7 +47,8 @@ impl Source {
         })
     }
 
-    fn read(&self) -> Result<Loaded, ConfigErrors> {
+    /// The same, and nothing is printed.
+    pub fn read(&self) -> Result<Loaded, ConfigErrors> {
         let overrides = Overrides {
             listen: self.listen.clone(),
             smart_host: self.smart_host.clone(),

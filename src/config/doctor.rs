@@ -110,6 +110,7 @@ fn of_raw(raw: &Raw, store: crate::store::Options) -> Options {
         mark: raw.upstream.iter().find_map(|upstream| upstream.mark),
         blocklists: doctor.blocklists.clone(),
         blocklists_off: doctor.blocklists_off.clone(),
+        exports_off: raw.export.iter().filter(|export| !export.enabled).map(|export| export.name.clone()).collect(),
         patience: doctor.timeout.0,
         ..Options::bare(&host_name, store)
     }

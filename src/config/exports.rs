@@ -155,6 +155,7 @@ impl One<'_> {
             ("keep", it.keep != default.keep, kind == Kind::File),
             ("ca_file", it.ca_file.is_some(), kind != Kind::File),
             ("certificate", it.certificate.is_some(), kind != Kind::File),
+            ("key", it.key.is_some(), kind != Kind::File),
         ];
         for (key, is_set, is_used) in uses {
             if is_set && !is_used {
@@ -253,6 +254,9 @@ impl One<'_> {
             app_name: it.app_name.clone(),
         };
         if url.udp {
+            if it.framing != Export::default().framing {
+                self.refuse("framing", "framing is for tcp:// and tls://: over UDP each event is a datagram of its own");
+            }
             self.tls(false)?;
             return Some(Target::SyslogUdp { to: udp::Options { host: url.host, port: url.port }, header });
         }
@@ -275,7 +279,7 @@ impl One<'_> {
                 "tls" => (true, false),
                 _ => return None,
             };
-            is_host.then_some(StreamUrl { tls, udp, host: host.to_owned(), port: port.parse().ok()? })
+            is_host.then_some(StreamUrl { tls, udp, host: host.to_owned(), port: port.parse().ok().filter(|port| *port != 0)? })
         };
         let url = read()
             .ok_or_else(|| format!("url = {:?} is none that {} can be sent to: {wanted}", without_login(text), self.written.kind.word()));

@@ -77,8 +77,10 @@ impl Places {
         self.offsets.insert(path.to_owned(), offset);
     }
 
-    /// A flag says this instead of the file.
+    /// A flag says this instead of the file, and all that is in it.
     pub(super) fn overridden(&mut self, path: &str, flag: &'static str) {
+        let inside = format!("{path}.");
+        self.offsets.retain(|option, _| !option.starts_with(&inside));
         self.flags.insert(path.to_owned(), flag);
     }
 

@@ -282,7 +282,7 @@ pub struct UpstreamAuth {
     /// Default: the strongest that the smart host offers of CRAM-MD5, PLAIN, LOGIN.
     pub mechanism: Option<AuthMechanism>,
     pub user: String,
-    /// File with the password (or the access token) in its only line, readable by the service alone.
+    /// File with the password (or the access token) in its only line, not readable by every user.
     pub password_file: Option<PathBuf>,
     /// Environment variable with the password (or the access token).
     pub password_env: Option<String>,

@@ -9,7 +9,7 @@ use crate::relay::options::Secret;
 /// A password is short; an access token can take some KiB.
 const LONGEST: u64 = 65_536;
 
-/// The only line of a file that nobody but the service can read. `Err` completes `password_file …`.
+/// The only line of a file that not everybody can read: its group may, as in root:relayscope 0640. `Err` completes `password_file …`.
 pub(super) fn from_file(path: &Path) -> Result<Secret<String>, String> {
     let shown = shown(path);
     let metadata = fs::metadata(path).map_err(|error| unreadable(&shown, &error))?;
@@ -65,10 +65,13 @@ fn refuse_open(path: &Path, shown: &str, metadata: &fs::Metadata) -> Result<(), 
     // systemd hands credentials over in a directory of the service's own; the mode of the files shows an ACL's mask.
     let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|dir| !dir.is_empty() && path.starts_with(dir));
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 || handed_over {
+    if mode & 0o007 == 0 || handed_over {
         return Ok(());
     }
-    Err(format!("{shown} is open to other users (mode {mode:04o}): run `chmod 600` on it, and change the password if they are not trusted"))
+    Err(format!(
+        "{shown} is open to every user (mode {mode:04o}): run `chmod 640` on it (its group being the service's), and change the secret if they are not \
+         trusted"
+    ))
 }
 
 #[cfg(not(unix))]

@@ -71,7 +71,12 @@ fn is_secret(before: &str) -> bool {
     let sign = before.rfind('=').unwrap_or(before.len());
     let line = before.get(..sign).and_then(|above| above.rfind('\n')).unwrap_or(0);
     let key = before.get(line..).unwrap_or_default().to_ascii_lowercase();
-    ["pass", "secret", "token", "key"].iter().any(|word| key.contains(word))
+    names_a_secret(&key)
+}
+
+/// Whether an option's value may be a secret, or hold one as URLs do, or may stand where a secret's place was asked for. `key`: in small letters.
+fn names_a_secret(key: &str) -> bool {
+    ["pass", "secret", "token", "key", "webhook", "url"].iter().any(|word| key.contains(word))
 }
 
 struct Walk<'a> {
@@ -233,6 +238,9 @@ impl Walk<'_> {
             (None, least, Some(most)) => Some(format!("must be from {least} to {most}")),
             (Some(number), least, None) if number >= 0 && number < least => Some(format!("must be at least {least}")),
             (Some(number), ..) if number < 0 => Some("must not be negative".to_owned()),
+            (Some(number), ..) if widest(schema).is_some_and(|most| number > most) => {
+                Some(format!("must be at most {}", widest(schema).unwrap_or_default()))
+            }
             (Some(number), ..) if i64::try_from(number).is_ok() => out_of_range(&number.to_string(), schema),
             _ => Some("is too large".to_owned()),
         };
@@ -253,12 +261,25 @@ impl Walk<'_> {
 
     /// `key = value …`, the value as it stands in the file, unless it could be a secret.
     fn quoted(&self, spot: &Spot, span: Range<usize>, text: &str) -> String {
+        // EHLO's keywords, whatever it sounds like.
+        let is_open = spot.key == "pass" || !names_a_secret(&spot.key);
         match self.text.get(span) {
-            Some(value) if value.len() <= VALUE_SHOWN && !value.contains('\n') && !spot.key.contains("password") => {
+            Some(value) if value.len() <= VALUE_SHOWN && !value.contains('\n') && is_open => {
                 format!("{} = {value} {text}", spot.key)
             }
             _ => format!("{} {text}", spot.key),
         }
+    }
+}
+
+/// The most that the option's type takes, where nothing else bounds it: the schema has no word for that but the type's name.
+fn widest(schema: &Value) -> Option<i128> {
+    match schema.get("format")?.as_str()? {
+        "uint8" => Some(u8::MAX.into()),
+        "uint16" => Some(u16::MAX.into()),
+        "uint32" => Some(u32::MAX.into()),
+        "int32" => Some(i32::MAX.into()),
+        _ => None,
     }
 }
 

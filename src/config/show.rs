@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::export::Kind;
 use super::problem::Places;
 use super::raw::Raw;
 
@@ -14,22 +15,30 @@ pub(super) fn canonical(effective: &Raw) -> String {
     toml::to_string(&without_tokens(effective)).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
 }
 
-/// Collectors take tokens in the query of their URL, and webhooks are known by their path alone.
+/// Collectors take tokens in the query of their URL, and those of `kind = "http"` are known by their path alone, as webhooks are.
 fn without_tokens(effective: &Raw) -> Raw {
     let mut shown = effective.clone();
-    for url in shown.export.iter_mut().filter_map(|export| export.url.as_mut()) {
-        if let Some((open, query)) = url.split_once('?') {
+    for export in &mut shown.export {
+        let Some(url) = export.url.as_mut() else { continue };
+        if export.kind == Kind::Http {
+            *url = without_path(url);
+        } else if let Some((open, query)) = url.split_once('?') {
             *url = format!("{open}?{}", hidden(query));
         }
     }
-    if let Some(url) = &mut shown.anomaly.notify.webhook
-        && let Some((scheme, rest)) = url.split_once("://")
-        && let Some((host, path)) = rest.find(['/', '?']).map(|at| rest.split_at(at))
-        && path.len() > 1
-    {
-        *url = format!("{scheme}://{host}/{}", hidden(path));
+    if let Some(url) = &mut shown.anomaly.notify.webhook {
+        *url = without_path(url);
     }
     shown
+}
+
+/// What stands behind the host is hidden, if there is more than the root.
+fn without_path(url: &str) -> String {
+    let parts = url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.find(['/', '?']).map(|at| rest.split_at(at))?)));
+    match parts {
+        Some((scheme, (host, path))) if path.len() > 1 => format!("{scheme}://{host}/{}", hidden(path)),
+        _ => url.to_owned(),
+    }
 }
 
 /// Stands for a secret in a URL: whether it changed is seen, what it is isn't.

@@ -218,7 +218,7 @@ impl One<'_> {
                 if self.is_good("auth.password_file") && self.is_good("auth.password_env") {
                     self.refuse_in_auth(
                         "auth",
-                        "has no password: write password_file = \"/etc/relayscope/smart-host.password\" (mode 0600), or password_env",
+                        "has no password: write password_file = \"/etc/relayscope/smart-host.password\" (mode 0600 or 0640), or password_env",
                     );
                 }
                 return None;

@@ -14,17 +14,21 @@ use crate::trace::Reply;
 const FOREIGN: &str = "relay-test.example.com";
 const SENDER: &str = "doctor@sender-test.example.net";
 
+/// Attempts in a row without an answer, after which no more are made.
+const ENOUGH: usize = 2;
+
+/// The server ends the session: what it would say to the command isn't known.
+const CLOSING: u16 = 421;
+/// Authentication, or TLS, is wanted before anything else (RFC 4954 §6).
+const LOGIN_FIRST: u16 = 530;
+
 /// Which way the attempts come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
     /// From this machine straight to the server: it may trust us more than it should.
     Direct,
     /// Through a listener of the proxy, as the internet comes in.
-    Listener {
-        name: String,
-        /// The listener takes mail for certain domains alone.
-        guarded: bool,
-    },
+    Listener { name: String },
 }
 
 /// Where to try.
@@ -37,6 +41,10 @@ pub struct Behind<'a> {
     pub local_domain: Option<&'a str>,
     /// Something stands before the server that takes mail for certain domains alone: a server that relays is not open then.
     pub guarded: bool,
+    /// In sessions the server hears of each client, and decides by that.
+    pub knows_its_clients: bool,
+    /// `tell_client` is set, so that there is no need to advise it.
+    pub tell_client: bool,
 }
 
 /// One attempt to have mail relayed.
@@ -46,6 +54,14 @@ struct Attempt {
     forward_path: String,
     /// Acceptance proves it. Otherwise the server may have taken an odd name for a mailbox of its own.
     proves: bool,
+}
+
+/// What became of an attempt.
+enum Outcome {
+    Answered(Reply),
+    /// Nor was it answered when it was made again.
+    Broken(Trouble),
+    NotMade,
 }
 
 fn attempts(local: Option<&str>) -> Vec<Attempt> {
@@ -74,43 +90,38 @@ fn attempts(local: Option<&str>) -> Vec<Attempt> {
 impl Behind<'_> {
     /// Whether it is an open relay, and whether it takes mail for its own postmaster.
     pub async fn examine(&self) -> Section {
-        let title = match &self.way {
-            Way::Direct => format!("{}: does it relay for this machine", self.place),
-            Way::Listener { name, .. } => format!("listener {name}: does it relay for anybody"),
+        let title = match (&self.way, self.door.introduction.client()) {
+            (Way::Direct, None) => format!("{}: does it relay for this machine", self.place),
+            (Way::Direct, Some(client)) => format!("{}: does it relay for a stranger ({client})", self.place),
+            (Way::Listener { name }, _) => format!("listener {name}: does it relay for anybody"),
         };
         let mut section = Section::new(title);
         let began = Instant::now();
-        let mut dialogue = match self.door.enter().await {
+        let dialogue = match self.door.enter().await {
             Ok((dialogue, _)) => dialogue,
             Err(trouble) => {
                 section.push(self.closed(&trouble, began));
                 return section;
             }
         };
+        let mut asking = Asking { door: &self.door, dialogue: Some(dialogue), lost: 0 };
         if let Some(local) = self.local_domain {
-            let reply = self.attempt(&mut dialogue, SENDER, &format!("postmaster@{local}")).await;
+            let reply = asking.ask(SENDER, &format!("postmaster@{local}")).await;
             section.push(self.postmaster(local, reply, began));
         }
-        let mut taken = Vec::new();
-        let (mut made, mut refusals, mut broken) = (0, Vec::new(), None);
-        let all = attempts(self.local_domain);
-        for attempt in &all {
-            match self.attempt(&mut dialogue, &attempt.reverse_path, &attempt.forward_path).await {
-                Ok(reply) if reply.code / 100 == 2 => taken.push((attempt, reply)),
-                Ok(reply) => refusals.push((attempt, reply)),
-                // Some servers end the session after a few of these; that is a refusal too. The rest gets a connection of its own.
-                Err(trouble) => match self.door.enter().await {
-                    Ok((again, _)) => dialogue = again,
-                    Err(_) => {
-                        broken = Some(trouble);
-                        break;
-                    }
-                },
-            }
-            made += 1;
+        let mut tried = Vec::new();
+        for attempt in attempts(self.local_domain) {
+            let outcome = match asking.lost {
+                // Each takes its time, and what follows would only say it again.
+                ENOUGH.. => Outcome::NotMade,
+                _ => asking.ask(&attempt.reverse_path, &attempt.forward_path).await.map_or_else(Outcome::Broken, Outcome::Answered),
+            };
+            tried.push((attempt, outcome));
         }
-        dialogue.quit().await;
-        section.push(self.verdict(&taken, &refusals, made, all.len(), broken, began));
+        if let Some(dialogue) = asking.dialogue {
+            dialogue.quit().await;
+        }
+        section.push(self.verdict(&tried, began));
         section
     }
 
@@ -118,26 +129,27 @@ impl Behind<'_> {
     fn closed(&self, trouble: &Trouble, began: Instant) -> Check {
         let why = "a service that doesn't answer takes no mail";
         let check = self.asking("open", format!("greeting and EHLO of {}", self.place), why).took(began.elapsed());
-        match &self.way {
-            Way::Listener { .. } if trouble.words.contains("not allowed") => {
+        match (&self.way, self.door.introduction.client()) {
+            (Way::Listener { .. }, None) if trouble.words.contains("not allowed") => {
                 check.skipped("this machine isn't in `allow` of the listener: strangers are refused at the door")
             }
-            Way::Listener { .. } => check.fail(format!("it {trouble}"), "Is relayscope running, with this configuration?"),
-            Way::Direct => {
+            (Way::Listener { .. }, Some(client)) if trouble.words.contains("not allowed") => {
+                check.skipped(format!("{client} isn't in `allow` of the listener: strangers are refused at the door"))
+            }
+            (Way::Listener { .. }, _) => check.fail(format!("it {trouble}"), "Is relayscope running, with this configuration?"),
+            (Way::Direct, Some(client)) if trouble.words.contains("XCLIENT") => check.fail(
+                format!("told of a client at {client}, it {trouble}"),
+                "Let the server take XCLIENT from this machine (Postfix: `smtpd_authorized_xclient_hosts`): where it takes none from the proxy, \
+                 no mail passes.",
+            ),
+            (Way::Direct, Some(client)) if trouble.reply.is_some() => {
+                check.skipped(format!("told of a client at {client}, it {trouble}: whether it relays for others isn't known"))
+            }
+            (Way::Direct, _) => {
                 let fix = "Start the mail service behind, or look at its log for why it refuses this machine.";
                 check.fail(format!("it {trouble}"), fix)
             }
         }
-    }
-
-    /// The answer to RCPT TO, or to MAIL FROM where that is refused.
-    async fn attempt(&self, dialogue: &mut Dialogue, reverse_path: &str, forward_path: &str) -> Result<Reply, Trouble> {
-        let mut reply = dialogue.say(Stage::MailFrom, &format!("MAIL FROM:<{reverse_path}>")).await?;
-        if reply.code / 100 == 2 {
-            reply = dialogue.say(Stage::RcptTo, &format!("RCPT TO:<{forward_path}>")).await?;
-        }
-        dialogue.say(Stage::RcptTo, "RSET").await?;
-        Ok(reply)
     }
 
     fn asking(&self, name: &str, asked: String, why: &str) -> Check {
@@ -150,6 +162,7 @@ impl Behind<'_> {
         let check = self.asking("postmaster", format!("RCPT TO:<postmaster@{local}> at {}", self.place), why).took(began.elapsed());
         match reply {
             Ok(reply) if reply.code / 100 == 2 => check.ok(in_words(&reply)),
+            Ok(reply) if reply.code / 100 == 4 => check.skipped(format!("put off, which decides nothing: {}", in_words(&reply))),
             Ok(reply) => check.warn(
                 in_words(&reply),
                 format!(
@@ -160,25 +173,22 @@ impl Behind<'_> {
         }
     }
 
-    fn verdict(
-        &self,
-        taken: &[(&Attempt, Reply)],
-        refusals: &[(&Attempt, Reply)],
-        made: usize,
-        all: usize,
-        broken: Option<Trouble>,
-        began: Instant,
-    ) -> Check {
+    fn verdict(&self, tried: &[(Attempt, Outcome)], began: Instant) -> Check {
         let why = "an open relay is found within hours, sends spam within days, and is on every blocklist after that";
+        let made = tried.iter().filter(|(_, outcome)| !matches!(outcome, Outcome::NotMade)).count();
         let asked = format!("{made} ways to have {} relay to a foreign domain, each ended at RCPT TO", self.place);
         let check = self.asking("open_relay", asked, why).took(began.elapsed());
+        let taken: Vec<(&Attempt, &Reply)> = tried
+            .iter()
+            .filter_map(|(attempt, outcome)| match outcome {
+                Outcome::Answered(reply) if reply.code / 100 == 2 => Some((attempt, reply)),
+                _ => None,
+            })
+            .collect();
         if taken.is_empty() {
             let without =
                 if self.local_domain.is_none() { "; those that need a domain of its own were left out (`accept_domains`)" } else { "" };
-            return match broken {
-                Some(trouble) if made == 0 => check.skipped(format!("the connection broke at the first: it {trouble}")),
-                _ => refused(check, refusals, &format!("all refused ({made} of {all}){without}")),
-            };
+            return nothing_taken(check, tried, without);
         }
         let shown: Vec<String> = taken
             .iter()
@@ -187,25 +197,54 @@ impl Behind<'_> {
             })
             .collect();
         let answer = format!("accepted {}", shown.join("; "));
-        let proven = taken.iter().any(|(attempt, _)| attempt.proves);
-        match (&self.way, proven) {
-            (_, false) => check.warn(
+        if taken.iter().any(|(attempt, _)| attempt.proves) {
+            return self.relays(check, answer);
+        }
+        check.warn(
+            answer,
+            "It may take the odd name for a mailbox of its own (a catch-all), or read it as another server's: send one such message to an \
+             address of yours and see. In Postfix `allow_percent_hack = no`, `swap_bangpath = no` and a real recipient list end it.",
+        )
+    }
+
+    /// What was accepted proves that it relays, for whom it was told that we are.
+    fn relays(&self, check: Check, answer: String) -> Check {
+        let stranger = self.door.introduction.client();
+        match (&self.way, stranger) {
+            (Way::Listener { .. }, _) if self.guarded => check.fail(
                 answer,
-                "It may take the odd name for a mailbox of its own (a catch-all), or read it as another server's: send one such message to an \
-                 address of yours and see. In Postfix `allow_percent_hack = no`, `swap_bangpath = no` and a real recipient list end it.",
+                "The listener let a foreign domain through although `accept_domains` is set: report it, and narrow `allow` meanwhile.",
             ),
-            (Way::Listener { guarded: false, .. }, true) => check.fail(
+            (Way::Listener { .. }, None) if self.knows_its_clients => check.skipped(format!(
+                "this machine's own address is trusted by the server behind, which is told of each client: of others that says nothing (the \
+                 attempts made directly, in a stranger's name, do). It {answer}"
+            )),
+            (Way::Listener { .. }, _) if self.tell_client => check.fail(
+                answer,
+                "The listener is an open relay for whoever may connect: set `accept_domains` on it, narrow `allow`, or see to it that the server \
+                 relays for nobody by what the proxy tells it (its login, its clients' addresses).",
+            ),
+            (Way::Listener { .. }, _) => check.fail(
                 answer,
                 "The listener is an open relay for whoever may connect: set `accept_domains` on it, narrow `allow`, or let the server know its \
                  clients (`tell_client`).",
             ),
-            (Way::Listener { .. }, true) => check.fail(answer, "The listener let a foreign domain through although `accept_domains` is set: report it, and narrow `allow` meanwhile."),
-            (Way::Direct, true) if self.guarded => check.warn(
+            (Way::Direct, Some(_)) if self.guarded => check.warn(
+                answer,
+                "The server relays for strangers; only the proxy's `accept_domains` stands between it and the internet. Have it relay for its \
+                 own networks and logins alone (Postfix: `smtpd_relay_restrictions`, `mynetworks`).",
+            ),
+            (Way::Direct, Some(_)) => check.fail(
+                answer,
+                "The server relays for strangers, so for everybody who comes through the proxy: have it relay for its own networks and logins \
+                 alone (Postfix: `smtpd_relay_restrictions`, `mynetworks`), and set `accept_domains` on the listener.",
+            ),
+            (Way::Direct, None) if self.guarded => check.warn(
                 answer,
                 "The server relays for this machine; only the proxy's `accept_domains` stands between it and the internet. Take this machine out \
                  of its trusted networks (Postfix: `mynetworks`; Exchange: the receive connector's remote IP ranges).",
             ),
-            (Way::Direct, true) => check.fail(
+            (Way::Direct, None) => check.fail(
                 answer,
                 "The server relays for this machine, so for everybody who comes through the proxy: take this machine out of its trusted networks \
                  (Postfix: `mynetworks`; Exchange: the receive connector's remote IP ranges), and set `accept_domains` on the listener.",
@@ -214,46 +253,188 @@ impl Behind<'_> {
     }
 }
 
-/// All was refused: unless for a reason that has nothing to do with relaying, or for the moment alone.
-fn refused(check: Check, refusals: &[(&Attempt, Reply)], words: &str) -> Check {
-    let first = refusals.first().map(|(_, reply)| in_words(reply)).unwrap_or_default();
-    let answer = format!("{words}: {first}").trim_end_matches(": ").to_owned();
-    if !refusals.is_empty() && refusals.iter().all(|(_, reply)| reply.code == 530) {
-        return check.skipped(format!("{answer}. It wants TLS or a login first: what it does behind that isn't known"));
+/// A dialogue in which one recipient after the other is asked for, on a new connection where the last one was lost.
+struct Asking<'a> {
+    door: &'a Door,
+    dialogue: Option<Dialogue>,
+    /// Attempts in a row that had no answer.
+    lost: usize,
+}
+
+impl Asking<'_> {
+    /// The answer to RCPT TO, or to MAIL FROM where that is refused. What broke is tried once more, on a connection of its own: some
+    /// servers end the session after a few refusals.
+    async fn ask(&mut self, reverse_path: &str, forward_path: &str) -> Result<Reply, Trouble> {
+        let answer = match self.once(reverse_path, forward_path).await {
+            Ok(reply) if reply.code == CLOSING => self.once(reverse_path, forward_path).await.or(Ok(reply)),
+            Err(_) => self.once(reverse_path, forward_path).await,
+            answered => answered,
+        };
+        self.lost = if answer.is_err() { self.lost + 1 } else { 0 };
+        answer
     }
-    let (put_off, refused): (Vec<_>, Vec<_>) =
-        refusals.iter().filter(|(attempt, _)| attempt.proves).partition(|(_, reply)| reply.code / 100 == 4 || reply.code == 530);
-    match (put_off.is_empty(), refused.is_empty()) {
-        (true, _) => check.ok(answer),
-        (false, true) => check.skipped(format!("{answer}. What would prove it was put off, which decides nothing: ask again later")),
-        (false, false) => {
-            let words: Vec<&str> = put_off.iter().map(|(attempt, _)| attempt.words).collect();
-            check.ok(format!("{answer}. Put off, so not decided: {}", words.join(", ")))
+
+    async fn once(&mut self, reverse_path: &str, forward_path: &str) -> Result<Reply, Trouble> {
+        let mut dialogue = match self.dialogue.take() {
+            Some(dialogue) => dialogue,
+            None => self.door.enter().await?.0,
+        };
+        let mut reply = dialogue.say(Stage::MailFrom, &format!("MAIL FROM:<{reverse_path}>")).await?;
+        if reply.code / 100 == 2 {
+            reply = dialogue.say(Stage::RcptTo, &format!("RCPT TO:<{forward_path}>")).await?;
         }
+        // The answer has come, whatever becomes of the connection.
+        if reply.code != CLOSING && dialogue.say(Stage::RcptTo, "RSET").await.is_ok_and(|reply| reply.code / 100 == 2) {
+            self.dialogue = Some(dialogue);
+        }
+        Ok(reply)
     }
+}
+
+/// Nothing was accepted. That it doesn't relay is known only if each attempt that would prove it was refused for good.
+fn nothing_taken(check: Check, tried: &[(Attempt, Outcome)], without: &str) -> Check {
+    let (mut refused, mut open, mut logins): (Vec<&Reply>, Vec<String>, usize) = (Vec::new(), Vec::new(), 0);
+    for (attempt, outcome) in tried {
+        let why = match outcome {
+            Outcome::Answered(reply) if reply.code / 100 == 5 && reply.code != LOGIN_FIRST => {
+                refused.push(reply);
+                continue;
+            }
+            Outcome::Answered(reply) => {
+                logins += usize::from(reply.code == LOGIN_FIRST);
+                format!("put off: {}", in_words(reply))
+            }
+            Outcome::Broken(trouble) => format!("it {trouble}"),
+            Outcome::NotMade => "not tried any more".to_owned(),
+        };
+        open.push(format!("{} ({why})", attempt.words));
+    }
+    let first = refused.first().map(|reply| format!(": {}", in_words(reply))).unwrap_or_default();
+    let all = tried.len();
+    if open.is_empty() {
+        return check.ok(format!("all refused ({all} of {all}){without}{first}"));
+    }
+    if logins == all {
+        return check.skipped(format!(
+            "all refused ({all} of {all}){without}. It wants TLS or a login first: what it does behind that isn't known"
+        ));
+    }
+    let answer = format!("{} of {all} refused{without}{first}. Not decided: {}", refused.len(), open.join("; "));
+    let proven = |(attempt, outcome): &(Attempt, Outcome)| {
+        !attempt.proves || matches!(outcome, Outcome::Answered(reply) if reply.code / 100 == 5 && reply.code != LOGIN_FIRST)
+    };
+    if tried.iter().all(proven) { check.ok(answer) } else { check.skipped(format!("{answer}. Ask again later")) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
+
     use super::*;
     use crate::doctor::Verdict;
+    use crate::doctor::door::Introduction;
+    use crate::net::tls::ClientTls;
+    use crate::relay::options::UpstreamTls;
 
     #[test]
-    fn what_is_put_off_is_no_refusal_to_relay() {
-        let judged = |codes: [u16; 3]| {
-            let all = attempts(None);
-            let refusals: Vec<_> =
-                all.iter().zip(codes).map(|(attempt, code)| (attempt, Reply { code, enhanced: None, lines: Vec::new() })).collect();
-            let check = refused(Check::asking("behind.open_relay", "", ""), &refusals, "all refused (3 of 3)");
+    fn it_is_no_relay_only_where_each_proof_was_refused_for_good() {
+        let reply = |code| Outcome::Answered(Reply { code, enhanced: None, lines: Vec::new() });
+        let broken = || Outcome::Broken(Trouble { stage: Stage::RcptTo, words: "closed the connection".to_owned(), reply: None });
+        let judged = |outcomes: [Outcome; 3]| {
+            let tried: Vec<_> = attempts(None).into_iter().zip(outcomes).collect();
+            let check = nothing_taken(Check::asking("behind.open_relay", "", ""), &tried, "");
             (check.verdict, check.answer)
         };
-        assert_eq!(judged([554, 554, 550]), (Verdict::Ok, "all refused (3 of 3): 554".to_owned()));
-        assert!(judged([530, 530, 530]).1.contains("It wants TLS or a login first"));
-        for codes in [[451, 451, 451], [450, 530, 451], [451, 451, 550]] {
-            let (verdict, answer) = judged(codes);
-            assert!(verdict == Verdict::Skipped && answer.contains("ask again later"), "{codes:?}: {answer}");
+        let of = |codes: [u16; 3]| judged(codes.map(reply));
+        assert_eq!(of([554, 554, 550]), (Verdict::Ok, "all refused (3 of 3): 554".to_owned()));
+        assert!(of([530, 530, 530]).1.contains("It wants TLS or a login first"));
+        for codes in [[451, 451, 451], [450, 530, 451], [451, 451, 550], [554, 451, 550], [421, 554, 554]] {
+            let (verdict, answer) = of(codes);
+            assert!(verdict == Verdict::Skipped && answer.contains("Ask again later"), "{codes:?}: {answer}");
         }
-        let (verdict, answer) = judged([554, 451, 550]);
-        assert!(verdict == Verdict::Ok && answer.ends_with("not decided: from the null sender to a stranger"), "{answer}");
+        let (verdict, answer) = judged([reply(554), broken(), reply(554)]);
+        let told = "2 of 3 refused: 554. Not decided: from the null sender to a stranger (it closed the connection)";
+        assert!(verdict == Verdict::Skipped && answer.starts_with(told), "{answer}");
+        let (verdict, answer) = judged([broken(), broken(), Outcome::NotMade]);
+        assert!(verdict == Verdict::Skipped && answer.starts_with("0 of 3 refused. Not decided: "), "{answer}");
+        assert!(answer.contains("by a name without domain (not tried any more)"), "{answer}");
+        // What proves nothing may stay open.
+        let (verdict, answer) = judged([reply(554), reply(554), broken()]);
+        assert!(verdict == Verdict::Ok && answer.contains("Not decided: by a name without domain"), "{answer}");
+    }
+
+    /// A server that takes each command but RCPT TO, to which it says this by the number of it in its session; and whether it goes on.
+    async fn examined(answer: fn(usize) -> Option<(&'static str, bool)>) -> Check {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serve = async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let (reader, mut writer) = stream.split();
+                    let (mut lines, mut asked) = (BufReader::new(reader).lines(), 0);
+                    let _ = writer.write_all(b"220 mx.example\r\n").await;
+                    while let Ok(Some(line)) = lines.next_line().await {
+                        if !line.starts_with("RCPT") {
+                            let _ = writer.write_all(b"250 ok\r\n").await;
+                            continue;
+                        }
+                        asked += 1;
+                        let Some((words, goes_on)) = answer(asked) else { return };
+                        let _ = writer.write_all(format!("{words}\r\n").as_bytes()).await;
+                        if !goes_on {
+                            return;
+                        }
+                    }
+                });
+            }
+        };
+        let door = Door {
+            address,
+            host: "127.0.0.1".to_owned(),
+            host_name: "relay.example".to_owned(),
+            lmtp: false,
+            mark: None,
+            introduction: Introduction::Silent,
+            tls: UpstreamTls::Off,
+            client_tls: ClientTls::new(None).unwrap(),
+            patience: Duration::from_secs(20),
+        };
+        let behind = Behind {
+            way: Way::Direct,
+            door,
+            place: address.to_string(),
+            local_domain: Some("to.example"),
+            guarded: false,
+            knows_its_clients: false,
+            tell_client: false,
+        };
+        tokio::select! {
+            section = behind.examine() => section.checks.into_iter().find(|it| it.name == "behind.open_relay").unwrap(),
+            () = serve => unreachable!("it never ends"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_broke_is_made_again_and_never_counts_as_refused() {
+        // The session ends behind each answer, be it with or without a farewell.
+        let check = examined(|_| Some(("554 no", false))).await;
+        assert_eq!((check.verdict, check.answer.as_str()), (Verdict::Ok, "all refused (8 of 8): 554 no"));
+        let check = examined(|asked| if asked < 3 { Some(("554 no", true)) } else { Some(("421 too many errors", false)) }).await;
+        assert_eq!((check.verdict, check.answer.as_str()), (Verdict::Ok, "all refused (8 of 8): 554 no"));
+        let check = examined(|asked| (asked == 1).then_some(("554 no", true))).await;
+        assert_eq!((check.verdict, check.answer.as_str()), (Verdict::Ok, "all refused (8 of 8): 554 no"));
+        // It accepts, and is gone.
+        let check = examined(|_| Some(("250 ok", false))).await;
+        assert!(check.verdict == Verdict::Fail && check.answer.contains("from a stranger to a stranger"), "{check:?}");
+        // Nothing is ever answered.
+        let check = examined(|_| None).await;
+        assert_eq!(check.verdict, Verdict::Skipped);
+        assert!(check.answer.starts_with("0 of 8 refused. Not decided: from a stranger to a stranger (it closed"), "{check:?}");
+        let check = examined(|_| Some(("421 later", false))).await;
+        assert!(check.verdict == Verdict::Skipped && check.answer.contains("(put off: 421 later)"), "{check:?}");
     }
 }

@@ -1,14 +1,40 @@
-//! The way into a server, up to where commands about mail may be said: PROXY header, greeting, EHLO, TLS where it is needed.
+//! The way into a server, up to where commands about mail may be said: PROXY header, greeting, EHLO, TLS where it is needed, XCLIENT.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::dialogue::{Dialogue, Offer, Trouble, in_words};
 use crate::net::connect::ConnectError;
-use crate::net::proxy_header::encode_local;
+use crate::net::proxy_header::{encode, encode_local};
 use crate::net::tls::ClientTls;
 use crate::relay::options::UpstreamTls;
 use crate::smtp::Stage;
+
+/// Of the client that a PROXY header names: there is none, and any will do.
+const PORT: u16 = 49_152;
+
+/// Who the server is told that comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Introduction {
+    /// It sees this machine.
+    Silent,
+    /// A PROXY v2 header that speaks for nobody: it sees this machine.
+    Local,
+    /// A PROXY v2 header in the name of a client.
+    Header(IpAddr),
+    /// XCLIENT in the name of a client, behind TLS.
+    Xclient(IpAddr),
+}
+
+impl Introduction {
+    /// The client that is named.
+    pub fn client(self) -> Option<IpAddr> {
+        match self {
+            Self::Silent | Self::Local => None,
+            Self::Header(client) | Self::Xclient(client) => Some(client),
+        }
+    }
+}
 
 /// A server, and how it is entered. The certificate isn't looked at: nothing secret is said behind it.
 #[derive(Clone)]
@@ -20,8 +46,7 @@ pub struct Door {
     pub host_name: String,
     pub lmtp: bool,
     pub mark: Option<u32>,
-    /// Begin with a PROXY v2 header that speaks for nobody.
-    pub proxy_header: bool,
+    pub introduction: Introduction,
     pub tls: UpstreamTls,
     pub client_tls: ClientTls,
     pub patience: Duration,
@@ -33,23 +58,49 @@ impl Door {
     /// # Errors
     /// It can't be entered.
     pub async fn enter(&self) -> Result<(Dialogue, Offer), Trouble> {
-        let (dialogue, offer) = self.enter_in_clear().await?;
-        if matches!(self.tls, UpstreamTls::Off | UpstreamTls::Implicit) || !offer.extensions.starttls {
-            return Ok((dialogue, offer));
+        let (mut dialogue, mut offer) = self.enter_in_clear().await?;
+        if !matches!(self.tls, UpstreamTls::Off | UpstreamTls::Implicit) && offer.extensions.starttls {
+            dialogue = self.start_tls(dialogue).await?;
+            offer = dialogue.greet(self.verb(), &self.host_name).await?;
         }
-        let mut dialogue = self.start_tls(dialogue).await?;
-        let offer = dialogue.greet(self.verb(), &self.host_name).await?;
+        if let Introduction::Xclient(client) = self.introduction {
+            self.tell(client, &offer, &mut dialogue).await?;
+            offer = dialogue.greet(self.verb(), &self.host_name).await?;
+        }
         Ok((dialogue, offer))
     }
 
-    /// The same without STARTTLS.
+    /// XCLIENT, as sessions say it; the server starts over behind it.
+    async fn tell(&self, client: IpAddr, offer: &Offer, dialogue: &mut Dialogue) -> Result<(), Trouble> {
+        let offers = |name: &str| offer.extensions.xclient.iter().any(|it| it == name);
+        if !offers("ADDR") {
+            let words = "doesn't offer XCLIENT to this machine".to_owned();
+            return Err(Trouble { stage: Stage::Ehlo, words, reply: None });
+        }
+        let address = if client.is_ipv4() { client.to_string() } else { format!("IPV6:{client}") };
+        // Otherwise it keeps the name that it knows this machine by.
+        let name = if offers("NAME") { " NAME=[UNAVAILABLE]" } else { "" };
+        let reply = dialogue.say(Stage::Ehlo, &format!("XCLIENT ADDR={address}{name}")).await?;
+        let words = match reply.code {
+            220 => return Ok(()),
+            500..=504 | 550 => format!("refused XCLIENT: {}", in_words(&reply)),
+            _ => format!("turned it away: {}", in_words(&reply)),
+        };
+        Err(Trouble { stage: Stage::Ehlo, words, reply: Some(reply) })
+    }
+
+    /// The same without STARTTLS and XCLIENT.
     ///
     /// # Errors
     /// It can't be entered.
     pub async fn enter_in_clear(&self) -> Result<(Dialogue, Offer), Trouble> {
         let mut dialogue = Dialogue::open(self.address, self.mark, self.patience).await.map_err(unreachable)?;
-        if self.proxy_header {
-            dialogue.send(Stage::Connect, &encode_local()).await?;
+        match self.introduction {
+            Introduction::Local => dialogue.send(Stage::Connect, &encode_local()).await?,
+            Introduction::Header(client) => {
+                dialogue.send(Stage::Connect, &encode(SocketAddr::new(client, PORT), self.address, &[])).await?;
+            }
+            Introduction::Silent | Introduction::Xclient(_) => {}
         }
         if self.tls == UpstreamTls::Implicit {
             dialogue = dialogue.secure(&self.client_tls, &self.host).await?;

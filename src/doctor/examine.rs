@@ -1,13 +1,13 @@
 //! The doctor with all it needs: each target's examination, put together from its parts.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::behind::{Behind, Way};
-use super::door::Door;
+use super::door::{Door, Introduction};
 use super::limit::Limit;
 use super::message::{Look, Stopped, plan, sum_up};
 use super::options::Options;
@@ -132,6 +132,8 @@ impl Doctor {
         let guarded = !inbound.is_empty() && inbound.iter().all(|session| !session.listener.accept_domains.is_empty());
         let named = leading.iter().flat_map(|session| &session.listener.accept_domains).find(|domain| !domain.starts_with('.'));
         let local_domain = named.or(self.options.domains.first()).map(String::as_str);
+        let knows_its_clients = upstream.knows_its_clients();
+        let tell_client = matches!(upstream.tell_client, TellClient::ProxyV2 | TellClient::Xclient);
         let mut sections = Vec::new();
         for host in &upstream.hosts {
             // A name that leads nowhere was told before.
@@ -144,20 +146,30 @@ impl Doctor {
                 host_name: self.options.host_name.clone(),
                 lmtp: upstream.protocol == Protocol::Lmtp,
                 mark: upstream.mark,
-                proxy_header: upstream.tell_client == TellClient::ProxyV2,
+                introduction: match upstream.tell_client {
+                    TellClient::ProxyV2 => Introduction::Header(stranger_beside(*ip)),
+                    TellClient::Xclient => Introduction::Xclient(stranger_beside(*ip)),
+                    TellClient::Off | TellClient::Xforward => Introduction::Silent,
+                },
                 tls: host.tls,
                 client_tls,
                 patience: self.options.patience,
             };
-            let behind = Behind { way: Way::Direct, door, place: format!("{}:{}", host.host, host.port), local_domain, guarded };
+            let place = format!("{}:{}", host.host, host.port);
+            let behind = Behind { way: Way::Direct, door, place, local_domain, guarded, knows_its_clients, tell_client };
             sections.push(behind.examine().await);
         }
         for way in through {
             let session = leading.iter().find(|session| session.listener.name == way.listener);
             let guarded = session.is_some_and(|session| !session.listener.accept_domains.is_empty());
-            let Some(door) = self.door_of(way) else { break };
+            let Some(mut door) = self.door_of(way) else { break };
+            // Where the listener takes our word for the client, it may as well be one that nobody trusts.
+            if door.introduction == Introduction::Local && knows_its_clients {
+                door.introduction = Introduction::Header(stranger_beside(way.address.ip()));
+            }
             let place = format!("listener {} ({})", way.listener, way.address);
-            let behind = Behind { way: Way::Listener { name: way.listener.clone(), guarded }, door, place, local_domain, guarded };
+            let way = Way::Listener { name: way.listener.clone() };
+            let behind = Behind { way, door, place, local_domain, guarded, knows_its_clients, tell_client };
             sections.push(behind.examine().await);
         }
         sections
@@ -177,7 +189,7 @@ impl Doctor {
             host_name: self.options.host_name.clone(),
             lmtp: false,
             mark: None,
-            proxy_header: way.proxy_header,
+            introduction: if way.proxy_header { Introduction::Local } else { Introduction::Silent },
             tls: way.upstream_tls(),
             client_tls: self.client_tls()?,
             patience: self.options.patience,
@@ -199,7 +211,17 @@ impl Doctor {
 
     /// A domain in DNS, and its mail hosts. `seen_selectors`: of DKIM signatures in traces. `own`: mail of it leaves from our addresses.
     pub async fn domain(&self, domain: &str, seen_selectors: &[String], own: bool) -> Report {
-        let own = own || self.options.domains.iter().any(|it| it.eq_ignore_ascii_case(domain));
+        let own = own || self.is_own(domain);
+        let senders = if own { self.options.sending_addresses.clone() } else { Vec::new() };
+        self.domain_as(domain, seen_selectors, own, senders).await
+    }
+
+    fn is_own(&self, domain: &str) -> bool {
+        self.options.domains.iter().any(|it| it.eq_ignore_ascii_case(domain))
+    }
+
+    /// `own`: the selectors that are configured are its own. `senders`: its SPF record should let them.
+    async fn domain_as(&self, domain: &str, seen_selectors: &[String], own: bool, senders: Vec<IpAddr>) -> Report {
         let tls = match ClientTls::new(None) {
             Ok(tls) => tls,
             Err(error) => {
@@ -211,7 +233,7 @@ impl Doctor {
         let options = DomainOptions {
             selectors: if own { self.options.dkim_selectors.clone() } else { Vec::new() },
             seen_selectors: seen_selectors.to_vec(),
-            senders: if own { self.options.sending_addresses.clone() } else { Vec::new() },
+            senders,
             networks: self.options.private_networks.clone(),
             mark: self.options.mark,
             patience: self.options.patience,
@@ -223,8 +245,12 @@ impl Doctor {
     /// An address that mail of these domains leaves from; none: of those that are configured.
     pub async fn sender(&self, address: IpAddr, domains: &[String]) -> Report {
         let domains = if domains.is_empty() { self.options.domains.clone() } else { domains.to_vec() };
+        self.sender_as(address, self.options.helo.clone(), domains).await
+    }
+
+    async fn sender_as(&self, address: IpAddr, helo: String, domains: Vec<String>) -> Report {
         let options = SenderOptions {
-            helo: self.options.helo.clone(),
+            helo,
             domains,
             more_lists: self.options.blocklists.clone(),
             lists_off: self.options.blocklists_off.clone(),
@@ -241,11 +267,26 @@ impl Doctor {
             match look {
                 Look::Upstream { name, recipient } => reports.extend(self.upstream_of(stopped, &name, recipient).await),
                 Look::Domain(domain) => {
-                    let own = stopped.sender_domains.contains(&domain);
-                    let seen = if own { stopped.selectors_of(&domain) } else { Vec::new() };
-                    reports.push(self.domain(&domain, &seen, own).await);
+                    let sent = stopped.sender_domains.contains(&domain);
+                    let seen = if sent { stopped.selectors_of(&domain) } else { Vec::new() };
+                    reports.push(match &stopped.stranger {
+                        Some(_) if sent => {
+                            let client = stopped.strangers_address();
+                            let senders = client.into_iter().collect();
+                            let report = self.domain_as(&domain, &seen, self.is_own(&domain), senders).await;
+                            of_strangers(report, &domain, client)
+                        }
+                        _ => self.domain(&domain, &seen, sent).await,
+                    });
                 }
-                Look::Sender(address) => reports.push(self.sender(address, &stopped.sender_domains).await),
+                Look::Sender(address) => reports.push(match &stopped.stranger {
+                    Some(stranger) => {
+                        let helo = if stranger.ip == address { stranger.helo.clone() } else { String::new() };
+                        let report = self.sender_as(address, helo, stopped.sender_domains.clone()).await;
+                        of_strangers(report, &address.to_string(), Some(address))
+                    }
+                    None => self.sender(address, &stopped.sender_domains).await,
+                }),
                 Look::Own => reports.extend(own.clone()),
             }
         }
@@ -298,6 +339,27 @@ impl Doctor {
     }
 }
 
+/// Says in each advice that it isn't for whoever reads it, and of SPF that it may be as it should.
+fn of_strangers(mut report: Report, whose: &str, client: Option<IpAddr>) -> Report {
+    for check in report.sections.iter_mut().flat_map(|section| &mut section.checks) {
+        let is_spf = check.name == "spf.sender";
+        if let Some(fix) = &mut check.fix {
+            *fix = match client.filter(|_| is_spf) {
+                Some(client) => {
+                    format!("If {client} had no business with that domain, it was refused rightly. For whoever runs the domain: {fix}")
+                }
+                None => format!("For whoever runs {whose}: {fix}"),
+            };
+        }
+    }
+    report
+}
+
+/// An address of documentation (RFC 5737, RFC 3849), of the server's own family: no client has it, and no server trusts it.
+fn stranger_beside(server: IpAddr) -> IpAddr {
+    if server.is_ipv4() { Ipv4Addr::new(203, 0, 113, 1).into() } else { Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into() }
+}
+
 /// What is asked of the upstream for a message: what it was refused, by its own addresses and size.
 fn wishes_for(stopped: &Stopped, recipient: Option<String>) -> Wishes {
     let from = stopped.reverse_path.as_deref();
@@ -319,6 +381,23 @@ mod tests {
     use super::*;
     use crate::store::samples;
     use crate::trace::json;
+
+    #[test]
+    fn advice_on_strangers_is_for_them() {
+        let check = |name: &str| Check::asking(name, "", "").fail("fail", "Add `ip4:9.9.9.10` to the record.");
+        let section = Section { title: String::new(), checks: vec![check("spf.sender"), check("dkim.key")] };
+        let report = of_strangers(Report::of("dns from.example", vec![section]), "from.example", Some(Ipv4Addr::new(9, 9, 9, 10).into()));
+        let fix = |at: usize| report.sections[0].checks[at].fix.clone().unwrap();
+        assert!(fix(0).starts_with("If 9.9.9.10 had no business with that domain, it was refused rightly."), "{}", fix(0));
+        assert!(fix(1).starts_with("For whoever runs from.example: Add"), "{}", fix(1));
+        // Of an inbound record, the client is known, of an outbound one it is of no account.
+        let stranger = |direction| {
+            let crate::trace::Record::Transaction(mut it) = samples::transaction(7) else { unreachable!() };
+            it.direction = direction;
+            Stopped::of(&json::Record::from(&crate::trace::Record::Transaction(it))).unwrap().stranger
+        };
+        assert!(stranger(Direction::Inbound).is_some() && stranger(Direction::Outbound).is_none());
+    }
 
     #[test]
     fn an_upstream_is_asked_with_the_messages_own_addresses() {

@@ -38,6 +38,8 @@ pub struct Options {
     /// Zones of blocklists beyond the known ones, and names or zones of those not to be asked.
     pub blocklists: Vec<String>,
     pub blocklists_off: Vec<String>,
+    /// Exports that are configured, and switched off.
+    pub exports_off: Vec<String>,
     /// The file that the configuration came from.
     pub source: Option<PathBuf>,
     /// The effective configuration, secrets left out, and its digest.
@@ -82,6 +84,7 @@ impl Options {
             mark: None,
             blocklists: Vec::new(),
             blocklists_off: Vec::new(),
+            exports_off: Vec::new(),
             source: None,
             configuration: String::new(),
             digest: String::new(),

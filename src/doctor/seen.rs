@@ -1,7 +1,7 @@
 //! What the traces know of a domain before DNS is asked.
 
 use crate::store::{PageRequest, Query, Store, StoreError, Term};
-use crate::trace::{Direction, Record, RecordKind, State, Transaction, WallMicros};
+use crate::trace::{Direction, Record, RecordKind, State, WallMicros};
 
 /// Messages that are looked at, the newest.
 pub const MOST: usize = 500;
@@ -18,16 +18,18 @@ pub fn selectors(store: &Store, domain: &str) -> Result<Vec<String>, StoreError>
     let domain = domain.trim_end_matches('.').to_lowercase();
     let query = Query { all: vec![Term::Kind(RecordKind::Transaction), Term::Domain(domain.clone())], ..Query::default() };
     let page = store.query(&query, &PageRequest::newest(MOST))?;
-    // Strangers sign what they send here with any name, and keys that were in use long ago may be gone.
-    let since = store.now().saturating_sub(LATELY);
-    let is_own = |it: &Transaction| {
-        it.direction == Direction::Outbound && it.at >= since && matches!(it.outcome.state, State::Accepted | State::Partial)
-    };
+    let now = store.now();
     let signatures = page.records.iter().flat_map(|record| match record {
-        Record::Transaction(it) if is_own(it) => it.message.signatures.as_slice(),
+        Record::Transaction(it) if tells(it.direction, it.outcome.state, it.at, now) => it.message.signatures.as_slice(),
         _ => &[],
     });
     Ok(selectors_of(signatures.map(|it| (it.domain.as_str(), it.selector.as_str())), &domain))
+}
+
+/// Whether a message's signatures tell of a domain's keys: strangers sign what they send here with any name, and keys that were in use long
+/// ago may be gone.
+pub fn tells(direction: Direction, state: State, at: WallMicros, now: WallMicros) -> bool {
+    direction == Direction::Outbound && at >= now.saturating_sub(LATELY) && matches!(state, State::Accepted | State::Partial)
 }
 
 /// Of signatures as domain and selector, those of one domain, each once.
@@ -39,4 +41,21 @@ pub fn selectors_of<'a>(signatures: impl Iterator<Item = (&'a str, &'a str)>, do
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_mail_of_ones_own_that_was_taken_lately_tells() {
+        let now = 10 * LATELY;
+        let (out, inward) = (Direction::Outbound, Direction::Inbound);
+        assert!(tells(out, State::Accepted, now, now) && tells(out, State::Partial, now - LATELY, now));
+        for (direction, state, at) in
+            [(inward, State::Accepted, now), (out, State::Rejected, now), (out, State::Accepted, now - LATELY - 1)]
+        {
+            assert!(!tells(direction, state, at, now), "{direction:?} {state:?} {at}");
+        }
+    }
 }

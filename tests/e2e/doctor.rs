@@ -139,6 +139,34 @@ fn a_wrong_password_is_named_and_never_shown() {
 }
 
 #[test]
+fn several_hosts_hear_of_one_wrong_password_and_of_one_message() {
+    need!("postfix", "root", "saslpasswd2");
+    let place = Place::new();
+    let certificates = certificates::make(&place, "tls", &["127.0.0.1", "localhost"]);
+    let postfix = Postfix::submission(&place, &certificates, &[("ann", PASSWORD)]);
+    let port = postfix.address.port();
+    let ask = |password: &str| {
+        let config = submission(&place, postfix.address, &certificates, ports::unused(), password);
+        let one = format!("hosts = [\"127.0.0.1:{port}\"]");
+        assert!(config.contains(&one), "{config}");
+        place.file("relayscope.toml", config.replace(&one, &format!("hosts = [\"127.0.0.1:{port}\", \"localhost:{port}\"]")));
+        doctor(&place, &["upstream", "--directly", "--send", "bob@to.example"]).1
+    };
+    let report = ask("wrong-Zwerg0815");
+    report.expect("127.0.0.1", "upstream.login", "fail", "535 5.7.8");
+    report.expect("localhost:", "upstream.tls", "ok", "TLS");
+    let (verdict, answer) = report.check("localhost:", "upstream.login");
+    assert_eq!((verdict.as_str(), answer.contains("not tried again after 127.0.0.1:")), ("skipped", true), "{answer}");
+    assert_eq!(postfix.log().text().matches("authentication failed").count(), 1);
+    let report = ask(PASSWORD);
+    report.expect("127.0.0.1", "upstream.message", "ok", "taken: 250");
+    report.expect("localhost:", "upstream.login", "ok", "235");
+    report.expect("localhost:", "upstream.message", "skipped", "given to 127.0.0.1:");
+    postfix.log().expect("status=sent (delivered to");
+    assert_eq!((postfix.queue().len(), postfix.mailbox("bob").len()), (0, 1));
+}
+
+#[test]
 fn a_certificate_that_expired_keeps_the_password_at_home() {
     need!("postfix", "root", "saslpasswd2");
     let place = Place::new();
@@ -221,6 +249,58 @@ fn a_server_that_trusts_the_proxy_is_an_open_relay() {
     report.expect("listener in", "listener.open_relay", "ok", "all refused (8 of 8)");
     drop(relayscope);
     assert!(postfix.queue().is_empty(), "nothing was sent");
+}
+
+#[test]
+fn a_server_that_knows_its_clients_may_trust_this_machine() {
+    need!("postfix", "root");
+    let restrictions = "mynetworks = 127.0.0.0/8\nsmtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n\
+                        smtpd_peername_lookup = no\n";
+    for (tell, behind) in
+        [("proxy_v2", "smtpd_upstream_proxy_protocol = haproxy\n"), ("xclient", "smtpd_authorized_xclient_hosts = 127.0.0.1\n")]
+    {
+        let place = Place::new();
+        let postfix = Postfix::behind(&place, &format!("{restrictions}{behind}"));
+        let config = inbound(&place, postfix.address, "")
+            .replace("tls = \"off\"\n[doctor]", &format!("tls = \"off\"\ntell_client = \"{tell}\"\n[doctor]"));
+        place.file("relayscope.toml", &config);
+        let relayscope = Relayscope::configured(&place, &config);
+        let (_, report) = doctor(&place, &["upstream", "store"]);
+        report.expect("relay for a stranger (203.0.113.1)", "behind.open_relay", "ok", "all refused (8 of 8): 554 5.7.1");
+        report.expect("listener in", "listener.open_relay", "skipped", "this machine's own address is trusted by the server behind");
+        drop(relayscope);
+        // A load balancer's place is as good as the server's: the listener takes a stranger's name from us.
+        let config = config.replace(
+            "tls = \"offered\"",
+            "tls = \"offered\"\naccept_proxy = [\"127.0.0.0/8\"]\nallow = [\"127.0.0.0/8\", \"203.0.113.0/24\"]",
+        );
+        place.file("relayscope.toml", &config);
+        let relayscope = Relayscope::configured(&place, &config);
+        let (_, report) = doctor(&place, &["upstream", "store"]);
+        let (verdict, answer) = report.check("listener in", "listener.open_relay");
+        assert!(verdict == "ok" && answer.contains("all refused (8 of 8): 554 5.7.1"), "{tell}: {verdict} {answer}");
+        drop(relayscope);
+        assert!(postfix.queue().is_empty(), "nothing was sent");
+    }
+    // One that relays for anybody is found out all the same, and isn't told to do what is done.
+    let place = Place::new();
+    let open = Postfix::behind(
+        &place,
+        "mynetworks = 0.0.0.0/0\nsmtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\nsmtpd_peername_lookup = no\n\
+         smtpd_upstream_proxy_protocol = haproxy\n",
+    );
+    let config =
+        inbound(&place, open.address, "").replace("tls = \"off\"\n[doctor]", "tls = \"off\"\ntell_client = \"proxy_v2\"\n[doctor]");
+    place.file("relayscope.toml", &config);
+    let (code, report) = doctor(&place, &["upstream", "store", "--directly"]);
+    assert_eq!(code, 1);
+    report.expect("relay for a stranger", "behind.open_relay", "fail", "The server relays for strangers");
+    // A Postfix that doesn't list the proxy takes no mail from it.
+    place.file("relayscope.toml", config.replace("proxy_v2", "xclient"));
+    let strict = Postfix::named(&Place::new(), "strict", "");
+    place.file("relayscope.toml", config.replace("proxy_v2", "xclient").replace(&open.address.to_string(), &strict.address.to_string()));
+    let (_, report) = doctor(&place, &["upstream", "store", "--directly"]);
+    report.expect("relay for a stranger", "behind.open", "fail", "`smtpd_authorized_xclient_hosts`");
 }
 
 #[test]
@@ -326,8 +406,13 @@ fn the_proxy_tells_of_its_own_health_running_and_stopped() {
     relayscope.stop();
     let (_, report) = doctor(&place, &["self", "--store", "store"]);
     report.expect("proxy", "own.configuration", "ok", "workers: 1 -> 2");
+    report.expect("proxy", "own.certificate", "ok", "self-signed");
     report.expect("proxy", "own.running", "warn", "none does since");
     assert!(report.find("proxy", "own.descriptors").is_none(), "a stopped proxy's limits aren't the doctor's");
+    // What can't be looked at for want of a configuration is said.
+    place.file("relayscope.toml", "no TOML");
+    let (_, report) = doctor(&place, &["self", "--store", "store"]);
+    report.expect("proxy", "own.certificate", "skipped", "`relayscope config check` says why");
 }
 
 fn the_api_answers_alike(place: &Place) {

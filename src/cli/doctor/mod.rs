@@ -44,7 +44,7 @@ pub struct Doctor {
 #[derive(Debug, Subcommand)]
 enum Target {
     /// The proxy itself, every upstream, and what [doctor] in the configuration names
-    All(#[command(flatten)] Box<Common>),
+    All(#[command(flatten)] Box<Leading>),
     /// The proxy itself: store, disk, gaps, certificates, configuration, clock; and queues by imported logs
     #[command(name = "self")]
     Own(#[command(flatten)] Box<Common>),
@@ -71,7 +71,7 @@ enum Target {
         #[arg(value_name = "ID")]
         id: RecordId,
         #[command(flatten)]
-        common: Box<Common>,
+        leading: Box<Leading>,
     },
 }
 
@@ -83,7 +83,7 @@ struct Upstream {
     /// Ask whether it takes mail for this address; nothing is sent
     #[arg(long, value_name = "ADDRESS", value_parser = probe::address)]
     rcpt: Option<String>,
-    /// Send a short test message there, directly and through the proxy
+    /// Send a short test message there: one directly, by the first host that can be reached, and one through each listener that leads there
     #[arg(long, value_name = "ADDRESS", value_parser = probe::address)]
     send: Option<String>,
     /// Reverse-path of both [default: the login, if it is an address, or postmaster@host_name]
@@ -99,7 +99,7 @@ struct Upstream {
     #[arg(long)]
     self_test: bool,
     #[command(flatten)]
-    common: Common,
+    leading: Leading,
 }
 
 #[derive(Debug, Args)]
@@ -110,8 +110,8 @@ struct Common {
     /// /etc/relayscope/relayscope.toml, if there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Examine this smart host instead of what the file says
-    #[arg(long, value_name = "HOST:PORT")]
+    /// Of [`Leading`].
+    #[arg(skip)]
     smart_host: Option<String>,
     /// Ask this DNS server alone, and no hosts file: an address, or an address and a port
     #[arg(long, value_name = "ADDR", value_parser = dns_server)]
@@ -119,6 +119,22 @@ struct Common {
     /// Each single wait for a server, in seconds [default: `timeout` in [doctor], 5]
     #[arg(long, value_name = "SECONDS", value_parser = patience)]
     timeout: Option<Duration>,
+}
+
+/// Of the targets that look at upstreams.
+#[derive(Debug, Args)]
+struct Leading {
+    #[command(flatten)]
+    common: Common,
+    /// Examine this smart host instead of what the file says
+    #[arg(long, value_name = "HOST:PORT")]
+    smart_host: Option<String>,
+}
+
+impl Leading {
+    fn common(self) -> Common {
+        Common { smart_host: self.smart_host, ..self.common }
+    }
 }
 
 fn dns_server(text: &str) -> Result<SocketAddr, String> {
@@ -137,7 +153,7 @@ fn patience(text: &str) -> Result<Duration, String> {
 impl Doctor {
     pub fn run(self) -> Result<Status, Failure> {
         match self.target {
-            Target::All(common) => common.examine(true, async |examiner, common| {
+            Target::All(leading) => leading.common().examine(true, async |examiner, common| {
                 let own = common.own_if_any(examiner).await;
                 Ok(examiner.all(own, ALL).await)
             }),
@@ -151,14 +167,15 @@ impl Doctor {
             }),
             Target::Sender { address, common } => common.examine(false, async |examiner, _| Ok(examiner.sender(address, &[]).await)),
             Target::Upstream(upstream) => upstream.run(),
-            Target::Message { id, common } => common.examine(true, async |examiner, common| common.message(examiner, id).await),
+            Target::Message { id, leading } => leading.common().examine(true, async |examiner, common| common.message(examiner, id).await),
         }
     }
 }
 
 impl Upstream {
     fn run(self) -> Result<Status, Failure> {
-        let Self { name, rcpt, send, from, through, directly, self_test, common } = self;
+        let Self { name, rcpt, send, from, through, directly, self_test, leading } = self;
+        let common = leading.common();
         // A listener that neither a file nor a proxy names is nobody's.
         let directly = directly || (common.is_smart_host_alone() && through.is_none() && !self_test);
         let wishes = Wishes { rcpt, send, from, through, directly, self_test, ..Wishes::default() };
@@ -174,7 +191,7 @@ fn not_examined(error: NotExamined) -> Failure {
 }
 
 impl Common {
-    /// Examines, and shows what was found. `configured`: nothing can be said without a configuration that is right.
+    /// Examines, and shows what was found. `configured`: nothing can be said without a configuration that is right; otherwise it counts if it is.
     fn examine(&self, configured: bool, how: impl AsyncFnOnce(&Examiner, &Self) -> Result<Report, Failure>) -> Result<Status, Failure> {
         let examiner = self.examiner(configured)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
@@ -199,13 +216,17 @@ impl Common {
             Err(_) if !configured => Effective { source: self.source(), of: None },
             effective => effective?,
         };
-        let (mut options, mut dns) = match configured {
+        let loaded = match configured {
             true => {
                 let loaded = effective.source.load().map_err(|_| Failure::usage("the configuration can't be used"))?;
                 effective.say(&loaded);
-                (loaded.doctor(), loaded.dns)
+                Some(loaded)
             }
-            false => {
+            false => effective.source.read().ok(),
+        };
+        let (mut options, mut dns) = match loaded {
+            Some(loaded) => (loaded.doctor(), loaded.dns),
+            None => {
                 let file = effective.source.config.as_deref();
                 (config::doctor_options(file), config::dns_options(file))
             }
@@ -285,8 +306,9 @@ impl Common {
         let request = ListRequest { limit: seen::MOST, before: None, explain: false };
         let listed = tokio::task::spawn_blocking(move || Backend::open(&traces)?.list(&what, request)).await;
         let Ok(Ok(listing)) = listed else { return Vec::new() };
+        let now = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or_default();
         let signatures = listing.records.iter().flat_map(|record| match record {
-            Record::Transaction(it) => it.message.signatures.as_slice(),
+            Record::Transaction(it) if seen::tells(it.direction.0, it.outcome.state.0, it.at.0, now) => it.message.signatures.as_slice(),
             _ => &[],
         });
         seen::selectors_of(signatures.map(|it| (it.domain.as_str(), it.selector.as_str())), &domain)

@@ -10,7 +10,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use super::super::check::Check;
 use super::DomainOptions;
 use super::tags::{Tags, described};
-use crate::net::resolve::{Kind, Lookup, Resolver};
+use crate::net::resolve::{Failure, Kind, Lookup, Resolver};
 
 /// Selectors that providers and programs use unless told otherwise. One of them that isn't there means nothing.
 const USUAL: &[&str] = &[
@@ -88,6 +88,8 @@ fn check(origin: Origin, lookup: &Lookup) -> Option<Check> {
         format!("Publish the key that the signer holds: `{name}. IN TXT \"v=DKIM1; k=rsa; p=…\"` (the signer's setup prints it).");
     match lookup.failure() {
         Some(_) if origin == Origin::Usual => return None,
+        // Whoever signed wrote whatever they liked.
+        Some(Failure::NotAName { .. }) if origin == Origin::Seen => return None,
         // It may have been in use until it was changed.
         Some(failure) if failure.is_denial() && origin == Origin::Seen => {
             return Some(check.warn(format!("there is no key{whence}: each signature with it fails, if it is still in use"), publish));

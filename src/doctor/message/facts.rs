@@ -6,7 +6,7 @@ use crate::diagnose::Cause;
 use crate::net::resolve::not_global;
 use crate::route::table::domain_of;
 use crate::trace::json::{self, Outcome, Record, Reply, Time};
-use crate::trace::{Act, Actor, Stage, State};
+use crate::trace::{Act, Actor, Direction, Stage, State};
 
 /// The facts that decide what to look at. Texts may hold what others sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,16 @@ pub struct Stopped {
     pub limit: Option<u64>,
     /// Domain and selector of each DKIM signature.
     pub signatures: Vec<(String, String)>,
+    /// Who brought it in from outside; `None`: it is mail of one's own on its way out, or a log that doesn't say.
+    pub stranger: Option<Stranger>,
+}
+
+/// A client from outside: neither its address nor the sender's domain is ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    pub ip: IpAddr,
+    /// Empty: it gave none.
+    pub helo: String,
 }
 
 impl Stopped {
@@ -43,7 +53,8 @@ impl Stopped {
             Record::Session(it) => {
                 let outcome = it.outcome.as_ref()?;
                 let words = words(outcome.reply.as_ref(), outcome.detail.as_deref().or(it.ended.detail.as_deref()));
-                Some(Self { upstream: named(&it.upstream.name), ..Self::from_outcome(it.id.to_string(), it.at, outcome, words) })
+                let stranger = stranger(it.direction.0, &it.client);
+                Some(Self { upstream: named(&it.upstream.name), stranger, ..Self::from_outcome(it.id.to_string(), it.at, outcome, words) })
             }
             Record::Log(it) => {
                 let outcome = it.outcome.as_ref()?;
@@ -76,6 +87,7 @@ impl Stopped {
             size: None,
             limit: None,
             signatures: Vec::new(),
+            stranger: None,
         }
     }
 
@@ -92,6 +104,11 @@ impl Stopped {
     pub fn size_beyond_limit(&self) -> Option<u64> {
         let (size, limit) = (self.size?, self.limit?);
         (limit > 0 && size > limit).then_some(size)
+    }
+
+    /// The client's address, where others know it too: not that of a load balancer or a neighbour.
+    pub fn strangers_address(&self) -> Option<IpAddr> {
+        self.stranger.as_ref().map(|stranger| stranger.ip).filter(|ip| not_global(*ip).is_none())
     }
 
     /// Addresses of the internet that the reply names: as a rule the one that was found wanting.
@@ -126,8 +143,14 @@ fn transaction(it: &json::Transaction) -> Stopped {
         size: Some(it.message.size).filter(|size| *size > 0).or(it.envelope.size_declared),
         limit: it.upstream.offered.iter().find_map(|line| announced(line)),
         signatures: it.message.signatures.iter().map(|it| (it.domain.clone(), it.selector.clone())).collect(),
+        stranger: stranger(it.direction.0, &it.client),
         ..stopped
     }
+}
+
+fn stranger(direction: Direction, client: &json::Client) -> Option<Stranger> {
+    let helo = client.helo.clone().unwrap_or_default();
+    (direction == Direction::Inbound).then(|| Stranger { ip: client.ip.to_canonical(), helo })
 }
 
 /// The limit in a line of EHLO's answer: `SIZE 52428800`.

@@ -6,6 +6,6 @@ mod facts;
 mod plan;
 mod sum;
 
-pub use facts::Stopped;
+pub use facts::{Stopped, Stranger};
 pub use plan::{Look, plan};
 pub use sum::sum_up;

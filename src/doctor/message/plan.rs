@@ -29,10 +29,14 @@ pub fn plan(stopped: &Stopped, sending_addresses: &[IpAddr]) -> Vec<Look> {
         stopped.upstream.clone().map(|name| Look::Upstream { name, recipient })
     };
     let their_domain = || stopped.recipient_domain().map(Look::Domain);
-    let our_domains = || stopped.sender_domains.iter().cloned().map(Look::Domain).collect::<Vec<_>>();
+    let senders_domains = || stopped.sender_domains.iter().cloned().map(Look::Domain).collect::<Vec<_>>();
     let senders = || {
         let named = stopped.named_addresses();
-        let addresses = if named.is_empty() { sending_addresses.to_vec() } else { named };
+        let addresses = match &stopped.stranger {
+            _ if !named.is_empty() => named,
+            Some(_) => stopped.strangers_address().into_iter().collect(),
+            None => sending_addresses.to_vec(),
+        };
         addresses.into_iter().map(Look::Sender).collect::<Vec<_>>()
     };
     let mut looks: Vec<Look> = match stopped.cause {
@@ -65,7 +69,7 @@ pub fn plan(stopped: &Stopped, sending_addresses: &[IpAddr]) -> Vec<Look> {
         ) => upstream(true).into_iter().collect(),
         Some(Cause::Blocklisted | Cause::PoorReputation | Cause::ReverseDnsMissing | Cause::HeloRejected) => senders(),
         Some(Cause::SpfDkimDmarcFailure | Cause::SpamDetected | Cause::PolicyRejected | Cause::SenderRejected) => {
-            our_domains().into_iter().chain(senders()).collect()
+            senders_domains().into_iter().chain(senders()).collect()
         }
         Some(Cause::DeliveryExpired | Cause::Unclassified) | None => by_stage(stopped, upstream(false), their_domain()),
         Some(Cause::TooManyRecipients | Cause::MalformedMessage | Cause::VirusDetected | Cause::ContentRejected) => Vec::new(),
@@ -91,6 +95,7 @@ fn by_stage(stopped: &Stopped, upstream: Option<Look>, domain: Option<Look>) -> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::Stranger;
     use super::*;
     use crate::trace::json::Time;
 
@@ -111,6 +116,7 @@ mod tests {
             size: None,
             limit: None,
             signatures: Vec::new(),
+            stranger: None,
         }
     }
 
@@ -133,6 +139,17 @@ mod tests {
         assert_eq!(of(Cause::Blocklisted), [Look::Sender(own[0])]);
         assert!(of(Cause::VirusDetected).is_empty());
         assert!(plan(&Stopped { state: State::Accepted, ..stopped(None, "250 ok") }, &own).is_empty());
+    }
+
+    #[test]
+    fn what_strangers_bring_leads_to_them_and_not_to_us() {
+        let of = |ip_of: &str| {
+            let stranger = Some(Stranger { ip: ip(ip_of), helo: "mx.from.example".to_owned() });
+            plan(&Stopped { stranger, ..stopped(Some(Cause::SpfDkimDmarcFailure), "550 5.7.23 SPF") }, &[ip("8.8.4.4")])
+        };
+        let domain = || Look::Domain("from.example".to_owned());
+        assert_eq!(of("9.9.9.10"), [domain(), Look::Sender(ip("9.9.9.10"))]);
+        assert_eq!(of("10.0.0.1"), [domain()]);
     }
 
     #[test]

@@ -161,6 +161,7 @@ mod tests {
             size: None,
             limit: None,
             signatures: Vec::new(),
+            stranger: None,
         };
         let reports = if checks.is_empty() {
             Vec::new()

@@ -8,7 +8,13 @@ use super::super::upstream::certificate::{SOON, left, now_seconds};
 use crate::net::tls::certificate_of_file;
 use crate::relay::options::{ClientTls, ListenerOptions};
 
+const WHY: &str = "from its last day on, clients that verify send no mail through this proxy";
+
 pub(super) fn checks(options: &Options) -> Vec<Check> {
+    if options.sessions.is_empty() {
+        let check = Check::asking("own.certificate", "certificates of the listeners", WHY);
+        return vec![check.skipped("there is no configuration that can be used and names them: `relayscope config check` says why")];
+    }
     let mut seen: Vec<PathBuf> = Vec::new();
     let mut checks = Vec::new();
     for session in &options.sessions {
@@ -35,8 +41,7 @@ fn file(options: &Options, listener: &ListenerOptions) -> Option<(PathBuf, bool)
 }
 
 fn check(listener: &ListenerOptions, path: &std::path::Path, own: bool) -> Check {
-    let why = "from its last day on, clients that verify send no mail through this proxy";
-    let check = Check::asking("own.certificate", format!("certificate of listener {} ({})", listener.name, path.display()), why);
+    let check = Check::asking("own.certificate", format!("certificate of listener {} ({})", listener.name, path.display()), WHY);
     let (subject, expires_at) = match certificate_of_file(path) {
         Ok(found) => found,
         Err(error) => return check.fail(error.to_string(), "Put a certificate there (PEM, the server's own first), and reload."),

@@ -24,7 +24,7 @@ pub fn examine_own(options: &Options, store: &Store, running: bool) -> Result<Re
     traces.checks.extend(disk::checks(options, store, now)?);
     traces.checks.extend(life::checks(&options.store.dir, store, now)?);
     let audits = life::since(store, RecordKind::Audit, now)?;
-    traces.checks.extend(exports::checks(&options.store.dir, store, &audits, now)?);
+    traces.checks.extend(exports::checks(options, store, &audits, now)?);
     let mut process = Section::new("proxy");
     process.checks.extend(life::absence(&audits, running));
     process.checks.extend(changes::checks(options, store, running)?);

@@ -13,17 +13,16 @@ use crate::trace::Reply;
 /// Challenges of one exchange.
 const MOST_CHALLENGES: u8 = 4;
 
-/// Logs in as sessions do, by the same rules. `None`: the connection broke before anything was learned.
-pub(super) async fn log_in(visit: &Visit<'_>, auth: &UpstreamAuth, dialogue: &mut Dialogue, offered: &Extensions) -> Option<Check> {
+/// Logs in as sessions do, by the same rules. False: it was not even tried.
+pub(super) async fn log_in(visit: &Visit<'_>, auth: &UpstreamAuth, dialogue: &mut Dialogue, offered: &Extensions) -> (Check, bool) {
     let why = "without it the smart host takes no mail of this proxy";
     let check = visit.asking("login", format!("login as {} at {}", auth.user, visit.place), why);
     let verified = dialogue.tls.as_ref().is_some_and(|tls| tls.verified == Some(true));
     if !verified && !visit.allow_plaintext_auth {
         let reason = if dialogue.tls.is_some() { "its certificate isn't verified" } else { "there is no TLS" };
-        return Some(check.fail(
-            format!("not tried: {reason}, so the password is not sent"),
-            "Put the TLS checks above right first; in sessions the login fails for the same reason.",
-        ));
+        let answer = format!("not tried: {reason}, so the password is not sent");
+        let fix = "Put the TLS checks above right first; in sessions the login fails for the same reason.";
+        return (check.fail(answer, fix), false);
     }
     let Some(mechanism) = auth.choose(&offered.auth) else {
         let listed = if offered.auth.is_empty() { "no AUTH at all".to_owned() } else { offered.auth.join(", ") };
@@ -42,21 +41,20 @@ pub(super) async fn log_in(visit: &Visit<'_>, auth: &UpstreamAuth, dialogue: &mu
                     .to_owned()
             }
         };
-        return Some(check.fail(format!("no mechanism in common: it offers {listed}"), fix));
+        return (check.fail(format!("no mechanism in common: it offers {listed}"), fix), false);
     };
     let began = Instant::now();
     let (reply, secrets) = match exchange(auth, mechanism, dialogue).await {
         Ok(done) => done,
-        Err(trouble) => return Some(visit.failed(check, &trouble, began)),
+        Err(trouble) => return (visit.failed(check, &trouble, began), true),
     };
     let secrets: Vec<&[u8]> = secrets.iter().map(Vec::as_slice).chain([auth.secret.reveal().as_bytes()]).collect();
     // What it means is read off the whole reply; what is shown is what doesn't repeat the secret.
     let shown = without_secrets(reply, &secrets);
     let check = check.took(began.elapsed());
-    Some(match shown.code {
-        235 => check.ok(format!("{} ({})", in_words(&shown), mechanism.name())),
-        _ => check.fail(format!("{} ({})", in_words(&shown), mechanism.name()), visit.diagnosis(Stage::Auth, &shown)),
-    })
+    let answer = format!("{} ({})", in_words(&shown), mechanism.name());
+    let check = if shown.code == 235 { check.ok(answer) } else { check.fail(answer, visit.diagnosis(Stage::Auth, &shown)) };
+    (check, true)
 }
 
 /// The final reply, and what was sent that must not be shown.

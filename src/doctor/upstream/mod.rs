@@ -19,7 +19,7 @@ use super::options::Options;
 use super::{Check, Report, Section};
 use crate::net::resolve::{Destination, ExchangerOptions, Resolver, destination, not_global};
 use crate::net::tls::ClientTls;
-use crate::relay::options::{Protocol, SmartHost, TellClient, UpstreamOptions, UpstreamTls};
+use crate::relay::options::{Protocol, SmartHost, TellClient, UpstreamAuth, UpstreamOptions, UpstreamTls};
 use crate::route::table::domain_of;
 use crate::trace::UpstreamKind;
 use probe::Probe;
@@ -53,9 +53,9 @@ pub async fn examine_upstream(resolver: &Resolver, options: &Options, upstream: 
     };
     let bench = Bench { resolver, options, upstream, asked, client_tls };
     let (mut sections, hosts) = bench.hosts().await;
-    let mut first: Option<Seen> = None;
+    let (mut first, mut done): (Option<Seen>, Done) = (None, Done::default());
     for host in hosts.iter().take(MOST_HOSTS) {
-        let (more, seen) = bench.host(host).await;
+        let (more, seen) = bench.host(host, &mut done).await;
         sections.extend(more);
         first = first.or(seen);
     }
@@ -63,6 +63,22 @@ pub async fn examine_upstream(resolver: &Resolver, options: &Options, upstream: 
         sections.push(through::visit(&bench, through, first.as_ref()).await);
     }
     Report::of(target, sections)
+}
+
+/// What a visit does beyond the connection; nothing by default.
+#[derive(Default)]
+struct Steps<'a> {
+    auth: Option<&'a UpstreamAuth>,
+    probe: Probe,
+}
+
+/// What isn't done again at further hosts, and at which it was done.
+#[derive(Default)]
+struct Done {
+    /// A wrong password tried again may lock the account.
+    login_refused: Option<String>,
+    /// One test message was asked for.
+    message_sent: Option<String>,
 }
 
 /// What all hosts are examined with.
@@ -121,7 +137,7 @@ impl Bench<'_> {
         (vec![section], hosts.into_iter().map(|host| SmartHost { host, port: upstream.port, tls }).collect())
     }
 
-    async fn host(&self, host: &SmartHost) -> (Vec<Section>, Option<Seen>) {
+    async fn host(&self, host: &SmartHost, done: &mut Done) -> (Vec<Section>, Option<Seen>) {
         let place = format!("{}:{}", host.host, host.port);
         let mut section = Section::new(&place);
         let Some(addresses) = self.resolve(host, &mut section).await else { return (vec![section], None) };
@@ -136,21 +152,40 @@ impl Bench<'_> {
         for family in &families {
             let Some(address) = family.open() else { continue };
             let mut section = Section::new(format!("{place}, directly, {} {}", family.name(), address.ip()));
-            // The login is tried once: a wrong password tried twice may lock the account.
             let whole = first.is_none();
-            let seen = self.visit(host, address, whole).make(&mut section).await;
+            let steps = if whole { self.steps(done, &mut section) } else { Steps::default() };
+            let seen = self.visit(host, address, &steps).make(&mut section).await;
+            done.login_refused = done.login_refused.take().or_else(|| seen.login_refused.then(|| place.clone()));
+            done.message_sent = done.message_sent.take().or_else(|| seen.message_sent.then(|| place.clone()));
             if whole && seen.tls.is_some() {
-                section.push(versions::check(&self.visit(host, address, false)).await);
+                section.push(versions::check(&self.visit(host, address, &Steps::default())).await);
             }
             let has_tls = seen.tls.is_some() || seen.offer.as_ref().is_some_and(|offer| offer.extensions.starttls);
             if whole && host.tls != UpstreamTls::Off && (has_tls || host.tls == UpstreamTls::Implicit) {
                 let own = self.upstream.kind == UpstreamKind::Fixed;
-                section.push(old_tls::check(&self.visit(host, address, false), own).await);
+                section.push(old_tls::check(&self.visit(host, address, &Steps::default()), own).await);
             }
             sections.push(section);
             first = first.or(Some(seen));
         }
         (sections, first)
+    }
+
+    /// What is done at the next host beyond the connection, by what was done before.
+    fn steps(&self, done: &Done, section: &mut Section) -> Steps<'_> {
+        let mut steps = Steps { auth: self.upstream.auth.as_ref(), probe: self.asked.probe.clone() };
+        if let (Some(auth), Some(place)) = (steps.auth, &done.login_refused) {
+            let why = "each attempt with a wrong password brings the account nearer to being locked";
+            let check = Check::asking("upstream.login", format!("login as {}", auth.user), why);
+            section.push(check.skipped(format!("not tried again after {place} refused it, nor what comes behind a login")));
+            return Steps::default();
+        }
+        if let (Some(recipient), Some(place)) = (&steps.probe.send, &done.message_sent) {
+            let check = Check::asking("upstream.message", format!("a test message to {recipient}"), "one was asked for");
+            section.push(check.skipped(format!("given to {place} already")));
+            steps.probe.send = None;
+        }
+        steps
     }
 
     async fn resolve(&self, host: &SmartHost, section: &mut Section) -> Option<Vec<IpAddr>> {
@@ -190,8 +225,7 @@ impl Bench<'_> {
         self.upstream.kind != UpstreamKind::Mx || named || not_global(address).is_none()
     }
 
-    fn visit<'b>(&'b self, host: &'b SmartHost, address: SocketAddr, whole: bool) -> Visit<'b> {
-        const NOTHING: &Probe = &Probe { rcpt: None, send: None, from: String::new(), size: None };
+    fn visit<'b>(&'b self, host: &'b SmartHost, address: SocketAddr, steps: &'b Steps<'b>) -> Visit<'b> {
         Visit {
             name: "upstream",
             place: if host.host == address.ip().to_string() {
@@ -208,9 +242,9 @@ impl Bench<'_> {
             tls: host.tls,
             client_tls: &self.client_tls,
             certificate: true,
-            auth: self.upstream.auth.as_ref().filter(|_| whole),
+            auth: steps.auth,
             allow_plaintext_auth: self.upstream.allow_plaintext_auth,
-            probe: if whole { &self.asked.probe } else { NOTHING },
+            probe: &steps.probe,
             diagnosing: &self.options.diagnosing,
             patience: self.options.patience,
         }

@@ -71,6 +71,7 @@ pub(super) async fn ask(visit: &Visit<'_>, dialogue: &mut Dialogue, section: &mu
         }
     }
     if let Some(recipient) = &visit.probe.send {
+        seen.message_sent = true;
         send(visit, dialogue, section, recipient).await;
     }
 }

@@ -48,6 +48,10 @@ pub struct Seen {
     pub offer: Option<Offer>,
     pub tls: Option<TlsFacts>,
     pub logged_in: bool,
+    /// The password was sent, and didn't do.
+    pub login_refused: bool,
+    /// A test message was begun.
+    pub message_sent: bool,
     /// The answer to RCPT TO, or whatever came in its place.
     pub rcpt: Option<Reply>,
     /// µs from the first octet of TCP to the last answer to EHLO.
@@ -65,8 +69,9 @@ impl Visit<'_> {
         let Some((mut dialogue, offer)) = self.start_tls(dialogue, offer, section, &mut seen).await else { return seen };
         seen.ready_us = u64::try_from(began.elapsed().as_micros()).ok();
         if let Some(auth) = self.auth {
-            let Some(made) = login::log_in(self, auth, &mut dialogue, &offer.extensions).await else { return seen };
+            let (made, tried) = login::log_in(self, auth, &mut dialogue, &offer.extensions).await;
             seen.logged_in = made.verdict == super::super::Verdict::Ok;
+            seen.login_refused = tried && !seen.logged_in;
             section.push(made);
             if !seen.logged_in {
                 dialogue.quit().await;
