@@ -121,5 +121,5 @@ pub(super) fn refusal(url: &HttpUrl, answer: &Answer) -> Result<(), Failure> {
         // With the credential, the address, or the server: the events are not to blame.
         _ => FailureKind::Passing,
     };
-    Err(Failure { why, kind, retry_after: answer.retry_after, resume: None })
+    Err(Failure { why, kind, retry_after: answer.retry_after, resume: None, taken: 0 })
 }

@@ -1,5 +1,6 @@
 //! Ways to a receiver. Each takes a batch and says what became of it; from where to go on after a failure is each one's own knowledge.
 
+mod doubt;
 pub mod elasticsearch;
 pub mod file;
 pub mod gelf;
@@ -114,6 +115,8 @@ pub struct Failure {
     /// Where to go on; without one, with the same batch.
     pub resume: Option<Cursor>,
 }
+    /// So many events, the first of the batch, were taken all the same, up to `resume`.
+    pub taken: usize,
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
@@ -125,7 +128,7 @@ pub enum FailureKind {
 
 impl Failure {
     pub fn passing(why: impl ToString) -> Self {
-        Self { why: why.to_string(), kind: FailureKind::Passing, retry_after: None, resume: None }
+        Self { why: why.to_string(), kind: FailureKind::Passing, retry_after: None, resume: None, taken: 0 }
     }
 }
 
@@ -257,6 +260,15 @@ impl Transport {
         }
     }
 
+
+    /// Whether what it took last may not be received: that it took something is no sign that the receiver doesn't fail.
+    pub fn is_doubtful(&self) -> bool {
+        match self {
+            Self::Splunk(it) => it.is_acknowledging(),
+            Self::Stream(it) => it.is_doubtful(),
+            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::Kafka(_) | Self::File(_) => false,
+        }
+    }
     /// Makes sure of what was handed on, before it is asked how far the receiver is.
     pub fn settle(&mut self) {
         if let Self::File(it) = self {
