@@ -72,7 +72,8 @@ impl Target {
         match self {
             Self::Syslog { to, .. } | Self::Gelf(to) => to.to_string(),
             Self::SyslogUdp { to, .. } | Self::GelfUdp { to, .. } => to.to_string(),
-            Self::Http(it) | Self::GelfHttp(it) => it.url.to_string(),
+            // Many a service has its token in the path.
+            Self::Http(it) | Self::GelfHttp(it) => it.url.server(),
             Self::Splunk(it) => it.url.to_string(),
             Self::Elasticsearch(it) => it.url.to_string(),
             Self::Otlp(it) => it.url.to_string(),
@@ -114,9 +115,9 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// Where to go on; without one, with the same batch.
     pub resume: Option<Cursor>,
-}
     /// So many events, the first of the batch, were taken all the same, up to `resume`.
     pub taken: usize,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
@@ -260,7 +261,6 @@ impl Transport {
         }
     }
 
-
     /// Whether what it took last may not be received: that it took something is no sign that the receiver doesn't fail.
     pub fn is_doubtful(&self) -> bool {
         match self {
@@ -269,6 +269,7 @@ impl Transport {
             Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::Kafka(_) | Self::File(_) => false,
         }
     }
+
     /// Makes sure of what was handed on, before it is asked how far the receiver is.
     pub fn settle(&mut self) {
         if let Self::File(it) = self {
