@@ -90,6 +90,8 @@ pub struct Running {
     telling: Vec<watching::Tellers>,
     /// Likewise.
     exporting: Option<Exporting>,
+    /// Threads of exports that hang and were left behind.
+    left: Vec<exporting::Thread>,
     /// Where the journal ended before this process served: new exports begin there.
     began: Option<Cursor>,
     /// For the API; the sessions have theirs.
@@ -217,6 +219,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
         watching: None,
         telling: Vec::new(),
         exporting: None,
+        left: Vec::new(),
         began,
         diagnosing,
         dns,
@@ -372,20 +375,6 @@ impl Running {
 
     fn sources(&self) -> Sources {
         self.telemetry.sources(&self.store, &self.counters, self.exports.subscribe())
-    }
-
-    fn export(&mut self) {
-        let began = self.began.take();
-        let sources = self.sources();
-        let exporting = Exporting::start(&self.store, &self.loaded, build::origin(&self.loaded), began, &self.exports.borrow(), &sources);
-        self.exports.send_replace(exporting.handles());
-        self.exporting = Some(exporting);
-    }
-
-    async fn end_exports(&mut self) {
-        if let Some(exporting) = self.exporting.take() {
-            exporting.end().await;
-        }
     }
 
     fn watch(&mut self) {

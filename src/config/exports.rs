@@ -28,6 +28,9 @@ use crate::relay::options::Secret;
 const MOST: usize = 32;
 /// The least and the most octets of an event.
 const EVENT: std::ops::RangeInclusive<u64> = LEAST_EVENT as u64..=1 << 20;
+/// What a datagram holds of a syslog message beside its header, and 128 chunks of GELF, rounded down.
+const DATAGRAM: u64 = 60 << 10;
+const CHUNKS: u64 = 1_022 << 10;
 /// The most octets of a batch: a sink that is stuck holds one.
 const BATCH: std::ops::RangeInclusive<u64> = 4_096..=2 << 20;
 /// Every export's options; what can't be made into options is left out, and found.
@@ -88,6 +91,10 @@ impl One<'_> {
         let max_event = written.max_event.map_or(if is_datagram { 2_048 } else { 65_536 }, |octets| octets.0);
         if !EVENT.contains(&max_event) {
             self.refuse("max_event", "max_event is from \"1 KiB\" to \"1 MiB\"");
+        } else if max_event > DATAGRAM && matches!(target, Target::SyslogUdp { .. }) {
+            self.refuse("max_event", "a datagram holds no bigger event than max_event = \"60 KiB\": for more write tcp:// or tls://");
+        } else if max_event > CHUNKS && matches!(target, Target::GelfUdp { .. }) {
+            self.refuse("max_event", "GELF over UDP has no bigger event than max_event = \"1022 KiB\": for more write tcp:// or tls://");
         }
         let soon = matches!(written.kind, Kind::Syslog | Kind::File);
         let linger = written.linger.map_or(Duration::from_millis(if soon { 200 } else { 1_000 }), |linger| linger.0);
@@ -301,6 +308,14 @@ impl One<'_> {
         Some(url)
     }
 
+    /// Where the path goes on, a query would stand in its middle.
+    fn no_query(&mut self, url: &HttpUrl) {
+        if url.has_query() {
+            let kind = self.written.kind.word();
+            self.refuse("url", &format!("url has a query (\"?…\"), and kind = \"{kind}\" has none of yours: end it before the \"?\""));
+        }
+    }
+
     fn http(&mut self) -> Option<Target> {
         let url = self.http_url("https://collector.example/relayscope")?;
         let (tls, secret) = (self.tls(url.is_tls())?, self.secret());
@@ -314,6 +329,7 @@ impl One<'_> {
 
     fn splunk(&mut self) -> Option<Target> {
         let url = self.http_url("https://splunk.example:8088")?;
+        self.no_query(&url);
         let (tls, secret) = (self.tls(url.is_tls())?, self.secret());
         let Some(secret) = secret else {
             let is_named = self.written.secret_file.is_some() || self.written.secret_env.is_some();
@@ -338,6 +354,7 @@ impl One<'_> {
 
     fn elasticsearch(&mut self) -> Option<Target> {
         let url = self.http_url("https://elastic.example:9200")?;
+        self.no_query(&url);
         let (tls, secret) = (self.tls(url.is_tls())?, self.secret());
         let it = self.written;
         if !self.is_json() {

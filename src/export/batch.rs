@@ -13,6 +13,17 @@ pub struct Event {
     pub meta: Meta,
     /// The place behind its record.
     pub after: Cursor,
+    /// Records of the stretch before it without an event, and places without a record.
+    left_out: u64,
+    missing: u64,
+}
+
+/// The beginning of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part {
+    pub octets: usize,
+    pub left_out: u64,
+    pub missing: u64,
 }
 
 /// Events that are sent together, and the stretch of the journal that they are of.
@@ -22,7 +33,7 @@ pub struct Batch {
     events: Vec<Event>,
     /// Records of the stretch without an event.
     pub left_out: u64,
-    /// Places of the stretch that have no record any more.
+    /// Places of the stretch that have no record any more, and had one that was to be sent.
     pub missing: u64,
     pub before: Cursor,
     pub after: Cursor,
@@ -44,7 +55,9 @@ impl Batch {
     pub fn add(&mut self, after: Cursor, encode: impl FnOnce(&mut Vec<u8>) -> Option<Meta>) {
         let start = self.octets.len();
         match encode(&mut self.octets) {
-            Some(meta) => self.events.push(Event { range: start..self.octets.len(), meta, after }),
+            Some(meta) => {
+                self.events.push(Event { range: start..self.octets.len(), meta, after, left_out: self.left_out, missing: self.missing })
+            }
             None => {
                 self.octets.truncate(start);
                 self.left_out += 1;
@@ -53,9 +66,9 @@ impl Batch {
         self.after = after;
     }
 
-    /// Takes in a place without a record.
-    pub fn miss(&mut self, after: Cursor) {
-        self.missing += 1;
+    /// Takes in a place without a record. `is_missed`: what stood there was to be sent.
+    pub fn miss(&mut self, after: Cursor, is_missed: bool) {
+        self.missing += u64::from(is_missed);
         self.after = after;
     }
 
@@ -75,6 +88,12 @@ impl Batch {
     /// The event at that place with its octets.
     pub fn event(&self, place: usize) -> Option<(&Event, &[u8])> {
         self.events.get(place).map(|event| (event, self.octets.get(event.range.clone()).unwrap_or_default()))
+    }
+
+    /// What so many of its first events are, with all that stands before the last of them.
+    pub fn first(&self, events: usize) -> Option<Part> {
+        let last = self.events.get(events.checked_sub(1)?)?;
+        Some(Part { octets: last.range.end, left_out: last.left_out, missing: last.missing })
     }
 
     /// The events with their octets.

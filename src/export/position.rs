@@ -14,6 +14,10 @@ pub(super) struct Position {
     pub at: Cursor,
     /// Up to where the receiver has everything, when it was looked last.
     pub safe: Cursor,
+    /// Everything before was sent once, whether it is sent again or not: what of it is gone isn't missed.
+    pub had: Option<Cursor>,
+    /// The journal's end when the export began, where it began before: what had been left out there by then isn't missed either.
+    pub began: Option<Cursor>,
     /// Records made before are not sent, up to the first that is newer.
     since: Option<WallMicros>,
     /// Behind that first one. It may have to be sent again, and those before it must stay out then too.
@@ -26,7 +30,7 @@ pub(super) struct Position {
 
 impl Position {
     pub fn new(at: Cursor, since: Option<WallMicros>) -> Self {
-        Self { at, safe: at, since, met: None, written: None, ordered: None }
+        Self { at, safe: at, had: None, began: None, since, met: None, written: None, ordered: None }
     }
 
     /// Whether there may be records that are too old.

@@ -12,6 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::trace::{AboutKind, Auth, Client, Kept, Outcome, Record, Reply, Report, Timeline, Upstream};
 
+mod incident;
 mod texts;
 
 /// What is done to a field.
@@ -65,7 +66,13 @@ impl Redaction {
         }
         let known = self.known(amended.unwrap_or(&record));
         self.fields(&mut record);
-        texts::each(&mut record, &mut |text| self.text(text, &known));
+        let shown = self.shown_ips(&record);
+        texts::each(&mut record, &mut |text| {
+            self.text(text, &known);
+            if let Some(shown) = &shown {
+                self.ips(text, shown);
+            }
+        });
         Cow::Owned(record)
     }
 
@@ -141,15 +148,19 @@ impl Redaction {
             for helo in client.helo.iter() {
                 note(self.clients, helo, self.hidden(self.clients, helo));
             }
-            for user in client.auth.iter().filter_map(|auth| auth.user.as_deref()) {
-                note(self.users, user, self.hidden(self.users, user));
+            let logins = client.auth.iter().chain(upstream_of(record).and_then(|upstream| upstream.auth.as_ref()));
+            for user in logins.filter_map(|auth| auth.user.as_deref()) {
+                let parts = [Some(user), user.rsplit_once('@').map(|(local, _)| local)];
+                parts.into_iter().flatten().for_each(|part| note(self.users, part, self.hidden(self.users, user)));
             }
         }
         if let Record::Incident(incident) = record {
             for about in &incident.about {
                 let (hide, instead) = self.about(about.kind, &about.value);
                 note(hide, &about.value, instead);
-                if let (AboutKind::Sender | AboutKind::Recipient, Some((local, _))) = (about.kind, about.value.rsplit_once('@')) {
+                if let (AboutKind::Sender | AboutKind::Recipient | AboutKind::User, Some((local, _))) =
+                    (about.kind, about.value.rsplit_once('@'))
+                {
                     note(hide, local, self.hidden(hide, &about.value));
                 }
             }
@@ -203,6 +214,7 @@ impl Redaction {
                 self.option(self.message_ids, &mut it.message_id);
             }
             Record::Incident(it) => {
+                self.wording(it);
                 for about in &mut it.about {
                     about.value = self.about(about.kind, &about.value).1;
                 }
@@ -313,6 +325,14 @@ fn client_of(record: &Record) -> Option<&Client> {
     }
 }
 
+fn upstream_of(record: &Record) -> Option<&Upstream> {
+    match record {
+        Record::Transaction(it) => Some(&it.upstream),
+        Record::Session(it) => Some(&it.upstream),
+        _ => None,
+    }
+}
+
 /// Puts `instead` wherever `value` stands, in letters of either case.
 fn replace(text: &mut String, value: &str, instead: &str) {
     let (lower, wanted) = (text.to_ascii_lowercase(), value.to_ascii_lowercase());
@@ -360,6 +380,20 @@ mod tests {
             let shown = format!("{:?}", redaction.apply(&record, amended));
             assert!(!shown.contains(local) && !shown.contains(&client), "{shown}");
         }
+    }
+
+    #[test]
+    fn the_name_that_logged_in_at_the_upstream_is_hidden_in_its_words_too() {
+        let Record::Session(mut it) = samples::session(7) else { unreachable!() };
+        let mut upstream = (**it.upstream).clone();
+        let lines = vec!["5.7.8 relay-user@example.org may not, nor RELAY-USER".to_owned()];
+        let reply = Reply { code: 535, enhanced: None, lines };
+        let (mechanism, user, outcome) = ("PLAIN".to_owned(), Some("relay-user@example.org".to_owned()), "failed".to_owned());
+        upstream.auth = Some(Auth { mechanism, user, outcome, reply: Some(reply) });
+        it.upstream = Arc::new(Kept::new(upstream));
+        let redaction = Redaction { users: Hide::Off, ..Redaction::default() };
+        let shown = format!("{:?}", redaction.apply(&Record::Session(it), None)).to_lowercase();
+        assert!(shown.contains("may not") && !shown.contains("relay-user"), "{shown}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! One sink from its first record to its last: reads on, sends, goes back where it must, and notes how far the receiver is.
 
 mod noting;
+mod reading;
 
 use std::io;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use noting::beginning;
+use noting::{beginning, end_of};
+use reading::Unreadable;
 
 use super::backoff::Backoff;
 use super::batch::Batch;
@@ -22,8 +23,8 @@ use super::place::{NotAPlace, Place};
 use super::position::Position;
 use super::status::Status;
 use super::transport::{Failure, FailureKind, Transport};
-use crate::store::{Cursor, Day, StoreError};
-use crate::trace::{AuditEvent, Kept, Origin, Record, RecordKind, WallMicros};
+use crate::store::{Cursor, Day};
+use crate::trace::{AuditEvent, Kept, Origin, WallMicros};
 
 /// How often the place is written down and the backlog counted.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
@@ -31,9 +32,6 @@ const NOTE_EVERY: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(5);
 /// A store that can't be read is tried again.
 const UNREADABLE: Duration = Duration::from_secs(2);
-
-/// What the filters leave out is read for so long before anything else is looked at.
-const AT_A_STRETCH: Duration = Duration::from_millis(100);
 /// A receiver that refuses so many events one after the other has something against all of them, and they are not to blame.
 const ALL_REFUSED: u64 = 8;
 /// A receiver that fails is said so often.
@@ -54,6 +52,13 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Of a sink to be, with what it is told.
+    pub fn new(options: &Options) -> (Self, mpsc::Receiver<Order>) {
+        let status = Arc::new(Status::new(options.name.clone(), options.target.kind(), options.target.to()));
+        let (told, orders) = mpsc::channel(4);
+        (Self { status, orders: told }, orders)
+    }
+
     /// Of what keeps no place in the journal and can't be told to go back.
     pub fn without_place(status: Arc<Status>) -> Self {
         Self { status, orders: mpsc::channel(1).0 }
@@ -83,6 +88,9 @@ pub struct Sink {
     said: Option<Instant>,
     /// Events refused since one was taken.
     refused_in_row: u64,
+    /// Up to where the receiver had everything when it failed last, until it has more.
+    stuck: Option<Cursor>,
+    unreadable: Unreadable,
 }
 
 /// Why nothing is sent at present.
@@ -105,32 +113,55 @@ impl Sink {
         began: Option<Cursor>,
         stopped: watch::Receiver<bool>,
     ) -> Result<(Self, Handle), NotAPlace> {
-        let status = Arc::new(Status::new(options.name.clone(), options.target.kind(), options.target.to()));
-        let (told, orders) = mpsc::channel(4);
+        let (handle, orders) = Handle::new(&options);
+        let sink = Self::take_up(options, feed, store_dir, encoder, origin, began, stopped, handle.status.clone(), orders)?;
+        Ok((sink, handle))
+    }
+
+    /// The same for one that can be seen already.
+    ///
+    /// # Errors
+    /// As above.
+    #[allow(clippy::too_many_arguments)] // each is of another kind
+    pub fn take_up(
+        options: Options,
+        feed: Arc<Feed>,
+        store_dir: PathBuf,
+        encoder: Encoder,
+        origin: Arc<Kept<Origin>>,
+        began: Option<Cursor>,
+        stopped: watch::Receiver<bool>,
+        status: Arc<Status>,
+        orders: mpsc::Receiver<Order>,
+    ) -> Result<Self, NotAPlace> {
         let place = Place::read(&store_dir, &options.name)?;
+        let end = place.is_none().then(|| began.or_else(|| end_of(feed.store()))).flatten();
         let (at, since) = beginning(&options, &feed, place, began);
+        let mut position = Position::new(at, since);
+        position.began = end;
         let transport = Transport::new(&options.target, at);
         status.stands_at(at);
         let most = options.batching.events;
-        let sink = Self {
+        Ok(Self {
             options,
             feed,
             store_dir,
-            status: status.clone(),
+            status,
             encoder,
             origin,
             orders,
             stopped,
             transport,
-            position: Position::new(at, since),
+            position,
             backoff: Backoff::default(),
             most,
             ahead: Vec::new(),
             noted: Instant::now(),
             said: None,
             refused_in_row: 0,
-        };
-        Ok((sink, Handle { status, orders: told }))
+            stuck: None,
+            unreadable: Unreadable::default(),
+        })
     }
 
     /// Runs until it is told to stop.
@@ -143,13 +174,16 @@ impl Sink {
             let filled = self.fill(&mut batch);
             let pause = match filled {
                 Err(error) => {
-                    tracing::debug!(export = self.options.name, %error, "the store can't be read at present");
+                    self.cannot_read(&error);
                     self.rest(UNREADABLE).await
                 }
                 Ok(()) if !batch.is_empty() => self.deliver(&batch).await,
                 Ok(()) if batch.after != self.position.at => {
                     self.advance(&batch);
                     self.transport.pass(self.position.at);
+                    // That it gets on is none of the receiver's doing.
+                    let stuck = self.stuck.map(|_| self.safe());
+                    self.stuck = stuck;
                     Pause::Go
                 }
                 Ok(()) => {
@@ -167,68 +201,6 @@ impl Sink {
         }
         self.transport.finish().await;
         self.note();
-    }
-
-    /// Takes in what follows, up to a batch's bounds.
-    fn fill(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        batch.begin(self.position.at);
-        let bounds = self.options.batching;
-        let most = self.most.min(self.transport.most());
-        let most_octets = bounds.octets.min(self.transport.most_octets());
-        let is_full = |batch: &Batch| batch.events().len() >= most || batch.len() >= most_octets;
-        // Filters may leave out millions: orders, the end and the place aren't kept waiting.
-        let began = Instant::now();
-        while !is_full(batch)
-            && began.elapsed() < AT_A_STRETCH
-            && let Some(window) = self.feed.after(batch.after, self.options.timeline)?
-        {
-            let mut failed = None;
-            window.each(batch.after, |after, record| {
-                let Some(record) = record else {
-                    batch.miss(after);
-                    return ControlFlow::Continue(());
-                };
-                match self.is_meant(after, &record) {
-                    Ok(is_meant) => {
-                        let Self { encoder, options, .. } = self;
-                        batch.add(after, |out| {
-                            is_meant.and_then(|amended| encoder.encode(&options.redaction.apply(&record, amended.as_ref()), out))
-                        });
-                    }
-                    Err(error) => failed = Some(error),
-                }
-                if failed.is_some() || is_full(batch) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
-            if let Some(error) = failed {
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a record is for this receiver (`None`: it isn't), with the one that it amends where that is of use. What became known later counts
-    /// by the record that it is of.
-    ///
-    /// # Errors
-    /// That record can't be read at present.
-    fn is_meant(&mut self, after: Cursor, record: &Record) -> Result<Option<Option<Record>>, StoreError> {
-        if matches!(record.kind(), RecordKind::Mark | RecordKind::Log) {
-            return Ok(None);
-        }
-        if self.position.is_limited() && self.position.is_too_old(after, at(record)) {
-            return Ok(None);
-        }
-        let Options { include, exclude, redaction, .. } = &self.options;
-        let amended = match record {
-            Record::Amendment(amendment) if include.is_some() || exclude.is_some() || !redaction.is_none() => {
-                self.feed.store().fetch(amendment.of)?
-            }
-            _ => None,
-        };
-        let judged = amended.as_ref().unwrap_or(record);
-        let is_excluded = || exclude.as_ref().is_some_and(|filter| filter.is_meant(judged));
-        let is_meant = include.as_ref().is_none_or(|filter| filter.is_meant(judged)) && !is_excluded();
-        Ok(is_meant.then_some(amended))
     }
 
     /// Sends a batch, and looks to what comes of it.
@@ -262,9 +234,10 @@ impl Sink {
                 }
                 self.advance(batch);
                 self.status.took(events.saturating_sub(taken.refused()), batch.len() as u64, now);
-                self.backoff.reset();
                 self.most = (self.most * 2).min(self.options.batching.events);
-                self.resumed();
+                if !self.transport.is_doubtful() {
+                    self.resumed();
+                }
                 self.linger(batch).await
             }
             Err(failure) => {
@@ -282,6 +255,9 @@ impl Sink {
                 if failure.kind == FailureKind::TooMuch {
                     self.most = (self.most.min(events) / 2).max(1);
                 }
+                if failure.taken > 0 {
+                    self.took_first(batch, failure.taken, now);
+                }
                 self.failed(failure).await
             }
         }
@@ -298,6 +274,7 @@ impl Sink {
     fn advance(&mut self, batch: &Batch) {
         self.position.at = batch.after;
         self.position.safe = self.transport.safe(Instant::now());
+        self.unreadable.is_past();
         self.status.filtered.fetch_add(batch.left_out, Relaxed);
         if batch.missing > 0 {
             self.expired(batch.missing);
@@ -321,6 +298,7 @@ impl Sink {
         if let Some(resume) = failure.resume {
             self.position.at = resume;
         }
+        self.stuck = Some(self.safe());
         if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             self.said = Some(Instant::now());
             tracing::warn!(export = self.options.name, to = self.status.to, why = failure.why, "an export isn't taken; it is tried again");
@@ -334,7 +312,11 @@ impl Sink {
         self.rest(pause).await
     }
 
+    /// The receiver has more than it had when it failed, or may be believed that it has.
     fn resumed(&mut self) {
+        self.stuck = None;
+        self.backoff.reset();
+        self.status.recovered();
         if self.said.take().is_some() {
             tracing::info!(export = self.options.name, "the export is taken again");
         }
@@ -423,10 +405,13 @@ impl Sink {
         while let Ok(order) = self.orders.try_recv() {
             self.take(order);
         }
+        let reached = self.position.at;
         let Some(since) = self.position.go_back() else { return };
+        self.sent_before(reached);
         self.ahead.clear();
         self.backoff.reset();
         self.transport.restart(self.position.at);
+        self.stuck = self.stuck.map(|_| self.position.at);
         self.record(AuditEvent::ExportReplayed, Some(since), "set back: what was recorded since then is sent again".to_owned());
         self.note();
     }

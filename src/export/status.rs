@@ -146,12 +146,24 @@ impl Status {
         self.change(|it| it.at = Some(at));
     }
 
+    /// Counts what was taken. That ends no failure: it may have been taken before, and be lost again.
     pub fn took(&self, events: u64, octets: u64, now: WallMicros) {
         self.sent.fetch_add(events, Relaxed);
         self.octets.fetch_add(octets, Relaxed);
         self.change(|it| {
-            it.state = State::Sending;
+            if it.state == State::Idle {
+                it.state = State::Sending;
+            }
             it.last_sent_at = Some(now);
+        });
+    }
+
+    /// It doesn't fail any more.
+    pub fn recovered(&self) {
+        self.change(|it| {
+            if it.state.is_failing() {
+                it.state = State::Sending;
+            }
         });
     }
 

@@ -85,6 +85,7 @@ impl Push {
         self.backoff.reset();
         let refused = rejected.as_ref().map_or(0, |it| it.count.min(points));
         self.status.took(points - refused, octets, self.scrape.sources.store.now());
+        self.status.recovered();
         if let Some(Rejected { why, .. }) = rejected {
             // The next numbers will be refused like these.
             if self.status.snapshot().last_refusal.is_none() {

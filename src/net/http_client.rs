@@ -66,6 +66,15 @@ impl HttpUrl {
         self.uri.path_and_query().map_or("/", |path| path.as_str())
     }
 
+    /// Scheme, host and port: what can be shown of a URL whose path may be a secret.
+    pub fn server(&self) -> String {
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.authority())
+    }
+
+    pub fn has_query(&self) -> bool {
+        self.uri.query().is_some()
+    }
+
     /// Whether it names a server only, so that the usual path is meant.
     pub fn is_bare(&self) -> bool {
         matches!(self.uri.path_and_query().map(|path| path.as_str()), None | Some("" | "/"))
@@ -75,7 +84,7 @@ impl HttpUrl {
 impl std::fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // A query may hold a token.
-        write!(f, "{}://{}{}", if self.tls { "https" } else { "http" }, self.authority(), self.uri.path())
+        write!(f, "{}{}", self.server(), self.uri.path())
     }
 }
 
@@ -227,7 +236,7 @@ mod tests {
     fn addresses_are_read() {
         let url = HttpUrl::parse("https://hooks.example:8443/a?b=c").unwrap();
         assert_eq!((url.host(), url.port(), url.is_tls(), url.path(), url.is_bare()), ("hooks.example", 8443, true, "/a?b=c", false));
-        assert_eq!(url.to_string(), "https://hooks.example:8443/a");
+        assert_eq!((url.to_string().as_str(), url.server().as_str()), ("https://hooks.example:8443/a", "https://hooks.example:8443"));
         let bare = HttpUrl::parse("http://[::1]").unwrap();
         assert_eq!((bare.host(), bare.port(), bare.path(), bare.is_bare()), ("::1", 80, "/", true));
         for bad in ["", "hooks.example", "ftp://x/", "https://user:secret@x/", "https:///path"] {

@@ -314,7 +314,7 @@ impl Log {
                     lost += 1;
                 }
             }
-            if lost == starts.len() {
+            if lost == starts.len() && !self.is_read_beside(index as usize, starts.len()) {
                 return Err(error); // it may be the whole disk
             }
             tracing::error!(%error, file = %self.path.display(), records = lost, "these can't be read and are left out");
@@ -368,6 +368,22 @@ impl Log {
             }
         }
         Ok(())
+    }
+
+    /// Whether the record before so many from `index` on, or the one behind them, can be read.
+    fn is_read_beside(&self, index: usize, count: usize) -> bool {
+        let beside = {
+            let extent = reading(&self.extent);
+            let frame = |index: usize| {
+                let at = u64::from(*extent.starts.get(index)?);
+                Some((at, extent.starts.get(index + 1).map_or(extent.end, |&next| u64::from(next))))
+            };
+            [index.checked_sub(1).and_then(frame), frame(index + count)]
+        };
+        beside.into_iter().flatten().any(|(at, end)| {
+            let mut octets = vec![0; end.saturating_sub(at) as usize];
+            self.file.read_exact_at(&mut octets, at).is_ok()
+        })
     }
 
     fn slot(&self, number: u32, dialogue: Dialogue, octets: &[u8], at: usize) -> Option<Slot> {

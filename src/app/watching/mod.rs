@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::exporting::{FAREWELL, wait_for};
 use crate::anomaly::{Book, Loss, Watch};
 use crate::config::WatchOptions;
 use crate::metrics::OpenIncidents;
@@ -94,11 +95,15 @@ impl Watching {
         }
     }
 
-    /// Ends it; its state is written. Gives those who still tell of incidents.
+    /// Ends it; its state is written, unless the disk hangs: then it is left behind. Gives those who still tell of incidents.
     pub async fn end(self) -> Tellers {
         drop(self.stop);
-        let ended = tokio::task::spawn_blocking(move || self.thread.join()).await;
-        if !matches!(ended, Ok(Ok(()))) {
+        wait_for(FAREWELL, || self.thread.is_finished()).await;
+        if !self.thread.is_finished() {
+            tracing::error!(
+                "the thread that watches for anomalies hangs, on the disk perhaps, and is left behind: it may have to read again"
+            );
+        } else if self.thread.join().is_err() {
             tracing::error!("the thread that watches for anomalies panicked");
         }
         self.tellers

@@ -1,15 +1,15 @@
 //! What a sink notes: its place, what waits, what was left out and what became of it.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::Sink;
+use super::{Sink, micros};
 use crate::export::batch::Batch;
 use crate::export::feed::Feed;
-use crate::export::format::at;
+use crate::export::format::at as made_at;
 use crate::export::options::{Options, Start};
 use crate::export::place::Place;
-use crate::store::{Cursor, Day, Store};
+use crate::store::{Cursor, Day, Store, StoreError};
 use crate::trace::{Audit, AuditEvent, Record, WallMicros};
 
 impl Sink {
@@ -30,32 +30,85 @@ impl Sink {
         }
     }
 
+    /// The first events of a batch were taken, and the others not.
+    pub(super) fn took_first(&mut self, batch: &Batch, events: usize, now: WallMicros) {
+        let Some(part) = batch.first(events) else { return };
+        self.status.took(events as u64, part.octets as u64, now);
+        self.status.filtered.fetch_add(part.left_out, Relaxed);
+        if part.missing > 0 {
+            self.expired(part.missing);
+        }
+    }
+
+    /// Up to where the receiver has everything.
+    pub(super) fn safe(&self) -> Cursor {
+        self.feed.store().earlier(self.transport.safe(Instant::now()), self.position.at)
+    }
+
+    /// Everything before that place was sent once.
+    pub(super) fn sent_before(&mut self, at: Cursor) {
+        let is_further = self.position.had.is_none_or(|had| self.is_behind(at, had));
+        if is_further {
+            self.position.had = Some(at);
+        }
+    }
+
+    /// Whether a record that stood before that place, and is gone, was to be sent.
+    pub(super) fn is_missed(&self, after: Cursor) -> bool {
+        self.is_unsent(after) && self.position.began.is_none_or(|began| self.is_behind(after, began))
+    }
+
+    /// Whether what stood before that place was never sent.
+    fn is_unsent(&self, after: Cursor) -> bool {
+        self.position.had.is_none_or(|had| self.is_behind(after, had))
+    }
+
+    fn is_behind(&self, at: Cursor, other: Cursor) -> bool {
+        at != other && self.feed.store().earlier(other, at) == other
+    }
+
     /// Writes down how far the receiver is, and counts what waits.
     pub(super) fn note(&mut self) {
+        let since = self.noted.elapsed();
         self.noted = Instant::now();
         self.transport.settle();
-        let safe = self.feed.store().earlier(self.transport.safe(self.noted), self.position.at);
+        let safe = self.safe();
         self.status.stands_at(safe);
         let now = self.feed.store().now();
         if let Err(error) = self.position.write(safe, now, &self.store_dir, &self.options.name) {
             tracing::warn!(export = self.options.name, %error, "the place of an export can't be written down");
         }
-        self.count();
+        if self.stuck.is_some_and(|stuck| self.is_behind(safe, stuck)) {
+            self.resumed();
+        }
+        self.count(since);
     }
 
-    /// What waits, and what retention removed before its turn came.
-    pub(super) fn count(&mut self) {
-        let (store, at) = (self.feed.store(), self.position.at);
-        let Ok(ahead) = store.places_from(at) else { return };
+    /// What waits, and what retention removed before its turn came. `since`: how long ago that was counted last.
+    pub(super) fn count(&mut self, since: Duration) {
+        // What was sent and isn't known to be received waits, too.
+        let at = if self.transport.is_doubtful() { self.safe() } else { self.position.at };
+        let store = self.feed.store();
+        let counted = store.places_from(at).and_then(|ahead| {
+            let backlog: u64 = ahead.iter().map(|(_, records)| records).sum();
+            Ok((self.lag(at, backlog)?, backlog, ahead))
+        });
+        let Ok((lag, backlog, ahead)) = counted else {
+            // It goes on waiting, and nobody can tell how much there is.
+            if self.status.backlog.load(Relaxed) > 0 {
+                self.status.lag_us.fetch_add(micros(since), Relaxed);
+            }
+            return;
+        };
         let is_passed = |day: &Day| store.earlier(at, Cursor::at_end_of(*day)) != at;
         let removed = |day: &Day| !is_passed(day) && !ahead.iter().any(|(kept, _)| kept == day);
-        let expired: u64 = self.ahead.iter().filter(|(day, _)| removed(day)).map(|(_, records)| records).sum();
+        let missed = |day: &Day| removed(day) && self.is_unsent(Cursor::at_end_of(*day));
+        let expired: u64 = self.ahead.iter().filter(|(day, _)| missed(day)).map(|(_, records)| records).sum();
         if expired > 0 {
             self.expired(expired);
         }
-        let backlog: u64 = ahead.iter().map(|(_, records)| records).sum();
         self.status.backlog.store(backlog, Relaxed);
-        self.status.lag_us.store(self.lag(backlog), Relaxed);
+        self.status.lag_us.store(lag, Relaxed);
         self.ahead = ahead;
     }
 
@@ -78,13 +131,13 @@ impl Sink {
         }
     }
 
-    /// Age of the first record that waits, µs.
-    pub(super) fn lag(&self, backlog: u64) -> u64 {
+    /// Age of the first record that waits from `at` on, µs.
+    fn lag(&self, at: Cursor, backlog: u64) -> Result<u64, StoreError> {
         if backlog == 0 {
-            return 0;
+            return Ok(0);
         }
-        let first = self.feed.store().first_from(self.position.at).unwrap_or_default();
-        first.map_or(0, |record| self.feed.store().now().saturating_sub(at(&record)))
+        let first = self.feed.store().first_from(at)?;
+        Ok(first.map_or(0, |record| self.feed.store().now().saturating_sub(made_at(&record))))
     }
 
     pub(super) fn record(&self, event: AuditEvent, since: Option<WallMicros>, detail: String) {
@@ -128,6 +181,7 @@ pub(super) fn beginning(options: &Options, feed: &Feed, place: Option<Place>, be
     }
 }
 
-fn end_of(store: &Store) -> Option<Cursor> {
+/// The journal's end.
+pub(super) fn end_of(store: &Store) -> Option<Cursor> {
     store.end().ok()
 }

@@ -5,7 +5,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use super::http::{TIMEOUT, of, packed, refusal};
-use super::{Failure, FailureKind, Taken, shown};
+use super::{Failure, Taken, shown};
 use crate::export::batch::Batch;
 use crate::net::http_client::{HttpClient, HttpUrl};
 use crate::net::tls::ClientTls;
@@ -129,12 +129,46 @@ impl Elasticsearch {
                     // What stands before it is taken; what follows comes twice, and is there once. Refusals before it are told then.
                     let resume = (taken.refused.is_empty()).then_some(before);
                     self.at = resume.unwrap_or(batch.before);
-                    return Err(Failure { resume: Some(self.at), kind: FailureKind::Passing, ..Failure::passing(why) });
+                    let taken = if resume.is_some() { number } else { 0 };
+                    return Err(Failure { resume: Some(self.at), taken, ..Failure::passing(why) });
                 }
             }
             before = event.after;
         }
         self.at = batch.after;
         Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::format::{Context, Encoder, Format};
+    use crate::export::redact::Redaction;
+    use crate::store::samples;
+
+    #[test]
+    fn what_stands_before_a_document_that_isnt_taken_now_is_taken() {
+        let at = |number: u32| -> Cursor { format!("2026-11-27.{number}").parse().unwrap() };
+        let (mut batch, mut encoder) = (Batch::new(at(0)), Encoder::new(Format::Ecs, Context::new("node")));
+        for number in 0..3 {
+            let record = samples::transaction(u64::from(number));
+            batch.add(at(2 * number + 1), |_| None);
+            batch.add(at(2 * number + 2), |out| encoder.encode(&Redaction::default().apply(&record, None), out));
+        }
+        let url = HttpUrl::parse("https://elastic.example:9200").unwrap();
+        let (tls, index) = (ClientTls::new(None).unwrap(), "logs".to_owned());
+        let mut receiver = Elasticsearch::new(Options { url, tls, index, headers: Vec::new(), gzip: false }, at(0));
+        let mut judged = |statuses: [u16; 3]| {
+            let items: Vec<_> = statuses.iter().map(|status| serde_json::json!({ "create": { "status": status } })).collect();
+            let body = serde_json::json!({ "errors": true, "items": items }).to_string();
+            let failure = receiver.judge(&batch, &Bytes::from(body)).unwrap_err();
+            (failure.taken, failure.resume)
+        };
+        assert_eq!(judged([201, 409, 429]), (2, Some(at(4))));
+        assert_eq!(judged([503, 201, 201]), (0, Some(at(0))));
+        assert_eq!(judged([413, 201, 503]), (0, Some(at(0))), "a refusal before it is told when all of it is sent again");
+        let part = batch.first(2).unwrap();
+        assert_eq!((part.left_out, part.missing, part.octets > 0), (2, 0, true));
     }
 }

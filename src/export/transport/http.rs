@@ -86,7 +86,7 @@ impl Http {
         }
         let path = self.options.url.path().to_owned();
         let answer = self.client.post(&path, &headers, body).await.map_err(of)?;
-        refusal(&self.options.url, &answer)?;
+        refusal(&self.options.url.server(), &answer)?;
         self.at = batch.after;
         Ok(Taken::default())
     }
@@ -108,7 +108,7 @@ pub(super) fn of(error: HttpError) -> Failure {
 }
 
 /// What a status other than success means for the batch.
-pub(super) fn refusal(url: &HttpUrl, answer: &Answer) -> Result<(), Failure> {
+pub(super) fn refusal(url: &impl std::fmt::Display, answer: &Answer) -> Result<(), Failure> {
     let status = answer.status;
     if status.is_success() {
         return Ok(());
@@ -121,5 +121,5 @@ pub(super) fn refusal(url: &HttpUrl, answer: &Answer) -> Result<(), Failure> {
         // With the credential, the address, or the server: the events are not to blame.
         _ => FailureKind::Passing,
     };
-    Err(Failure { why, kind, retry_after: answer.retry_after, resume: None })
+    Err(Failure { why, kind, retry_after: answer.retry_after, resume: None, taken: 0 })
 }

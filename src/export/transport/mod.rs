@@ -1,5 +1,6 @@
 //! Ways to a receiver. Each takes a batch and says what became of it; from where to go on after a failure is each one's own knowledge.
 
+mod doubt;
 pub mod elasticsearch;
 pub mod file;
 pub mod gelf;
@@ -71,7 +72,8 @@ impl Target {
         match self {
             Self::Syslog { to, .. } | Self::Gelf(to) => to.to_string(),
             Self::SyslogUdp { to, .. } | Self::GelfUdp { to, .. } => to.to_string(),
-            Self::Http(it) | Self::GelfHttp(it) => it.url.to_string(),
+            // Many a service has its token in the path.
+            Self::Http(it) | Self::GelfHttp(it) => it.url.server(),
             Self::Splunk(it) => it.url.to_string(),
             Self::Elasticsearch(it) => it.url.to_string(),
             Self::Otlp(it) => it.url.to_string(),
@@ -113,6 +115,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// Where to go on; without one, with the same batch.
     pub resume: Option<Cursor>,
+    /// So many events, the first of the batch, were taken all the same, up to `resume`.
+    pub taken: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +129,7 @@ pub enum FailureKind {
 
 impl Failure {
     pub fn passing(why: impl ToString) -> Self {
-        Self { why: why.to_string(), kind: FailureKind::Passing, retry_after: None, resume: None }
+        Self { why: why.to_string(), kind: FailureKind::Passing, retry_after: None, resume: None, taken: 0 }
     }
 }
 
@@ -254,6 +258,15 @@ impl Transport {
             Self::Stream(_) | Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::Kafka(_) | Self::File(_) => {
                 Ok(())
             }
+        }
+    }
+
+    /// Whether what it took last may not be received: that it took something is no sign that the receiver doesn't fail.
+    pub fn is_doubtful(&self) -> bool {
+        match self {
+            Self::Splunk(it) => it.is_acknowledging(),
+            Self::Stream(it) => it.is_doubtful(),
+            Self::Udp(_) | Self::Http(_) | Self::Elasticsearch(_) | Self::Otlp(_) | Self::Kafka(_) | Self::File(_) => false,
         }
     }
 

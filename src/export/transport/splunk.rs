@@ -17,7 +17,7 @@ use crate::store::Cursor;
 /// Batches whose acknowledgement may be awaited at the same time: their octets aren't kept, only their places.
 const OUTSTANDING: usize = 64;
 /// Indexers that don't acknowledge within that time have lost it.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
+const UNACKNOWLEDGED: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 120 });
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// At the end, acknowledgements are awaited so long.
@@ -62,6 +62,8 @@ pub struct Splunk {
     /// Up to here all is acknowledged.
     at: Cursor,
     outstanding: VecDeque<Outstanding>,
+    /// When it was asked last, or there was something to ask for; and how long it is left alone then.
+    asked: Instant,
     pause: Duration,
 }
 
@@ -99,7 +101,7 @@ struct Acknowledged {
 impl Splunk {
     pub fn new(options: Options, at: Cursor) -> Self {
         let client = HttpClient::new(options.url.clone(), options.tls.clone(), TIMEOUT);
-        Self { options, client, at, outstanding: VecDeque::new(), pause: SHORTEST_PAUSE }
+        Self { options, client, at, outstanding: VecDeque::new(), asked: Instant::now(), pause: SHORTEST_PAUSE }
     }
 
     fn path(&self, of: &str) -> String {
@@ -168,6 +170,9 @@ impl Splunk {
                     self.restart(resume);
                     return Err(Failure { resume: Some(resume), ..Failure::passing(why) });
                 }
+                if self.outstanding.is_empty() {
+                    (self.asked, self.pause) = (Instant::now(), SHORTEST_PAUSE);
+                }
                 self.outstanding.push_back(Outstanding {
                     ack,
                     before: batch.before,
@@ -206,6 +211,7 @@ impl Splunk {
     /// # Errors
     /// The collector can't be asked, or has lost a batch: then from where to go on.
     pub async fn ask(&mut self) -> Result<(), Failure> {
+        self.asked = Instant::now();
         let acks: Vec<u64> = self.outstanding.iter().filter(|it| !it.indexed).map(|it| it.ack).collect();
         let body = serde_json::to_vec(&serde_json::json!({ "acks": acks })).map_err(Failure::passing)?;
         let path = format!("{}?channel={}", self.path("ack"), self.options.channel);
@@ -238,7 +244,8 @@ impl Splunk {
         if self.outstanding.is_empty() {
             return std::future::pending().await;
         }
-        tokio::time::sleep(self.pause).await;
+        // Not from now on: whoever waits looks at other things in between.
+        tokio::time::sleep(self.pause.saturating_sub(self.asked.elapsed())).await;
     }
 
     pub fn pass(&mut self, after: Cursor) {
@@ -251,6 +258,10 @@ impl Splunk {
     pub fn restart(&mut self, at: Cursor) {
         self.outstanding.clear();
         self.at = at;
+    }
+
+    pub fn is_acknowledging(&self) -> bool {
+        self.options.acknowledgement
     }
 
     pub fn acknowledged(&self) -> Cursor {

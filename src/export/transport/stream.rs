@@ -8,9 +8,10 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 
+use super::doubt::{Doubt, Life, STEADY};
 use super::syslog::{Framing, Header, Writer};
 use super::trail::Trail;
-use super::{Failure, FailureKind, Taken, gelf};
+use super::{Failure, Taken, gelf};
 use crate::export::batch::Batch;
 use crate::net::tls::ClientTls;
 use crate::store::Cursor;
@@ -23,11 +24,7 @@ const CONNECT: Duration = Duration::from_secs(15);
 const STALLED: Duration = Duration::from_secs(60);
 /// The receiver's own end is awaited so long, when this side ends.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// A receiver that closed so often, each time soon, may want a connection for each event.
-const SUSPICIOUS: u32 = 3;
-/// What is no longer soon.
-const STEADY: Duration = Duration::from_secs(10);
-/// Its end is awaited so long before the next event.
+/// The end of a receiver that may want a connection for each event is awaited so long before the next one.
 const CAUTION: Duration = Duration::from_millis(100);
 
 /// Where to.
@@ -60,6 +57,16 @@ struct Connection {
     writer: WriteHalf<Box<dyn Octets>>,
 }
 
+/// When what happened on a connection.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// Where it began in the journal.
+    began: Cursor,
+    connected: Instant,
+    /// When the last that was sent on it was sent; first when that could begin.
+    sent: Instant,
+}
+
 /// How a connection ended.
 #[derive(Debug)]
 enum Ended {
@@ -78,17 +85,17 @@ pub struct Stream {
     connection: Option<Connection>,
     /// Framed messages of the batch that is being sent.
     framed: Vec<u8>,
-    /// Connections in a row that the receiver soon ended.
-    ends: u32,
-    connected_at: Instant,
+    doubt: Doubt,
+    times: Times,
     /// A batch is under way; still so at the end if it was cut off.
     is_sending: bool,
 }
 
 impl Stream {
     pub fn new(options: Options, header: Option<Header>, at: Cursor) -> Self {
-        let (writer, trail) = (header.as_ref().map(Writer::new), Trail::starts_at(at));
-        Self { options, writer, trail, connection: None, framed: Vec::new(), ends: 0, connected_at: Instant::now(), is_sending: false }
+        let (writer, trail, now) = (header.as_ref().map(Writer::new), Trail::starts_at(at), Instant::now());
+        let times = Times { began: at, connected: now, sent: now };
+        Self { options, writer, trail, connection: None, framed: Vec::new(), doubt: Doubt::default(), times, is_sending: false }
     }
 
     pub async fn send(&mut self, batch: &Batch) -> Result<Taken, Failure> {
@@ -103,8 +110,9 @@ impl Stream {
             Some(connection) => connection,
             None => {
                 let connection = self.connect().await?;
-                self.connected_at = Instant::now();
-                connection
+                let now = Instant::now();
+                self.times = Times { began: batch.before, connected: now, sent: now };
+                self.watched(connection, batch.before).await?
             }
         };
         self.is_sending = true;
@@ -127,13 +135,11 @@ impl Stream {
         if let Err(ended) = done {
             return Err(self.ended(ended));
         }
-        if self.is_cautious() {
+        self.times.sent = Instant::now();
+        if self.doubt.is_often() && self.times.connected.elapsed() < STEADY {
             // Its end is awaited before the next event. When it comes in order, all that was sent has been read.
             match tokio::time::timeout(CAUTION, end_of(&mut connection.reader)).await {
-                Ok(Ended::Closed) => {
-                    self.trail.all_read();
-                    return Ok(Taken::default());
-                }
+                Ok(Ended::Closed) => return self.closed_after(batch),
                 Ok(ended) => return Err(self.ended(ended)),
                 Err(_) => {}
             }
@@ -142,25 +148,74 @@ impl Stream {
         Ok(Taken::default())
     }
 
-    fn is_cautious(&self) -> bool {
-        self.ends >= SUSPICIOUS && self.connected_at.elapsed() < STEADY
+    /// A new connection to a receiver whose connections soon ended, once it has lasted longer than they did.
+    async fn watched(&mut self, mut connection: Connection, before: Cursor) -> Result<Connection, Failure> {
+        let Some(watch) = self.doubt.watch() else { return Ok(connection) };
+        let Ok(ended) = tokio::time::timeout(watch, end_of(&mut connection.reader)).await else {
+            self.doubt.passed(watch);
+            self.times.sent = Instant::now();
+            return Ok(connection);
+        };
+        let resume = self.doubt.ended_in_silence(before, self.times.connected.elapsed());
+        self.trail.unread_from(resume);
+        let how = match ended {
+            Ended::Closed => "closes connections".to_owned(),
+            Ended::Lost(error) => format!("breaks connections ({error})"),
+        };
+        let why = format!("{} {how} before anything is sent: is there a balancer or tunnel with no receiver behind it?", self.options);
+        Err(Failure { resume: Some(resume), ..Failure::passing(why) })
+    }
+
+    /// The receiver ended the connection right after a batch.
+    fn closed_after(&mut self, batch: &Batch) -> Result<Taken, Failure> {
+        if let Some(resume) = self.doubt.ended(self.life()) {
+            return Err(self.unread_from(resume));
+        }
+        self.trail.all_read();
+        self.doubt.go_to(batch.after);
+        if self.doubt.tells() {
+            tracing::warn!(
+                to = %self.options,
+                "the receiver closes the connection after each event; were it a balancer that has nobody to pass events on to, they would be lost"
+            );
+        }
+        Ok(Taken::default())
+    }
+
+    fn life(&self) -> Life {
+        let Times { began, connected, sent } = self.times;
+        Life { began, lasted: connected.elapsed(), idle: sent.elapsed() }
+    }
+
+    fn unread_from(&mut self, resume: Cursor) -> Failure {
+        self.trail.unread_from(resume);
+        let why = format!("the receiver closed the connection after {} ms", self.times.connected.elapsed().as_millis());
+        Failure { resume: Some(resume), ..Failure::passing(why) }
     }
 
     /// Events that are sent together.
     pub fn most(&self) -> usize {
-        if self.ends >= SUSPICIOUS && (self.connection.is_none() || self.connected_at.elapsed() < STEADY) { 1 } else { usize::MAX }
+        let is_young = self.connection.is_none() || self.times.connected.elapsed() < STEADY;
+        if self.doubt.is_often() && is_young { 1 } else { usize::MAX }
     }
 
     /// Where to go on when a connection has ended.
     fn ended(&mut self, ended: Ended) -> Failure {
         self.connection = None;
-        self.ends = if self.connected_at.elapsed() < STEADY { self.ends.saturating_add(1) } else { 1 };
-        let now = Instant::now();
+        let (now, life) = (Instant::now(), self.life());
         let (why, resume) = match ended {
-            Ended::Closed => ("the receiver closed the connection".to_owned(), self.trail.after_close(now)),
-            Ended::Lost(error) => (format!("the connection was lost: {error}"), self.trail.after_reset(now)),
+            Ended::Closed => match self.doubt.ended(life) {
+                Some(resume) => return self.unread_from(resume),
+                None => ("the receiver closed the connection".to_owned(), self.trail.after_close(now)),
+            },
+            Ended::Lost(error) => {
+                let (unread, resume) = (self.doubt.lost(life), self.trail.after_reset(now));
+                (format!("the connection was lost: {error}"), unread.unwrap_or(resume))
+            }
         };
-        Failure { why, kind: FailureKind::Passing, retry_after: None, resume: Some(resume) }
+        self.trail.goes_on_at(resume);
+        self.doubt.go_to(resume);
+        Failure { resume: Some(resume), ..Failure::passing(why) }
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
@@ -191,10 +246,22 @@ impl Stream {
 
     pub fn restart(&mut self, at: Cursor) {
         self.trail = Trail::starts_at(at);
+        self.times.began = at;
+        self.doubt.go_to(at);
+    }
+
+    /// Whether it isn't known that the receiver reads anything.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubt.unread().is_some() && (self.connection.is_none() || self.times.connected.elapsed() < STEADY)
     }
 
     pub fn safe(&self, now: Instant) -> Cursor {
-        self.trail.safe(now)
+        if self.connection.is_some() && self.times.connected.elapsed() < STEADY {
+            // Were it to end now, it would be doubted.
+            return self.doubt.unread().unwrap_or(self.times.began);
+        }
+        let unread = self.doubt.unread().filter(|_| self.connection.is_none());
+        unread.unwrap_or_else(|| self.trail.safe(now))
     }
 
     /// Says that nothing more comes, and waits for the receiver's own end: then it has read everything. Of one that doesn't end nobody knows
@@ -206,6 +273,7 @@ impl Stream {
             }
             return;
         };
+        let is_doubtful = self.doubt.unread().is_some() && self.times.connected.elapsed() < STEADY;
         let farewell = async {
             writer.shutdown().await?;
             match end_of(&mut reader).await {
@@ -214,7 +282,7 @@ impl Stream {
             }
         };
         match tokio::time::timeout(FAREWELL, farewell).await {
-            Ok(Ok(())) => self.trail.all_read(),
+            Ok(Ok(())) if !is_doubtful => self.trail.all_read(),
             _ => drop(self.trail.after_reset(Instant::now())),
         }
     }

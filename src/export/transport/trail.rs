@@ -133,6 +133,21 @@ impl Trail {
         self.entries.clear();
     }
 
+    /// What was sent is sent again from there on, because nobody knows whether it was read. Once it is known of the same octets that they
+    /// were, they have come twice already.
+    pub fn unread_from(&mut self, at: Cursor) {
+        let sent = self.total.max(self.repeating);
+        self.restart(at);
+        self.repeating = sent;
+    }
+
+    /// The same, if that isn't where it goes on anyway.
+    pub fn goes_on_at(&mut self, at: Cursor) {
+        if self.sent != at {
+            self.restart(at);
+        }
+    }
+
     fn restart(&mut self, at: Cursor) -> Cursor {
         self.entries.clear();
         (self.total, self.sent) = (0, at);

@@ -75,7 +75,8 @@ impl Udp {
             Some(socket) => socket,
             None => self.open().await?,
         };
-        let mut taken = Taken::default();
+        // What doesn't fit is the event's own fault, however many follow each other.
+        let mut taken = Taken { nothing: Some(false), ..Taken::default() };
         for (number, (event, octets)) in batch.iter().enumerate() {
             let too_big = |octets: usize, what: &str| (number, format!("{octets} octets don't fit into {what}: lower max_event"));
             match &mut self.form {
@@ -149,5 +150,20 @@ mod tests {
         udp.send(&batch(0)).await.unwrap();
         let mut octets = [0; 2_048];
         assert!(there.recv(&mut octets).unwrap() > 0);
+    }
+
+    #[tokio::test]
+    async fn what_no_datagram_holds_is_no_refusal_of_the_receiver() {
+        let there = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let options = Options { host: "127.0.0.1".to_owned(), port: there.local_addr().unwrap().port() };
+        let mut udp = Udp::gelf(options, false, "2026-11-27.0".parse().unwrap());
+        let (small, mut big) = (batch(0), Batch::new("2026-11-27.1".parse().unwrap()));
+        let meta = small.events().first().map(|event| event.meta);
+        big.add("2026-11-27.2".parse().unwrap(), |out| {
+            out.resize(2 << 20, b'x');
+            meta
+        });
+        let taken = udp.send(&big).await.unwrap();
+        assert_eq!((taken.refused(), taken.is_nothing(1)), (1, false));
     }
 }

@@ -288,6 +288,12 @@ fn records_that_can_not_be_read_are_left_out_in_the_end() {
     let batch = read(121).unwrap();
     assert!((5..15).contains(&batch.slots().len()), "{}", batch.slots().len());
     assert_eq!(batch.numbers().len(), 20, "whoever follows goes on behind them");
+    // Whoever asks for one record by its number gets behind it, too, if there is one beside it.
+    let lost = batch.slots().len() as u32;
+    let read_one = |index: u32, seconds: u64| log.read_at(index, 1, batch::Part::Whole, began + Duration::from_secs(seconds));
+    assert!(read_one(lost, 200).is_err() && read_one(lost, 259).is_err());
+    assert_eq!(read_one(lost, 260).unwrap().slots().len(), 0);
+    assert!(read_one(lost + 2, 200).is_err() && read_one(lost + 2, 260).is_err(), "what is beside it can't be read either");
     cut(40);
     assert!(read(1000).is_err(), "where nothing can be read, it may be the whole disk");
 }

@@ -74,7 +74,7 @@ pub(super) fn failure(url: &HttpUrl, error: GrpcError) -> Failure {
         // With the credential, the address, or the server: the events are not to blame.
         _ => FailureKind::Passing,
     };
-    Failure { why, kind, retry_after: retry_after(&status), resume: None }
+    Failure { why, kind, retry_after: retry_after(&status), resume: None, taken: 0 }
 }
 
 /// How long the server asks to be left alone.
