@@ -73,6 +73,7 @@ impl Paper {
                 }
                 Action::FindHosts { .. }
                 | Action::HostFailed { .. }
+                | Action::RenewMark
                 | Action::StartTls { .. }
                 | Action::CloseSide { .. }
                 | Action::Close { .. }
