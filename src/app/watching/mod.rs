@@ -339,8 +339,10 @@ impl Follower {
         if !self.options.enforce_limits {
             return;
         }
-        let of =
-            |it: crate::anomaly::limits::Exhausted| Exhausted { upstream: it.upstream, user: it.user, until: it.until, reason: it.reason };
+        let of = |it: crate::anomaly::limits::Exhausted| {
+            let crate::anomaly::limits::Exhausted { upstream, user, sender, until, reason } = it;
+            Exhausted { upstream, user, sender, until, reason }
+        };
         let exhausted: Vec<Exhausted> = course.watch.exhausted(self.store.now()).into_iter().map(of).collect();
         if **self.board.quotas.load() != exhausted {
             self.board.quotas.store(Arc::new(exhausted));
