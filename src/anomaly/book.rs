@@ -21,11 +21,13 @@ pub struct Options {
     pub repeat_us: u64,
     /// So many open incidents of one anomaly stand for themselves; what comes after is one incident together.
     pub most_alike: usize,
+    /// People are told of what is as grave as that.
+    pub told_from: Severity,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { quiet_us: 30 * MINUTE, reopen_us: HOUR, repeat_us: 15 * MINUTE, most_alike: 20 }
+        Self { quiet_us: 30 * MINUTE, reopen_us: HOUR, repeat_us: 15 * MINUTE, most_alike: 20, told_from: Severity::Warning }
     }
 }
 
@@ -51,6 +53,9 @@ struct Open {
     /// The severity last written. Kept beside the rest: version 1 had none.
     #[serde(skip)]
     told: Option<Severity>,
+    /// An entry of it was one for people. Kept beside the rest, too: version 2 had none.
+    #[serde(skip)]
+    for_people: bool,
 }
 
 /// What must outlive the process: all that version 1 had.
@@ -59,6 +64,9 @@ struct Kept1 {
     open: Vec<Open>,
     ended: Vec<Open>,
 }
+
+/// The severity last written, and whether people were told: what versions after the first have beside it.
+type Told = (Option<Severity>, bool);
 
 /// All incidents that are open, and those that ended lately.
 #[derive(Debug)]
@@ -81,6 +89,11 @@ impl Book {
         open
     }
 
+    /// Whether people were told of an incident that is open, or ended lately.
+    pub fn was_told(&self, incident: RecordId) -> bool {
+        self.open.values().chain(&self.ended).any(|open| open.entry.incident == incident && open.for_people)
+    }
+
     /// An entry that somebody else put into the journal: a person who mutes, or an earlier process.
     pub fn learn(&mut self, entry: &Incident) {
         let key = key_of(entry);
@@ -100,7 +113,10 @@ impl Book {
                 }
             }
             // Its own words come back from the journal.
-            _ if self.open.contains_key(&key) || !entry.is_open() => {}
+            _ if self.open.contains_key(&key) => {
+                let is_for_people = entry.is_for_people(self.options.told_from);
+                self.open.get_mut(&key).into_iter().for_each(|open| open.for_people |= is_for_people);
+            }
             _ if self.ended.iter().any(|ended| ended.entry.incident == entry.incident) => {}
             _ => {
                 let open = Open {
@@ -110,6 +126,7 @@ impl Book {
                     quiet_us: None,
                     entries: 1,
                     told: Some(entry.severity),
+                    for_people: entry.is_for_people(self.options.told_from),
                     entry: entry.clone(),
                 };
                 self.open.insert(key, open);
@@ -147,7 +164,7 @@ impl Book {
             {
                 open.entry.part_of = self.wider(&finding);
                 open.update(now, finding);
-                entries.push(open.write(now, IncidentStep::Reopened));
+                entries.push(open.write(now, IncidentStep::Reopened, self.options.told_from));
                 open.pause_us = self.options.repeat_us;
                 self.open.insert(key, open);
                 return;
@@ -172,13 +189,13 @@ impl Book {
                 let grew = open.entry.count > count && now >= open.written.saturating_add(open.pause_us);
                 if worse || changed || unexplained || grew {
                     open.pause_us = open.pause_us.saturating_mul(2).min(DAY);
-                    entries.push(open.write(now, IncidentStep::Changed));
+                    entries.push(open.write(now, IncidentStep::Changed, self.options.told_from));
                 }
             }
             None => {
                 let mut open = Open::first(now, key.1.clone(), finding, self.origin.clone(), self.options.repeat_us);
                 open.entry.part_of = part_of;
-                entries.push(open.write(now, IncidentStep::Opened));
+                entries.push(open.write(now, IncidentStep::Opened, self.options.told_from));
                 self.open.insert(key, open);
             }
         }
@@ -229,7 +246,7 @@ impl Book {
 
     fn end(&mut self, now: WallMicros, mut open: Open, why: String, entries: &mut Vec<Incident>) {
         open.entry.note = Some(why);
-        entries.push(open.write(now, IncidentStep::Resolved));
+        entries.push(open.write(now, IncidentStep::Resolved, self.options.told_from));
         open.entry.note = None;
         self.retire(open);
     }
@@ -244,20 +261,24 @@ impl Book {
     /// What must outlive the process: postcard, the form's version in front.
     pub fn keep(&self) -> Vec<u8> {
         let kept = Kept1 { open: self.open.values().cloned().collect(), ended: self.ended.iter().cloned().collect() };
-        let told: Vec<Option<Severity>> = kept.open.iter().chain(&kept.ended).map(|open| open.told).collect();
-        postcard::to_extend(&(kept, told), vec![2]).unwrap_or_default()
+        let told: Vec<Told> = kept.open.iter().chain(&kept.ended).map(|open| (open.told, open.for_people)).collect();
+        postcard::to_extend(&(kept, told), vec![3]).unwrap_or_default()
     }
 
     /// Takes it back. Whether it could be read.
     pub fn restore(&mut self, octets: &[u8]) -> bool {
         let kept = match octets.split_first() {
             Some((1, rest)) => postcard::from_bytes::<Kept1>(rest).ok().map(|kept| (kept, Vec::new())),
-            Some((2, rest)) => postcard::from_bytes::<(Kept1, Vec<Option<Severity>>)>(rest).ok(),
+            Some((2, rest)) => postcard::from_bytes::<(Kept1, Vec<Option<Severity>>)>(rest).ok().map(|(kept, told)| {
+                let for_people = |severity: &Severity| *severity >= self.options.told_from;
+                (kept, told.into_iter().map(|told| (told, told.as_ref().is_some_and(for_people))).collect())
+            }),
+            Some((3, rest)) => postcard::from_bytes::<(Kept1, Vec<Told>)>(rest).ok(),
             _ => None,
         };
         let Some((mut kept, told)) = kept else { return false };
         for (open, told) in kept.open.iter_mut().chain(&mut kept.ended).zip(told) {
-            open.told = told;
+            (open.told, open.for_people) = told;
         }
         self.open = kept.open.into_iter().map(|open| (key_of(&open.entry), open)).collect();
         self.ended = kept.ended.into();
@@ -328,7 +349,8 @@ impl Open {
             who: None,
             note: None,
         };
-        let mut open = Self { entry, written: now, pause_us, said: now, quiet_us: finding.quiet_after_us, entries: 0, told: None };
+        let mut open =
+            Self { entry, written: now, pause_us, said: now, quiet_us: finding.quiet_after_us, entries: 0, told: None, for_people: false };
         open.entry.incident = open.entry_id(now);
         open
     }
@@ -364,7 +386,7 @@ impl Open {
         entry.change = finding.change.or(entry.change.take());
     }
 
-    fn write(&mut self, now: WallMicros, step: IncidentStep) -> Incident {
+    fn write(&mut self, now: WallMicros, step: IncidentStep, told_from: Severity) -> Incident {
         self.entry.id = if self.entries == 0 { self.entry.incident } else { self.entry_id(now) };
         self.entry.step = step;
         self.entry.at = now;
@@ -373,6 +395,7 @@ impl Open {
         if self.entry.mute.as_ref().is_some_and(|mute| mute.until <= now) {
             self.entry.mute = None;
         }
+        self.for_people |= self.entry.is_for_people(told_from);
         self.entry.clone()
     }
 

@@ -232,3 +232,27 @@ fn what_is_kept_comes_back() {
     assert!(back.restore(&postcard::to_extend(&kept, vec![1]).unwrap()));
     assert_eq!(back.open(), book.open());
 }
+
+#[test]
+fn what_people_were_told_of_is_remembered_to_its_end() {
+    let mut book = book();
+    let of = |upstream: &str, severity| Finding { severity, ..down(upstream, 1) };
+    let opened = enter(&mut book, 0, vec![of("main", Severity::Warning), of("other", Severity::Notice)]);
+    let (main, other) = (opened[0].incident, opened[1].incident);
+    enter(&mut book, 1, vec![of("main", Severity::Notice), of("other", Severity::Notice)]);
+    let mut back = super::tests::book();
+    assert!(back.restore(&book.keep()));
+    let ended = enter(&mut back, 40, vec![]);
+    assert_eq!((ended.len(), ended[0].severity), (2, Severity::Notice));
+    assert!(back.was_told(main) && !back.was_told(other));
+    // From its entries alone, as after a crash.
+    let mut learned = super::tests::book();
+    opened.iter().for_each(|entry| learned.learn(entry));
+    assert!(learned.was_told(main) && !learned.was_told(other));
+    // The form before this one knew the severity alone.
+    let kept = Kept1 { open: book.open.values().cloned().collect(), ended: Vec::new() };
+    let told: Vec<Option<Severity>> = kept.open.iter().map(|open| Some(open.entry.severity.max(Severity::Warning))).collect();
+    let mut former = super::tests::book();
+    assert!(former.restore(&postcard::to_extend(&(kept, told), vec![2]).unwrap()));
+    assert!(former.was_told(main) && former.open().len() == 2);
+}

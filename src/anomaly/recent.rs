@@ -55,6 +55,10 @@ impl<V> Recent<V> {
 
     /// The value, made if there is none, and remembered for another span.
     pub fn touch(&mut self, key: u64, at: WallMicros, make: impl FnOnce() -> V) -> &mut V {
+        if self.began > at.saturating_add(self.span_us) {
+            // The clock was ahead and is right again.
+            self.began = at;
+        }
         let full = self.now.len() >= self.most && !self.now.contains_key(&key);
         if full || at >= self.began.saturating_add(self.span_us) {
             if full {
@@ -94,6 +98,12 @@ mod tests {
             recent.touch(other, at, || 0);
         }
         assert_eq!(recent.find(key), None);
+        // A clock that was a year ahead keeps nothing for ever.
+        recent.touch(7, 1_000_000, || 0);
+        for at in [1_380, 1_490, 1_600] {
+            recent.touch(at, at, || 0);
+        }
+        assert_eq!(recent.find(7), None);
         for no in 0..1_000_u64 {
             recent.touch(no, 1_380, || 0);
         }

@@ -128,6 +128,10 @@ impl Evidence {
         std::mem::take(&mut self.fresh)
     }
 
+    pub fn has_fresh(&self) -> bool {
+        self.fresh > 0
+    }
+
     pub fn samples(&self) -> Vec<RecordId> {
         self.samples.clone()
     }

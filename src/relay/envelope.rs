@@ -44,7 +44,9 @@ impl Machine {
             Some(OwnReply::new(451, (4, 3, 0), "mail is deferred because the trace store has failed", self.recorder.trace_id()))
         } else if limit > 0 && declared.is_some_and(|size| size > limit) {
             Some(self.too_large())
-        } else if let Some(own) = self.over_quota(now) {
+        } else if self.late.is_none()
+            && let Some(own) = self.over_quota(now, &self.upstream, &envelope.reverse_path)
+        {
             Some(own)
         } else if path.has("SMTPUTF8") && !self.offered_smtputf8 && self.late.is_none() {
             let words = format!("the {} doesn't take internationalized mail (SMTPUTF8)", self.peer());

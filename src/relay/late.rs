@@ -128,7 +128,7 @@ impl Machine {
         if let Some(own) = self.too_many_for_lmtp(&destination.upstream) {
             return self.refuse_parted(now, own, recipient, wire);
         }
-        let Some(late) = &mut self.late else { return };
+        let Some(late) = &self.late else { return };
         if late.mail_sent {
             self.send_behind_mail(now, line.to_vec(), Expect::Rcpt(Box::new(recipient)), wire);
             return;
@@ -137,10 +137,21 @@ impl Machine {
             let why = why.clone();
             return self.tell_unreachable(now, recipient, &why, wire);
         }
+        // MAIL FROM was answered before anybody knew whose quota the message counts for.
+        let (begins, stands) = (late.destination.is_none(), late.connected.as_ref() == Some(&destination));
+        let reverse_path = late.mail.as_ref().map(|mail| mail.reverse_path.as_str()).filter(|_| begins);
+        if let Some(own) = reverse_path.and_then(|reverse_path| self.over_quota(now, &destination.upstream, reverse_path)) {
+            if !stands {
+                self.turn_to(now, destination, wire);
+            }
+            let recipient = refused(recipient, Stage::RcptTo, Actor::Proxy, own.record());
+            return self.answer_in_turn_for(now, own, Some(Box::new(recipient)), wire);
+        }
+        let Some(late) = &mut self.late else { return };
         late.queue.push_back((line.to_vec(), Expect::Rcpt(Box::new(recipient))));
         // Part of a reply that nobody asked for would become the answer to MAIL FROM.
         let surplus = self.pending.is_empty() && self.scanner.in_reply();
-        let stands = self.upstream_open && !surplus && late.connected.as_ref() == Some(&destination);
+        let stands = stands && self.upstream_open && !surplus;
         late.destination = Some(destination);
         if stands { self.send_mail(now, wire) } else { self.find_hosts(now, wire) }
     }
@@ -168,22 +179,29 @@ impl Machine {
         }
     }
 
-    /// Asks for the hosts of the destination. A connection that leads elsewhere is taken leave of.
+    /// Asks for the hosts of the destination.
     fn find_hosts(&mut self, now: u64, wire: &mut dyn Wire) {
         let Some(late) = &mut self.late else { return };
         let Some(destination) = late.destination.clone() else { return };
         late.busy = true;
         late.busy_since = now;
         late.may_pass = None;
-        late.connected = None;
-        (late.reused, late.needs_reset) = (false, false);
+        self.turn_to(now, destination.clone(), wire);
+        self.waiting_since = now;
+        self.actions.push_back(Action::FindHosts { upstream: destination.upstream, domain: destination.domain });
+    }
+
+    /// From here on it is about that destination. A connection that leads elsewhere is taken leave of.
+    fn turn_to(&mut self, now: u64, destination: Destination, wire: &mut dyn Wire) {
+        if let Some(late) = &mut self.late {
+            late.connected = None;
+            (late.reused, late.needs_reset) = (false, false);
+        }
         self.leave_upstream(now, wire);
         self.recorder.goes_to(&destination.upstream, destination.rule);
-        self.upstream = destination.upstream.clone();
-        self.waiting_since = now;
+        self.upstream = destination.upstream;
         self.hop = None; // whoever waits doesn't wait for it
         self.hosts.clear();
-        self.actions.push_back(Action::FindHosts { upstream: destination.upstream, domain: destination.domain });
     }
 
     /// Says QUIT to an upstream that is no longer needed; nobody waits for its answer.

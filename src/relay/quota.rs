@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::machine::Machine;
+use super::options::UpstreamOptions;
 use super::replies::OwnReply;
 use crate::trace::WallMicros;
 
@@ -11,8 +12,10 @@ use crate::trace::WallMicros;
 pub struct Exhausted {
     /// Name of the upstream in the configuration.
     pub upstream: String,
-    /// The AUTH user it is for; absent: everybody's mail to that upstream.
+    /// The AUTH user at the upstream it is for; absent: everybody's mail to that upstream.
     pub user: Option<String>,
+    /// The reverse-path it is for; absent: whoever sends.
+    pub sender: Option<String>,
     pub until: WallMicros,
     /// For the client, in one clause: "10,000 messages in 24 hours to \"main\" are used up until 15:40 UTC".
     pub reason: String,
@@ -27,15 +30,17 @@ impl Machine {
         }
     }
 
-    /// Why a message that begins now has to wait, if it has to.
-    pub(super) fn over_quota(&self, now: u64) -> Option<OwnReply> {
+    /// Why a message from `reverse_path` that goes to that upstream now has to wait, if it has to.
+    pub(super) fn over_quota(&self, now: u64, upstream: &UpstreamOptions, reverse_path: &str) -> Option<OwnReply> {
         let exhausted = self.exhausted.as_deref()?;
         let wall = self.recorder.wall(now);
-        let user = self.recorder.client_user();
+        // The upstream counts for whoever logged in there: where that is the proxy, it hears of no other.
+        let user = upstream.auth.as_ref().map(|auth| auth.user.as_str()).or(self.recorder.client_user());
         let counts = |it: &&Exhausted| {
             it.until > wall
-                && it.upstream == self.upstream.name
+                && it.upstream == upstream.name
                 && it.user.as_deref().is_none_or(|of| user.is_some_and(|user| user.eq_ignore_ascii_case(of)))
+                && it.sender.as_deref().is_none_or(|of| reverse_path.eq_ignore_ascii_case(of))
         };
         let over = exhausted.iter().find(counts)?;
         Some(OwnReply::new(451, (4, 7, 1), format!("sending limit: {}", over.reason), self.recorder.trace_id()))

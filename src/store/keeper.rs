@@ -1,7 +1,10 @@
 //! The keeper thread: seals finished files and removes what is no longer to be kept, in its own time.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
 
 use super::intake::Appender;
 use super::journal::{DayJournal, Form, JournalFile};
@@ -13,7 +16,7 @@ use super::queue::Ticket;
 use super::retention::Retention;
 use super::seal::{self, LeftOpen};
 use super::search::Search;
-use crate::trace::{Record, RecordKind, WallMicros, stored};
+use crate::trace::{Record, RecordId, RecordKind, stored};
 
 /// Days end even when nothing is written.
 const ROUND: Duration = Duration::from_secs(600);
@@ -21,8 +24,11 @@ const ROUND: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Before a file that could not be sealed is tried again.
 const RETRY: Duration = Duration::from_secs(60);
-/// A mark that old will have no record any more: it was lost.
-const OPEN_FOR_EVER: WallMicros = 24 * 3_600_000_000;
+/// A mark that was open for so long will have no record any more: it was lost. No wall clock tells that: one that leaps ahead would make a
+/// record of a message whose own is still to come. Marks of processes that ended are dealt with when the store is opened.
+const OPEN_FOR_EVER: Duration = Duration::from_secs(24 * 3600);
+/// A mark is met again when the next file is sealed, a day later at most.
+const REMEMBERED: Duration = Duration::from_secs(3 * 24 * 3600);
 const LOST: &str = "no record of the reply to end-of-data could be stored";
 
 pub(super) struct Keeper {
@@ -30,11 +36,13 @@ pub(super) struct Keeper {
     appender: Appender,
     retention: Retention,
     retry_at: Option<Instant>,
+    /// Open marks, and since when they were met.
+    met: RefCell<HashMap<RecordId, Instant>>,
 }
 
 impl Keeper {
     pub fn new(live: Arc<Live>, appender: Appender) -> Self {
-        Self { retention: Retention::new(live.clone()), live, appender, retry_at: None }
+        Self { retention: Retention::new(live.clone()), live, appender, retry_at: None, met: RefCell::default() }
     }
 
     pub fn run(mut self) {
@@ -130,17 +138,22 @@ impl Keeper {
         if !self.appender.is_healthy() {
             return false; // what is refused would count as lost
         }
-        let now = self.appender.now();
+        let mut met = self.met.borrow_mut();
+        let now = Instant::now();
+        met.retain(|_, since| now.duration_since(*since) < REMEMBERED);
         let mut tickets = Vec::new();
         for (id, octets) in left_open {
             let Ok(Record::Mark(mark)) = stored::decode(version, RecordKind::Mark, &octets) else { continue };
             // Where the index lags behind, the record may be there all the same: the mark is found to be answered next time.
             match Search::of_indexed(&self.live).fetch(id) {
-                Ok(Some(_)) => continue,
+                Ok(Some(_)) => {
+                    met.remove(&id);
+                    continue;
+                }
                 Ok(None) => {}
                 Err(_) => return false,
             }
-            let lost = now.saturating_sub(mark.at) > OPEN_FOR_EVER;
+            let lost = now.duration_since(*met.entry(id).or_insert(now)) > OPEN_FOR_EVER;
             let kept = if lost { self.appender.append(&marks::in_doubt(&mark, LOST)) } else { self.appender.append(&Record::Mark(mark)) };
             match kept {
                 Ok(ticket) => tickets.push(ticket),

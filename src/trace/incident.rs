@@ -82,6 +82,11 @@ impl Incident {
         self.step != IncidentStep::Resolved
     }
 
+    /// Whether people are told of it who want to hear of what is that grave.
+    pub fn is_for_people(&self, least: Severity) -> bool {
+        self.severity >= least && self.mute.is_none() && self.part_of.is_none()
+    }
+
     /// The values of one kind that it concerns.
     pub fn about(&self, kind: AboutKind) -> impl Iterator<Item = &str> {
         self.about.iter().filter(move |it| it.kind == kind).map(|it| it.value.as_str())

@@ -161,7 +161,9 @@ fn an_address_that_never_was_is_told_with_the_one_that_is_meant() {
     let wrong = |_: u64, it: Sample| it.to(&["bbo@x.example"]).refused(Stage::RcptTo, 550, "5.1.1 no such user", Cause::RecipientUnknown);
     assert_eq!(raised(&mut unknown, many(3, |_, it| it.to(&["bob@x.example"]))), []);
     assert_eq!(raised(&mut unknown, many(3, wrong)), []);
-    let finding = only(raised(&mut unknown, many(1, wrong)));
+    let again = wrong(0, mail(MONDAY + 4 * MINUTE, 2)).record();
+    assert_eq!(raised(&mut unknown, [again]), [], "the same message once more");
+    let finding = only(raised(&mut unknown, [wrong(0, mail(MONDAY + 5 * MINUTE, 4)).record()]));
     assert_eq!(finding.about[0], crate::trace::About { kind: AboutKind::Recipient, value: "bbo@x.example".to_owned() });
     assert!(
         finding.summary.ends_with("there is no such mailbox; bob@x.example is meant, perhaps: mail to it was accepted"),
@@ -184,4 +186,42 @@ fn a_mailbox_is_told_when_it_stays_full_and_when_there_is_room_again() {
     assert!(finding.arithmetic.contains("26 failures over 25 h"), "{}", finding.arithmetic);
     full.observe(&Seen::of(&mail(MONDAY + 30 * HOUR, 99).record()));
     assert_eq!(judged(&mut full, MONDAY + 31 * HOUR).cleared.len(), 1);
+}
+
+#[test]
+fn what_is_deferred_and_tried_again_is_one_message_and_what_is_accepted_is_forgotten() {
+    let wrong = |at, no: u64| mail(at, no).to(&["bbo@x.example"]);
+    let mut unknown = unknown::Unknown::new(Options::default());
+    let deferred = |at, size: u64| {
+        let it = wrong(at, 1).refused(Stage::RcptTo, 450, "4.1.1 no such user", Cause::RecipientUnknown);
+        it.with(|it| {
+            it.message.message_id = None;
+            it.envelope.size_declared = Some(size);
+        })
+    };
+    assert_eq!(raised(&mut unknown, (0..50).map(|no| deferred(MONDAY + no * MINUTE, 4_000).record())), []);
+    only(raised(&mut unknown, (0..4).map(|no| deferred(MONDAY + HOUR + no * MINUTE, 5_000 + no).record())));
+    unknown.observe(&Seen::of(&wrong(MONDAY + 2 * HOUR, 9).record()));
+    assert_eq!(judged(&mut unknown, MONDAY + 2 * HOUR + MINUTE).cleared.len(), 1);
+    // One a day is no four within three days.
+    let mut unknown = unknown::Unknown::new(Options::default());
+    let refused = |at, no| wrong(at, no).refused(Stage::RcptTo, 550, "5.1.1 no such user", Cause::RecipientUnknown).record();
+    for day in 0..10 {
+        assert_eq!(raised(&mut unknown, [refused(MONDAY + day * DAY, day)]), []);
+    }
+    assert_eq!(raised(&mut unknown, [refused(MONDAY + 9 * DAY + HOUR, 20)]).len(), 1);
+}
+
+#[test]
+fn a_dead_list_is_looked_up_a_few_addresses_at_a_time() {
+    let mut unknown = unknown::Unknown::new(Options::default());
+    for no in 0..200 {
+        let address = format!("n{no:03}@x.example");
+        for time in 0..4 {
+            let it = mail(MONDAY + no * SECOND, no * 10 + time).to(&[&address]);
+            unknown.observe(&Seen::of(&it.refused(Stage::RcptTo, 550, "5.1.1 no such user", Cause::RecipientUnknown).record()));
+        }
+    }
+    let told: Vec<usize> = (0..12).map(|no| judged(&mut unknown, MONDAY + HOUR + no * 10 * SECOND).raised.len()).collect();
+    assert_eq!((told.iter().sum::<usize>(), told.iter().max()), (200, Some(&20)));
 }

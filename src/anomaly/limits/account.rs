@@ -11,8 +11,34 @@ use crate::trace::{RecordId, WallMicros};
 
 /// Without a refusal for so long, the next one is the first again.
 const EPISODE: u64 = HOUR;
+/// A refusal holds for so long when nothing is known of the quota. µs.
+const HOLDS: u64 = HOUR;
 /// A refusal teaches nothing when less than this was used: the quota was used up elsewhere, or the count has just begun.
 const LEAST_LEARNED: u64 = 20;
+
+/// Who is remembered of those that an account without a login sends for: the first is told from others, and no more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Senders {
+    #[default]
+    None,
+    One(String),
+    Several,
+}
+
+impl Senders {
+    /// Takes note of one; whether there are several because of it.
+    fn add(&mut self, sender: &str) -> bool {
+        match self {
+            Self::None => *self = Self::One(sender.to_owned()),
+            Self::One(known) if !known.eq_ignore_ascii_case(sender) => {
+                *self = Self::Several;
+                return true;
+            }
+            Self::One(_) | Self::Several => {}
+        }
+        false
+    }
+}
 
 /// A quota that was read or counted, not configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +77,8 @@ pub struct Exhausted {
     pub upstream: String,
     /// Absent: whoever sends through the upstream.
     pub user: Option<String>,
+    /// The only sender that was refused, where nobody logs in: the quota may be that mailbox's.
+    pub sender: Option<String>,
     pub until: WallMicros,
     /// For people, with the provider's words where there are any.
     pub reason: String,
@@ -68,6 +96,12 @@ pub struct Refused {
     pub passed: u64,
     /// What was used when it began, by our count.
     pub used: u64,
+    /// It holds for so long after the last refusal, where no count tells when there is room. µs.
+    pub holds_us: u64,
+    /// The limit that the provider named is for a span that isn't counted.
+    pub other_span: bool,
+    /// Those that were refused since something passed.
+    pub senders: Senders,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -83,6 +117,44 @@ pub struct Account {
     pub hasty: Option<Refused>,
     /// Messages since they were last asked for.
     pub(super) fresh: u64,
+    /// Those that sent anything, accepted or refused.
+    senders: Senders,
+}
+
+/// As version 2 of what is kept had it: nobody knew who was refused.
+#[derive(Deserialize)]
+pub(super) struct FormerAccount {
+    counted: Counted,
+    messages: Usual,
+    recipients: Usual,
+    hour: Option<Learned>,
+    day: Option<Learned>,
+    refused: Option<FormerRefused>,
+    hasty: Option<FormerRefused>,
+    fresh: u64,
+}
+
+#[derive(Deserialize)]
+struct FormerRefused {
+    evidence: Evidence,
+    per: Period,
+    words: String,
+    provider: Option<String>,
+    passed: u64,
+    used: u64,
+}
+
+impl From<FormerAccount> for Account {
+    fn from(FormerAccount { counted, messages, recipients, hour, day, refused, hasty, fresh }: FormerAccount) -> Self {
+        let (refused, hasty) = (refused.map(Refused::from), hasty.map(Refused::from));
+        Self { counted, messages, recipients, hour, day, refused, hasty, fresh, senders: Senders::Several }
+    }
+}
+
+impl From<FormerRefused> for Refused {
+    fn from(FormerRefused { evidence, per, words, provider, passed, used }: FormerRefused) -> Self {
+        Self { evidence, per, words, provider, passed, used, holds_us: HOLDS, other_span: false, senders: Senders::Several }
+    }
 }
 
 /// A refusal, as the detector has read it.
@@ -90,6 +162,7 @@ pub struct Account {
 pub struct Refusal<'a> {
     pub at: WallMicros,
     pub id: RecordId,
+    pub sender: &'a str,
     pub count: u64,
     pub said: Said,
     pub words: &'a str,
@@ -108,6 +181,7 @@ impl Account {
             refused: None,
             hasty: None,
             fresh: 0,
+            senders: Senders::None,
         }
     }
 
@@ -126,32 +200,46 @@ impl Account {
         self.recipients.set_back(now);
     }
 
-    pub fn accepted(&mut self, at: WallMicros, recipients: u64, day: DayBoundary) {
+    pub fn accepted(&mut self, at: WallMicros, sender: &str, recipients: u64, day: DayBoundary) {
+        self.note_sender(sender);
         self.counted.add(at, recipients);
         self.messages.add(at, 1, |_, count| Some(count));
         self.recipients.add(at, u32::try_from(recipients).unwrap_or(u32::MAX), |_, count| Some(count));
         self.fresh += 1;
         for refused in [&mut self.refused, &mut self.hasty].into_iter().flatten() {
             refused.passed += 1;
+            refused.senders = Senders::None;
         }
         // More went through than the quota is: it is another by now.
         for (per, learned) in [(Period::Hour, &mut self.hour), (Period::Day, &mut self.day)] {
-            if learned.is_some_and(|it| self.counted.used(at, per, day, it.counts) > it.limit + it.limit / 50 + recipients) {
+            if learned.is_some_and(|it| it.is_exceeded_by(self.counted.used(at, per, day, it.counts), recipients)) {
                 *learned = None;
             }
         }
     }
 
-    /// The quota is used up, says the provider.
-    pub fn refuse(&mut self, refusal: &Refusal<'_>, day: DayBoundary) {
-        let per = refusal.said.per.unwrap_or(Period::Day);
+    /// The quota is used up, says the provider. `has_login`: it is the quota of whoever logged in, and of no mailbox among many.
+    pub fn refuse(&mut self, refusal: &Refusal<'_>, has_login: bool, day: DayBoundary) {
+        self.note_sender(refusal.sender);
+        let is_short = refusal.said.span_us.is_some_and(|span| span < DAY);
+        let per = refusal.said.per.unwrap_or(if is_short { Period::Hour } else { Period::Day });
         let begins = self.refused.as_ref().is_none_or(|it| it.per != per || refusal.at > it.evidence.last + EPISODE);
         let counts = refusal.said.counts.unwrap_or_default();
         let used = self.counted.used(refusal.at, per, day, counts);
-        if begins {
+        let refused = note(&mut self.refused, refusal, per, begins, used, Sliding::new(24, 10 * MINUTE));
+        let are_several = refused.senders.add(refusal.sender);
+        // One of many that is refused may have come to a limit of his own: it says nothing of all together.
+        let is_of_all = if has_login || self.senders != Senders::Several { begins } else { are_several };
+        if is_of_all && refusal.said.span_us.is_none() {
             self.learn(refusal, per, counts, used);
         }
-        note(&mut self.refused, refusal, per, begins, used, Sliding::new(24, 10 * MINUTE));
+    }
+
+    /// What was learned while one alone sent may have been that mailbox's quota.
+    fn note_sender(&mut self, sender: &str) {
+        if self.senders.add(sender) {
+            (self.hour, self.day) = (None, None);
+        }
     }
 
     /// Too fast, says the provider.
@@ -166,12 +254,17 @@ impl Account {
         let counted_long_enough = refusal.at >= self.counted.began.saturating_add(span);
         let known = if per == Period::Day { &mut self.day } else { &mut self.hour };
         let stated = refusal.said.limit.map(|limit| Learned { limit, counts, at: refusal.at, stated: true });
+        // More passed than that: it is a limit of something else.
+        let stated = stated.filter(|it| !it.is_exceeded_by(used, 0));
         let learned =
             (counted_long_enough && used >= LEAST_LEARNED).then_some(Learned { limit: used, counts, at: refusal.at, stated: false });
         // A number that was said stays better than one that was counted.
         let keeps = known.is_some_and(|it| it.stated && stated.is_none());
-        if !keeps {
-            *known = stated.or(learned).or(*known);
+        match known {
+            // Refused where it was to be refused: it still is what it was.
+            Some(known) if keeps && used >= known.limit => known.at = refusal.at,
+            _ if keeps => {}
+            _ => *known = stated.or(learned).or(*known),
         }
     }
 
@@ -194,7 +287,21 @@ impl Account {
     }
 }
 
-fn note(known: &mut Option<Refused>, refusal: &Refusal<'_>, per: Period, begins: bool, used: u64, window: Sliding) {
+impl Learned {
+    /// Whether so much use says that it is another by now. `last`: recipients of the last message, which may just have fitted in.
+    fn is_exceeded_by(&self, used: u64, last: u64) -> bool {
+        used > self.limit + self.limit / 50 + last
+    }
+}
+
+fn note<'r>(
+    known: &'r mut Option<Refused>,
+    refusal: &Refusal<'_>,
+    per: Period,
+    begins: bool,
+    used: u64,
+    window: Sliding,
+) -> &'r mut Refused {
     if begins {
         *known = None;
     }
@@ -205,7 +312,12 @@ fn note(known: &mut Option<Refused>, refusal: &Refusal<'_>, per: Period, begins:
         provider: refusal.provider.map(str::to_owned),
         passed: 0,
         used,
+        holds_us: HOLDS,
+        other_span: false,
+        senders: Senders::None,
     });
     refused.evidence.add(refusal.at, refusal.id, refusal.count);
     refused.passed = 0;
+    (refused.holds_us, refused.other_span) = (HOLDS.min(refusal.said.span_us.unwrap_or(HOLDS)), refusal.said.span_us.is_some());
+    refused
 }

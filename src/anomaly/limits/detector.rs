@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::account::{Account, Exhausted, Limit, Refusal, Refused, Use};
+use super::account::{Account, Exhausted, FormerAccount, Limit, Refusal, Refused, Senders, Use};
 use super::forecast::{Forecast, forecast, room_again};
 use super::options::{DayBoundary, Options, Period};
 use super::refusals::Refusals;
@@ -22,8 +22,8 @@ use crate::wording::{clock, date, number, quoted, several, share};
 const MOST_ACCOUNTS: usize = 10_000;
 /// Mail passes again, and nothing was refused for so long: the limit isn't reached any more. µs.
 const OVER: u64 = 15 * MINUTE;
-/// A refusal holds for so long when nothing is known of the quota. µs.
-const HOLDS: u64 = HOUR;
+/// A quota that a provider named is kept for so long after it was named, or reached, last: while it is kept, nothing can prove it wrong. µs.
+const KEPT_FOR: u64 = 3 * DAY;
 /// Use is looked at once a minute: it doesn't change faster than that matters.
 const LOOK: u64 = MINUTE;
 
@@ -45,9 +45,9 @@ impl Limits {
         Self { options: options.clone(), accounts, refusals, looked: 0, near: Vec::new(), forgotten: 0 }
     }
 
-    fn accepted(&mut self, key: PairRef<'_>, at: WallMicros, recipients: u64) {
+    fn accepted(&mut self, key: PairRef<'_>, at: WallMicros, sender: &str, recipients: u64) {
         let day = self.options.day;
-        self.with_account(key, at, |account| account.accepted(at, recipients, day));
+        self.with_account(key, at, |account| account.accepted(at, sender, recipients, day));
     }
 
     fn with_account(&mut self, key: PairRef<'_>, at: WallMicros, change: impl FnOnce(&mut Account)) {
@@ -67,8 +67,7 @@ impl Limits {
         let mut all = Vec::new();
         for (key, account) in &self.accounts {
             let limits = account.limits(&key.0, &key.1, &self.options.limits);
-            let found = account.exhausted(&limits, self.options.day, now);
-            all.extend(found.map(|(until, reason)| Exhausted { upstream: key.0.clone(), user: user_of(key), until, reason }));
+            all.extend(account.exhausted(key, &limits, self.options.day, now));
         }
         all
     }
@@ -115,7 +114,8 @@ impl Limits {
                     findings.clear(Anomaly::SendingLimitReached, about, why);
                     account.refused = None;
                 } else {
-                    let limit = limits.iter().find(|it| it.per == refused.per).copied();
+                    let is_counted = !refused.other_span && refused.only_sender(key).is_none();
+                    let limit = limits.iter().find(|it| is_counted && it.per == refused.per).copied();
                     let used = limit.map(|limit| account.counted.used(now, limit.per, day, limit.counts)).unwrap_or_default();
                     // A count that never reached the limit says nothing of when there is room.
                     let again = limit.filter(|limit| used >= limit.limit).map(|limit| room_again(&account.counted, &limit, day, now));
@@ -146,6 +146,7 @@ impl Detector for Limits {
             return;
         }
         let near = matches!(transaction.upstream.kind, UpstreamKind::SmartHost | UpstreamKind::OriginalDestination);
+        let sender = transaction.envelope.reverse_path.as_str();
         let user = seen.upstream_user().or(seen.user()).unwrap_or_default();
         let destination = if near { "" } else { seen.upstream.and_then(|it| it.provider.as_deref()).unwrap_or(seen.destination()) };
         if !near {
@@ -155,9 +156,9 @@ impl Detector for Limits {
             let taken = transaction.envelope.recipients.iter().filter(|it| matches!(it.state, State::Accepted | State::Unknown)).count();
             let recipients = taken as u64 + u64::from(transaction.envelope.recipients_cut);
             if recipients > 0 {
-                self.accepted(PairRef(upstream, ""), seen.at, recipients);
+                self.accepted(PairRef(upstream, ""), seen.at, sender, recipients);
                 if !user.is_empty() {
-                    self.accepted(PairRef(upstream, user), seen.at, recipients);
+                    self.accepted(PairRef(upstream, user), seen.at, sender, recipients);
                 }
             }
         }
@@ -179,6 +180,7 @@ impl Detector for Limits {
         let refusal = Refusal {
             at: seen.at,
             id: seen.id,
+            sender,
             count: (refused.count() as u64).max(1),
             said: said::read(lines()),
             words: &words,
@@ -190,7 +192,7 @@ impl Detector for Limits {
         }
         let day = self.options.day;
         self.with_account(PairRef(upstream, user), seen.at, |account| match cause {
-            Cause::SendingLimitReached => account.refuse(&refusal, day),
+            Cause::SendingLimitReached => account.refuse(&refusal, !user.is_empty(), day),
             _ => account.hurry(&refusal),
         });
     }
@@ -220,11 +222,16 @@ impl Detector for Limits {
     }
 
     fn keep(&self) -> Vec<u8> {
-        kept::write(2, &(&self.accounts, &self.refusals, self.looked))
+        kept::write(3, &(&self.accounts, &self.refusals, self.looked))
     }
 
     fn restore(&mut self, kept: &[u8]) -> bool {
-        let Some((accounts, refusals, looked)) = kept::read::<(HashMap<Pair, Account>, _, _)>(2, kept) else { return false };
+        let former = || {
+            let (accounts, refusals, looked) = kept::read::<(HashMap<Pair, FormerAccount>, _, _)>(2, kept)?;
+            Some((kept::renewed(accounts), refusals, looked))
+        };
+        let read = kept::read::<(HashMap<Pair, Account>, _, _)>(3, kept).or_else(former);
+        let Some((accounts, refusals, looked)) = read else { return false };
         self.accounts = accounts.into_iter().filter(|(_, account)| account.counted.is_sound()).collect();
         (self.refusals, self.looked) = (refusals, looked);
         true
@@ -236,30 +243,53 @@ impl Detector for Limits {
 }
 
 impl Account {
-    /// Until when, and why.
-    fn exhausted(&self, limits: &[Limit], day: DayBoundary, now: WallMicros) -> Option<(WallMicros, String)> {
+    /// Whose mail is put off, until when, and why: everybody's by the count, or else as far as the provider refused it.
+    fn exhausted(&self, key: &Pair, limits: &[Limit], day: DayBoundary, now: WallMicros) -> Option<Exhausted> {
+        let of = |sender, until, reason| Exhausted { upstream: key.0.clone(), user: user_of(key), sender, until, reason };
         let refused = self.refused.as_ref().filter(|it| it.passed == 0).and_then(|it| {
-            let limit = limits.iter().find(|limit| limit.per == it.per);
+            let sender = it.only_sender(key);
+            let limit = limits.iter().find(|limit| limit.per == it.per && !it.other_span && sender.is_none());
             let until = limit.filter(|limit| self.counted.used(now, limit.per, day, limit.counts) >= limit.limit);
-            let until = until.map_or(it.evidence.last + HOLDS, |limit| room_again(&self.counted, limit, day, it.evidence.last));
-            (until > now).then(|| (until, format!("the {}'s quota is used up; the provider said: {}", it.per, it.words)))
+            let until = until.map_or(it.evidence.last + it.holds_us, |limit| room_again(&self.counted, limit, day, it.evidence.last));
+            let reason = || format!("{} is used up; the provider said: {}", it.quota(), it.words);
+            (until > now).then(|| of(sender.map(str::to_owned), until, reason()))
         });
-        refused.or_else(|| {
-            let full = limits.iter().filter(|limit| limit.learned.is_none_or(|it| it.stated));
+        let by_count = || {
+            let full = limits.iter().filter(|limit| limit.learned.is_none_or(|it| it.stated && now < it.at + KEPT_FOR));
             let mut full = full.filter(|limit| self.counted.used(now, limit.per, day, limit.counts) >= limit.limit);
-            full.next()
-                .map(|limit| (room_again(&self.counted, limit, day, now), format!("{} is used up by the proxy's count", quota(limit))))
-        })
+            let reason = |limit: &Limit| format!("{} is used up by the proxy's count", quota(limit));
+            full.next().map(|limit| of(None, room_again(&self.counted, limit, day, now), reason(limit)))
+        };
+        match refused {
+            Some(refused) if refused.sender.is_none() => Some(refused),
+            refused => by_count().or(refused),
+        }
     }
 }
 
 impl Refused {
+    /// Without a login, one that was refused alone may have used up a quota of his own.
+    fn only_sender(&self, key: &Pair) -> Option<&str> {
+        match &self.senders {
+            Senders::One(sender) if key.1.is_empty() => Some(sender),
+            _ => None,
+        }
+    }
+
+    fn quota(&self) -> String {
+        if self.other_span { "a quota".to_owned() } else { format!("the {}'s quota", self.per) }
+    }
+
     fn finding(&mut self, key: &Pair, limit: Option<Limit>, again: Option<WallMicros>, day: DayBoundary, now: WallMicros) -> Finding {
+        let whose = match self.only_sender(key) {
+            Some("") => format!("The null sender at upstream {}", key.0),
+            Some(sender) => format!("{sender} at upstream {}", key.0),
+            None => whose(key),
+        };
+        let what = limit.map_or_else(|| self.quota(), |limit| quota(&limit));
         let evidence = &mut self.evidence;
-        let what = limit.map_or_else(|| format!("the {}'s quota", self.per), |limit| quota(&limit));
         let summary = format!(
-            "{} can't send: {what} is used up ({} since {}); the provider says: {}",
-            whose(key),
+            "{whose} can't send: {what} is used up ({} since {}); the provider says: {}",
             several(evidence.count(now), "refusal", "refusals"),
             clock(evidence.since, now),
             self.words

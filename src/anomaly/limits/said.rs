@@ -1,6 +1,7 @@
 //! What a refusal says of the limit: "Daily sending quota of 2000 messages", "10,000 a day", "(120/100) emails per hour".
 
 use super::options::{Counts, Period};
+use crate::anomaly::window::{DAY, HOUR, MINUTE, SECOND};
 
 /// Words of a reply that are looked at.
 const MOST_WORDS: usize = 120;
@@ -12,6 +13,8 @@ const REACH: usize = 4;
 pub struct Said {
     pub limit: Option<u64>,
     pub per: Option<Period>,
+    /// The limit is one for that span, which is none of the periods that are counted. µs.
+    pub span_us: Option<u64>,
     pub counts: Option<Counts>,
 }
 
@@ -22,7 +25,15 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Said {
     for (place, word) in words.iter().enumerate() {
         let before = place.checked_sub(1).and_then(|at| words.get(at)).map(String::as_str).unwrap_or_default();
         let after = words.get(place + 1).map(String::as_str).unwrap_or_default();
-        said.per = said.per.or(period(before, word, after));
+        if said.per.is_none() && said.span_us.is_none() {
+            said.per = period(before, word, after);
+            match span(&words, place) {
+                Some(HOUR) => said.per = Some(Period::Hour),
+                Some(DAY) => said.per = Some(Period::Day),
+                Some(other) => (said.per, said.span_us) = (None, Some(other)),
+                None => {}
+            }
+        }
         said.counts = said.counts.or(counted(word));
         if said.limit.is_none() && !is_duration(after) && limits(&words, place) {
             said.limit = value(word);
@@ -93,6 +104,37 @@ fn period(before: &str, word: &str, after: &str) -> Option<Period> {
     }
 }
 
+/// The span of "per minute", "in 10 minutes", "10-minute", "2000 a month", "weekly", whose last word is the one at `place`. How long the
+/// client is asked to wait is none.
+fn span(words: &[String], place: usize) -> Option<u64> {
+    let word = words.get(place)?.as_str();
+    let earlier = |back: usize| place.checked_sub(back).and_then(|at| words.get(at)).map(String::as_str).unwrap_or_default();
+    let is_number = |it: &str| !it.is_empty() && it.bytes().all(|octet| octet.is_ascii_digit());
+    let (joined, last) = word.rsplit_once(['/', '-']).unwrap_or(("", word));
+    let (digits, unit) = last.split_at_checked(last.bytes().take_while(u8::is_ascii_digit).count())?;
+    let unit = match unit {
+        "weekly" => return Some(7 * DAY),
+        "monthly" => return Some(30 * DAY),
+        "s" | "sec" | "secs" | "second" | "seconds" => SECOND,
+        "m" | "min" | "mins" | "minute" | "minutes" => MINUTE,
+        "h" | "hr" | "hrs" | "hour" | "hours" => HOUR,
+        "d" | "day" | "days" => DAY,
+        "week" | "weeks" => 7 * DAY,
+        "month" | "months" => 30 * DAY,
+        _ => return None,
+    };
+    let (number, back) = match () {
+        () if !digits.is_empty() => (digits, 1),
+        () if is_number(joined) && word.contains('-') => (joined, 1),
+        () if joined.is_empty() && is_number(earlier(1)) => (earlier(1), 2),
+        () => ("1", 1),
+    };
+    let leads = !joined.is_empty() || ["per", "a", "an", "each", "every", "past", "last", "in", "within", "over"].contains(&earlier(back));
+    let is_pause = (back..back + 3).any(|back| ["again", "wait", "retry", "later", "after"].contains(&earlier(back)));
+    let number = number.parse::<u64>().ok().filter(|number| (1..=1_000).contains(number) && leads && !is_pause)?;
+    Some(number * unit)
+}
+
 fn counted(word: &str) -> Option<Counts> {
     match word {
         _ if word.starts_with("recipient") || word.starts_with("rcpt") => Some(Counts::Recipients),
@@ -107,7 +149,34 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, limit: Option<u64>, per: Option<Period>, counts: Option<Counts>) {
-        assert_eq!(read(text.lines()), Said { limit, per, counts }, "{text}");
+        assert_eq!(read(text.lines()), Said { limit, per, span_us: None, counts }, "{text}");
+    }
+
+    #[track_caller]
+    fn check_span(text: &str, span_us: Option<u64>, per: Option<Period>) {
+        let said = read(text.lines());
+        assert_eq!((said.span_us, said.per), (span_us, per), "{text}");
+    }
+
+    #[test]
+    fn a_limit_for_another_span_is_none_for_a_day() {
+        check_span("4.7.1 sending limit of 50 messages per 10 minutes reached", Some(10 * MINUTE), None);
+        check_span("4.7.1 rate limit of 30 messages per minute exceeded", Some(MINUTE), None);
+        check_span("4.7.1 more than 5 messages/second", Some(SECOND), None);
+        check_span("4.7.1 limit 100/min", Some(MINUTE), None);
+        check_span("max 200 recipients in 15min", Some(15 * MINUTE), None);
+        check_span("10-minute limit of 500 messages", Some(10 * MINUTE), None);
+        check_span("quota of 500 messages in the last 2 hours", Some(2 * HOUR), None);
+        check_span("weekly limit of 1000 messages reached", Some(7 * DAY), None);
+        check_span("you may send 20,000 mails a month", Some(30 * DAY), None);
+        check_span("plan allows 3000 emails per month", Some(30 * DAY), None);
+        check_span("limit of 100 per 60 minutes", None, Some(Period::Hour));
+        check_span("limit of 100 per 24 hours", None, Some(Period::Day));
+        // How long to wait says nothing of what is counted.
+        check_span("Daily sending quota of 2000 messages exceeded, try again in 10 minutes", None, Some(Period::Day));
+        check_span("sending limit exceeded, try again in 10 minutes", None, None);
+        check_span("too many messages, wait 60 minutes", None, None);
+        check_span("sending limit of 200 messages reached, retry after 30 minutes", None, None);
     }
 
     #[test]

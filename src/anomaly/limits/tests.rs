@@ -212,3 +212,83 @@ fn an_hours_quota_counts_the_last_hour() {
     assert!(found[0].summary.contains("the 100 a hour are used up at 00:3"), "{}", found[0].summary);
     assert_eq!(judge(&mut limits, MONDAY + 2 * HOUR), []);
 }
+
+#[test]
+fn one_senders_limit_keeps_nobody_else_where_nobody_logs_in() {
+    let mut limits = Limits::new(&Options::default());
+    let from = |at, no, sender: &str| mail(at, no).from(sender);
+    let refused = |at, no, sender: &str| {
+        let words = "5.1.90 Your message can't be sent because you've reached your daily limit of 30 messages";
+        from(at, no, sender).refused(Stage::EndOfData, 550, words, Cause::SendingLimitReached)
+    };
+    for no in 0..40 {
+        feed(&mut limits, from(MONDAY + no * SECOND, no, ["ann@our.example", "carol@our.example"][no as usize % 2]));
+    }
+    feed(&mut limits, refused(MONDAY + MINUTE, 50, "ann@our.example"));
+    feed(&mut limits, refused(MONDAY + MINUTE + SECOND, 51, "Ann@our.example"));
+    let held = limits.exhausted(MONDAY + 2 * MINUTE);
+    assert_eq!(held.iter().map(|it| it.sender.as_deref()).collect::<Vec<_>>(), [Some("ann@our.example")]);
+    assert_eq!(limits.uses(MONDAY + 2 * MINUTE), [], "the limit of one mailbox is none of the upstream");
+    let found = judge(&mut limits, MONDAY + 2 * MINUTE);
+    assert!(
+        found[0].summary.starts_with("ann@our.example at upstream main can't send: the day's quota is used up"),
+        "{}",
+        found[0].summary
+    );
+    // Another passes, and is refused later on: two mailboxes, each with its own.
+    feed(&mut limits, from(MONDAY + 3 * MINUTE, 60, "carol@our.example"));
+    feed(&mut limits, refused(MONDAY + 4 * MINUTE, 61, "carol@our.example"));
+    assert_eq!(limits.exhausted(MONDAY + 5 * MINUTE)[0].sender.as_deref(), Some("carol@our.example"));
+    // Both, and nothing between: it is the upstream that takes no more.
+    feed(&mut limits, refused(MONDAY + 6 * MINUTE, 62, "ann@our.example"));
+    let mut next = Limits::new(&Options::default());
+    assert!(next.restore(&limits.keep()));
+    let held = next.exhausted(MONDAY + 7 * MINUTE);
+    assert_eq!(held.iter().map(|it| it.sender.as_deref()).collect::<Vec<_>>(), [None]);
+}
+
+#[test]
+fn a_limit_for_minutes_is_none_for_a_day_and_holds_as_long() {
+    let mut limits = Limits::new(&Options::default());
+    let bob = |at, no| mail(at, no).user("bob@our.example", "succeeded");
+    for no in 0..60 {
+        feed(&mut limits, bob(MONDAY + DAY + no * SECOND, no));
+    }
+    let at = MONDAY + DAY + 2 * MINUTE;
+    let words = "4.7.1 sending limit of 50 messages per 10 minutes reached";
+    feed(&mut limits, bob(at, 100).refused(Stage::MailFrom, 450, words, Cause::SendingLimitReached));
+    assert_eq!(limits.uses(at), []);
+    let held = limits.exhausted(at + MINUTE);
+    assert_eq!(held.iter().map(|it| it.until).collect::<Vec<_>>(), [at + 10 * MINUTE]);
+    assert!(held[0].reason.starts_with("a quota is used up; the provider said: 4.7.1 sending limit"), "{}", held[0].reason);
+    assert_eq!(limits.exhausted(at + 11 * MINUTE), []);
+}
+
+#[test]
+fn a_limit_that_was_stated_is_kept_for_days_and_one_that_was_passed_is_not_learned() {
+    let mut limits = Limits::new(&Options::default());
+    let bob = |at, no| mail(at, no).user("bob@our.example", "succeeded");
+    let refused =
+        |at, no| bob(at, no).refused(Stage::MailFrom, 550, "5.4.5 Daily sending quota of 50 messages exceeded", Cause::SendingLimitReached);
+    let send = |limits: &mut Limits, day: u64, count: u64| {
+        for no in 0..count {
+            feed(limits, bob(MONDAY + day * DAY + no * SECOND, day * 1_000 + no));
+        }
+    };
+    send(&mut limits, 0, 50);
+    feed(&mut limits, refused(MONDAY + HOUR, 900));
+    let held = |limits: &Limits, day: u64| limits.exhausted(MONDAY + day * DAY + 2 * HOUR).len();
+    assert_eq!(held(&limits, 0), 1);
+    send(&mut limits, 2, 50);
+    assert_eq!(held(&limits, 2), 1);
+    // Nothing but mail that passes could prove it wrong.
+    send(&mut limits, 5, 50);
+    assert_eq!(held(&limits, 5), 0);
+    feed(&mut limits, refused(MONDAY + 5 * DAY + HOUR, 901));
+    send(&mut limits, 7, 50);
+    assert_eq!(held(&limits, 7), 1, "it was said again");
+    let mut limits = Limits::new(&Options::default());
+    send(&mut limits, 0, 200);
+    feed(&mut limits, refused(MONDAY + HOUR, 900));
+    assert!(limits.uses(MONDAY + HOUR).iter().all(|it| it.limit.learned.is_some_and(|it| !it.stated)), "200 passed, so 50 is no limit");
+}

@@ -204,3 +204,35 @@ fn pools_and_renewed_certificates_are_no_change() {
     back.now = run.now + MINUTE;
     assert_eq!(back.send(10, renewed), []);
 }
+
+#[test]
+fn what_is_worse_for_three_days_is_how_it_is_now_whatever_the_pauses() {
+    let stripped = |_: u64, it: Sample| it.upstream(|it| it.offered = vec!["XXXXXXXA".to_owned()]).flag(Flag::MiddleboxSuspected);
+    let older = |_: u64, it: Sample| it.upstream(|it| with_tls(it, "TLSv1.2", true));
+    for (change, is_stripped) in [(&stripped as &dyn Fn(u64, Sample) -> Sample, true), (&older, false)] {
+        let mut run = Run::new(tls::Tls::new(Options::default()));
+        assert_eq!(run.send(50, |_, it| good(it)), []);
+        let worse = |run: &mut Run<tls::Tls>, count: u64| {
+            let mut raised = Vec::new();
+            for _ in 0..count {
+                run.now += 4 * HOUR;
+                raised.extend(run.send(1, change));
+            }
+            raised
+        };
+        let raised = worse(&mut run, 10);
+        assert!(raised.len() == 10 && raised.iter().all(|it| it.since == raised[0].since), "{raised:?}");
+        // One incident in spite of the pauses.
+        assert!(raised.iter().all(|it| it.quiet_after_us == Some(DAY)));
+        worse(&mut run, 6);
+        assert_eq!(worse(&mut run, 30), []);
+        assert_eq!(run.cleared, 1);
+        // As it was, and then worse again: told, where it isn't one of two that are usual.
+        run.now += 4 * HOUR;
+        assert_eq!(run.send(60, |_, it| good(it)), []);
+        assert_eq!(worse(&mut run, 1).len(), usize::from(is_stripped));
+        run.now += 4 * HOUR;
+        run.send(1, |_, it| good(it));
+        assert_eq!(run.cleared > 1, is_stripped);
+    }
+}

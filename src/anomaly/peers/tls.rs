@@ -11,7 +11,7 @@ use crate::anomaly::room;
 use crate::anomaly::seen::Seen;
 use crate::anomaly::window::{DAY, SAMPLES};
 use crate::diagnose::Cause;
-use crate::trace::{AboutKind, Act, Anomaly, Change, Flag, RecordId, Severity, Upstream, WallMicros};
+use crate::trace::{About, AboutKind, Act, Anomaly, Change, Flag, RecordId, Severity, Upstream, WallMicros};
 use crate::wording::clock;
 
 /// Servers whose history is kept.
@@ -20,6 +20,13 @@ const MOST_HOSTS: usize = 20_000;
 const MOST_COUNT: u32 = 2_000;
 /// What lasts so long is how it is now.
 const LASTS_US: u64 = 3 * DAY;
+/// As it was, and nothing worse for so long before: it is over. Until then a pool's good and bad hosts take turns.
+const OVER_US: u64 = DAY / 12;
+/// Without a session for so long nobody knows how it is.
+const QUIET_US: u64 = DAY;
+
+const AS_BEFORE: &str = "it is as it was before";
+const AS_USUAL: &str = "it has been like that for three days: taken for how it is now";
 
 /// From none to the strongest; where the certificate was found good, half a step more is kept apart.
 const LEVELS: [&str; 5] = ["no TLS", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
@@ -58,14 +65,16 @@ struct Weaker {
 pub struct Tls {
     options: Options,
     hosts: HashMap<String, History>,
-    /// Servers with something to tell.
+    /// Servers with something fresh to tell.
     told: Vec<String>,
+    /// What is over, and why; not kept.
+    over: Vec<(Anomaly, String, &'static str)>,
     forgotten: u64,
 }
 
 impl Tls {
     pub fn new(options: Options) -> Self {
-        Self { options, hosts: HashMap::new(), told: Vec::new(), forgotten: 0 }
+        Self { options, hosts: HashMap::new(), told: Vec::new(), over: Vec::new(), forgotten: 0 }
     }
 }
 
@@ -98,6 +107,16 @@ impl History {
         self.levels.iter().enumerate().max_by_key(|(_, count)| **count).map_or(0, |(level, _)| level)
     }
 
+    /// Whether there is something fresh to tell.
+    fn is_told(&self) -> bool {
+        [&self.weaker, &self.stripped].into_iter().flatten().any(|it| it.fresh > 0)
+    }
+
+    /// What it was like before is no measure any more.
+    fn begin_anew(&mut self) {
+        (self.levels, self.verified, self.unverified, self.weaker) = ([0; 5], 0, 0, None);
+    }
+
     fn count(&mut self, level: usize, verified: Option<bool>) {
         if let Some(count) = self.levels.get_mut(level) {
             *count += 1;
@@ -116,6 +135,15 @@ impl History {
 }
 
 impl Weaker {
+    /// It has been like that for so long, with nothing better between, that it is how it is now.
+    fn lasts(&self, at: WallMicros) -> bool {
+        self.since + LASTS_US < at
+    }
+
+    fn is_over(&self, at: WallMicros) -> bool {
+        self.last + OVER_US < at
+    }
+
     fn note(place: &mut Option<Box<Self>>, seen: &Seen<'_>, make: impl FnOnce() -> (String, String, Severity, bool)) {
         let weaker = place.get_or_insert_with(|| {
             let (before, after, severity, masked) = make();
@@ -155,8 +183,16 @@ impl Detector for Tls {
         let stripped = level == 0 && (seen.has(Flag::MiddleboxSuspected) || seen.has(Flag::StarttlsMissing));
         if stripped {
             let masked = seen.has(Flag::MiddleboxSuspected);
-            if masked || history.offered >= known / 4 {
-                let was_told = history.stripped.is_some();
+            if let Some(lasting) = history.stripped.as_mut().filter(|it| it.lasts(seen.at)) {
+                // It is like that now: told again only after it was otherwise.
+                lasting.last = lasting.last.max(seen.at);
+                if history.offered > 0 {
+                    history.offered = 0;
+                    history.begin_anew();
+                    self.over.push((Anomaly::StarttlsStripped, host.to_owned(), AS_USUAL));
+                }
+            } else if masked || history.offered >= known / 4 {
+                let was_told = history.is_told();
                 let before = if history.offered > 0 { "STARTTLS offered" } else { "unknown" };
                 let after = if masked { "the keyword painted over (XXXXXXXA)" } else { "STARTTLS not offered" };
                 Weaker::note(&mut history.stripped, seen, || (before.to_owned(), after.to_owned(), Severity::Warning, masked));
@@ -170,6 +206,9 @@ impl Detector for Tls {
         {
             history.offered = (history.offered + 1).min(MOST_COUNT);
         }
+        if !stripped && history.stripped.take_if(|it| it.is_over(seen.at)).is_some() {
+            self.over.push((Anomaly::StarttlsStripped, host.to_owned(), AS_BEFORE));
+        }
         if seen.transaction.is_none() {
             return;
         }
@@ -180,14 +219,17 @@ impl Detector for Tls {
         let lost_trust = verified == Some(false) && good >= known && (bad as f32) < least * good as f32;
         if !is_lower && !lost_trust {
             history.last_good = history.last_good.max(seen.at);
+            if history.weaker.take_if(|it| it.is_over(seen.at)).is_some() {
+                self.over.push((Anomaly::TlsDowngrade, host.to_owned(), AS_BEFORE));
+            }
             return history.count(level, verified);
         }
-        if history.weaker.as_ref().is_some_and(|weaker| weaker.since + LASTS_US < seen.at) {
-            // It is like that now.
-            (history.levels, history.verified, history.unverified, history.weaker) = ([0; 5], 0, 0, None);
+        if history.weaker.as_ref().is_some_and(|it| it.lasts(seen.at)) {
+            history.begin_anew();
+            self.over.push((Anomaly::TlsDowngrade, host.to_owned(), AS_USUAL));
             return history.count(level, verified);
         }
-        let was_told = history.weaker.is_some();
+        let was_told = history.is_told();
         let usual = history.usual();
         Weaker::note(&mut history.weaker, seen, || {
             let name = |level: usize| LEVELS.get(level).copied().unwrap_or_default();
@@ -211,27 +253,27 @@ impl Detector for Tls {
     }
 
     fn judge(&mut self, now: WallMicros, findings: &mut Findings) {
-        let Self { options, hosts, told, .. } = self;
-        told.retain(|host| {
-            let Some(history) = hosts.get_mut(host) else { return false };
+        let Self { options, hosts, told, over, .. } = self;
+        for (anomaly, host, why) in over.drain(..) {
+            findings.clear(anomaly, vec![About { kind: AboutKind::Host, value: host }], why);
+        }
+        for host in told.drain(..) {
+            let host = host.as_str();
+            let Some(history) = hosts.get_mut(host) else { continue };
             let last_good = (history.last_good > 0).then_some(history.last_good);
-            let over = |weaker: &Weaker| weaker.last + DAY / 12 < now;
-            if history.stripped.as_deref().is_some_and(over) {
-                history.stripped = None;
-            }
-            if history.weaker.as_deref().is_some_and(|it| over(it) && it.since + LASTS_US > now) {
-                history.weaker = None;
-            }
             if let Some(stripped) = history.stripped.as_deref_mut().filter(|it| it.fresh > 0) {
                 findings.raise(stripped_finding(host, stripped, history.offered, last_good, now));
             }
             // Without STARTTLS there is no TLS: the same thing is told once.
-            if let Some(weaker) = history.weaker.as_deref_mut().filter(|it| it.fresh > 0 && history.stripped.is_none()) {
+            let is_stripped = history.stripped.as_deref().is_some_and(|it| !it.is_over(now));
+            if let Some(weaker) = history.weaker.as_deref_mut().filter(|it| it.fresh > 0) {
                 let total: u32 = history.levels.iter().sum();
-                findings.raise(weaker_finding(host, weaker, total, options, last_good, now));
+                let finding = weaker_finding(host, weaker, total, options, last_good, now);
+                if !is_stripped {
+                    findings.raise(finding);
+                }
             }
-            history.stripped.is_some() || history.weaker.is_some()
-        });
+        }
     }
 
     fn keep(&self) -> Vec<u8> {
@@ -291,5 +333,5 @@ fn finding(
         .advising(Act::LocalAdmin, advice)
         .evidence(it.since, it.last, std::mem::take(&mut it.fresh), it.samples.clone());
     let change = Change { what: what.to_owned(), before: it.before.clone(), after: it.after.clone(), last_before: last_good };
-    Finding { change: Some(change), quiet_after_us: Some(DAY / 12), ..finding }
+    Finding { change: Some(change), quiet_after_us: Some(QUIET_US), ..finding }
 }

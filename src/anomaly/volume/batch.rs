@@ -72,6 +72,11 @@ impl Window {
 }
 
 impl Batches {
+    /// Whether one is missing, and told.
+    pub(super) fn is_missing(&self) -> bool {
+        self.missing.is_some()
+    }
+
     /// A window is over, its margin too: did it come?
     fn over(&mut self, window: Window, came: bool, quiet: Option<Quiet>) {
         let (slot, hour) = ((u64::from(window.first) % WEEK_HOURS) as u8, (window.first % 24) as u8);
@@ -120,7 +125,10 @@ impl Volume {
                 } else {
                     format!("it came at {}", clock(habit.last, now))
                 };
-                findings.clear(Anomaly::Silence, vec![whose.about()], why);
+                // Whoever is silent altogether goes on being told.
+                if !habit.silent {
+                    findings.clear(Anomaly::Silence, vec![whose.about()], why);
+                }
             }
             if is_new
                 && may_send_batches(habit, options)

@@ -31,7 +31,10 @@ impl Volume {
                     () if habit.last > up_since => format!("mail comes again since {}", clock(habit.last, now)),
                     () => "the proxy was started anew".to_owned(),
                 };
-                findings.clear(Anomaly::Silence, vec![whose.about()], why);
+                // A batch that is missing is told in the same incident.
+                if !habit.batches.as_ref().is_some_and(|it| it.is_missing()) {
+                    findings.clear(Anomaly::Silence, vec![whose.about()], why);
+                }
             }
             if now < habit.due {
                 continue;

@@ -18,11 +18,13 @@ struct Run {
     no: u64,
     raised: Vec<Finding>,
     cleared: usize,
+    /// Whom it is over for.
+    ended: Vec<String>,
 }
 
 impl Run {
     fn new() -> Self {
-        Self { volume: Volume::new(Options::default()), now: MONDAY, no: 0, raised: Vec::new(), cleared: 0 }
+        Self { volume: Volume::new(Options::default()), now: MONDAY, no: 0, raised: Vec::new(), cleared: 0, ended: Vec::new() }
     }
 
     fn until(&mut self, until: WallMicros) {
@@ -31,6 +33,7 @@ impl Run {
             let mut findings = Findings::default();
             self.volume.judge(self.now, &mut findings);
             self.cleared += findings.cleared.len();
+            self.ended.extend(findings.cleared.iter().flat_map(|it| &it.about).map(|about| about.value.clone()));
             self.raised = findings.raised;
         }
     }
@@ -346,4 +349,25 @@ fn nothing_is_missed_on_a_holiday_that_is_named_and_the_row_goes_on() {
     let mut run = run_with(vec![holiday(17)]);
     run.until(MONDAY + 16 * DAY + 4 * HOUR + MINUTE);
     assert_eq!(run.raised.len(), 1);
+}
+
+#[test]
+fn a_machine_that_is_silent_and_whose_batch_is_missing_is_one_incident_until_it_is_back() {
+    let mut run = Run::new();
+    by_day(&mut run, 0..16);
+    let others = |run: &mut Run, days: std::ops::Range<u64>| {
+        for hour in days.flat_map(|day| (6..18).map(move |hour| day * DAY + hour * HOUR)) {
+            (0..40).for_each(|no| run.send(MONDAY + hour + no * 90_000_000, |it| it.client("10.0.0.12")));
+        }
+    };
+    others(&mut run, 16..17);
+    assert_eq!(of_batch(&mut run).len(), 1, "{:?}", run.raised);
+    let batch = |whose: &Whose| whose.about().value == "10.0.0.30";
+    run.volume.habits.by.iter_mut().filter(|(whose, _)| batch(whose)).for_each(|(_, habit)| habit.silent = true);
+    // The next batch is due, and it is silent still.
+    others(&mut run, 17..18);
+    assert!(!run.ended.iter().any(|it| it == "10.0.0.30"), "{:?}", run.ended);
+    run.send(MONDAY + 18 * DAY, |it| it.client("10.0.0.30").from("batch@our.example"));
+    run.until(MONDAY + 18 * DAY + 2 * MINUTE);
+    assert_eq!(run.ended.iter().filter(|it| *it == "10.0.0.30").count(), 1);
 }

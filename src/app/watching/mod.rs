@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::exporting::{FAREWELL, wait_for};
+use crate::anomaly::book::Options as BookOptions;
 use crate::anomaly::{Book, Loss, Watch};
 use crate::config::WatchOptions;
 use crate::metrics::OpenIncidents;
@@ -196,7 +197,7 @@ impl Follower {
 
     fn begin(&self) -> Course {
         let now = self.store.now();
-        let mut watch = Watch::new(&self.options.anomaly, Book::new(self.options.anomaly.book.clone(), self.origin.clone()));
+        let mut watch = Watch::new(&self.options.anomaly, self.book());
         let state = State::read(&self.dir);
         let learning = state.is_none();
         let at = match state {
@@ -253,7 +254,12 @@ impl Follower {
 
     /// Where nothing can be read, nobody is missed and nothing ends: only that it can't is judged.
     fn blind_watch(&self) -> Watch {
-        Watch::with(Vec::new(), Book::new(self.options.anomaly.book.clone(), self.origin.clone()))
+        Watch::with(Vec::new(), self.book())
+    }
+
+    fn book(&self) -> Book {
+        let options = BookOptions { told_from: self.options.notify.severity, ..self.options.anomaly.book.clone() };
+        Book::new(options, self.origin.clone())
     }
 
     /// Nothing can be read: only the clock, and the store's failure, are gone by.
@@ -300,7 +306,7 @@ impl Follower {
         }
         for id in std::mem::take(&mut course.untold) {
             if let Some(entry) = course.watch.book.open().into_iter().find(|entry| entry.incident == id) {
-                self.notify(entry.clone());
+                self.notify(course, entry.clone());
             }
         }
         Ok(())
@@ -321,15 +327,16 @@ impl Follower {
             }
             course.unrecorded.push(entry.clone());
             if course.is_news(&entry) {
-                self.notify(entry);
+                self.notify(course, entry);
             }
         }
         course.unrecorded.record(&self.store, &course.watch.book);
     }
 
-    fn notify(&self, entry: Incident) {
+    fn notify(&self, course: &Course, entry: Incident) {
         notify::log(&entry);
-        self.notifier.tell(entry);
+        let was_told = course.watch.book.was_told(entry.incident);
+        self.notifier.tell(entry, was_told);
     }
 
     /// Tells sessions whose quota is used up, if it is to be kept.
@@ -337,8 +344,10 @@ impl Follower {
         if !self.options.enforce_limits {
             return;
         }
-        let of =
-            |it: crate::anomaly::limits::Exhausted| Exhausted { upstream: it.upstream, user: it.user, until: it.until, reason: it.reason };
+        let of = |it: crate::anomaly::limits::Exhausted| {
+            let crate::anomaly::limits::Exhausted { upstream, user, sender, until, reason } = it;
+            Exhausted { upstream, user, sender, until, reason }
+        };
         let exhausted: Vec<Exhausted> = course.watch.exhausted(self.store.now()).into_iter().map(of).collect();
         if **self.board.quotas.load() != exhausted {
             self.board.quotas.store(Arc::new(exhausted));

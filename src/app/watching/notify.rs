@@ -146,8 +146,9 @@ impl Notifier {
         (Self { least: options.severity, queues }, Tellers(tellers))
     }
 
-    pub fn tell(&self, entry: Incident) {
-        let is_worth_it = entry.severity >= self.least && entry.mute.is_none() && entry.part_of.is_none();
+    /// `was_told`: people were told of that incident before. They hear of its end whatever it has become since.
+    pub fn tell(&self, entry: Incident, was_told: bool) {
+        let is_worth_it = entry.is_for_people(self.least) || (was_told && entry.step == IncidentStep::Resolved);
         if self.queues.is_empty() || !is_worth_it {
             return;
         }
@@ -293,6 +294,24 @@ pub(super) mod tests {
         }
     }
 
+    #[test]
+    fn the_end_of_what_people_were_told_of_is_told_whatever_it_has_become() {
+        let (queue, mut told) = mpsc::channel(9);
+        let notifier = Notifier { least: Severity::Warning, queues: vec![(queue, Waiting::default())] };
+        let of = |step, severity, part_of| {
+            let entry = entry(Anomaly::UpstreamDown, &[(AboutKind::Upstream, "main")], "main is down");
+            Incident { step, severity, part_of, ..entry }
+        };
+        let wider = Some(id(MONDAY, 7));
+        notifier.tell(of(IncidentStep::Changed, Severity::Notice, None), true);
+        notifier.tell(of(IncidentStep::Resolved, Severity::Notice, None), false);
+        notifier.tell(of(IncidentStep::Resolved, Severity::Critical, wider), false);
+        assert!(told.try_recv().is_err());
+        notifier.tell(of(IncidentStep::Resolved, Severity::Notice, None), true);
+        notifier.tell(of(IncidentStep::Resolved, Severity::Critical, wider), true);
+        assert!(told.try_recv().is_ok() && told.try_recv().is_ok());
+    }
+
     #[tokio::test]
     async fn what_is_left_at_the_end_is_waited_for_and_then_given_up() {
         let left = |pause: Duration, patience: Duration| async move {
@@ -303,7 +322,7 @@ pub(super) mod tests {
             let waiting = teller.waiting.clone();
             let notifier = Notifier { least: Severity::Notice, queues: vec![(queue, waiting.clone())] };
             for _ in 0..2 {
-                notifier.tell(entry(Anomaly::UpstreamDown, &[(AboutKind::Upstream, "main")], "main is down"));
+                notifier.tell(entry(Anomaly::UpstreamDown, &[(AboutKind::Upstream, "main")], "main is down"), false);
             }
             assert_eq!(waiting.ids().len(), 2);
             drop(notifier);

@@ -233,3 +233,24 @@ fn a_form_that_this_build_does_not_read_is_refused_and_left_alone() {
     std::fs::write(&file, whole).unwrap();
     assert_eq!(everything(&room.store()), transactions(0..3));
 }
+
+#[test]
+fn a_clock_that_leaps_ahead_loses_no_message_that_is_under_way() {
+    let mut room = Room::new();
+    room.options.segment_octets = 10_000;
+    let store = room.store();
+    put(&store, &[samples::mark(1000)]);
+    for day in 0..3 {
+        room.advance(std::time::Duration::from_secs(day * 25 * 3600));
+        for no in 0..60 {
+            put(&store, &[samples::transaction(day * 100 + no)]);
+        }
+        sealed(&store);
+        assert_eq!(store.fetch(samples::id(1000)).unwrap(), None);
+    }
+    put(&store, &[samples::transaction(1000)]);
+    assert_eq!(store.fetch(samples::id(1000)).unwrap(), Some(samples::transaction(1000)));
+    assert_eq!(find(&store, Term::State(State::Unknown)).len(), 0);
+    store.close();
+    assert_eq!(room.open().report.in_doubt, 0);
+}

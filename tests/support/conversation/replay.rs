@@ -107,7 +107,9 @@ fn play(world: &mut World, script: &Script, event: &Event, number: usize, cuts: 
         Event::Stored(ok) => world.stored(*ok),
         Event::MarkStored(ok) => world.mark_stored(*ok),
         Event::StoreDown(down) => world.store_down(*down),
-        Event::Exhausted { upstream, user } => world.quotas(vec![used_up(upstream, user.as_deref())]),
+        Event::Exhausted { upstream, user, sender } => {
+            world.quotas(vec![Exhausted { sender: sender.clone(), ..used_up(upstream, user.as_deref()) }])
+        }
         Event::QuotasLifted => world.quotas(Vec::new()),
         Event::Drain => world.drain(),
         Event::ShutDown => world.shut_down(),
@@ -116,7 +118,7 @@ fn play(world: &mut World, script: &Script, event: &Event, number: usize, cuts: 
 
 fn used_up(upstream: &str, user: Option<&str>) -> Exhausted {
     let reason = "10,000 messages in 24 hours are used up until 15:40 UTC".to_owned();
-    Exhausted { upstream: upstream.to_owned(), user: user.map(str::to_owned), until: u64::MAX, reason }
+    Exhausted { upstream: upstream.to_owned(), user: user.map(str::to_owned), sender: None, until: u64::MAX, reason }
 }
 
 fn check_whole(name: &str, script: &Script, whole: &Outcome) -> Result<(), String> {

@@ -57,10 +57,11 @@ pub enum Event {
     MarkStored(bool),
     StoreDown(bool),
     QuotasLifted,
-    /// The quota of that upstream is used up, for everybody or for one user.
+    /// The quota of that upstream is used up, for everybody, for one user or for one sender.
     Exhausted {
         upstream: String,
         user: Option<String>,
+        sender: Option<String>,
     },
     Drain,
     ShutDown,
@@ -501,9 +502,12 @@ fn event(words: &str) -> Result<Event, String> {
         ["mark", "fails"] => Event::MarkStored(false),
         ["store", "down"] => Event::StoreDown(true),
         ["store", "up"] => Event::StoreDown(false),
-        ["quota", "of", upstream, "used", "up"] => Event::Exhausted { upstream: (*upstream).to_owned(), user: None },
+        ["quota", "of", upstream, "used", "up"] => Event::Exhausted { upstream: (*upstream).to_owned(), user: None, sender: None },
         ["quota", "of", upstream, "used", "up", "for", user] => {
-            Event::Exhausted { upstream: (*upstream).to_owned(), user: Some((*user).to_owned()) }
+            Event::Exhausted { upstream: (*upstream).to_owned(), user: Some((*user).to_owned()), sender: None }
+        }
+        ["quota", "of", upstream, "used", "up", "by", sender] => {
+            Event::Exhausted { upstream: (*upstream).to_owned(), user: None, sender: Some((*sender).to_owned()) }
         }
         ["quotas", "lifted"] => Event::QuotasLifted,
         ["drain"] => Event::Drain,
