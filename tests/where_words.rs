@@ -89,6 +89,35 @@ fn the_server_in_front_gives_up() {
     assert_eq!(fate(&path, "bob@example.org").state.0, PathState::Bounced, "{}", path.verdict);
 }
 
+/// Of an attempt that never came here only the log in front tells; what was answered here is known better from here.
+#[test]
+fn the_server_in_front_no_longer_gets_here() {
+    let tried = || {
+        let tale = Tale::new(1, "10:00:00.700", "alice@example.com").to("bob@example.org", "450 4.2.0 Greylisted").ends_at_rcpt();
+        tale.with(|it| it.message.client_queue_id = Some("FFF000".into())).record()
+    };
+    let put_off = |number: u64, clock: &str, answer: Option<&str>| {
+        line(number, clock, LogEvent::Deferred, |log| {
+            (log.host, log.queue_id, log.message_id) = (Some("mail.example.com".into()), Some("FFF000".into()), None);
+            (log.recipient, log.reply) = (Some("bob@example.org".into()), answer.map(reply));
+            log.detail = answer.is_none().then(|| "connect to 127.0.0.1[127.0.0.1]:2525: Connection refused".into());
+        })
+    };
+    let of_it = put_off(2, "10:00:01", Some("450 4.2.0 Greylisted"));
+    let path = one([tried(), of_it], "bob@example.org");
+    assert!(path.verdict.starts_with("Deferred at smtp.example.net, RCPT TO, "), "{}", path.verdict);
+    assert_eq!(fate(&path, "bob@example.org").attempts, 1);
+    let path = one([tried(), put_off(2, "10:07:00", None)], "bob@example.org");
+    assert!(
+        path.verdict.starts_with("Deferred in the queue of mail.example.com, 2026-11-23 10:07:00 UTC: connect to 127.0.0.1"),
+        "{}",
+        path.verdict
+    );
+    assert_eq!(fate(&path, "bob@example.org").attempts, 2);
+    let step = "Nothing is lost: it waits in the queue of mail.example.com (queue id FFF000). At 2026-11-23 10:07:00 UTC it did not get through to Relayscope";
+    assert!(path.next.iter().any(|it| it.starts_with(step)), "{:?}", path.next);
+}
+
 #[test]
 fn a_server_between_two_passages_speaks_of_what_it_sends() {
     let refused = goes_out(2, "10:02:12").with(|it| {
