@@ -96,6 +96,12 @@ pub fn quoted<T: AsRef<str>>(lines: impl IntoIterator<Item = T>) -> String {
     words
 }
 
+/// A word of a command as a shell takes it: whatever it is made of, it stays that word.
+pub fn in_shell(word: &str) -> String {
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"/._-:@+=,".contains(&octet);
+    if !word.is_empty() && word.bytes().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +127,15 @@ mod tests {
         let cut = quoted([&long]);
         assert!(cut.chars().count() <= QUOTED + 1 && cut.ends_with("word…"), "{cut}");
         assert_eq!(quoted(["x".repeat(500)]).chars().count(), QUOTED + 1);
+    }
+
+    #[test]
+    fn a_word_for_a_shell_stays_a_word() {
+        assert_eq!(in_shell("bob+x@example.org"), "bob+x@example.org");
+        for (word, written) in
+            [("", "''"), ("bo`id`@x.example", "'bo`id`@x.example'"), ("o'brien@x", r"'o'\''brien@x'"), ("$(id)", "'$(id)'"), ("~a", "'~a'")]
+        {
+            assert_eq!(in_shell(word), written);
+        }
     }
 }

@@ -455,3 +455,25 @@ name = "large"
 larger_than = "1 MB"
 upstream = "partner"
 "#;
+
+/// What is copied from a log or a mail program needs no pipe to be asked for.
+#[test]
+fn a_piece_of_a_log_on_the_command_line_is_read_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    stories::store(dir.path()).close();
+    let line =
+        "Nov 23 10:02:11 mail postfix/smtp[103]: AB12CD34EF: to=<bob@example.org>, relay=127.0.0.1[127.0.0.1]:2525, status=deferred (x)";
+    for text in ["\"Bob\" <bob@example.org>", "to=<bob@example.org>", "queued as 5A2D33B1C8", line] {
+        let found = relayscope(&["where", text, "--no-dns", "--store", store]);
+        status(&found, 0);
+        assert!(out(&found).contains("Found by"), "{text}: {}", out(&found));
+    }
+    let wrong = relayscope(&["where", "rcpt:bob@example.org", "--no-dns", "--store", store]);
+    status(&wrong, 2);
+    assert!(err(&wrong).contains("did you mean to:?"), "{}", err(&wrong));
+    // An address that nobody wrote to or from is no Message-ID, and what has no header no trace of it.
+    let never = relayscope(&["where", "hangmail@example.com", "--no-dns", "--store", store]);
+    status(&never, 1);
+    assert!(!out(&never).contains("BEFORE THE TEXT") && !out(&never).contains("Ask by recipient or sender"), "{}", out(&never));
+}

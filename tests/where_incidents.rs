@@ -12,7 +12,7 @@ use relayscope::path::{self, Answer, Manner, Traces, What};
 use relayscope::store::{Field, Page, PageRequest, Query, Tally, Term};
 use relayscope::trace::*;
 use stories::golden::{ask, golden, look};
-use stories::{Shelf, at, greylisted, incident, morning};
+use stories::{Shelf, Tale, at, greylisted, incident, morning};
 
 fn changed(number: u64, since: &str, domain: &str) -> Incident {
     Incident {
@@ -333,4 +333,48 @@ fn of_many_the_likeliest_are_told() {
     let seen = ask(&shelf, "from:alice@example.com to:lost@example.org").never_seen.unwrap();
     assert_eq!((seen.incidents.len(), seen.incidents_more), (3, 5), "one is part of another");
     assert_eq!(seen.incidents[0].concerns[0].value, "192.0.2.10");
+}
+
+#[test]
+fn who_left_by_itself_failed_by_nothing_that_others_were_refused() {
+    use AboutKind::*;
+    let left = || {
+        let tale = Tale::new(7, "10:10:00", "alice@example.com").to("judy@example.org", "250 2.1.5 Ok");
+        tale.breaks(State::Aborted, Stage::RcptTo, Actor::Client, "the client closed the connection before the message").record()
+    };
+    let is_beside = |it: Incident| !beside(&shelf(vec![left()], vec![it]), "judy@example.org").is_empty();
+    let then = |anomaly, cause| Incident { cause, ..incident(1, anomaly, "10:00:00", "10:30:00", &[(Upstream, "smart")]) };
+    assert!(!is_beside(then(Anomaly::SendingLimitReached, Some(Cause::SendingLimitReached))));
+    assert!(!is_beside(then(Anomaly::UpstreamDown, Some(Cause::TlsFailure))), "it was answered");
+    assert!(!is_beside(then(Anomaly::UpstreamClosing, None)));
+    assert!(is_beside(then(Anomaly::UpstreamSlow, None)), "it may have waited too long");
+    let sample = Incident { samples: vec![left().id()], ..then(Anomaly::SendingLimitReached, Some(Cause::SendingLimitReached)) };
+    assert!(is_beside(sample), "it names this one");
+}
+
+#[test]
+fn what_somebody_tried_concerns_only_the_messages_that_it_names() {
+    use AboutKind::*;
+    let messages = greylisted(3, false);
+    let sample = messages[1].id();
+    for anomaly in [Anomaly::SmugglingAttempts, Anomaly::TlsInjection, Anomaly::OpenRelayProbes, Anomaly::Scanner] {
+        let it = incident(1, anomaly, "10:00:00", "10:50:00", &[(Client, "192.0.2.10")]);
+        assert_eq!(beside(&shelf(messages.clone(), vec![it.clone()]), "judy@example.org"), [], "{anomaly}");
+        let named = Incident { samples: vec![sample], ..it };
+        assert_eq!(beside(&shelf(messages.clone(), vec![named]), "judy@example.org"), [anomaly]);
+    }
+}
+
+#[test]
+fn an_upstream_that_cannot_be_used_is_no_reason_of_what_it_answered() {
+    let down = Incident {
+        cause: Some(Cause::TlsFailure),
+        ..incident(1, Anomaly::UpstreamDown, "10:05:00", "10:50:00", &[(AboutKind::Upstream, "smart")])
+    };
+    let mut attempts = greylisted(3, false);
+    for record in &mut attempts {
+        let Record::Transaction(it) = record else { continue };
+        it.outcome.cause = Some(Cause::RelayDenied); // the same side must act
+    }
+    assert_eq!(beside(&shelf(attempts, vec![down]), "judy@example.org"), []);
 }

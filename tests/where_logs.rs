@@ -229,3 +229,31 @@ fn what_was_given_up_tells_why_it_had_to_wait() {
     assert!(path.verdict.contains("given up and given back 2026-11-23 10:50:00"), "{}", path.verdict);
     assert!(path.verdict.contains("connect to mx.example.org[203.0.113.5]:25: Connection refused"), "{}", path.verdict);
 }
+
+#[test]
+fn tries_that_only_a_log_tells_are_counted() {
+    let mut lines: Vec<String> = taken("10:02:03", "A1B2C3D4E5", "1@example.com").into();
+    lines.extend([
+        went("10:02:04", "A1B2C3D4E5", "bob@example.org", REFUSED),
+        went("10:02:05", "A1B2C3D4E5", "carol@example.org", QUEUED),
+        went("10:12:04", "A1B2C3D4E5", "bob@example.org", UNKNOWN),
+    ]);
+    let path = one(log(lines), "<1@example.com>");
+    let mut tries: Vec<(&str, u32)> = path.recipients.iter().map(|fate| (fate.address.as_str(), fate.attempts)).collect();
+    tries.sort_unstable();
+    assert_eq!(tries, [("bob@example.org", 2), ("carol@example.org", 1)], "{}", path.verdict);
+}
+
+/// Who refuses a stranger has nothing to mend.
+#[test]
+fn a_refusal_to_relay_for_a_stranger_is_nobodys_business() {
+    let mut records = postfix(&[
+        "10:02:03 smtpd[1]: NOQUEUE: reject: RCPT from unknown[203.0.113.9]: 554 5.7.1 <who@other.example>: Relay access denied; \
+         from=<spam@bad.example> to=<who@other.example> proto=ESMTP helo=<bad>",
+    ]);
+    records.iter_mut().for_each(|record| relayscope::trace::diagnosis::diagnose(record, relayscope::diagnose::Rules::builtin()));
+    let path = one(records, "to:who@other.example");
+    let step = &path.next[0];
+    assert!(step.starts_with("Nobody need do anything (relaying denied): That server refused a client"), "{step}");
+    assert_eq!(path.recipients[0].attempts, 1);
+}

@@ -458,3 +458,18 @@ fn the_state_asked_for_is_the_last_one() {
     assert!(all.messages.windows(2).all(|pair| pair[0].last_at >= pair[1].last_at));
     assert!(ask(&shelf, "to:judy@example.org state:deferred").notes[0].contains("ever:deferred"));
 }
+
+/// An address is anybody's words: pasted into a shell, the proposal runs nothing and asks for that address.
+#[test]
+fn a_proposal_with_an_address_is_safe_to_paste() {
+    for (address, asked, written) in [
+        ("bo`id`@example.org", "bo`ie`@example.org", "relayscope where 'bo`id`@example.org'"),
+        ("o'brien@example.org", "o'brian@example.org", r"relayscope where 'o'\''brien@example.org'"),
+        ("a:bcdef@example.org", "a:bcdeg@example.org", "relayscope where '\"a:bcdef@example.org\"'"),
+    ] {
+        let records = vec![Tale::new(1, "10:00:00", "alice@example.com").to(address, "250 2.1.5 Ok").end_of_data("250 Ok", None).record()];
+        let answer = ask(&Shelf { records, running: true }, &format!("to:\"{asked}\""));
+        let next = answer.never_seen.unwrap().next;
+        assert!(next[0].ends_with(written), "{next:?}");
+    }
+}

@@ -5,8 +5,8 @@
 mod stories;
 
 use relayscope::path::answer::{Confidence, Fate, JoinedBy, MessagePath, PathState};
-use relayscope::trace::{Log, LogEvent, Record, State};
-use stories::golden::ask;
+use relayscope::trace::{Actor, Log, LogEvent, Record, Stage, State};
+use stories::golden::{ask, look};
 use stories::told::{comes_in, goes_out, line, sent_on};
 use stories::{Shelf, Tale, reply};
 
@@ -87,6 +87,35 @@ fn the_server_in_front_gives_up() {
     let given_up = expired(2, "10:00:00", |log| (log.host, log.queue_id) = (Some("mail.example.com".into()), Some("FFF000".into())));
     let path = one([tried.record(), given_up], "bob@example.org");
     assert_eq!(fate(&path, "bob@example.org").state.0, PathState::Bounced, "{}", path.verdict);
+}
+
+/// Of an attempt that never came here only the log in front tells; what was answered here is known better from here.
+#[test]
+fn the_server_in_front_no_longer_gets_here() {
+    let tried = || {
+        let tale = Tale::new(1, "10:00:00.700", "alice@example.com").to("bob@example.org", "450 4.2.0 Greylisted").ends_at_rcpt();
+        tale.with(|it| it.message.client_queue_id = Some("FFF000".into())).record()
+    };
+    let put_off = |number: u64, clock: &str, answer: Option<&str>| {
+        line(number, clock, LogEvent::Deferred, |log| {
+            (log.host, log.queue_id, log.message_id) = (Some("mail.example.com".into()), Some("FFF000".into()), None);
+            (log.recipient, log.reply) = (Some("bob@example.org".into()), answer.map(reply));
+            log.detail = answer.is_none().then(|| "connect to 127.0.0.1[127.0.0.1]:2525: Connection refused".into());
+        })
+    };
+    let of_it = put_off(2, "10:00:01", Some("450 4.2.0 Greylisted"));
+    let path = one([tried(), of_it], "bob@example.org");
+    assert!(path.verdict.starts_with("Deferred at smtp.example.net, RCPT TO, "), "{}", path.verdict);
+    assert_eq!(fate(&path, "bob@example.org").attempts, 1);
+    let path = one([tried(), put_off(2, "10:07:00", None)], "bob@example.org");
+    assert!(
+        path.verdict.starts_with("Deferred in the queue of mail.example.com, 2026-11-23 10:07:00 UTC: connect to 127.0.0.1"),
+        "{}",
+        path.verdict
+    );
+    assert_eq!(fate(&path, "bob@example.org").attempts, 2);
+    let step = "Nothing is lost: it waits in the queue of mail.example.com (queue id FFF000). At 2026-11-23 10:07:00 UTC it did not get through to Relayscope";
+    assert!(path.next.iter().any(|it| it.starts_with(step)), "{:?}", path.next);
 }
 
 #[test]
@@ -234,4 +263,29 @@ fn a_log_that_ends_tells_nothing_of_what_came_after() {
     assert_eq!(path.state.0, PathState::Accepted, "{}", path.verdict);
     let path = one([sent(1, "10:00:00", "AAA111").record(), taken("smtp.example.net"), later], "once.more@mail.example.com");
     assert_eq!(path.state.0, PathState::Stuck, "{}", path.verdict);
+}
+
+#[test]
+fn an_attempt_in_doubt_is_part_of_what_to_do_next() {
+    let header = |tale: Tale| tale.header("doubt.1@mail.example.com", "Twice?");
+    let doubt = header(Tale::new(1, "10:00:00", "alice@example.com").to("bob@example.org", "250 2.1.5 Ok"));
+    let doubt = doubt.breaks(State::Unknown, Stage::EndOfData, Actor::Upstream, "the smart host closed the connection").record();
+    let refused = header(Tale::new(2, "10:10:00", "alice@example.com").to("bob@example.org", "250 2.1.5 Ok"));
+    let refused = refused.end_of_data("550 5.7.1 no way", None).record();
+    let path = one([doubt, refused], "bob@example.org");
+    assert!(path.verdict.contains("An earlier attempt, "), "{}", path.verdict);
+    let step = "Before it is sent again, ask the admin of smtp.example.net whether it has the message from the attempt in doubt";
+    assert!(path.next.iter().any(|it| it.starts_with(step)), "{:?}", path.next);
+}
+
+/// Of what was cut off only the beginning is known.
+#[test]
+fn what_is_not_known_took_no_time() {
+    let cut = Tale::new(1, "10:00:00", "alice@example.com").to("bob@example.org", "250 2.1.5 Ok");
+    let cut = cut.breaks(State::Unknown, Stage::EndOfData, Actor::Proxy, "relayscope ended").with(|it| {
+        (it.duration_us, it.message.size) = (0, 0);
+    });
+    let answer = ask(&Shelf { records: vec![cut.record()], running: true }, "bob@example.org");
+    let said = relayscope::cli::locate::render(&answer, false, &look(None)).as_str().to_owned();
+    assert!(said.contains("TOOK") && !said.contains("0 µs") && !said.contains("0 octets"), "{said}");
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::failure::{Failure, Status};
 use super::screen::{print, show_json, visible};
-use crate::diagnose::{Explained, Facts, Rules};
+use crate::diagnose::{Cause, Explained, Facts, Rules};
 use crate::smtp::Stage;
 
 /// No file of replies or rules is as long.
@@ -206,7 +206,9 @@ fn words(explained: &Explained) -> String {
         line("no refusal", &format!("{code} says that the command was taken"));
     }
     line("cause", explained.cause.word());
-    line("who acts", explained.act.word());
+    // Of what no rule knows nobody can say whose business it is.
+    let who = if explained.cause == Cause::Unclassified { "not known" } else { explained.act.word() };
+    line("who acts", who);
     line("permanence", explained.permanence.word());
     line("advice", &explained.advice);
     line("rule", &explained.rule);

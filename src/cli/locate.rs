@@ -47,13 +47,7 @@ impl Locate {
                     self.what.iter().enumerate().filter(|(at, _)| *at != place).map(|(_, word)| word.clone()).collect();
                 ask.pasted(std::io::stdin().lock(), &others)?
             }
-            None => {
-                let what = super::search::question(&self.what, now)?;
-                if what.is_empty() {
-                    return Err(Failure::usage("nothing is asked: name a Message-ID, a queue id, an address or words of a subject"));
-                }
-                ask.question(&what, ask.dns)?
-            }
+            None => ask.asked(&self.what)?,
         };
         let status = if answer.messages.is_empty() && answer.under_way.is_empty() { Status::NotFound } else { Status::Done };
         if traces.json {

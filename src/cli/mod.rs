@@ -79,11 +79,7 @@ impl Traces {
     }
 }
 
-/// A word of a command as a shell takes it.
-fn in_shell(word: &str) -> String {
-    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"/._-:@+=,".contains(&octet);
-    if !word.is_empty() && word.bytes().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
+use crate::wording::in_shell;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -11,9 +11,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::failure::Status;
+use super::in_shell;
 use super::screen::{Look, Screen, Style, show_json, visible};
 use crate::diagnose::{Act, Rules, Verdict};
 use crate::message::report::{self, Action, Report, ReportKind, Reported};
+use crate::path::lex;
 
 /// Octets of a file that are read. A message is looked at no further than `report::MOST_OCTETS`; this bounds mailboxes.
 const MOST_FILE: u64 = 256 * 1024 * 1024;
@@ -348,13 +350,14 @@ fn tell_original(screen: &mut Screen, report: &Report) {
         }
     }
     if let Some(id) = &report.original_message_id {
-        screen.styled(Style::Faint, &format!("  next: relayscope where 'message-id:{}'", shell(id))).newline();
+        proposal(screen, "message-id", id);
     } else if let Some(id) = &report.queue_id {
-        screen.styled(Style::Faint, &format!("  next: relayscope where '{}'", shell(id))).newline();
+        proposal(screen, "queue", id);
     }
 }
 
-/// A Message-ID that can stand in single quotes, in a question that a shell reads.
-fn shell(id: &str) -> String {
-    id.chars().filter(|c| *c != '\'').collect()
+/// What is in a report is anybody's words: neither the shell nor the grammar may take it for more.
+fn proposal(screen: &mut Screen, field: &str, id: &str) {
+    let question = in_shell(&format!("{field}:{}", lex::written(id, false)));
+    screen.styled(Style::Faint, &format!("  next: relayscope where {question}")).newline();
 }

@@ -14,7 +14,7 @@ use crate::path::clock::{octets, span};
 use crate::path::words;
 use crate::trace::RecordId;
 use crate::trace::json::{Auth, Client, Message, Outcome, Phases, Record, Tls, Transaction, Upstream, Word};
-use crate::trace::{Flag, Stage, json};
+use crate::trace::{Flag, Stage, State, json};
 
 #[derive(Debug, Args)]
 pub struct Show {
@@ -133,13 +133,17 @@ impl Sheet<'_> {
     }
 
     fn transaction(&mut self, it: &Transaction) {
-        self.fact("Took", &span(it.duration_us));
+        // Of what was cut off only the beginning is known, and nothing is no zero.
+        let is_whole = !was_cut_off(it);
+        if is_whole {
+            self.fact("Took", &span(it.duration_us));
+        }
         self.fact("Recorded by", &format!("{}, relayscope {}, configuration {}", it.node, it.proxy_version, it.config_digest));
         self.maybe("Route", it.route_rule.as_ref());
         self.outcome(&it.outcome);
         self.flags(&it.flags);
         self.envelope(&it.envelope);
-        self.message(&it.message);
+        self.message(&it.message, is_whole);
         self.client(&it.client);
         self.upstream(&it.upstream);
         self.phases(&it.phases);
@@ -201,7 +205,7 @@ impl Sheet<'_> {
         }
     }
 
-    fn message(&mut self, it: &Message) {
+    fn message(&mut self, it: &Message, was_seen: bool) {
         self.heading("Message");
         self.maybe("Message-ID", it.message_id.as_ref());
         self.maybe("Subject", it.subject.as_ref());
@@ -211,8 +215,10 @@ impl Sheet<'_> {
         self.maybe("In-Reply-To", it.in_reply_to.as_ref());
         self.maybe("Auto-Submitted", it.auto_submitted.as_ref());
         self.maybe("Client's id", it.client_queue_id.as_ref());
-        self.fact("Size", &octets(it.size));
-        self.fact("Received", &words::count(it.received_count as usize, "hop"));
+        if was_seen {
+            self.fact("Size", &octets(it.size));
+            self.fact("Received", &words::count(it.received_count as usize, "hop"));
+        }
         if it.bare_newlines > 0 {
             self.fact("Bare CR or LF", &it.bare_newlines.to_string());
         }
@@ -331,4 +337,9 @@ impl Sheet<'_> {
             ladder::draw(&mut self.screen, timeline, cut, self.look);
         }
     }
+}
+
+/// Made of what was noted before the message's end went on: see `RelayHop::was_cut_off`.
+fn was_cut_off(it: &Transaction) -> bool {
+    it.outcome.state.0 == State::Unknown && it.duration_us == 0 && it.message.size == 0
 }

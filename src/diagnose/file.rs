@@ -154,7 +154,7 @@ impl Source<'_> {
     pub(super) fn enhanced(&self, written: &Spanned<String>) -> Result<EnhancedMask, RulesError> {
         EnhancedMask::read(written.get_ref()).ok_or_else(|| {
             let text = shown(written.get_ref());
-            self.wrong(written, format!("`{text}` is no enhanced status code: write \"5.1.1\", \"x.1.1\" or \"5.1.x\""))
+            self.wrong(written, format!("`{text}` is no enhanced status code: write \"5.1.1\", \"x.1.1\", \"5.1.x\" or \"4.7.5xx\""))
         })
     }
 }

@@ -67,12 +67,13 @@ impl CodeMask {
     }
 }
 
-/// An enhanced status code; `x` in a place is any.
+/// An enhanced status code; `x` in a place is any, and `5xx` in the last one 500 to 599.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EnhancedMask {
     class: Option<u8>,
     subject: Option<u16>,
-    detail: Option<u16>,
+    /// The least and the most.
+    detail: (u16, u16),
 }
 
 impl EnhancedMask {
@@ -82,14 +83,26 @@ impl EnhancedMask {
             "x" => Some(None),
             number => number.parse::<u16>().ok().map(Some),
         };
-        let (class, subject, detail) = (part()?, part()?, part()?);
+        let (class, subject) = (part()?, part()?);
+        let detail = match parts.next()? {
+            "x" => (0, u16::MAX),
+            word => match word.strip_suffix("xx") {
+                Some(hundreds) => {
+                    let least = hundreds.parse::<u16>().ok().filter(|it| (1..10).contains(it))? * 100;
+                    (least, least + 99)
+                }
+                None => word.parse::<u16>().ok().map(|number| (number, number))?,
+            },
+        };
         let class = class.map(u8::try_from).transpose().ok()?;
         let known = class.is_none_or(|class| matches!(class, 2 | 4 | 5));
         (parts.next().is_none() && known).then_some(Self { class, subject, detail })
     }
 
     pub(super) fn holds(self, (class, subject, detail): (u8, u16, u16)) -> bool {
-        self.class.is_none_or(|it| it == class) && self.subject.is_none_or(|it| it == subject) && self.detail.is_none_or(|it| it == detail)
+        self.class.is_none_or(|it| it == class)
+            && self.subject.is_none_or(|it| it == subject)
+            && (self.detail.0..=self.detail.1).contains(&detail)
     }
 }
 
@@ -107,7 +120,9 @@ mod tests {
         assert!(EnhancedMask::read("x.1.1").unwrap().holds((4, 1, 1)));
         assert!(!EnhancedMask::read("5.1.1").unwrap().holds((5, 1, 10)));
         assert!(EnhancedMask::read("5.7.x").unwrap().holds((5, 7, 26)));
-        for wrong in ["", "5", "5.1", "5.1.1.1", "3.1.1", "y.1.1", "5.1.70000"] {
+        let hundred = EnhancedMask::read("4.7.5xx").unwrap();
+        assert_eq!([499, 500, 599, 600].map(|detail| hundred.holds((4, 7, detail))), [false, true, true, false]);
+        for wrong in ["", "5", "5.1", "5.1.1.1", "3.1.1", "y.1.1", "5.1.70000", "5.1.xx", "5.1.0xx", "5.1.12xx", "5.1xx.1"] {
             assert_eq!(EnhancedMask::read(wrong), None, "{wrong}");
         }
     }

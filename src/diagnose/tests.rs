@@ -172,7 +172,34 @@ fn failures_without_a_reply_have_causes() {
         "mx.y.example doesn't offer STARTTLS, which this upstream requires\na firewall rewrites the server's EHLO reply (XXXXXXXA)";
     is(own(Stage::Ehlo, hidden), EncryptionRequired, "own/ehlo-rewritten");
     is(own(Stage::RcptTo, "mail for this domain is not accepted here"), RelayDenied, "own/domain-not-accepted");
-    is(own(Stage::EndOfData, "the upstream closed the connection"), ConnectionFailed, "own/closed-after-data");
+    let after = own(Stage::EndOfData, "the upstream closed the connection");
+    assert!(after.advice.contains("may have been taken"));
+    is(after, ConnectionFailed, "own/closed-after-data");
+    let within = own(Stage::Body, "the smart host closed the connection");
+    assert!(!within.advice.contains("may have been taken"), "it never got the whole message");
+    is(within, ConnectionFailed, "own/closed-within-message");
+    for stage in [Stage::MailFrom, Stage::RcptTo, Stage::Data, Stage::Body, Stage::EndOfData] {
+        is(own(stage, "the smart host broke the protocol: not an SMTP reply: \"blah blah\""), ProtocolError, "own/broke-the-protocol");
+    }
+    let injected = "the smart host broke the protocol: sent octets behind its 220 to STARTTLS (injection?)";
+    is(own(Stage::StartTls, injected), TlsFailure, "own/tls-injection");
+}
+
+/// Exchange Online's codes are nobody else's, so they speak for themselves where its host isn't known.
+#[test]
+fn a_sending_ip_that_exchange_online_restricts_is_the_senders_business() {
+    let said = |text: &str| Rules::builtin().classify(&Facts { text, ..Facts::default() });
+    for (text, cause) in [
+        ("451 4.7.500 Server busy. Please try again later from [192.0.2.1]. (S77719)", Cause::RateLimited),
+        ("450 4.7.500 Access denied, please try again later", Cause::PoorReputation),
+        ("451 4.7.651 Access denied, please try again later [192.0.2.1]", Cause::PoorReputation),
+        ("451 4.3.2 Server busy, please try again later", Cause::RemoteSystemError),
+    ] {
+        let verdict = said(text);
+        assert_eq!(verdict.cause, cause, "{text}");
+        assert_eq!(verdict.act, cause.act(), "{text}");
+    }
+    assert_eq!(said("450 4.7.500 Access denied, please try again later").act, Act::LocalAdmin);
 }
 
 #[test]
@@ -229,7 +256,7 @@ fn own_rules_come_first_and_say_what_is_wrong_with_them() {
     let rules = own("[[rule]]\nid = \"own/x\"\ncause = \"policy_rejected\"\ntext = ['User Unknown']\nadvice = \"Call.\"\n").unwrap();
     let verdict = rules.classify(&Facts { text: "550 5.1.1 user unknown", ..Facts::default() });
     assert_eq!((verdict.rule, verdict.cause, verdict.advice), ("own/x", Cause::PolicyRejected, "Call."));
-    assert!(rules.version().starts_with("5+own."));
+    assert!(rules.version().starts_with("6+own."));
     let wrong = |text: &str| own(text).unwrap_err().to_string();
     let near = wrong("[[rule]]\nid = \"own/x\"\ncause = \"mailbox_ful\"\ntext = ['x']\n");
     assert_eq!(near, "own.toml:3: `mailbox_ful` is no cause; did you mean `mailbox_full`?");

@@ -144,11 +144,41 @@ pub fn term(column: usize, field: &str, word: &Word) -> Result<Term, NotUndersto
             Term::Duration(bounds::duration(value).ok_or_else(|| wrong(format!("{value:?} is not a bound such as >10s, <50ms or 1s..5s")))?)
         }
         unknown => {
-            let hint = nearest_word(unknown, FIELDS).map(|near| format!("; did you mean {near}:?")).unwrap_or_default();
+            let hint = meant(unknown).map(|near| format!("; did you mean {near}:?")).unwrap_or_default();
             let message = format!("no field is called {unknown:?}{hint} (quote it if it is a word of a subject: \"{unknown}:{value}\")");
             return Err(NotUnderstood { column, message });
         }
     })
+}
+
+/// What others call a field: mail servers, their logs, other tools.
+const SYNONYMS: [(&str, &[&str]); 18] = [
+    ("to", &["rcpt", "rcpt-to", "rcpts", "recipient", "recipients", "receiver", "envelope-to", "dest", "destination"]),
+    ("from", &["mail", "mail-from", "sender", "envelope-from", "return-path", "reverse-path", "envelope"]),
+    ("client", &["ip", "addr", "client-ip", "remote", "remote-ip", "peer", "src", "source", "host", "sender-ip"]),
+    ("state", &["status", "result", "outcome", "verdict"]),
+    ("message-id", &["msgid", "msg-id", "mid", "messageid", "message"]),
+    ("queue", &["qid", "queueid", "queue-id", "postfix-id"]),
+    ("domain", &["dom", "domains", "rcpt-domain", "recipient-domain", "sender-domain"]),
+    ("subject", &["subj", "title"]),
+    ("upstream", &["server", "smarthost", "smart-host", "relay", "mx", "next-hop", "backend"]),
+    ("helo", &["ehlo", "helo-name"]),
+    ("auth-user", &["user", "username", "login", "auth", "sasl", "sasl-username", "account"]),
+    ("reply", &["text", "error", "response", "diagnostic"]),
+    ("cause", &["reason", "why"]),
+    ("enhanced", &["dsn", "esc"]),
+    ("code", &["smtp-code", "reply-code"]),
+    ("since", &["after", "start", "begin"]),
+    ("until", &["before", "end", "till"]),
+    ("address", &["email", "mailbox"]),
+];
+
+/// The field that was meant by a name that is none.
+fn meant(unknown: &str) -> Option<&'static str> {
+    let name = unknown.replace('_', "-");
+    let known = FIELDS.iter().copied().find(|field| *field == name);
+    let other = || SYNONYMS.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(field, _)| *field);
+    known.or_else(other).or_else(|| nearest_word(unknown, FIELDS))
 }
 
 /// Fields that can be asked for by a part of their values.
@@ -181,7 +211,10 @@ fn pattern(field: &str, value: &str) -> Result<Term, String> {
             "enhanced" => "enhanced: takes no *; its beginning will do: 5.7".to_owned(),
             "size" | "duration" => format!("{field}: takes no *; write bounds: >1, <2, 1..2"),
             known if is_field(known) => format!("{field}: takes no *"),
-            unknown => format!("no field is called {unknown:?} (quote it if it is a word of a subject)"),
+            unknown => {
+                let hint = meant(unknown).map(|near| format!("; did you mean {near}:?")).unwrap_or_default();
+                format!("no field is called {unknown:?}{hint} (quote it if it is a word of a subject)")
+            }
         });
     };
     with_star(of, value)

@@ -1,11 +1,11 @@
 //! What to do next: who must act and what on, by the diagnosis; then where to look, as far as it follows from state, stage and actor.
 
-use super::answer::{Fate, MessagePath, PathState, RelayHop};
+use super::answer::{Fate, MessagePath, PathState, RelayHop, Side};
 use super::clock::Clock;
 use super::verdict::relay_of;
 use super::words;
 use crate::trace::json::Id;
-use crate::trace::{Act, Actor, LogEvent, Stage};
+use crate::trace::{Act, Actor, Cause, LogEvent, Stage};
 
 /// The states in which somebody has something to do, the most urgent first.
 const URGENT: [PathState; 8] = [
@@ -38,11 +38,27 @@ pub fn next(path: &MessagePath, clock: &Clock) -> Vec<String> {
             _ => None,
         });
     }
+    steps.extend(doubted(path, clock));
     steps.extend(decisive(path).map(|id| format!("The whole dialogue: relayscope show {id}")));
     if let Some(hop) = path.reports_on.as_ref().and_then(|on| on.hop) {
         steps.push(format!("The message that it reports on: relayscope where {hop}"));
     }
     steps
+}
+
+/// Of an attempt in doubt before one that failed: whether the message got there by it.
+fn doubted(path: &MessagePath, clock: &Clock) -> Option<String> {
+    let is_open = |fate: &&Fate| matches!(fate.state.0, PathState::Deferred | PathState::Rejected | PathState::Aborted);
+    let hop = path
+        .recipients
+        .iter()
+        .filter(is_open)
+        .find_map(|fate| path.relays().find(|hop| Some(hop.id) == fate.doubt && Some(hop.id) != fate.accepted))?;
+    Some(format!(
+        "Before it is sent again, ask the admin of {} whether it has the message from the attempt in doubt, {}: otherwise there may be two.",
+        words::upstream(hop),
+        clock.moment(hop.until)
+    ))
 }
 
 /// The transaction in which to read what happened; where nothing passed here, the line of the log that says most.
@@ -63,15 +79,21 @@ fn advice(path: &MessagePath) -> Vec<String> {
     let mut told: Vec<String> = Vec::new();
     for (act, cause, advice, meant) in of_fates.chain(attempt.map(|hop| (hop.act, hop.cause, &hop.advice, None))) {
         let Some(act) = act else { continue };
+        let is_unclassified = cause.is_some_and(|cause| cause.0 == Cause::Unclassified);
         let cause = cause.and_then(|cause| words::cause(cause.0)).map(|words| format!(" ({words})")).unwrap_or_default();
         // Nothing is known, so nothing is said.
         if act.0 == Act::Nobody && cause.is_empty() && advice.is_none() {
             continue;
         }
-        let must = if act.0 == Act::Nobody { "need do anything" } else { "must act" };
+        let must = match act.0 {
+            // Of what nobody could read, nobody knows whose business it is.
+            Act::Nobody if is_unclassified => "It is not known who must act".to_owned(),
+            Act::Nobody => format!("{} need do anything", words::act(act.0)),
+            act => format!("{} must act", words::act(act)),
+        };
         let what = advice.as_deref().map(|advice| format!(": {advice}")).unwrap_or_else(|| ".".to_owned());
         let meant = meant.map(|meant| format!(" Perhaps {meant} is meant.")).unwrap_or_default();
-        let step = format!("{} {must}{cause}{what}{meant}", words::act(act.0));
+        let step = format!("{must}{cause}{what}{meant}");
         if !told.contains(&step) && told.len() < 3 {
             told.push(step);
         }
@@ -109,7 +131,17 @@ impl Scene<'_> {
             (PathState::Deferred, Some(LogEvent::Rejected)) => {
                 format!("Nothing is lost: {host} didn't take it now, and its sender is to try again.")
             }
-            (PathState::Deferred, _) => format!("Nothing is lost: it waits in the queue of {host}{id}."),
+            (PathState::Deferred, _) => {
+                let id = line.and_then(|line| line.queue_id.as_ref()).map(|id| format!(" (queue id {id})")).unwrap_or(id);
+                let kept = format!("Nothing is lost: it waits in the queue of {host}{id}.");
+                match line.filter(|line| line.side == Some(Side::Before) && self.path.relays().next().is_some()) {
+                    Some(line) => format!(
+                        "{kept} At {} it did not get through to Relayscope: see that Relayscope runs, and listens where {host} sends to.",
+                        self.clock.moment(line.at)
+                    ),
+                    None => kept,
+                }
+            }
             _ => return hop.map(|hop| self.here(hop, state)),
         })
     }
@@ -146,10 +178,11 @@ impl Scene<'_> {
                 )
             }
             PathState::Rejected => {
-                format!(
-                    "A 5xx is final: {client} does not try again.{} To send it again, first settle what the reply names.",
-                    self.bounce("It")
-                )
+                let first = match self.fate.map_or(hop.cause, |fate| fate.cause).is_some_and(|cause| cause.0 == Cause::Unclassified) {
+                    true => format!("ask the admin of {upstream} what its reply means"),
+                    false => "settle what the reply names".to_owned(),
+                };
+                format!("A 5xx is final: {client} does not try again.{} To send it again, first {first}.", self.bounce("It"))
             }
             PathState::Deferred if by == Actor::Proxy && !hop.upstream.tried.is_empty() => {
                 format!("Nothing is lost: it waits at {there}. {}", tried(hop))

@@ -27,6 +27,9 @@ pub struct Clue {
 pub fn clues(octets: &[u8]) -> Vec<Clue> {
     let octets = octets.get(..MOST_OCTETS).unwrap_or(octets);
     let text = String::from_utf8_lossy(octets);
+    if let Some(address) = named_address(&text) {
+        return vec![Clue { question: format!("address:{}", written(address, false)), what: "an address" }];
+    }
     let report = report::read(octets);
     let found = Found::in_text(&text);
     let mut clues = Clues(Vec::new());
@@ -59,6 +62,21 @@ fn of_report(clues: &mut Clues, report: &Report) {
     report.original_message_id.iter().for_each(|id| clues.message_id(id, "the original's Message-ID"));
     report.queue_id.iter().for_each(|id| clues.queue(id, "the queue id at the reporting server"));
     report.envid.iter().for_each(|id| clues.queue(id, "the ENVID"));
+}
+
+/// Whether what stands on a command line is a piece of something else: of a log, of a reply, of a header.
+pub fn looks_pasted(text: &str) -> bool {
+    const SIGNS: [&str; 7] = ["]: ", "to=<", "from=<", "message-id=<", "msgid=<", "queued as ", "(trace "];
+    let text = text.trim();
+    SIGNS.iter().any(|sign| text.contains(sign)) || named_address(text).is_some()
+}
+
+/// `bob@example.org` of `"Bob" <bob@example.org>`, where there is nothing else.
+fn named_address(text: &str) -> Option<&str> {
+    let (name, address) = text.trim().strip_suffix('>')?.rsplit_once('<')?;
+    let is_name = name.ends_with(char::is_whitespace) && !name.trim().is_empty() && !name.contains([':', '<', '\n']);
+    let is_address = address.contains('@') && !address.contains(char::is_whitespace) && address.len() <= LONGEST;
+    (is_name && is_address).then_some(address)
 }
 
 struct Clues(Vec<Clue>);
@@ -286,6 +304,19 @@ mod tests {
         );
         check("nothing to see here", &[]);
         check("", &[]);
+    }
+
+    #[test]
+    fn a_name_with_its_address_is_an_address() {
+        check("\"Bob\" <bob@example.org>", &["address:bob@example.org"]);
+        check("Bob B. <bob@example.org>\n", &["address:bob@example.org"]);
+        check("to=<bob@example.org>", &["to:bob@example.org"]);
+        check("queued as 4F1C21A0B7", &["queue:4F1C21A0B7"]);
+        let is_pasted = ["\"Bob\" <bob@example.org>", "to=<bob@example.org>", "queued as 4F1", "mx postfix/smtp[1]: 4F1: removed"];
+        assert!(is_pasted.iter().all(|text| looks_pasted(text)));
+        let asked =
+            ["<a.1@x.example>", "bob@example.org", "to:<bob@x.example>", "from:a to:<b@x.example>", "Invoice 4711", "subject:\"a b\""];
+        assert!(!asked.iter().any(|text| looks_pasted(text)));
     }
 
     #[test]

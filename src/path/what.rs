@@ -224,7 +224,7 @@ impl What {
             Term::Subject(_) => Some(""),
             _ => None,
         });
-        let asked = of_fields.or(self.free.first().map(|word| word.value.as_str()))?;
+        let asked = of_fields.or(self.free.first().map(|word| word.value.as_str()).filter(|word| !is_plain_address(word)))?;
         if std::net::IpAddr::from_str(asked).is_ok() || RecordId::from_str(asked).is_ok() {
             return None;
         }
@@ -270,6 +270,12 @@ impl What {
             _ => None,
         })
     }
+}
+
+/// A person's or a program's address, by its looks: Message-IDs stand in angle brackets, are long, or have digits.
+fn is_plain_address(word: &str) -> bool {
+    let local = word.split_once('@').map(|(local, _)| local);
+    local.is_some_and(|it| !it.is_empty() && !it.starts_with('<') && it.chars().count() < 24 && !it.contains(|c: char| c.is_ascii_digit()))
 }
 
 /// The domain of an address or of a Message-ID.

@@ -82,6 +82,12 @@ fn refuses(text: &str, column: usize, part: &str) {
 #[test]
 fn errors_point_at_the_column() {
     refuses("to:bob subjct:x", 8, "did you mean subject:?");
+    for (name, meant) in
+        [("rcpt", "to"), ("Mail_From", "from"), ("ip", "client"), ("status", "state"), ("msgid", "message-id"), ("qid", "queue")]
+    {
+        refuses(&format!("{name}:x"), 1, &format!("did you mean {meant}:?"));
+    }
+    refuses("recipient:*@x.example", 11, "did you mean to:?");
     refuses("state:acepted", 7, "did you mean accepted?");
     refuses("ü stage:nowhere", 9, "One of: connect");
     refuses("to:\"bob", 4, "never closed");

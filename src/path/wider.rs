@@ -12,7 +12,7 @@ use super::answer::{Concern, MessagePath, PathState, RelayHop, Wider};
 use super::find::Traces;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::{Id, Time, Word};
-use crate::trace::{About, AboutKind, Anomaly, Cause, Incident, IncidentStep, Record, RecordId, RecordKind, State, WallMicros};
+use crate::trace::{About, AboutKind, Actor, Anomaly, Cause, Incident, IncidentStep, Record, RecordId, RecordKind, State, WallMicros};
 use crate::wording::span;
 
 /// Entries of incidents that are looked at, newest first.
@@ -191,6 +191,9 @@ impl Failure {
             return None;
         }
         let named = failed(message).find(|hop| it.samples.contains(&hop.id.0));
+        if named.is_none() && !self.may_come_of(message, it) {
+            return None;
+        }
         let mut common: Vec<Concern> =
             named.map(|hop| Concern { kind: Concern::ATTEMPT.to_owned(), value: hop.id.to_string() }).into_iter().collect();
         let mut agrees = true;
@@ -205,11 +208,32 @@ impl Failure {
         (is_related && !common.is_empty()).then_some(common)
     }
 
+    /// Whether a message that it doesn't name can have failed by it, by what it is and how the message failed.
+    fn may_come_of(&self, message: &MessagePath, it: &Incident) -> bool {
+        if is_of_its_examples(it.anomaly) {
+            return false;
+        }
+        let mut attempts = failed(message).peekable();
+        if attempts.peek().is_none() {
+            return true;
+        }
+        if is_of_reach(it.anomaly) {
+            // Whatever the host answered to the message, it was reached.
+            let is_same = |hop: &RelayHop| hop.cause.is_some_and(|cause| Some(cause.0) == it.cause);
+            return attempts.any(|hop| is_same(hop) || hop.by.0 != Actor::Client && hop.upstream.ip.is_none() || was_cut(hop));
+        }
+        // Who leaves by itself does so because it waits too long, not because of what others are refused.
+        attempts.any(|hop| hop.by.0 != Actor::Client) || it.anomaly == Anomaly::UpstreamSlow
+    }
+
     /// One of another cause stands there only where the same side must act, or where it is of this very recipient or message: a quota that is
     /// used up says nothing of a mailbox that is full, though both are told by the same smart host.
     fn may_have_cause_of(&self, message: &MessagePath, it: &Incident) -> bool {
         let Some(cause) = it.cause else { return true };
-        let is_near = |of: Cause| of == cause || of == Cause::Unclassified || of.act() == cause.act();
+        let (first, last) = self.span;
+        let was_open = it.since <= last && (it.is_open() || it.last.max(it.since) >= first);
+        // What only happened to be in the same hands was there at that very time, or has nothing to do with it.
+        let is_near = |of: Cause| of == cause || was_open && (of == Cause::Unclassified || of.act() == cause.act());
         let mut causes = self.causes(message).peekable();
         let is_of_it = |about: &About| matches!(about.kind, AboutKind::Recipient | AboutKind::MessageId);
         causes.peek().is_none() || causes.any(is_near) || it.about.iter().any(is_of_it)
@@ -260,6 +284,35 @@ impl Failure {
             AboutKind::Blocklist | AboutKind::Phase | AboutKind::Dns | AboutKind::Period | AboutKind::Part => return None,
         })
     }
+}
+
+/// What somebody tried, or what concerns the messages alone that it counts: nothing else fails by it.
+fn is_of_its_examples(anomaly: Anomaly) -> bool {
+    use Anomaly::*;
+    matches!(
+        anomaly,
+        SmugglingAttempts
+            | TlsInjection
+            | OpenRelayProbes
+            | Scanner
+            | AuthGuessing
+            | AuthInClear
+            | DirectoryHarvest
+            | Duplicates
+            | ExportFailing
+            | ExportSkipping
+    )
+}
+
+/// That a host can't be had at all.
+fn is_of_reach(anomaly: Anomaly) -> bool {
+    use Anomaly::*;
+    matches!(anomaly, UpstreamDown | UpstreamFlapping | PortBlocked | DnsFailing)
+}
+
+/// The connection broke, or was never there.
+fn was_cut(hop: &RelayHop) -> bool {
+    matches!(hop.by.0, Actor::Network | Actor::Dns) || hop.by.0 != Actor::Client && hop.reply.is_none()
 }
 
 fn failed(message: &MessagePath) -> impl Iterator<Item = &RelayHop> {

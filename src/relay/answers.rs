@@ -51,7 +51,7 @@ impl Machine {
         if let Some(count) = self.recorder.replies.get_mut(usize::from(view.class()).wrapping_sub(2)) {
             *count = count.saturating_add(1);
         }
-        if view.malformed() {
+        if view.malformed() || view.class() == 3 && self.pending.front().is_some_and(|it| !it.expect.may_ask_for_more()) {
             self.recorder.flag(Flag::MalformedReply);
         }
         let stage = self.stage();

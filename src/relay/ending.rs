@@ -228,7 +228,8 @@ impl Machine {
         }
         let told = match how {
             _ if self.pending.is_empty() => words.to_owned(),
-            EndHow::Timeout => words.to_owned(),
+            // It did answer, wrongly, or the words say what it owed.
+            EndHow::Timeout | EndHow::Protocol => words.to_owned(),
             _ => format!("{words}; it did not {}", self.owed()),
         };
         let reply = OwnReply::new(421, (4, 4, 2), told, self.recorder.trace_id());
@@ -313,14 +314,18 @@ impl Machine {
                 detail: None,
                 upstream_queue_id: None,
             },
-            None => Verdict {
-                state: State::Aborted,
-                stage: if self.recorder.recipients() > 0 { Stage::RcptTo } else { Stage::MailFrom },
-                by: Actor::Client,
-                reply: None,
-                detail: Some(format!("{words} before the message")),
-                upstream_queue_id: None,
-            },
+            None => {
+                let stage = if self.recorder.recipients() > 0 { Stage::RcptTo } else { Stage::MailFrom };
+                let left = format!("{words} before the message");
+                // Whoever gets an answer that answers nothing can but leave.
+                let (by, detail) = match self.recorder.answered_amiss() {
+                    Some((asked, code)) => {
+                        (Actor::Upstream, format!("the {} broke the protocol: answered {asked} with {code}; {left}", self.peer()))
+                    }
+                    None => (Actor::Client, left),
+                };
+                Verdict { state: State::Aborted, stage, by, reply: None, detail: Some(detail), upstream_queue_id: None }
+            }
         };
         self.finish_quietly(now, verdict);
     }

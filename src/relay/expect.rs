@@ -36,6 +36,13 @@ pub(super) enum Expect {
     Own(Box<super::OwnReply>, Option<Box<Recipient>>),
 }
 
+impl Expect {
+    /// Whether 3xx, which asks for more, can answer it; nothing that can is taken for broken.
+    pub fn may_ask_for_more(&self) -> bool {
+        !matches!(self, Self::Mail(_) | Self::Rcpt(_) | Self::Rset | Self::Quit | Self::Ehlo | Self::Helo)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Pending {
     pub expect: Expect,

@@ -241,6 +241,19 @@ impl Recorder {
         }
     }
 
+    /// What was asked and the code, where 3xx came in an answer's place and nobody was taken: what that means can't be known.
+    pub fn answered_amiss(&self) -> Option<(&'static str, u16)> {
+        let envelope = self.envelope()?;
+        let code_of = |reply: &Option<Reply>| reply.as_ref().map(|reply| reply.code);
+        let is_amiss = |code: &u16| (300..400).contains(code);
+        if envelope.recipients.iter().any(|it| code_of(&it.reply).is_some_and(|code| code < 300)) {
+            return None;
+        }
+        let of_mail = code_of(&envelope.reply).filter(is_amiss).map(|code| ("MAIL FROM", code));
+        let of_rcpt = || envelope.recipients.iter().filter_map(|it| code_of(&it.reply)).find(is_amiss).map(|code| ("RCPT TO", code));
+        of_mail.or_else(of_rcpt)
+    }
+
     /// A final reply of a recipient's own (LMTP).
     pub fn recipient_reply(&mut self, place: Option<u32>, reply: Reply) {
         let Some(open) = &mut self.open else { return };

@@ -8,7 +8,7 @@ use super::log::Scan;
 use crate::trace::{Actor, Flag, Mark, Outcome, Phases, Record, RecordId, RecordKind, Stage, State, Timeline, Transaction, stored};
 
 /// What a record made from a mark says.
-pub(super) const DIED: &str = "relayscope ended before the reply to end-of-data came";
+pub(super) const DIED: &str = "relayscope ended, or this copy of its store was made, before the reply to end-of-data came";
 
 /// Marks without a record so far.
 #[derive(Debug, Default)]

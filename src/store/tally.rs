@@ -321,9 +321,13 @@ impl Counting<'_> {
         let all = 0..=u64::MAX;
         let of_some = (places.len() < length).then(|| Bits::of(places));
         let of = |place: u32| of_some.as_ref().is_none_or(|bits| bits.has(place));
+        // Lines of logs tell a message's size again, and again.
+        let logs = of_kind(RecordKind::Log)?;
+        let sized = (!logs.is_empty()).then(|| Bits::of(&transactions));
         let tally = &mut self.tally;
         index.numbers(run, Column::Size, &all, &mut |place, number| {
-            tally.octets = tally.octets.saturating_add(number.filter(|_| of(place)).unwrap_or(0));
+            let counts = sized.as_ref().is_none_or(|bits| bits.has(place));
+            tally.octets = tally.octets.saturating_add(number.filter(|_| counts && of(place)).unwrap_or(0));
         })?;
         index.numbers(run, Column::Recipients, &all, &mut |place, number| tally.recipients += number.filter(|_| of(place)).unwrap_or(0))?;
         index.numbers(run, Column::RecordsLost, &all, &mut |place, number| {
@@ -361,6 +365,7 @@ impl Counting<'_> {
             _ => {}
         }
         let [size, _, end_of_data, recipients, lost] = numbers_of(record);
+        let size = size.filter(|_| record.kind() == RecordKind::Transaction);
         self.tally.octets = self.tally.octets.saturating_add(size.unwrap_or(0));
         self.tally.recipients += recipients.unwrap_or(0);
         self.tally.records_lost += lost.unwrap_or(0);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::kinds::{Actor, Flag, Stage, State, UpstreamKind};
+use super::kinds::{Actor, Flag, LogEvent, Stage, State, UpstreamKind};
 use super::record::{
     AmendedRecipient, Amendment, Log, Outcome, Recipient, Record, Reply, Report, Reported, Session, Transaction, Tried, Upstream,
     WallMicros,
@@ -126,6 +126,15 @@ fn log(it: &mut Log, rules: &Rules) {
         banner: None,
     };
     let verdict = rules.classify(&facts);
+    let verdict = match verdict.cause {
+        Cause::RelayDenied if it.event == LogEvent::Rejected => Verdict {
+            act: Act::Nobody,
+            advice: "That server refused a client that it doesn't relay for, as it should where a stranger asks. If the client is one of yours, \
+                     let it log in, or put its address among the networks that the server relays for.",
+            ..verdict
+        },
+        _ => verdict,
+    };
     tell(outcome, &verdict, rules);
 }
 

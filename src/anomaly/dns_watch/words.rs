@@ -9,7 +9,7 @@ use crate::anomaly::finding::Finding;
 use crate::anomaly::window::{DAY, MINUTE};
 use crate::trace::json::Time;
 use crate::trace::{AboutKind, Act, Anomaly, Change, Severity, WallMicros};
-use crate::wording::{clock, several};
+use crate::wording::{clock, in_shell, several};
 
 impl fmt::Display for Published {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,14 +87,16 @@ fn name(question: &Question) -> String {
 
 fn advice(question: &Question, gone: bool) -> (Act, String) {
     let of = &question.of;
+    // In a command it must stay a word, whatever it is made of.
+    let domain = in_shell(of);
     match (question.sort, gone) {
         (Sort::Mx | Sort::Ns, false) => (
             Act::RecipientSide,
-            format!("If mail to {of} fails since, tell its admin before and after; `relayscope doctor dns {of}` checks it."),
+            format!("If mail to {of} fails since, tell its admin before and after; `relayscope doctor dns {domain}` checks it."),
         ),
         (Sort::Mx | Sort::Ns, true) => (
             Act::RecipientSide,
-            format!("{of} publishes none any more: see whether its registration ran out (`relayscope doctor dns {of}`)."),
+            format!("{of} publishes none any more: see whether its registration ran out (`relayscope doctor dns {domain}`)."),
         ),
         (Sort::Ptr, _) => (
             Act::Network,
@@ -103,11 +105,11 @@ fn advice(question: &Question, gone: bool) -> (Act, String) {
             ),
         ),
         (_, true) => {
-            (Act::LocalAdmin, format!("Publish it again, or receivers can't check mail from {of} (`relayscope doctor dns {of}`)."))
+            (Act::LocalAdmin, format!("Publish it again, or receivers can't check mail from {of} (`relayscope doctor dns {domain}`)."))
         }
         (_, false) => (
             Act::LocalAdmin,
-            format!("If this wasn't you, find out who changes the zone; `relayscope doctor dns {of}` checks the new one."),
+            format!("If this wasn't you, find out who changes the zone; `relayscope doctor dns {domain}` checks the new one."),
         ),
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn hops(screen: &mut Screen, message: &MessagePath, look: &Look) {
             table.row(change_row(change, look));
         }
         let (style, state, why, took) = match hop {
-            Hop::Relay(it) => (Style::of(it.state.0), it.state.to_string(), reason(it), span(it.duration_us)),
+            Hop::Relay(it) => (Style::of(it.state.0), it.state.to_string(), reason(it), took(it)),
             Hop::Report(it) => {
                 let style = it.state.map_or(Style::Wait, |state| Style::of(state.0));
                 let kind = if it.report.kind.0 == ReportKind::Complaint { "complaint" } else { "report" };
@@ -78,6 +78,11 @@ fn change_row(change: &Wider, look: &Look) -> [Cell; 5] {
     let why = format!("{what} of {}: {}", of.unwrap_or("this domain"), super::wider::changed(change));
     let when = Cell::from(look.clock.precise(change.opened_at));
     [when, Cell::styled(Style::Wait, "changed"), Cell::from(why), Cell::from(""), Cell::from(change.id.to_string())]
+}
+
+/// Nothing where only the beginning is known.
+fn took(hop: &RelayHop) -> String {
+    if hop.was_cut_off() { String::new() } else { span(hop.duration_us) }
 }
 
 fn reason(hop: &RelayHop) -> String {

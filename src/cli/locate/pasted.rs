@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::cli::backend::Backend;
 use crate::cli::failure::Failure;
 use crate::cli::search;
-use crate::path::pasted::{Clue, MOST_OCTETS, clues};
+use crate::path::pasted::{Clue, MOST_OCTETS, clues, looks_pasted};
 use crate::path::{Answer, What, words};
 
 /// Where and how it is asked.
@@ -23,6 +23,21 @@ impl Ask {
         self.backend.locate(what, self.limit, self.now, dns)
     }
 
+    /// What stands on the command line: a question, or, where that is none or finds nothing, perhaps something pasted.
+    pub(super) fn asked(&self, words: &[String]) -> Result<Answer, Failure> {
+        let text = words.join(" ");
+        let clues = if looks_pasted(&text) { clues(text.as_bytes()) } else { Vec::new() };
+        let what = match search::question(words, self.now) {
+            Err(_) if !clues.is_empty() => return self.clued(&clues, &[], false),
+            what => what?,
+        };
+        if what.is_empty() {
+            return Err(Failure::usage("nothing is asked: name a Message-ID, a queue id, an address or words of a subject"));
+        }
+        let answer = self.question(&what, self.dns && clues.is_empty())?;
+        if answer.messages.is_empty() && !clues.is_empty() { self.clued(&clues, &[], false) } else { Ok(answer) }
+    }
+
     /// `others`: terms that have to hold besides, such as `since:2d`.
     pub(super) fn pasted(&self, input: impl Read, others: &[String]) -> Result<Answer, Failure> {
         let mut octets = Vec::new();
@@ -33,6 +48,10 @@ impl Ask {
             .map_err(|error| Failure::failed(error).advise("nothing could be read from standard input"))?;
         let is_cut = octets.len() > MOST_OCTETS;
         let clues = clues(&octets);
+        self.clued(&clues, others, is_cut)
+    }
+
+    fn clued(&self, clues: &[Clue], others: &[String], is_cut: bool) -> Result<Answer, Failure> {
         let Some(first) = clues.first() else {
             let advice = "paste a bounce, the header fields of a message, or a reply with a trace id or queue id in it";
             return Err(Failure::usage("no id, address or trace id is in what was pasted").advise(advice));
@@ -43,7 +62,7 @@ impl Ask {
                 let note = format!("Found by {} ({}), of what was pasted.", clue.what, clue.question);
                 let before = match place {
                     0 => String::new(),
-                    asked => format!(" Nothing was seen of {} asked before: {}.", words::count(asked, "clue"), said(&clues, asked)),
+                    asked => format!(" Nothing was seen of {} asked before: {}.", words::count(asked, "clue"), said(clues, asked)),
                 };
                 answer.notes.insert(0, note + &before);
                 answer.notes.extend(is_cut.then(cut_note));
@@ -57,7 +76,7 @@ impl Ask {
                 format!(
                     "Nothing was seen of any of {} in what was pasted: {}.",
                     words::count(clues.len(), "clue"),
-                    said(&clues, clues.len())
+                    said(clues, clues.len())
                 ),
             );
         }

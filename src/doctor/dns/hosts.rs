@@ -16,6 +16,7 @@ use crate::net::connect::ConnectError;
 use crate::net::resolve::{Dane, Dnssec, Resolver};
 use crate::net::tls::TlsFacts;
 use crate::smtp::Stage;
+use crate::wording::in_shell;
 
 /// Connections at the same time.
 const AT_ONCE: usize = 8;
@@ -247,9 +248,10 @@ impl Visit {
             Some(why_not) => check.warn(
                 format!("{whose}; not verified: {why_not}"),
                 format!(
-                    "Give the host a certificate of a public authority for the name {} (`certbot certonly -d {0}`), with the intermediate \
+                    "Give the host a certificate of a public authority for the name {} (`certbot certonly -d {}`), with the intermediate \
                      certificates (fullchain.pem), and reload the mail server.",
-                    self.host.addresses.host
+                    self.host.addresses.host,
+                    in_shell(&self.host.addresses.host)
                 ),
             ),
             None if days < SOON => check.warn(

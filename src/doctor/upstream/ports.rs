@@ -9,6 +9,7 @@ use super::super::Check;
 use super::super::dialogue::{Dialogue, seconds};
 use crate::net::connect::ConnectError;
 use crate::trace::UpstreamKind;
+use crate::wording::in_shell;
 
 /// Where mail servers listen, beside the configured port.
 pub const USUAL: [u16; 4] = [25, 465, 587, 2525];
@@ -112,6 +113,7 @@ impl Family {
 
     fn closed(&self, check: Check, answer: String, host: &str, kind: UpstreamKind, elsewhere: bool) -> Check {
         let (port, others) = (self.port, self.others_open());
+        let word = in_shell(host);
         let mut configured = self.configured();
         if self.knocks.iter().all(|it| matches!(it.opened, Err(ConnectError::NoRoute { .. }))) {
             return if elsewhere {
@@ -136,7 +138,7 @@ impl Family {
             ),
             (Some(open), false) if port == SMTP => format!(
                 "Port {open} of the same host answers: either it takes no mail on port 25, or a provider (or your own firewall) rejects port 25 \
-                 on the way; `nc -vz {host} 25` from another network tells which. Have it opened, or {}.",
+                 on the way; `nc -vz {word} 25` from another network tells which. Have it opened, or {}.",
                 instead(host, open, kind)
             ),
             (Some(open), false) => {
@@ -144,10 +146,10 @@ impl Family {
             }
             (None, true) if self.knocks.iter().all(timed_out) => format!(
                 "Nothing came back from any port: the host is down, its address is wrong, or a firewall drops all of it. Try \
-                 `nc -vz {host} {port}` from another network: if that works, the firewall or the provider on this side is to blame."
+                 `nc -vz {word} {port}` from another network: if that works, the firewall or the provider on this side is to blame."
             ),
             (None, true) => format!(
-                "Nobody could get through to it: the host is down, or a router or firewall on the way forbids it. `nc -vz {host} {port}` from \
+                "Nobody could get through to it: the host is down, or a router or firewall on the way forbids it. `nc -vz {word} {port}` from \
                  another network tells which; `ip route get {}` shows the way from here.",
                 self.first()
             ),

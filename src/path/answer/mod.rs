@@ -223,7 +223,7 @@ pub struct Fate {
     pub meant: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// Transactions that named this recipient.
+    /// Transactions that named this recipient; of one that only logs name, and of a server that no longer got here, what its lines tell.
     pub attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_queue_id: Option<String>,

@@ -77,9 +77,23 @@ pub fn settle(group: &Group, about: &About<'_>, fate: &mut Fate) {
     // Of an attempt in doubt only the end proves that it got there.
     let was_doubt_taken =
         |state: PathState| about.in_doubt.is_some() && matches!(state, PathState::Accepted | PathState::Delivered | PathState::Bounced);
+    let failed_at = fate.at.0;
+    // What it was answered here is in the records; where it didn't get here, its log alone says so.
+    let came_not_here = |word: &Spoken<'_>| match word.said {
+        Said::Line(line) => {
+            is_kept
+                && word.state == PathState::Deferred
+                && line.log.reply.is_none()
+                && about.is_from_before(line)
+                && word.moment() > failed_at.saturating_add(TOLD_US)
+        }
+        Said::Report(..) => false,
+    };
     let counts = |word: &Spoken<'_>| match word.said {
-        // A server in front keeps what wasn't taken here: only that it gave up is news.
-        Said::Line(line) if about.is_from_before(line) => !was_taken && word.state == PathState::Bounced && word.latest() >= fate.at.0,
+        // A server in front keeps what wasn't taken here: only that it gave up is news, or that it no longer gets here.
+        Said::Line(line) if about.is_from_before(line) => {
+            !was_taken && word.state == PathState::Bounced && word.latest() >= failed_at || came_not_here(word)
+        }
         Said::Line(_) => was_taken || was_doubt_taken(word.state),
         Said::Report(told, _) => {
             let given_up = is_kept && told.by_sender && told.transaction.at >= fate.at.0;
@@ -98,6 +112,8 @@ pub fn settle(group: &Group, about: &About<'_>, fate: &mut Fate) {
         } else if from_behind {
             fate.accepted = about.in_doubt;
         }
+        let in_vain = words.iter().filter(|word| came_not_here(word)).count();
+        fate.attempts = fate.attempts.saturating_add(u32::try_from(in_vain).unwrap_or(u32::MAX));
         apply(fate, &words, word, of_several);
     }
 }
@@ -168,6 +184,7 @@ pub fn only_logged(group: &Group, fates: &mut Vec<Fate>) {
         let words = spoken::words(group, |name| name.eq_ignore_ascii_case(&address));
         if let Some((word, of_several)) = spoken::decisive(&words) {
             apply(fate, &words, word, of_several);
+            fate.attempts = spoken::tries(&words);
         }
     }
 }

@@ -160,6 +160,18 @@ fn left_in_queue<'a>(group: &'a Group, word: &'a Line, names: &impl Fn(&Line) ->
     members.into_iter().filter(|(_, left)| *left).map(|(member, _)| member).collect()
 }
 
+/// How often a server tried, by its own lines; of several servers the one that tried most.
+pub fn tries(words: &[Spoken<'_>]) -> u32 {
+    let is_try = |word: &&Spoken<'_>| {
+        let Said::Line(line) = word.said else { return false };
+        matches!(line.log.event, LogEvent::Sent | LogEvent::Delivered | LogEvent::Deferred | LogEvent::Bounced | LogEvent::Rejected)
+    };
+    let of_source = |of: &Spoken<'_>| words.iter().filter(is_try).filter(|word| word.is_of_same_source(of)).count();
+    // What has no queue id, as a refusal has none, is a try by itself.
+    let most = words.iter().filter(is_try).map(|word| of_source(word).max(1)).max().unwrap_or(0);
+    u32::try_from(most).unwrap_or(u32::MAX)
+}
+
 /// What kept the recipient waiting in that queue until it was given up: the last reason before.
 pub fn reason_before<'w, 'a>(words: &'w [Spoken<'a>], given_up: &Spoken<'a>) -> Option<&'w Line> {
     let is_it = |word: &&Spoken<'a>| {

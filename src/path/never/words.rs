@@ -2,10 +2,12 @@
 
 use super::super::answer::{EarlyEnd, NeverSeen, Wider};
 use super::super::clock::Clock;
+use super::super::lex::written;
 use super::super::words;
 use super::SESSIONS;
 use super::outside::{Dns, MailExchangers};
 use crate::trace::{RecordKind, State};
+use crate::wording::in_shell;
 
 /// The one sentence for "nothing".
 pub fn verdict(seen: &NeverSeen, query: &str, clock: &Clock) -> String {
@@ -185,7 +187,9 @@ pub fn next(seen: &NeverSeen, clock: &Clock) -> Vec<String> {
         return vec![format!("What is known of it: relayscope {how} {}", it.id)];
     }
     if let Some(near) = seen.nearest.first() {
-        steps.push(format!("If {} was meant: relayscope where {}", near.address, near.address));
+        // The address is what somebody sent: neither the shell nor the grammar may take it for more.
+        let question = in_shell(&written(&near.address, false));
+        steps.push(format!("If {} was meant: relayscope where {question}", near.address));
     }
     if let Some(near) = seen.domains.first() {
         steps.push(format!("Look whether it went to {} instead: whoever wrote {} probably meant that.", near.domain, near.asked));

@@ -320,3 +320,21 @@ fn the_proxys_own_probes_are_nobodys_sessions() {
     assert_eq!(of(&Query::of(Term::Kind(RecordKind::Session))), 10);
     assert_eq!(of(&Query::default()), 10);
 }
+
+/// A log tells a message's size with each line on it.
+#[test]
+fn sizes_in_lines_of_logs_are_no_octets_that_passed() {
+    let room = Room::with_runs_of(8);
+    let store = room.store();
+    let octets: u64 = (0..10).map(|no| samples::plain(no).message.size).sum();
+    assert!(octets > 0);
+    // In stored runs, in the one in memory, and where each record is looked at.
+    let records: Vec<Record> = (0..20).map(|no| if no < 10 { samples::transaction(no) } else { samples::log(no - 10, no) }).collect();
+    put(&store, &records);
+    until(|| store.stats().unwrap().unindexed == 0);
+    let of = |query: &Query| store.tally(query, &[Field::State]).unwrap().octets;
+    assert_eq!(of(&Query::default()), octets);
+    assert_eq!(of(&Query::of(Term::Kind(RecordKind::Log))), 0);
+    let since = Query { since: Some(0), ..Query::default() };
+    assert_eq!(of(&since), octets);
+}
