@@ -28,7 +28,10 @@ impl OpenMarks {
         self.0.retain(|id, _| !scan.transactions.contains(id));
         for (&id, range) in &scan.open_marks {
             let octets = octets.get(range.clone()).unwrap_or_default().to_vec();
-            self.0.insert(id, Stored { version, salt, octets });
+            // One that was carried over from a sealed file may come behind its renewal, which is the longer.
+            if self.0.get(&id).is_none_or(|known| known.octets.len() <= octets.len()) {
+                self.0.insert(id, Stored { version, salt, octets });
+            }
         }
     }
 

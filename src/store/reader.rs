@@ -21,6 +21,10 @@ impl Reader {
         self.store.live()
     }
 
+    pub(super) fn has(&self, id: crate::trace::RecordId) -> Result<bool, StoreError> {
+        Ok(self.store.fetch(id)?.is_some())
+    }
+
     /// [`Store::query`], without dialogues.
     ///
     /// # Errors

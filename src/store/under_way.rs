@@ -8,7 +8,7 @@ use super::locks::locked;
 use super::query::Query;
 use super::reader::Reader;
 use super::{frame, marks};
-use crate::trace::{Mark, Record, RecordKind, stored};
+use crate::trace::{Mark, Record, RecordId, RecordKind, stored};
 
 /// What those who ask see of a mark as of a record.
 const ON_ITS_WAY: &str = "on its way";
@@ -31,7 +31,10 @@ impl UnderWay {
             }
             let Some((id, octets)) = frame::own_parts(whole) else { continue };
             if is_mark {
-                all.insert(id, octets.to_vec());
+                // One that is carried over from a sealed file may come behind its renewal, which is the longer.
+                if all.get(&id).is_none_or(|known| known.len() <= octets.len()) {
+                    all.insert(id, octets.to_vec());
+                }
             } else {
                 all.remove(&id);
             }
@@ -43,12 +46,17 @@ impl UnderWay {
         locked(&self.0).clear();
     }
 
+    fn has_ended(&self, id: RecordId) {
+        locked(&self.0).remove(&id.as_u128());
+    }
+
     fn marks(&self) -> Vec<Mark> {
         let decode = |octets: &Vec<u8>| match stored::decode(stored::VERSION, RecordKind::Mark, octets) {
             Ok(Record::Mark(mark)) => Some(*mark),
             _ => None,
         };
-        locked(&self.0).values().filter_map(decode).collect()
+        let all: Vec<Vec<u8>> = locked(&self.0).values().cloned().collect();
+        all.iter().filter_map(decode).collect()
     }
 }
 
@@ -56,14 +64,21 @@ impl Reader {
     /// Messages that are on their way now, and of which the query holds as far as is known; newest first.
     ///
     /// # Errors
-    /// The store isn't open.
+    /// The store isn't open, or its files can't be read.
     pub fn under_way(&self, query: &Query) -> Result<Vec<Mark>, StoreError> {
         let live = self.live()?;
         let is_meant = |mark: &Mark| {
             let record = marks::in_doubt(mark, ON_ITS_WAY);
             query.matches(&record)
         };
-        let mut found: Vec<Mark> = live.under_way.marks().into_iter().filter(is_meant).collect();
+        let mut found = Vec::new();
+        for mark in live.under_way.marks().into_iter().filter(is_meant) {
+            // Marks that are written once more (out of a sealed file, out of a predecessor's) may come behind their record.
+            match self.has(mark.id)? {
+                true => live.under_way.has_ended(mark.id),
+                false => found.push(mark),
+            }
+        }
         found.sort_by_key(|mark| std::cmp::Reverse(mark.at));
         Ok(found)
     }
@@ -100,6 +115,9 @@ mod tests {
         assert_eq!(all.marks(), [(*mark).clone()]);
         mark.message = Some(Box::new(like.message.clone()));
         all.note(&framed(&[Record::Mark(mark.clone())]));
+        assert_eq!(all.marks(), [(*mark).clone()]);
+        // Carried over by sealing the file that it began in.
+        all.note(&framed(&[samples::mark(4)]));
         assert_eq!(all.marks(), [*mark]);
     }
 }

@@ -61,12 +61,16 @@ impl Writer {
         loop {
             let mut taken = self.intake.queue.take(std::mem::take(&mut spent), gather);
             let (began, first) = (Instant::now(), self.end);
+            let has_lost = taken.loss.is_some();
             if let Some(loss) = taken.loss.clone() {
                 self.tell(loss, &mut taken.frames);
             }
             frame::drop_answered_marks(&mut taken.frames);
             match self.store(&taken.frames) {
                 Ok(()) => {
+                    if has_lost {
+                        self.opening.live().iter().for_each(|live| live.under_way.forget());
+                    }
                     self.end = taken.end;
                     self.intake.queue.done(taken.generation);
                     self.intake.decide(taken.end, None);
@@ -289,7 +293,6 @@ impl Writer {
     /// Adds the gap record of a loss.
     fn tell(&self, loss: Loss, frames: &mut Vec<u8>) {
         let Loss { from, until, records, why } = loss;
-        self.opening.live().iter().for_each(|live| live.under_way.forget());
         tracing::warn!(records_lost = records, why = %why, "records are missing from the trace");
         let id = self.intake.clock.record_id();
         let gap = Record::Gap(Gap { id, from, until, records_lost: records, why: why.into_owned() });

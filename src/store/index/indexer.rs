@@ -305,8 +305,8 @@ impl Indexer {
             return self.live.recovery.finish();
         }
         self.marks.extend(self.live.adoption.left_open());
-        // A transaction that was open at a hand-over has its mark in the journal and in its process's own file.
-        self.marks.sort_by_key(|mark| mark.id);
+        // A transaction that was open at a hand-over has its mark in the journal and in its process's own file: the one that tells more stays.
+        self.marks.sort_by_key(|mark| (mark.id, mark.message.is_none()));
         self.marks.dedup_by_key(|mark| mark.id);
         while let Some(mark) = self.marks.last() {
             match Search::of_indexed(&self.live).fetch(mark.id) {
