@@ -167,3 +167,78 @@ fn imports_come_from_a_pipe_and_not_into_a_store_in_use() {
     drop(export.stdout.take());
     assert!(export.wait().unwrap().success());
 }
+
+/// The header of a journal file is damaged: what it holds is missing, and nobody may take the rest for all.
+#[test]
+fn what_cannot_be_read_is_said_with_every_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    Proxy::start(&store, false).stop();
+    let days = std::fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().path().join("journal"));
+    for file in days.filter(|journal| journal.is_dir()).flat_map(|journal| std::fs::read_dir(journal).unwrap()) {
+        let file = file.unwrap().path();
+        let mut octets = std::fs::read(&file).unwrap();
+        octets[..8].copy_from_slice(b"rubbish!");
+        std::fs::write(&file, octets).unwrap();
+    }
+    for question in [&["where", "<accepted.1@mail.example.com>", "--no-dns"][..], &["search"]] {
+        let said = relayscope(&[question, &["--store", text(&store)]].concat());
+        assert!(err(&said).contains("is missing from the answer"), "{question:?}: {}", err(&said));
+    }
+    let said = relayscope(&["store", "rebuild-index", "--store", text(&store), "--json"]);
+    assert_eq!(said.status.code(), Some(1));
+    assert!(out(&said).contains("\"unreadable\":[{"), "{}", out(&said));
+}
+
+#[test]
+fn a_directory_that_is_no_store_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, log) = (dir.path().join("home"), dir.path().join("mail.log"));
+    std::fs::create_dir(&home).unwrap();
+    std::fs::write(home.join("notes"), "mine").unwrap();
+    std::fs::write(&log, "Nov 28 09:00:02 mx1 postfix/qmgr[103]: 4F1C21A0C7: removed\n").unwrap();
+    for arguments in [&["store", "rebuild-index"][..], &["import", "postfix", text(&log)]] {
+        let said = ends(&[arguments, &["--store", text(&home)]].concat(), 2);
+        assert!(said.contains("is no store"), "{arguments:?}: {said}");
+    }
+    assert_eq!(std::fs::read_dir(&home).unwrap().count(), 1);
+}
+
+#[test]
+fn an_export_that_fails_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let [store, target] = ["store", "target"].map(|name| dir.path().join(name));
+    Proxy::start(&store, false).stop();
+    std::fs::create_dir(&target).unwrap();
+    let said = ends(&["store", "export", "--store", text(&store), "-o", text(&target)], 2);
+    assert!(said.contains("is a directory"), "{said}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+/// Somebody else's disk is full, or its reader has gone.
+#[test]
+fn what_cannot_be_said_on_standard_error_is_no_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    Proxy::start(&store, false).stop();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let shown = Command::new(env!("CARGO_BIN_EXE_relayscope"))
+        .args(["show", "01M83YQ108000F3EYDSFX57R59", "--store", text(&store)])
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(shown.code(), Some(1));
+}
+
+#[test]
+fn a_dash_among_words_is_a_dash() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    Proxy::start(&store, false).stop();
+    let said = Command::new(env!("CARGO_BIN_EXE_relayscope"))
+        .args(["where", "--no-dns", "Grand", "-", "offer", "--store", text(&store)])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!err(&said).contains("what was pasted"), "{}", err(&said));
+}

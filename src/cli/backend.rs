@@ -12,15 +12,17 @@ use jiff::Timestamp;
 use super::Traces;
 use super::client::{Client, Events, Place};
 use super::failure::Failure;
+use super::screen::visible;
 use crate::config;
 use crate::http::{Dns, SOCKET};
 use crate::net::resolve::Resolver;
 use crate::path::ask::StoreNumbers;
 use crate::path::outside::Outside;
 use crate::path::{Answer, Asked, Clock, ListRequest, Listing, Manner, Stats, StoreTraces, What, never, stats};
-use crate::store::{Day, OpenError, Opened, Options, Store};
+use crate::store::{Day, OpenError, Opened, Options, RecoveryReport, Store};
 use crate::trace::json::{Id, Record, Time};
 use crate::trace::{RecordId, WallMicros};
+use crate::wording::in_shell;
 
 /// Where a store is looked for if none is named.
 const USUAL: [&str; 2] = ["./relayscope-store", "/var/lib/relayscope"];
@@ -50,6 +52,7 @@ impl Backend {
                 // Nor is one made of a directory that is something else.
                 must_be_store(&dir)?;
                 let opened = open(options(&dir)).map_err(not_opened)?;
+                tell_what_is_missing(&opened.report, &dir);
                 Ok(Self::Store(StoreTraces::new(opened.store, false)))
             }
         }
@@ -244,6 +247,19 @@ pub fn must_be_open(dir: &Path) -> Result<(), Failure> {
             Err(failure.advise(format!("the store is closed to this user: become the proxy's{owner}, or join its group")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Records that can't be read would be told as mail that never came.
+fn tell_what_is_missing(report: &RecoveryReport, dir: &Path) {
+    for (file, why) in &report.unreadable {
+        eprintln!("relayscope: {}: {why}: what it holds is missing from the answer", visible(&file.display().to_string()));
+    }
+    if !report.damage.is_empty() {
+        eprintln!("relayscope: the journal is damaged: some records may be missing from the answer");
+    }
+    if !report.unreadable.is_empty() || !report.damage.is_empty() {
+        eprintln!("  relayscope store check --store {} tells what is lost", in_shell(&dir.display().to_string()));
     }
 }
 

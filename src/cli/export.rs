@@ -78,9 +78,28 @@ enum Target {
     Device(File),
     File {
         out: BufWriter<File>,
-        partial: PathBuf,
+        partial: Partial,
         path: PathBuf,
     },
+}
+
+/// A file in the making, removed if it doesn't come to its end: it would hold what nobody asked to keep.
+struct Partial(Option<PathBuf>);
+
+impl Partial {
+    fn becomes(&mut self, path: &Path) -> io::Result<()> {
+        self.0.as_ref().map_or(Ok(()), |partial| fs::rename(partial, path))?;
+        self.0 = None;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Some(partial) = self.0.take() {
+            let _ = fs::remove_file(partial);
+        }
+    }
 }
 
 impl Target {
@@ -94,12 +113,15 @@ impl Target {
             let named = |error: io::Error| Failure::failed(anyhow::anyhow!("{}: {error}", path.display()));
             return Ok(Self::Device(File::options().write(true).open(path).map_err(named)?));
         }
+        if path.is_dir() {
+            return Err(Failure::usage(format!("{}: is a directory: name the file to write", path.display())));
+        }
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
         let named = |error: io::Error| Failure::failed(anyhow::anyhow!("{}: {error}", partial.display()));
         let out = File::create(&partial).map_err(named)?;
-        Ok(Self::File { out: BufWriter::with_capacity(256 << 10, out), partial, path: path.to_owned() })
+        Ok(Self::File { out: BufWriter::with_capacity(256 << 10, out), partial: Partial(Some(partial)), path: path.to_owned() })
     }
 
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
@@ -125,9 +147,9 @@ impl Target {
                 out.flush()
             }
             Self::Device(mut out) => out.flush(),
-            Self::File { out, partial, path } => {
+            Self::File { out, mut partial, path } => {
                 out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-                fs::rename(partial, path)
+                partial.becomes(&path)
             }
         }
     }

@@ -122,7 +122,14 @@ pub fn store_dir(traces: &Traces) -> Result<PathBuf, Failure> {
         .filter(|dir| !dir.exists() && dir.parent().is_some_and(|parent| parent.as_os_str().is_empty() || parent.is_dir()));
     match new {
         Some(dir) => Ok(dir.clone()),
-        None => backend::store_dir(&backend::on_disk(traces.clone())?),
+        None => {
+            let dir = backend::store_dir(&backend::on_disk(traces.clone())?)?;
+            // An empty directory may become a store; one that is something else must not.
+            if std::fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
+                backend::must_be_store(&dir)?;
+            }
+            Ok(dir)
+        }
     }
 }
 

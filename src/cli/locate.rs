@@ -41,7 +41,9 @@ impl Locate {
         let traces = &self.traces;
         let now = Timestamp::now();
         let ask = pasted::Ask { backend: Backend::open(traces)?, limit: usize::from(self.limit), now, dns: !self.no_dns };
-        let answer = match self.what.iter().position(|word| word == "-") {
+        // Among words it is a dash.
+        let alone = |place: &usize| *place == 0 || self.what.iter().all(|word| word == "-" || word.contains(':'));
+        let answer = match self.what.iter().position(|word| word == "-").filter(alone) {
             Some(place) => {
                 let others: Vec<String> =
                     self.what.iter().enumerate().filter(|(at, _)| *at != place).map(|(_, word)| word.clone()).collect();

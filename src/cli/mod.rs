@@ -2,6 +2,20 @@
 //!
 //! 0 done or found, 1 not found or a check found trouble, 2 usage, 3 store or network failure.
 
+/// As the standard ones, which end the program in a panic where standard error can't be written: its disk is full, or its reader gone.
+macro_rules! eprint {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stderr().lock(), $($words)*);
+    }};
+}
+macro_rules! eprintln {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr().lock(), $($words)*);
+    }};
+}
+
 mod anomalies;
 mod backend;
 mod backup;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::own_log::OwnLog;
 use crate::app::{self, Inherited, StartError};
 use crate::config::{self, ConfigErrors, Loaded, Overrides};
+use crate::net::listen::BindError;
 use crate::net::passed;
 use clap::Args;
 
@@ -90,6 +91,8 @@ pub fn run(source: &Source) -> ExitCode {
             eprintln!("relayscope: {error}");
             return ExitCode::from(match error {
                 StartError::Store(_) | StartError::HandOver(_) | StartError::System { .. } => 3,
+                // An address may come late at boot, and who holds it may go: whoever watches over the service tries again.
+                StartError::Bind { source: BindError::InUse { .. } | BindError::NotOurs { .. }, .. } => 3,
                 _ => 2,
             });
         }

@@ -72,6 +72,7 @@ impl StoreCommand {
             Action::Reclassify(reclassify) => reclassify.run(),
             Action::RebuildIndex(traces) => {
                 let dir = backend::store_dir(&backend::on_disk(traces.clone())?)?;
+                backend::must_be_store(&dir)?;
                 let report = store::rebuild_index(backend::options(&dir)).map_err(|error| match error {
                     OpenError::InUse { .. } | OpenError::InUseBySomebody { .. } => {
                         Failure::failed(error).advise("stop the proxy first; a running one mends its index by itself")
@@ -79,11 +80,21 @@ impl StoreCommand {
                     other => backend::not_opened(other),
                 })?;
                 if traces.json {
-                    show_json(&json!({"records": report.records, "indexed": report.replayed, "unfinished": report.unfinished}))?;
+                    let unreadable: Vec<_> =
+                        report.unreadable.iter().map(|(file, why)| json!({"file": file.display().to_string(), "why": why})).collect();
+                    show_json(&json!({
+                        "records": report.records,
+                        "indexed": report.replayed,
+                        "unfinished": report.unfinished,
+                        "unreadable": unreadable,
+                        "damaged_places": report.damage.len(),
+                    }))?;
                 } else {
                     render_rebuild(&report, &look).show()?;
                 }
-                Ok(Status::Done)
+                // Half a store must not pass for whole.
+                let is_whole = report.unreadable.is_empty() && report.damage.is_empty();
+                Ok(if is_whole { Status::Done } else { Status::NotFound })
             }
         }
     }
@@ -144,6 +155,10 @@ fn render_rebuild(report: &RecoveryReport, look: &Look) -> Screen {
     screen.line(&format!("Indexed {} of {} records anew.", number(report.replayed), number(report.records)));
     for (file, why) in &report.unreadable {
         screen.styled(Style::Bad, &format!("{}: {why}", file.display())).newline();
+    }
+    if !report.damage.is_empty() {
+        let places = words::count(report.damage.len(), "place");
+        screen.styled(Style::Bad, &format!("Damaged: {places} in the journal; `relayscope store check` names them.")).newline();
     }
     if report.unfinished {
         screen.line("It is not finished: the next start of the proxy goes on with it.");
