@@ -421,13 +421,18 @@ impl One<'_> {
     }
 }
 
-/// A URL as it may be repeated: somebody may have written a password into it.
+/// A URL as it may be repeated: somebody may have written a password into it, and the path of a webhook is one.
 fn without_login(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://[redacted]@{rest}"),
-        (None, Some((_, rest))) => format!("[redacted]@{rest}"),
-        _ => url.to_owned(),
-    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (head, behind) = rest.find(['/', '?', '#']).map_or((rest, ""), |at| rest.split_at(at));
+    let server = match head.rsplit_once('@') {
+        Some((_, host)) => format!("[redacted]@{host}"),
+        // The slash was the password's, perhaps.
+        None if behind.contains('@') => "[redacted]".to_owned(),
+        None => head.to_owned(),
+    };
+    let path = if behind.len() > 1 { "/[redacted]" } else { behind };
+    format!("{scheme}{}{server}{path}", if scheme.is_empty() { "" } else { "://" })
 }
 
 fn is_near(host: &str) -> bool {
@@ -444,4 +449,24 @@ fn channel(name: &str, host: &str) -> String {
     let hex: String = blake3::hash(format!("{name} {host}").as_bytes()).to_hex().chars().take(32).collect();
     let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default().to_owned();
     [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_login;
+
+    #[test]
+    fn of_a_url_the_server_alone_is_repeated() {
+        for (url, shown) in [
+            ("https://c.example/receiver/hush", "https://c.example/[redacted]"),
+            ("https://c.example?token=hush", "https://c.example/[redacted]"),
+            ("https://c.example/h@ush", "https://[redacted]/[redacted]"),
+            ("tls://bob:hush@c.example:1/", "tls://[redacted]@c.example:1/"),
+            ("tls://bob:hu/sh@c.example:1", "tls://[redacted]/[redacted]"),
+            ("bob:hush@c.example", "[redacted]@c.example"),
+            ("gelf://c.example", "gelf://c.example"),
+        ] {
+            assert_eq!(without_login(url), shown);
+        }
+    }
 }

@@ -15,12 +15,13 @@ pub(super) fn canonical(effective: &Raw) -> String {
     toml::to_string(&without_tokens(effective)).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
 }
 
-/// Collectors take tokens in the query of their URL, and those of `kind = "http"` are known by their path alone, as webhooks are.
+/// Collectors take tokens in the query of their URL, and those of `kind = "http"`, and of GELF over it, are known by
+/// their path alone, as webhooks are.
 fn without_tokens(effective: &Raw) -> Raw {
     let mut shown = effective.clone();
     for export in &mut shown.export {
         let Some(url) = export.url.as_mut() else { continue };
-        if export.kind == Kind::Http {
+        if export.kind == Kind::Http || (export.kind == Kind::Gelf && url.starts_with("http")) {
             *url = without_path(url);
         } else if let Some((open, query)) = url.split_once('?') {
             *url = format!("{open}?{}", hidden(query));

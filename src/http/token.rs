@@ -58,7 +58,7 @@ impl Token {
     }
 }
 
-/// The text of a token file that nobody else can read.
+/// The text of a token file that not everybody can read: its group may, as of other secrets (root:relayscope 0640).
 ///
 /// # Errors
 /// It can't be read, others can read it, or it is too short.
@@ -66,7 +66,7 @@ pub fn read_token(path: &Path) -> Result<String, TokenError> {
     let refuse = |error| TokenError::Io { path: path.to_owned(), error };
     let file = File::open(path).map_err(refuse)?;
     let mode = file.metadata().map_err(refuse)?.mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if mode & 0o007 != 0 {
         return Err(TokenError::Open { path: path.to_owned(), mode });
     }
     let mut text = String::new();
@@ -95,6 +95,8 @@ mod tests {
         let text = read_token(&path).unwrap();
         assert!(made.is(&text) && !made.is("x") && !format!("{made:?}").contains(&text));
 
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        assert_eq!(Token::of_store(dir.path()).unwrap(), made);
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
         assert!(matches!(Token::of_store(dir.path()), Err(TokenError::Open { mode: 0o644, .. })));
     }

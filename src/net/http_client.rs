@@ -46,6 +46,9 @@ impl HttpUrl {
         }
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        if port == 0 {
+            return Err("names port 0, where nobody listens".to_owned());
+        }
         Ok(Self { host, port, tls, uri })
     }
 
@@ -239,7 +242,7 @@ mod tests {
         assert_eq!((url.to_string().as_str(), url.server().as_str()), ("https://hooks.example:8443/a", "https://hooks.example:8443"));
         let bare = HttpUrl::parse("http://[::1]").unwrap();
         assert_eq!((bare.host(), bare.port(), bare.path(), bare.is_bare()), ("::1", 80, "/", true));
-        for bad in ["", "hooks.example", "ftp://x/", "https://user:secret@x/", "https:///path"] {
+        for bad in ["", "hooks.example", "ftp://x/", "https://user:secret@x/", "https:///path", "http://x:0/"] {
             let error = HttpUrl::parse(bad).unwrap_err();
             assert!(!error.contains("secret@"), "{error}");
         }
