@@ -2,6 +2,7 @@
 //!
 //! Each attempt ends at RCPT TO with RSET: nothing is ever sent.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::dialogue::{Dialogue, Trouble, in_words};
@@ -43,6 +44,8 @@ pub struct Behind<'a> {
     pub guarded: bool,
     /// In sessions the server hears of each client, and decides by that.
     pub knows_its_clients: bool,
+    /// Whether it relays for strangers was found out already, by attempts in the name of one.
+    pub decided_directly: bool,
     /// `tell_client` is set, so that there is no need to advise it.
     pub tell_client: bool,
 }
@@ -105,9 +108,12 @@ impl Behind<'_> {
             }
         };
         let mut asking = Asking { door: &self.door, dialogue: Some(dialogue), lost: 0 };
+        let mut postmaster = None;
         if let Some(local) = self.local_domain {
-            let reply = asking.ask(SENDER, &format!("postmaster@{local}")).await;
-            section.push(self.postmaster(local, reply, began));
+            // The null sender, which no look-up of the sender's domain puts off.
+            let reply = asking.ask("", &format!("postmaster@{local}")).await;
+            section.push(self.postmaster(local, &reply, began));
+            postmaster = Some(reply);
         }
         let mut tried = Vec::new();
         for attempt in attempts(self.local_domain) {
@@ -121,7 +127,7 @@ impl Behind<'_> {
         if let Some(dialogue) = asking.dialogue {
             dialogue.quit().await;
         }
-        section.push(self.verdict(&tried, began));
+        section.push(self.verdict(&tried, postmaster.as_ref(), began));
         section
     }
 
@@ -157,23 +163,28 @@ impl Behind<'_> {
         Check::asking(&format!("{way}.{name}"), asked, why)
     }
 
-    fn postmaster(&self, local: &str, reply: Result<Reply, Trouble>, began: Instant) -> Check {
+    fn postmaster(&self, local: &str, reply: &Result<Reply, Trouble>, began: Instant) -> Check {
         let why = "a server that refuses its own postmaster takes nobody's mail, or breaks RFC 5321 §4.5.1";
         let check = self.asking("postmaster", format!("RCPT TO:<postmaster@{local}> at {}", self.place), why).took(began.elapsed());
         match reply {
-            Ok(reply) if reply.code / 100 == 2 => check.ok(in_words(&reply)),
-            Ok(reply) if reply.code / 100 == 4 => check.skipped(format!("put off, which decides nothing: {}", in_words(&reply))),
-            Ok(reply) => check.warn(
-                in_words(&reply),
-                format!(
-                    "Give {local} a postmaster address. If {local} isn't a domain of this server, name one in `accept_domains` or [doctor]."
+            Ok(reply) if reply.code / 100 == 2 => check.ok(in_words(reply)),
+            Ok(reply) if reply.code / 100 == 4 => check.skipped(format!("put off, which decides nothing: {}", in_words(reply))),
+            Ok(reply) => match self.door.introduction.client() {
+                Some(client) => {
+                    check.skipped(format!("refused in the name of {client}, which may be for what that client is: {}", in_words(reply)))
+                }
+                None => check.warn(
+                    in_words(reply),
+                    format!(
+                        "Give {local} a postmaster address. If {local} isn't a domain of this server, name one in `accept_domains` or [doctor]."
+                    ),
                 ),
-            ),
+            },
             Err(trouble) => check.warn(format!("it {trouble}"), "Look at the server's log."),
         }
     }
 
-    fn verdict(&self, tried: &[(Attempt, Outcome)], began: Instant) -> Check {
+    fn verdict(&self, tried: &[(Attempt, Outcome)], postmaster: Option<&Result<Reply, Trouble>>, began: Instant) -> Check {
         let why = "an open relay is found within hours, sends spam within days, and is on every blocklist after that";
         let made = tried.iter().filter(|(_, outcome)| !matches!(outcome, Outcome::NotMade)).count();
         let asked = format!("{made} ways to have {} relay to a foreign domain, each ended at RCPT TO", self.place);
@@ -188,7 +199,11 @@ impl Behind<'_> {
         if taken.is_empty() {
             let without =
                 if self.local_domain.is_none() { "; those that need a domain of its own were left out (`accept_domains`)" } else { "" };
-            return nothing_taken(check, tried, without);
+            let own_taken = matches!(postmaster, Some(Ok(reply)) if reply.code / 100 == 2);
+            return match self.door.introduction.client() {
+                Some(client) if !own_taken => check.skipped(proves_nothing(client, postmaster)),
+                _ => nothing_taken(check, tried, without, own_taken),
+            };
         }
         let shown: Vec<String> = taken
             .iter()
@@ -215,10 +230,15 @@ impl Behind<'_> {
                 answer,
                 "The listener let a foreign domain through although `accept_domains` is set: report it, and narrow `allow` meanwhile.",
             ),
-            (Way::Listener { .. }, None) if self.knows_its_clients => check.skipped(format!(
+            (Way::Listener { .. }, None) if self.decided_directly => check.skipped(format!(
                 "this machine's own address is trusted by the server behind, which is told of each client: of others that says nothing (the \
                  attempts made directly, in a stranger's name, do). It {answer}"
             )),
+            (Way::Listener { .. }, None) if self.knows_its_clients => check.warn(
+                answer,
+                "The server behind is told of each client, and may trust this machine's own address alone: whether it relays for others is not \
+                 decided, by the attempts made directly neither. Set `accept_domains` on the listener, or try from a machine outside.",
+            ),
             (Way::Listener { .. }, _) if self.tell_client => check.fail(
                 answer,
                 "The listener is an open relay for whoever may connect: set `accept_domains` on it, narrow `allow`, or see to it that the server \
@@ -291,19 +311,32 @@ impl Asking<'_> {
     }
 }
 
+/// A stranger may be refused for other reasons than relaying (no name, a blocklist), whoever it writes to.
+fn proves_nothing(client: IpAddr, postmaster: Option<&Result<Reply, Trouble>>) -> String {
+    let why = match postmaster {
+        Some(Ok(reply)) => format!("its own postmaster isn't taken from {client} either: {}", in_words(reply)),
+        Some(Err(trouble)) => format!("asked by {client} for its own postmaster, it {trouble}"),
+        None => format!("{client} may be refused whatever it asks for. Name a domain of the server in `accept_domains` or [doctor]"),
+    };
+    format!("nothing was accepted, which doesn't tell that it relays for nobody: {why}")
+}
+
 /// Nothing was accepted. That it doesn't relay is known only if each attempt that would prove it was refused for good.
-fn nothing_taken(check: Check, tried: &[(Attempt, Outcome)], without: &str) -> Check {
+/// `own_taken`: mail for its own postmaster is, so that no refusal is of the session as a whole.
+fn nothing_taken(check: Check, tried: &[(Attempt, Outcome)], without: &str, own_taken: bool) -> Check {
+    let for_good = |reply: &Reply| reply.code / 100 == 5 && (own_taken || reply.code != LOGIN_FIRST);
     let (mut refused, mut open, mut logins): (Vec<&Reply>, Vec<String>, usize) = (Vec::new(), Vec::new(), 0);
     for (attempt, outcome) in tried {
         let why = match outcome {
-            Outcome::Answered(reply) if reply.code / 100 == 5 && reply.code != LOGIN_FIRST => {
+            Outcome::Answered(reply) if for_good(reply) => {
                 refused.push(reply);
                 continue;
             }
-            Outcome::Answered(reply) => {
-                logins += usize::from(reply.code == LOGIN_FIRST);
-                format!("put off: {}", in_words(reply))
+            Outcome::Answered(reply) if reply.code == LOGIN_FIRST => {
+                logins += 1;
+                format!("it wants TLS or a login first: {}", in_words(reply))
             }
+            Outcome::Answered(reply) => format!("put off: {}", in_words(reply)),
             Outcome::Broken(trouble) => format!("it {trouble}"),
             Outcome::NotMade => "not tried any more".to_owned(),
         };
@@ -320,121 +353,21 @@ fn nothing_taken(check: Check, tried: &[(Attempt, Outcome)], without: &str) -> C
         ));
     }
     let answer = format!("{} of {all} refused{without}{first}. Not decided: {}", refused.len(), open.join("; "));
+    let was_refused = |outcome: &Outcome| matches!(outcome, Outcome::Answered(reply) if for_good(reply));
+    // Where look-ups of the sender's domain fail, which is nobody's, it is put off for ever: the other senders decide.
+    let mut others = tried.iter().filter(|(attempt, _)| attempt.proves && attempt.reverse_path != SENDER);
+    let others_refused = others.all(|(_, outcome)| was_refused(outcome));
+    let was_put_off = |outcome: &Outcome| matches!(outcome, Outcome::Answered(reply) if reply.code / 100 == 4 && reply.code != CLOSING);
     let proven = |(attempt, outcome): &(Attempt, Outcome)| {
-        !attempt.proves || matches!(outcome, Outcome::Answered(reply) if reply.code / 100 == 5 && reply.code != LOGIN_FIRST)
+        !attempt.proves || was_refused(outcome) || (others_refused && attempt.reverse_path == SENDER && was_put_off(outcome))
     };
-    if tried.iter().all(proven) { check.ok(answer) } else { check.skipped(format!("{answer}. Ask again later")) }
+    match tried.iter().all(proven) {
+        true => check.ok(answer),
+        // A login will be wanted then as well.
+        false if open.len() == logins => check.skipped(answer),
+        false => check.skipped(format!("{answer}. Ask again later")),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-    use tokio::net::TcpListener;
-
-    use super::*;
-    use crate::doctor::Verdict;
-    use crate::doctor::door::Introduction;
-    use crate::net::tls::ClientTls;
-    use crate::relay::options::UpstreamTls;
-
-    #[test]
-    fn it_is_no_relay_only_where_each_proof_was_refused_for_good() {
-        let reply = |code| Outcome::Answered(Reply { code, enhanced: None, lines: Vec::new() });
-        let broken = || Outcome::Broken(Trouble { stage: Stage::RcptTo, words: "closed the connection".to_owned(), reply: None });
-        let judged = |outcomes: [Outcome; 3]| {
-            let tried: Vec<_> = attempts(None).into_iter().zip(outcomes).collect();
-            let check = nothing_taken(Check::asking("behind.open_relay", "", ""), &tried, "");
-            (check.verdict, check.answer)
-        };
-        let of = |codes: [u16; 3]| judged(codes.map(reply));
-        assert_eq!(of([554, 554, 550]), (Verdict::Ok, "all refused (3 of 3): 554".to_owned()));
-        assert!(of([530, 530, 530]).1.contains("It wants TLS or a login first"));
-        for codes in [[451, 451, 451], [450, 530, 451], [451, 451, 550], [554, 451, 550], [421, 554, 554]] {
-            let (verdict, answer) = of(codes);
-            assert!(verdict == Verdict::Skipped && answer.contains("Ask again later"), "{codes:?}: {answer}");
-        }
-        let (verdict, answer) = judged([reply(554), broken(), reply(554)]);
-        let told = "2 of 3 refused: 554. Not decided: from the null sender to a stranger (it closed the connection)";
-        assert!(verdict == Verdict::Skipped && answer.starts_with(told), "{answer}");
-        let (verdict, answer) = judged([broken(), broken(), Outcome::NotMade]);
-        assert!(verdict == Verdict::Skipped && answer.starts_with("0 of 3 refused. Not decided: "), "{answer}");
-        assert!(answer.contains("by a name without domain (not tried any more)"), "{answer}");
-        // What proves nothing may stay open.
-        let (verdict, answer) = judged([reply(554), reply(554), broken()]);
-        assert!(verdict == Verdict::Ok && answer.contains("Not decided: by a name without domain"), "{answer}");
-    }
-
-    /// A server that takes each command but RCPT TO, to which it says this by the number of it in its session; and whether it goes on.
-    async fn examined(answer: fn(usize) -> Option<(&'static str, bool)>) -> Check {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let serve = async move {
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(async move {
-                    let (reader, mut writer) = stream.split();
-                    let (mut lines, mut asked) = (BufReader::new(reader).lines(), 0);
-                    let _ = writer.write_all(b"220 mx.example\r\n").await;
-                    while let Ok(Some(line)) = lines.next_line().await {
-                        if !line.starts_with("RCPT") {
-                            let _ = writer.write_all(b"250 ok\r\n").await;
-                            continue;
-                        }
-                        asked += 1;
-                        let Some((words, goes_on)) = answer(asked) else { return };
-                        let _ = writer.write_all(format!("{words}\r\n").as_bytes()).await;
-                        if !goes_on {
-                            return;
-                        }
-                    }
-                });
-            }
-        };
-        let door = Door {
-            address,
-            host: "127.0.0.1".to_owned(),
-            host_name: "relay.example".to_owned(),
-            lmtp: false,
-            mark: None,
-            introduction: Introduction::Silent,
-            tls: UpstreamTls::Off,
-            client_tls: ClientTls::new(None).unwrap(),
-            patience: Duration::from_secs(20),
-        };
-        let behind = Behind {
-            way: Way::Direct,
-            door,
-            place: address.to_string(),
-            local_domain: Some("to.example"),
-            guarded: false,
-            knows_its_clients: false,
-            tell_client: false,
-        };
-        tokio::select! {
-            section = behind.examine() => section.checks.into_iter().find(|it| it.name == "behind.open_relay").unwrap(),
-            () = serve => unreachable!("it never ends"),
-        }
-    }
-
-    #[tokio::test]
-    async fn an_attempt_that_broke_is_made_again_and_never_counts_as_refused() {
-        // The session ends behind each answer, be it with or without a farewell.
-        let check = examined(|_| Some(("554 no", false))).await;
-        assert_eq!((check.verdict, check.answer.as_str()), (Verdict::Ok, "all refused (8 of 8): 554 no"));
-        let check = examined(|asked| if asked < 3 { Some(("554 no", true)) } else { Some(("421 too many errors", false)) }).await;
-        assert_eq!((check.verdict, check.answer.as_str()), (Verdict::Ok, "all refused (8 of 8): 554 no"));
-        let check = examined(|asked| (asked == 1).then_some(("554 no", true))).await;
-        assert_eq!((check.verdict, check.answer.as_str()), (Verdict::Ok, "all refused (8 of 8): 554 no"));
-        // It accepts, and is gone.
-        let check = examined(|_| Some(("250 ok", false))).await;
-        assert!(check.verdict == Verdict::Fail && check.answer.contains("from a stranger to a stranger"), "{check:?}");
-        // Nothing is ever answered.
-        let check = examined(|_| None).await;
-        assert_eq!(check.verdict, Verdict::Skipped);
-        assert!(check.answer.starts_with("0 of 8 refused. Not decided: from a stranger to a stranger (it closed"), "{check:?}");
-        let check = examined(|_| Some(("421 later", false))).await;
-        assert!(check.verdict == Verdict::Skipped && check.answer.contains("(put off: 421 later)"), "{check:?}");
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use super::self_test::SelfTest;
 use super::upstream::probe::{self, Probe};
 use super::upstream::through::Through;
 use super::upstream::{UpstreamAsked, examine_upstream, ports, sender_for};
-use super::{Check, DomainOptions, Report, Section, SenderOptions, examine_domain, examine_sender};
+use super::{Check, DomainOptions, Report, Section, SenderOptions, Verdict, examine_domain, examine_sender};
 use crate::diagnose::Cause;
 use crate::net::resolve::Resolver;
 use crate::net::tls::ClientTls;
@@ -156,9 +156,13 @@ impl Doctor {
                 patience: self.options.patience,
             };
             let place = format!("{}:{}", host.host, host.port);
-            let behind = Behind { way: Way::Direct, door, place, local_domain, guarded, knows_its_clients, tell_client };
+            let decided_directly = false;
+            let behind = Behind { way: Way::Direct, door, place, local_domain, guarded, knows_its_clients, decided_directly, tell_client };
             sections.push(behind.examine().await);
         }
+        let is_decided =
+            |section: &Section| section.checks.iter().any(|it| it.name == "behind.open_relay" && it.verdict != Verdict::Skipped);
+        let decided_directly = knows_its_clients && !sections.is_empty() && sections.iter().all(is_decided);
         for way in through {
             let session = leading.iter().find(|session| session.listener.name == way.listener);
             let guarded = session.is_some_and(|session| !session.listener.accept_domains.is_empty());
@@ -169,7 +173,7 @@ impl Doctor {
             }
             let place = format!("listener {} ({})", way.listener, way.address);
             let way = Way::Listener { name: way.listener.clone() };
-            let behind = Behind { way, door, place, local_domain, guarded, knows_its_clients, tell_client };
+            let behind = Behind { way, door, place, local_domain, guarded, knows_its_clients, decided_directly, tell_client };
             sections.push(behind.examine().await);
         }
         sections

@@ -255,7 +255,7 @@ fn a_server_that_trusts_the_proxy_is_an_open_relay() {
 fn a_server_that_knows_its_clients_may_trust_this_machine() {
     need!("postfix", "root");
     let restrictions = "mynetworks = 127.0.0.0/8\nsmtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n\
-                        smtpd_peername_lookup = no\n";
+                        smtpd_peername_lookup = no\nvirtual_alias_maps = inline:{{postmaster@to.example=bob@to.example}}\n";
     for (tell, behind) in
         [("proxy_v2", "smtpd_upstream_proxy_protocol = haproxy\n"), ("xclient", "smtpd_authorized_xclient_hosts = 127.0.0.1\n")]
     {
@@ -297,7 +297,8 @@ fn a_server_that_knows_its_clients_may_trust_this_machine() {
     report.expect("relay for a stranger", "behind.open_relay", "fail", "The server relays for strangers");
     // A Postfix that doesn't list the proxy takes no mail from it.
     place.file("relayscope.toml", config.replace("proxy_v2", "xclient"));
-    let strict = Postfix::named(&Place::new(), "strict", "");
+    let other = Place::new();
+    let strict = Postfix::named(&other, "strict", "");
     place.file("relayscope.toml", config.replace("proxy_v2", "xclient").replace(&open.address.to_string(), &strict.address.to_string()));
     let (_, report) = doctor(&place, &["upstream", "store", "--directly"]);
     report.expect("relay for a stranger", "behind.open", "fail", "`smtpd_authorized_xclient_hosts`");

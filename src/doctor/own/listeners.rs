@@ -13,7 +13,9 @@ const WHY: &str = "from its last day on, clients that verify send no mail throug
 pub(super) fn checks(options: &Options) -> Vec<Check> {
     if options.sessions.is_empty() {
         let check = Check::asking("own.certificate", "certificates of the listeners", WHY);
-        return vec![check.skipped("there is no configuration that can be used and names them: `relayscope config check` says why")];
+        return vec![
+            check.skipped("no configuration file that can be used names them: of one that is there, `relayscope config check` says why"),
+        ];
     }
     let mut seen: Vec<PathBuf> = Vec::new();
     let mut checks = Vec::new();

@@ -93,7 +93,7 @@ fn introduces_itself(address: IpAddr, helo: &str, found: Option<&HostAddresses>,
         None => "Set it to the host's full name, with an address in DNS that is this one.".to_owned(),
     };
     if helo.is_empty() {
-        return check.skipped("the name isn't known: set `doctor.helo`");
+        return check.skipped("the name that it gives there isn't known");
     }
     let Some(found) = found else {
         return check.warn("an address in brackets instead of a name: allowed, and refused by many", use_instead);

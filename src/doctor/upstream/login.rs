@@ -13,7 +13,7 @@ use crate::trace::Reply;
 /// Challenges of one exchange.
 const MOST_CHALLENGES: u8 = 4;
 
-/// Logs in as sessions do, by the same rules. False: it was not even tried.
+/// Logs in as sessions do, by the same rules. True: the login itself was refused for good.
 pub(super) async fn log_in(visit: &Visit<'_>, auth: &UpstreamAuth, dialogue: &mut Dialogue, offered: &Extensions) -> (Check, bool) {
     let why = "without it the smart host takes no mail of this proxy";
     let check = visit.asking("login", format!("login as {} at {}", auth.user, visit.place), why);
@@ -46,7 +46,7 @@ pub(super) async fn log_in(visit: &Visit<'_>, auth: &UpstreamAuth, dialogue: &mu
     let began = Instant::now();
     let (reply, secrets) = match exchange(auth, mechanism, dialogue).await {
         Ok(done) => done,
-        Err(trouble) => return (visit.failed(check, &trouble, began), true),
+        Err(trouble) => return (visit.failed(check, &trouble, began), false),
     };
     let secrets: Vec<&[u8]> = secrets.iter().map(Vec::as_slice).chain([auth.secret.reveal().as_bytes()]).collect();
     // What it means is read off the whole reply; what is shown is what doesn't repeat the secret.
@@ -54,7 +54,7 @@ pub(super) async fn log_in(visit: &Visit<'_>, auth: &UpstreamAuth, dialogue: &mu
     let check = check.took(began.elapsed());
     let answer = format!("{} ({})", in_words(&shown), mechanism.name());
     let check = if shown.code == 235 { check.ok(answer) } else { check.fail(answer, visit.diagnosis(Stage::Auth, &shown)) };
-    (check, true)
+    (check, shown.code / 100 == 5)
 }
 
 /// The final reply, and what was sent that must not be shown.

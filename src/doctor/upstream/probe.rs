@@ -71,8 +71,7 @@ pub(super) async fn ask(visit: &Visit<'_>, dialogue: &mut Dialogue, section: &mu
         }
     }
     if let Some(recipient) = &visit.probe.send {
-        seen.message_sent = true;
-        send(visit, dialogue, section, recipient).await;
+        seen.message_sent = send(visit, dialogue, section, recipient).await;
     }
 }
 
@@ -96,7 +95,8 @@ async fn envelope(dialogue: &mut Dialogue, from: &str, recipient: &str) -> Resul
     dialogue.say(Stage::RcptTo, &format!("RCPT TO:<{recipient}>")).await
 }
 
-async fn send(visit: &Visit<'_>, dialogue: &mut Dialogue, section: &mut Section, recipient: &str) {
+/// Whether it was taken; true as well where no answer to its end came.
+async fn send(visit: &Visit<'_>, dialogue: &mut Dialogue, section: &mut Section, recipient: &str) -> bool {
     let why = "only a message that arrives proves the whole way";
     let check = visit.asking("message", format!("a test message to {recipient} by {}", visit.place), why);
     let began = Instant::now();
@@ -118,11 +118,16 @@ async fn send(visit: &Visit<'_>, dialogue: &mut Dialogue, section: &mut Section,
     };
     let outcome: Result<_, Trouble> = sent.await;
     let check = check.took(began.elapsed());
+    let is_sent = match &outcome {
+        Ok((_, reply, id)) => id.is_some() && reply.code / 100 == 2,
+        Err(trouble) => trouble.stage == Stage::EndOfData,
+    };
     section.push(match outcome {
         Ok((_, reply, Some(id))) if reply.code / 100 == 2 => check.ok(format!("taken: {}; Message-ID <{id}>", in_words(&reply))),
         Ok((stage, reply, _)) => check.fail(format!("at {stage}: {}", in_words(&reply)), visit.diagnosis(stage, &reply)),
         Err(trouble) => visit.failed(check, &trouble, began),
     });
+    is_sent
 }
 
 /// The message with its end, and its id. Short, plain, and it says what it is.

@@ -48,9 +48,9 @@ pub struct Seen {
     pub offer: Option<Offer>,
     pub tls: Option<TlsFacts>,
     pub logged_in: bool,
-    /// The password was sent, and didn't do.
+    /// Refused for good: what is put off or breaks says nothing of the password.
     pub login_refused: bool,
-    /// A test message was begun.
+    /// A test message was taken, or may have been.
     pub message_sent: bool,
     /// The answer to RCPT TO, or whatever came in its place.
     pub rcpt: Option<Reply>,
@@ -69,9 +69,9 @@ impl Visit<'_> {
         let Some((mut dialogue, offer)) = self.start_tls(dialogue, offer, section, &mut seen).await else { return seen };
         seen.ready_us = u64::try_from(began.elapsed().as_micros()).ok();
         if let Some(auth) = self.auth {
-            let (made, tried) = login::log_in(self, auth, &mut dialogue, &offer.extensions).await;
+            let (made, refused) = login::log_in(self, auth, &mut dialogue, &offer.extensions).await;
             seen.logged_in = made.verdict == super::super::Verdict::Ok;
-            seen.login_refused = tried && !seen.logged_in;
+            seen.login_refused = refused;
             section.push(made);
             if !seen.logged_in {
                 dialogue.quit().await;
