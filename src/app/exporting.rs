@@ -1,17 +1,18 @@
 //! The sinks that forward traces, and what sends metrics: each on a thread that stands back for those that serve mail.
 
+use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::{Running, build};
 use crate::config::{ExportOptions, Loaded};
 use crate::export::format::{Context, Encoder};
 use crate::export::transport::Target;
-use crate::export::{Feed, Handle, Sink, key_of_store, known_places};
+use crate::export::{Feed, Handle, Order, Sink, key_of_store, known_places};
 use crate::metrics::{Push, Sources};
 use crate::store::{Cursor, Store};
 use crate::trace::{Kept, Origin};
@@ -82,11 +83,11 @@ impl Exporting {
                 options.redaction.key = key_of_store(dir);
             }
             let encoder = encoder(&options, &loaded.node);
-            let (handle, orders) = Handle::new(&options);
+            let (handle, mut orders) = Handle::new(&options);
             let (feed, dir, origin, stopped) = (feed.clone(), dir.clone(), origin.clone(), exporting.stop.subscribe());
             let hanging: Vec<Thread> = exporting.left.iter().filter(|thread| thread.name == options.name).cloned().collect();
             let (status, clock) = (handle.status.clone(), store.clone());
-            let take_up = move || {
+            let take_up = move |orders| {
                 let sink = Sink::take_up(options, feed, dir, encoder, origin, began, stopped, status.clone(), orders);
                 sink.inspect_err(|error| {
                     tracing::error!(export = status.name, %error, "nothing is exported there: mend or remove that file, `relayscope export replay` sends again");
@@ -98,10 +99,11 @@ impl Exporting {
                 let stopped = exporting.stop.subscribe();
                 let run = move |runtime: &Runtime| {
                     while hanging.iter().any(|thread| !thread.handle.is_finished()) && !*stopped.borrow() {
+                        refuse(&mut orders);
                         std::thread::sleep(LOOK_EVERY);
                     }
                     if !*stopped.borrow()
-                        && let Ok(sink) = take_up()
+                        && let Ok(sink) = take_up(orders)
                     {
                         runtime.block_on(sink.run());
                     }
@@ -109,7 +111,7 @@ impl Exporting {
                 exporting.run(run, handle, before);
                 continue;
             }
-            match take_up() {
+            match take_up(orders) {
                 Ok(sink) => exporting.run(move |runtime| runtime.block_on(sink.run()), handle, before),
                 Err(_) => exporting.handles.push(handle),
             }
@@ -185,6 +187,13 @@ pub(super) async fn wait_for(limit: Duration, is_so: impl Fn() -> bool) {
     }
 }
 
+/// Nothing can be ordered of an export whose disk, perhaps, hangs: whoever asks is told.
+fn refuse(orders: &mut mpsc::Receiver<Order>) {
+    while let Ok(Order::Replay { done, .. }) = orders.try_recv() {
+        let _ = done.send(Err(io::Error::other("what ran before the reload hangs; ask again when it has come back")));
+    }
+}
+
 /// Whether it needs a place in the journal, or only sends metrics.
 fn is_of_records(options: &ExportOptions) -> bool {
     !matches!(&options.target, Target::Otlp(target) if !target.signals.any())
@@ -202,6 +211,15 @@ fn encoder(options: &ExportOptions, node: &str) -> Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_ordered_of_an_export_that_hangs_is_refused() {
+        let (told, mut orders) = mpsc::channel(4);
+        let (done, written) = tokio::sync::oneshot::channel();
+        told.send(Order::Replay { since: 1, done }).await.unwrap();
+        refuse(&mut orders);
+        assert!(written.await.unwrap().unwrap_err().to_string().contains("hangs"));
+    }
 
     #[tokio::test]
     async fn a_thread_that_hangs_is_left_behind_and_remembered_until_it_ends() {

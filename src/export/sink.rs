@@ -141,6 +141,8 @@ impl Sink {
         position.began = end;
         let transport = Transport::new(&options.target, at);
         status.stands_at(at);
+        // What stood in its way before it could begin is over.
+        status.recovered();
         let most = options.batching.events;
         Ok(Self {
             options,
@@ -179,11 +181,7 @@ impl Sink {
                 }
                 Ok(()) if !batch.is_empty() => self.deliver(&batch).await,
                 Ok(()) if batch.after != self.position.at => {
-                    self.advance(&batch);
-                    self.transport.pass(self.position.at);
-                    // That it gets on is none of the receiver's doing.
-                    let stuck = self.stuck.map(|_| self.safe());
-                    self.stuck = stuck;
+                    self.pass_over(&batch);
                     Pause::Go
                 }
                 Ok(()) => {
@@ -261,6 +259,17 @@ impl Sink {
                 self.failed(failure).await
             }
         }
+    }
+
+    /// Nothing of that batch is for the receiver.
+    fn pass_over(&mut self, batch: &Batch) {
+        // What it has got since is its own doing.
+        self.resume_if_further();
+        self.advance(batch);
+        self.transport.pass(self.position.at);
+        // That it gets on now isn't.
+        let stuck = self.stuck.map(|_| self.safe());
+        self.stuck = stuck;
     }
 
     /// Event after event was refused: something is wrong with the receiver or with how it is set up, and what comes now is kept for later.

@@ -1,5 +1,7 @@
 //! `/api/v1/exports`: how forwarding stands, and (on `api.sock` only) sending again what a receiver has lost.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -16,6 +18,9 @@ use crate::metrics::PUSHED;
 use crate::path::when::{self, Edge};
 use crate::trace::WallMicros;
 use crate::trace::json::Time;
+
+/// An export answers sooner, even while its receiver keeps it waiting.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One export as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,10 +138,19 @@ pub(super) async fn replay(
     };
     let ended = || ApiError::NotFound(format!("the export {name:?} has just ended"));
     let (done, written) = oneshot::channel();
-    orders.send(Order::Replay { since, done }).await.map_err(|_| ended())?;
-    let since = written
+    let ordered = async {
+        orders.send(Order::Replay { since, done }).await.map_err(|_| ended())?;
+        written.await.map_err(|_| ended())
+    };
+    let hangs = |_| {
+        ApiError::Unwritten(format!(
+            "the export {name:?} hasn't answered for {} s: it hangs, on its disk perhaps, and may still be set back when it has come back",
+            PATIENCE.as_secs()
+        ))
+    };
+    let since = tokio::time::timeout(PATIENCE, ordered)
         .await
-        .map_err(|_| ended())?
+        .map_err(hangs)??
         .map_err(|error| ApiError::Unwritten(format!("the place of {name:?} can't be written down: {error}")))?;
     Ok(Json(Replayed { name, since: Time(since) }).into_response())
 }

@@ -11,6 +11,7 @@ mod unrecorded;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -59,6 +60,8 @@ pub(super) struct Board {
 pub(super) struct Watching {
     /// Dropped to end it.
     stop: SyncSender<()>,
+    /// It hung when it was to end: another may watch by now, and it is to write nothing any more.
+    left: Arc<AtomicBool>,
     thread: JoinHandle<()>,
     tellers: Tellers,
 }
@@ -76,6 +79,7 @@ impl Watching {
         }
         let (stop, stopped) = sync_channel(1);
         let (notifier, tellers) = Notifier::start(&options.notify);
+        let left = Arc::<AtomicBool>::default();
         let asker = options.anomaly.dns.enabled.then(|| Asker::start(resolver));
         let follower = Follower {
             board,
@@ -86,9 +90,10 @@ impl Watching {
             origin: Arc::new(origin.into()),
             notifier,
             stopped,
+            left: left.clone(),
         };
         match std::thread::Builder::new().name("watch".to_owned()).spawn(move || follower.run()) {
-            Ok(thread) => Some(Self { stop, thread, tellers }),
+            Ok(thread) => Some(Self { stop, left, thread, tellers }),
             Err(error) => {
                 tracing::error!(%error, "anomalies are not watched for: the thread could not be started");
                 None
@@ -101,6 +106,7 @@ impl Watching {
         drop(self.stop);
         wait_for(FAREWELL, || self.thread.is_finished()).await;
         if !self.thread.is_finished() {
+            self.left.store(true, Relaxed);
             tracing::error!(
                 "the thread that watches for anomalies hangs, on the disk perhaps, and is left behind: it may have to read again"
             );
@@ -120,6 +126,7 @@ struct Follower {
     asker: Option<Asker>,
     notifier: Notifier,
     stopped: Receiver<()>,
+    left: Arc<AtomicBool>,
 }
 
 /// Where the follower stands.
@@ -171,6 +178,9 @@ impl Follower {
             tracing::debug!(%error, "the thread that watches for anomalies can't stand back");
         }
         let mut course = self.begin();
+        if self.is_left() {
+            return;
+        }
         course.unrecorded = Unrecorded::left_in(&self.store);
         course.learn_unrecorded();
         let mut said = false;
@@ -184,6 +194,9 @@ impl Follower {
                     said = true;
                 }
             }
+            if self.is_left() {
+                return;
+            }
             self.enforce(&course);
             self.tell(&course);
             if course.kept.elapsed() >= KEEP_EVERY {
@@ -193,6 +206,11 @@ impl Follower {
                 return self.keep(&mut course);
             }
         }
+    }
+
+    /// Whether it was left behind: whatever it comes back from, its successor has done the rest.
+    fn is_left(&self) -> bool {
+        self.left.load(Relaxed)
     }
 
     fn begin(&self) -> Course {
@@ -237,6 +255,9 @@ impl Follower {
             *course = Course { unrecorded, ..self.begin() };
             course.learn_unrecorded();
         }
+        if self.is_left() {
+            return Ok(());
+        }
         course.unrecorded.record(&self.store, &course.watch.book);
         let read = self.read(course);
         if let Err(error) = &read {
@@ -277,6 +298,9 @@ impl Follower {
         loop {
             let watch = &mut course.watch;
             let (_, next, full) = self.store.follow_summaries(course.at, BATCH, |record| watch.observe(&record, &mut entries))?;
+            if self.is_left() {
+                return Ok(());
+            }
             course.at = next;
             course.current = !full;
             if !full {
@@ -325,12 +349,17 @@ impl Follower {
             if course.unrecorded.has(entry.id) || (entry.at < course.started && matches!(self.store.fetch(entry.id), Ok(Some(_)))) {
                 continue;
             }
+            if self.is_left() {
+                return;
+            }
             course.unrecorded.push(entry.clone());
             if course.is_news(&entry) {
                 self.notify(course, entry);
             }
         }
-        course.unrecorded.record(&self.store, &course.watch.book);
+        if !self.is_left() {
+            course.unrecorded.record(&self.store, &course.watch.book);
+        }
     }
 
     fn notify(&self, course: &Course, entry: Incident) {
@@ -366,6 +395,9 @@ impl Follower {
     }
 
     fn keep(&self, course: &mut Course) {
+        if self.is_left() {
+            return;
+        }
         course.kept = Instant::now();
         course.unrecorded.record(&self.store, &course.watch.book);
         // The next process would take what couldn't be recorded for recorded: it is to find it again.
@@ -379,6 +411,9 @@ impl Follower {
             tracing::warn!(%by, "there are more addresses, hosts and accounts than are watched: those that were quiet longest were forgotten, and what concerns them may not be told");
         }
         let state = State { at: course.at, parts: course.watch.keep() };
+        if self.is_left() {
+            return;
+        }
         if let Err(error) = state.write(&self.dir) {
             tracing::warn!(%error, dir = %self.dir.display(), "what is usual can't be written down: a restart learns it from the journal");
         }
@@ -386,87 +421,4 @@ impl Follower {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::anomaly::samples::{MONDAY, id, origin};
-    use crate::path::incidents;
-    use crate::trace::Anomaly;
-
-    #[test]
-    fn what_is_long_over_when_the_watch_begins_is_no_news() {
-        let book = Book::new(crate::anomaly::book::Options::default(), origin());
-        let mut course = Course {
-            watch: Watch::with(Vec::new(), book),
-            at: Cursor::at_start_of(Day::of(MONDAY)),
-            current: false,
-            blind: false,
-            unrecorded: Unrecorded::default(),
-            learning: false,
-            started: MONDAY + 30 * NEWS,
-            untold: Vec::new(),
-            kept: Instant::now(),
-            forgotten: 0,
-        };
-        let entry = |no: u64, hour: u64, step| {
-            let entry = notify::tests::entry(Anomaly::UpstreamDown, &[], "main is down");
-            Incident { incident: id(MONDAY, no), at: MONDAY + hour * NEWS, step, ..entry }
-        };
-        assert!(!course.is_news(&entry(1, 1, IncidentStep::Opened)));
-        assert!(!course.is_news(&entry(2, 2, IncidentStep::Opened)));
-        assert!(!course.is_news(&entry(3, 2, IncidentStep::Opened)));
-        assert!(!course.is_news(&entry(1, 3, IncidentStep::Resolved)));
-        assert_eq!(course.untold, [id(MONDAY, 2), id(MONDAY, 3)]);
-        // What was told of before has an end to be told of.
-        assert!(course.is_news(&entry(9, 3, IncidentStep::Resolved)));
-        assert!(course.is_news(&entry(2, 29, IncidentStep::Changed)));
-        assert!(course.is_news(&entry(4, 31, IncidentStep::Opened)));
-        // Still open when everything is read: told then.
-        assert_eq!(course.untold, [id(MONDAY, 3)]);
-    }
-    #[test]
-    fn a_store_that_fails_from_the_start_is_told_of_and_recorded_once_it_is_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let place = dir.path().join("store");
-        std::fs::write(&place, b"a file where a directory should be").unwrap();
-        let options = crate::store::Options::new(&place);
-        let error = Store::open(options.clone()).unwrap_err();
-        let store = Store::unavailable(options, &error);
-        let notify = crate::config::NotifyOptions { severity: crate::trace::Severity::Notice, webhook: None, command: Vec::new() };
-        let (_stop, stopped) = sync_channel(1);
-        let follower = Follower {
-            board: Board { quotas: Arc::default(), incidents: Arc::default() },
-            store: store.clone(),
-            dir: place.clone(),
-            notifier: Notifier::start(&notify).0,
-            options: WatchOptions { enabled: true, enforce_limits: false, anomaly: crate::anomaly::Options::default(), notify },
-            origin: origin(),
-            asker: None,
-            stopped,
-        };
-        let mut course = follower.begin();
-        assert!(matches!(follower.look(&mut course), Err(StoreError::Unavailable { .. })));
-        // A minute later.
-        course.watch = follower.blind_watch();
-        course.watch.tick(store.now() - 60_000_000, &mut Vec::new());
-        assert!(matches!(follower.look(&mut course), Err(StoreError::Unavailable { .. })));
-        let unrecorded = store.unrecorded();
-        assert_eq!(unrecorded.iter().map(|it| (it.anomaly, it.step)).collect::<Vec<_>>(), [(Anomaly::TracingGap, IncidentStep::Opened)]);
-        let id = unrecorded[0].incident;
-        // Whoever is notified can ask for it.
-        assert!(incidents::course(&store, id).unwrap().is_some());
-        assert_eq!(store.records_lost(), 0, "it isn't handed in while that is in vain");
-
-        std::fs::remove_file(&place).unwrap();
-        while !store.health().is_ok() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        follower.look(&mut course).unwrap();
-        store.end().unwrap();
-        follower.look(&mut course).unwrap();
-        assert_eq!(store.unrecorded(), []);
-        let listed = incidents::list(&store, &incidents::Asked { limit: 10, ..Default::default() }).unwrap();
-        assert_eq!(listed.incidents.iter().map(|it| it.incident.0).collect::<Vec<_>>(), [id]);
-        assert_eq!(incidents::course(&store, id).unwrap().unwrap().entries.len(), 1);
-        assert_eq!(course.watch.book.open().iter().map(|it| it.incident).collect::<Vec<_>>(), [id]);
-    }
-}
+mod tests;

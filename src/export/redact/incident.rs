@@ -38,9 +38,9 @@ impl Redaction {
         let stand_in = |found: &Captures<'_>| {
             let whole = found.get(0).map_or("", |it| it.as_str());
             let token = whole.trim_end_matches(['.', ':']);
-            let hidden = ip_of(token).filter(|ip| !ip.is_unspecified() && !shown.contains(ip)).map(|ip| {
-                let rest = whole.get(token.len()..).unwrap_or_default();
-                format!("{}{rest}", self.ip(ip))
+            let hidden = ip_in(token).filter(|(_, ip)| !ip.is_unspecified() && !shown.contains(ip)).map(|(start, ip)| {
+                let (label, rest) = (token.get(..start).unwrap_or_default(), whole.get(token.len()..).unwrap_or_default());
+                format!("{label}{}{rest}", self.ip(ip))
             });
             hidden.unwrap_or_else(|| whole.to_owned())
         };
@@ -58,6 +58,15 @@ impl Redaction {
         incident.arithmetic = format!("{} events", incident.count);
         (incident.baseline, incident.change) = (None, None);
     }
+}
+
+/// The address at the end of what may begin with the end of a label (`source:192.0.2.7`), and where it begins.
+fn ip_in(token: &str) -> Option<(usize, IpAddr)> {
+    let starts = std::iter::once(0).chain(token.match_indices(':').map(|(at, _)| at + 1));
+    starts.filter_map(|start| token.get(start..)).find_map(|rest| {
+        let rest = rest.trim_start_matches('.');
+        Some((token.len() - rest.len(), ip_of(rest)?))
+    })
 }
 
 fn ip_of(text: &str) -> Option<IpAddr> {
@@ -92,6 +101,26 @@ mod tests {
             let kept = ["at 192.0.2.25:587 since 12:30:05, from ", "535 5.7.8"].into_iter().find(|it| !shown.contains(it));
             assert_eq!(kept, None, "{shown}");
         }
+    }
+
+    #[test]
+    fn an_address_right_behind_a_label_is_hidden() {
+        let redaction = Redaction { clients: Hide::Off, ..Redaction::default() };
+        let hidden = |text: &str, shown: &[IpAddr]| {
+            let mut text = text.to_owned();
+            redaction.ips(&mut text, shown);
+            text
+        };
+        for label in ["ip:", "source:", "from.", "source: ", "ip::", "a:b:"] {
+            for address in ["198.51.100.7", "198.51.100.7:4025", "2001:db8:0:0:0:0:0:7"] {
+                let text = hidden(&format!("{label}{address}."), &[]);
+                assert!(text.starts_with(label.trim_end_matches([':', '.', ' '])) && text.ends_with('.'), "{text}");
+                assert!(!["198.51", ":db8"].iter().any(|it| text.contains(it)), "{text}");
+            }
+        }
+        assert_eq!(hidden("source:198.51.100.7", &["198.51.100.7".parse().unwrap()]), "source:198.51.100.7");
+        let none = "at 12:30:05, 5.7.8 of ce:05, aa:bb:cc:dd:ee:ff";
+        assert_eq!(hidden(none, &[]), none);
     }
 
     #[test]

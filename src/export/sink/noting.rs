@@ -78,10 +78,16 @@ impl Sink {
         if let Err(error) = self.position.write(safe, now, &self.store_dir, &self.options.name) {
             tracing::warn!(export = self.options.name, %error, "the place of an export can't be written down");
         }
+        self.resume_if_further();
+        self.count(since);
+    }
+
+    /// A receiver that has more than it had when it failed doesn't fail any more.
+    pub(super) fn resume_if_further(&mut self) {
+        let safe = self.safe();
         if self.stuck.is_some_and(|stuck| self.is_behind(safe, stuck)) {
             self.resumed();
         }
-        self.count(since);
     }
 
     /// What waits, and what retention removed before its turn came. `since`: how long ago that was counted last.

@@ -135,10 +135,13 @@ impl Sink {
         }
     }
 
-    fn can_read(&mut self) {
+    pub(super) fn can_read(&mut self) {
         if std::mem::take(&mut self.unreadable.tries) >= SAID_AFTER {
             tracing::info!(export = self.options.name, "the store can be read again");
-            self.resumed();
+            // A receiver that failed before still has to show that it is there.
+            if self.stuck.is_none() {
+                self.resumed();
+            }
         }
     }
 }

@@ -242,6 +242,50 @@ fn a_store_that_cannot_be_read_is_an_outage_and_what_waits_grows_older() {
     sink.count(Duration::from_secs(7));
     assert_eq!(handle.status.lag_us.load(Relaxed), lag + 7_000_000);
     assert!(matches!(handle.status.snapshot().state, State::Failing { why, .. } if why.contains("the store can't be read")));
+    sink.can_read();
+    assert!(!handle.status.snapshot().state.is_failing());
+    // Where the receiver was down before, it still is.
+    sink.stuck = Some(sink.position.at);
+    (0..3).for_each(|_| sink.cannot_read(&error));
+    sink.can_read();
+    assert!(handle.status.snapshot().state.is_failing() && sink.stuck.is_some());
+}
+
+#[test]
+fn what_a_receiver_got_before_a_stretch_that_is_not_for_it_ends_its_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(store::Options::new(dir.path())).unwrap().store;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    let (mut sink, handle) = sink(gelf(&listener), &store, dir.path(), stopped);
+    let at = |number: u32| -> Cursor { format!("2026-11-27.{number}").parse().unwrap() };
+    let mut pass_over = |stuck, before, after| {
+        handle.status.failed("it doesn't acknowledge".to_owned(), 1);
+        (sink.stuck, sink.position.at) = (Some(stuck), before);
+        sink.transport.pass(before);
+        let mut batch = Batch::new(before);
+        batch.after = after;
+        sink.pass_over(&batch);
+        (handle.status.snapshot().state.is_failing(), sink.stuck)
+    };
+    assert_eq!(pass_over(at(2), at(5), at(6)), (false, None), "it had more than when it failed");
+    assert_eq!(pass_over(at(7), at(7), at(8)), (true, Some(at(8))), "the stretch is none of its doing");
+    store.close();
+}
+
+#[test]
+fn what_could_not_begin_does_not_fail_once_it_has_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(store::Options::new(dir.path())).unwrap().store;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    let (first, _) = sink(gelf(&listener), &store, dir.path(), stopped);
+    let (handle, orders) = Handle::new(&first.options);
+    handle.status.failed("what ran before the reload hangs".to_owned(), 1);
+    let Sink { options, feed, encoder, origin, stopped, .. } = first;
+    Sink::take_up(options, feed, dir.path().to_owned(), encoder, origin, None, stopped, handle.status.clone(), orders).unwrap();
+    assert!(!handle.status.snapshot().state.is_failing());
+    store.close();
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! From one such end on, each new connection is watched in silence before anything is sent on it, for longer than the others lasted. A receiver
 //! that closes after each event waits for its event; what has nobody behind it closes all the same. One that closes when nothing comes for a
 //! while does so too, but something sent halfway lengthens its connection. Until one of these is seen, nothing counts as received.
+//!
+//! One that ends each connection at the same age, whatever is sent, can't be told from nobody. It is believed after many rounds, which take
+//! minutes because the waits between them grow: by then the outage was told of, and what is there is no server that is being restarted.
 
 use std::time::Duration;
 
@@ -18,6 +21,8 @@ const SLACK: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(1);
 /// A receiver that closed so often, each time soon, may want a connection for each event.
 const OFTEN: u32 = 3;
+/// Connections that end at the same age although something was sent on each: then that is the receiver's way.
+const ROUNDS: u32 = 12;
 
 /// What is thought of a receiver's ends.
 #[derive(Debug, Default)]
@@ -37,8 +42,21 @@ struct Run {
     silent: Option<Duration>,
     /// The last one didn't end before something was sent.
     waits: bool,
-    /// That it wants a connection for each event was said.
+    /// Connections in a row that ended as `silent` says although something was sent on them.
+    rounds: u32,
+    /// What is peculiar about it was said: that it wants a connection for each event, or ends them at an age.
     told: bool,
+}
+
+impl Run {
+    fn new(from: Cursor, ends: u32, lasted: Duration) -> Self {
+        Self { from, ends, lasted, silent: None, waits: false, rounds: 0, told: false }
+    }
+
+    /// It ends each connection at that age, and is believed.
+    fn age(&self) -> Option<Duration> {
+        self.silent.filter(|_| self.rounds >= ROUNDS)
+    }
 }
 
 /// A connection as it ended in order.
@@ -54,7 +72,7 @@ pub struct Life {
 impl Doubt {
     /// How long a new connection is watched before anything is sent on it.
     pub fn watch(&self) -> Option<Duration> {
-        let run = self.run.as_ref()?;
+        let run = self.run.as_ref().filter(|run| run.age().is_none())?;
         Some(match run.silent {
             Some(silent) if silent >= IDLE => silent / 2,
             _ => run.lasted + if run.waits { SLACK } else { AT_FIRST },
@@ -66,15 +84,15 @@ impl Doubt {
         if let Some(run) = &mut self.run
             && watched > run.lasted
         {
-            (run.silent, run.waits) = (None, true);
+            (run.silent, run.waits, run.rounds) = (None, true, 0);
         }
     }
 
     /// It ended before anything was sent: where to go on.
     pub fn ended_in_silence(&mut self, at: Cursor, lasted: Duration) -> Cursor {
-        let run = self.run.get_or_insert(Run { from: at, ends: 0, lasted, silent: None, waits: false, told: false });
+        let run = self.run.get_or_insert_with(|| Run::new(at, 0, lasted));
         run.ends = run.ends.saturating_add(1);
-        (run.silent, run.waits) = (Some(lasted), false);
+        (run.silent, run.waits, run.rounds) = (Some(lasted), false, 0);
         run.from
     }
 
@@ -87,7 +105,17 @@ impl Doubt {
         let Some(run) = &mut self.run else {
             return Some(self.soon(life.began, life.lasted));
         };
+        if run.age().is_some_and(|age| life.lasted < age - age / 4) {
+            // Sooner than is its way: there may be nobody now.
+            return Some(self.soon(life.began, life.lasted));
+        }
         run.ends = run.ends.saturating_add(1);
+        let is_same = run.silent.is_some_and(|silent| life.lasted >= silent - silent / 4 && life.lasted <= silent + silent / 4);
+        run.rounds = if is_same { run.rounds.saturating_add(1) } else { 0 };
+        if run.age().is_some() {
+            run.told &= run.rounds > ROUNDS;
+            return None;
+        }
         let is_read = match run.silent {
             Some(silent) => life.lasted > silent + silent / 4,
             None => run.waits && life.idle <= run.lasted + SLACK,
@@ -114,13 +142,13 @@ impl Doubt {
     }
 
     fn soon(&mut self, from: Cursor, lasted: Duration) -> Cursor {
-        self.run = Some(Run { from, ends: 1, lasted, silent: None, waits: false, told: false });
+        self.run = Some(Run::new(from, 1, lasted));
         from
     }
 
     /// From where on nothing is known to be received, while that is in doubt.
     pub fn unread(&self) -> Option<Cursor> {
-        self.run.as_ref().filter(|run| run.silent.is_some() || !run.waits).map(|run| run.from)
+        self.run.as_ref().filter(|run| run.age().is_none() && (run.silent.is_some() || !run.waits)).map(|run| run.from)
     }
 
     /// Everything before `at` is received, or to be sent again from there.
@@ -132,7 +160,17 @@ impl Doubt {
 
     /// Whether events are better sent one by one.
     pub fn is_often(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| run.ends >= OFTEN)
+        self.run.as_ref().is_some_and(|run| run.ends >= OFTEN && run.age().is_none())
+    }
+
+    /// The age at which it ends each connection whatever is sent, if it is believed all the same.
+    pub fn age(&self) -> Option<Duration> {
+        self.run.as_ref().and_then(Run::age)
+    }
+
+    /// Whether that is to be said; once.
+    pub fn tells_age(&mut self) -> bool {
+        self.run.as_mut().is_some_and(|run| run.age().is_some() && !std::mem::replace(&mut run.told, true))
     }
 
     /// Whether it is to be said that the receiver wants a connection for each event; once.
@@ -168,12 +206,12 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_events_and_closes_with_nobody_behind_it_is_never_believed() {
+    fn what_takes_events_and_closes_with_nobody_behind_it_is_not_believed() {
         for after in [1, 900, 3_000, 20_000] {
             let mut doubt = Doubt::default();
             assert_eq!((doubt.watch(), doubt.unread()), (None, None));
             assert_eq!(doubt.ended(life(0, after, after)), Some(at(0)), "{after}");
-            for _ in 0..10 {
+            for _ in 0..ROUNDS {
                 if watch(&mut doubt, MS * after) {
                     assert_eq!(doubt.ended(life(0, after, after / 2)), Some(at(0)), "{after}");
                 }
@@ -182,6 +220,38 @@ mod tests {
             // Somebody is behind it again.
             while !watch(&mut doubt, STEADY * 2) {}
             assert_eq!((doubt.ended(life(0, 60_000, 7)), doubt.unread(), doubt.watch()), (None, None, None), "{after}");
+        }
+    }
+
+    #[test]
+    fn one_that_always_ends_connections_at_the_same_age_gets_on_after_many_rounds() {
+        let mut doubt = Doubt::default();
+        doubt.ended(life(0, 10_000, 10));
+        assert!(!watch(&mut doubt, MS * 10_000));
+        for round in 1..ROUNDS {
+            assert!(watch(&mut doubt, MS * 10_000), "halfway");
+            assert_eq!(doubt.ended(life(0, 9_900 + round, 10)), Some(at(0)), "{round}");
+        }
+        assert_eq!((doubt.age(), doubt.tells_age()), (None, false));
+        assert_eq!(doubt.ended(life(0, 10_100, 10)), None);
+        assert_eq!((doubt.unread(), doubt.watch(), doubt.is_often()), (None, None, false), "as any other");
+        assert_eq!((doubt.age(), doubt.tells_age(), doubt.tells_age()), (Some(MS * 10_000), true, false), "said once");
+        doubt.go_to(at(5));
+        assert_eq!((doubt.ended(life(5, 10_000, 10)), doubt.unread()), (None, None));
+        // Nobody is behind it now: what comes sooner is doubted.
+        assert_eq!((doubt.ended(life(7, 50, 10)), doubt.unread()), (Some(at(7)), Some(at(7))));
+        assert_eq!(doubt.age(), None);
+    }
+
+    #[test]
+    fn rounds_of_other_ages_are_not_counted_together() {
+        let mut doubt = Doubt::default();
+        doubt.ended(life(0, 10_000, 10));
+        for _ in 0..3 {
+            assert!(!watch(&mut doubt, MS * 10_000));
+            (1..ROUNDS).for_each(|_| assert_eq!(doubt.ended(life(0, 10_000, 10)), Some(at(0))));
+            assert_eq!(doubt.ended(life(0, 6_000, 10)), Some(at(0)));
+            doubt.run.as_mut().unwrap().silent = None;
         }
     }
 

@@ -173,6 +173,7 @@ impl Stream {
         }
         self.trail.all_read();
         self.doubt.go_to(batch.after);
+        self.warn_of_age();
         if self.doubt.tells() {
             tracing::warn!(
                 to = %self.options,
@@ -180,6 +181,14 @@ impl Stream {
             );
         }
         Ok(Taken::default())
+    }
+
+    fn warn_of_age(&mut self) {
+        if self.doubt.tells_age()
+            && let Some(age) = self.doubt.age()
+        {
+            tracing::error!(to = %self.options, "{}", ends_at(age));
+        }
     }
 
     fn life(&self) -> Life {
@@ -206,7 +215,14 @@ impl Stream {
         let (why, resume) = match ended {
             Ended::Closed => match self.doubt.ended(life) {
                 Some(resume) => return self.unread_from(resume),
-                None => ("the receiver closed the connection".to_owned(), self.trail.after_close(now)),
+                None => {
+                    self.warn_of_age();
+                    let why = match self.doubt.age() {
+                        Some(age) => ends_at(age),
+                        None => "the receiver closed the connection".to_owned(),
+                    };
+                    (why, self.trail.after_close(now))
+                }
             },
             Ended::Lost(error) => {
                 let (unread, resume) = (self.doubt.lost(life), self.trail.after_reset(now));
@@ -286,6 +302,14 @@ impl Stream {
             _ => drop(self.trail.after_reset(Instant::now())),
         }
     }
+}
+
+/// What is to be known of a receiver that is believed although nobody may be there.
+fn ends_at(age: Duration) -> String {
+    let age = age.as_millis();
+    format!(
+        "the receiver ends each connection after about {age} ms, whatever is sent on it; it is sent to all the same, and were it a balancer with nobody behind it, events are being lost"
+    )
 }
 
 /// Connects to what is shown as `shown`, and shakes hands if that is wanted. Sets no time limit. `Err` says what went wrong.
