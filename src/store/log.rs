@@ -407,11 +407,9 @@ pub(super) fn scan(path: &Path, salt: u32, octets: &[u8]) -> Scan {
             Ok(frame) => {
                 scan.kinds[frame.kind as usize] += 1;
                 match frame.kind {
-                    RecordKind::Mark => {
-                        // One that was carried over from a sealed file may come behind its renewal, which is the longer.
-                        if scan.open_marks.get(&frame.id).is_none_or(|known| known.len() <= frame.octets.len()) {
-                            scan.open_marks.insert(frame.id, at + frame.len() - frame.octets.len()..at + frame.len());
-                        }
+                    // One that was carried over from a sealed file may come behind its renewal, which is the longer.
+                    RecordKind::Mark if scan.open_marks.get(&frame.id).is_none_or(|known| known.len() <= frame.octets.len()) => {
+                        scan.open_marks.insert(frame.id, at + frame.len() - frame.octets.len()..at + frame.len());
                     }
                     RecordKind::Transaction => {
                         scan.open_marks.remove(&frame.id);
