@@ -469,6 +469,9 @@ fn a_piece_of_a_log_on_the_command_line_is_read_as_one() {
         status(&found, 0);
         assert!(out(&found).contains("Found by"), "{text}: {}", out(&found));
     }
+    // What is asked besides holds for it as well.
+    let narrowed = relayscope(&["where", "to=<bob@example.org>", "until:2020-01-01", "--no-dns", "--store", store]);
+    status(&narrowed, 1);
     let wrong = relayscope(&["where", "rcpt:bob@example.org", "--no-dns", "--store", store]);
     status(&wrong, 2);
     assert!(err(&wrong).contains("did you mean to:?"), "{}", err(&wrong));

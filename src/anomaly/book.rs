@@ -115,7 +115,8 @@ impl Book {
             // Its own words come back from the journal.
             _ if self.open.contains_key(&key) => {
                 let is_for_people = entry.is_for_people(self.options.told_from);
-                self.open.get_mut(&key).into_iter().for_each(|open| open.for_people |= is_for_people);
+                let heard_before = entry.step != IncidentStep::Reopened;
+                self.open.get_mut(&key).into_iter().for_each(|open| open.for_people = is_for_people || heard_before && open.for_people);
             }
             _ if self.ended.iter().any(|ended| ended.entry.incident == entry.incident) => {}
             _ => {
@@ -164,6 +165,8 @@ impl Book {
             {
                 open.entry.part_of = self.wider(&finding);
                 open.update(now, finding);
+                // They have heard of its end: of another one only if they hear of this.
+                open.for_people = false;
                 entries.push(open.write(now, IncidentStep::Reopened, self.options.told_from));
                 open.pause_us = self.options.repeat_us;
                 self.open.insert(key, open);

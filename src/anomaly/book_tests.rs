@@ -245,6 +245,9 @@ fn what_people_were_told_of_is_remembered_to_its_end() {
     let ended = enter(&mut back, 40, vec![]);
     assert_eq!((ended.len(), ended[0].severity), (2, Severity::Notice));
     assert!(back.was_told(main) && !back.was_told(other));
+    // Back as what nobody is told of: nor of that end.
+    assert_eq!(steps(&enter(&mut back, 45, vec![of("main", Severity::Notice)])), [IncidentStep::Reopened]);
+    assert!(!back.was_told(main));
     // From its entries alone, as after a crash.
     let mut learned = super::tests::book();
     opened.iter().for_each(|entry| learned.learn(entry));

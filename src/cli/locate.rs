@@ -51,7 +51,7 @@ impl Locate {
             }
             None => ask.asked(&self.what)?,
         };
-        let status = if answer.messages.is_empty() && answer.under_way.is_empty() { Status::NotFound } else { Status::Done };
+        let status = if pasted::is_found(&answer) { Status::Done } else { Status::NotFound };
         if traces.json {
             show_json(&answer)?;
         } else {

@@ -27,14 +27,16 @@ pub struct Clue {
 pub fn clues(octets: &[u8]) -> Vec<Clue> {
     let octets = octets.get(..MOST_OCTETS).unwrap_or(octets);
     let text = String::from_utf8_lossy(octets);
-    if let Some(address) = named_address(&text) {
-        return vec![Clue { question: format!("address:{}", written(address, false)), what: "an address" }];
-    }
     let report = report::read(octets);
     let found = Found::in_text(&text);
     let mut clues = Clues(Vec::new());
     for id in &found.trace_ids {
         clues.add(id.clone(), "a trace id");
+    }
+    // Perhaps it isn't one: what else it can be is asked for next.
+    if let Some(address) = named_address(&text) {
+        clues.add(format!("address:{}", written(address, false)), "an address");
+        clues.message_id(address, "a Message-ID");
     }
     if let Some(report) = &report {
         of_report(&mut clues, report);
@@ -308,8 +310,11 @@ mod tests {
 
     #[test]
     fn a_name_with_its_address_is_an_address() {
-        check("\"Bob\" <bob@example.org>", &["address:bob@example.org"]);
-        check("Bob B. <bob@example.org>\n", &["address:bob@example.org"]);
+        let both = ["address:bob@example.org", "message-id:<bob@example.org>"];
+        check("\"Bob\" <bob@example.org>", &both);
+        check("Bob B. <bob@example.org>\n", &both);
+        // Whatever stands before it, it may be an id.
+        check("Message-ID <a.1@x.example>", &["address:a.1@x.example", "message-id:<a.1@x.example>"]);
         check("to=<bob@example.org>", &["to:bob@example.org"]);
         check("queued as 4F1C21A0B7", &["queue:4F1C21A0B7"]);
         let is_pasted = ["\"Bob\" <bob@example.org>", "to=<bob@example.org>", "queued as 4F1", "mx postfix/smtp[1]: 4F1: removed"];

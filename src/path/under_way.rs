@@ -63,7 +63,7 @@ pub fn verdict(it: &UnderWay, clock: &Clock) -> String {
     let (what, then) = match it.size {
         Some(size) => (
             format!("the whole message ({}) went to {upstream}, and its reply is awaited", octets(size)),
-            format!("{client} waits for that reply too, and keeps the message until it comes: what keeps it, {upstream} knows"),
+            format!("{client} keeps the message until that reply comes; if that takes long, the log of {upstream} knows why"),
         ),
         None => (format!("the message's text is on its way to {upstream}"), format!("{client} keeps the message until a reply comes")),
     };

@@ -312,7 +312,8 @@ fn is_of_reach(anomaly: Anomaly) -> bool {
 
 /// The connection broke, or was never there.
 fn was_cut(hop: &RelayHop) -> bool {
-    matches!(hop.by.0, Actor::Network | Actor::Dns) || hop.by.0 != Actor::Client && hop.reply.is_none()
+    let is_broken = hop.cause.is_some_and(|cause| cause.0 == Cause::ConnectionFailed);
+    matches!(hop.by.0, Actor::Network | Actor::Dns) || hop.by.0 != Actor::Client && (hop.reply.is_none() || is_broken)
 }
 
 fn failed(message: &MessagePath) -> impl Iterator<Item = &RelayHop> {

@@ -161,7 +161,7 @@ fn a_successor_that_cannot_start_changes_nothing() {
     let broken = [
         (format!("{good}[limits]\nsesions = 5\n"), 2, "sesions"),
         (good.replace("\n[[upstream]]", "\ncertificate = \"not.pem\"\nkey = \"not.pem\"\n[[upstream]]"), 2, "not.pem"),
-        (good.replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string()), 2, "in use"),
+        (good.replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string()), 3, "in use"),
     ];
     for (number, (config, code, words)) in broken.iter().enumerate() {
         let file = place.file(&format!("broken{number}.toml"), config);

@@ -46,7 +46,7 @@ fn errors_without_a_file() {
         (&["run", "--smart-host", "smtp.example.net:587", "--listen", "here"], 2, "--listen"),
         (&["run", "--config", "nowhere.toml"], 2, "nowhere.toml"),
         (&["run", "--frob"], 2, "--frob"),
-        (&["run", "--smart-host", "smtp.example.net:587", "--listen", &taken, "--http", "off"], 2, &taken),
+        (&["run", "--smart-host", "smtp.example.net:587", "--listen", &taken, "--http", "off"], 3, &taken),
     ];
     for (arguments, code, words) in cases {
         let (ended, said) = run(&mut command(&place, arguments));

@@ -120,9 +120,8 @@ impl Detector for Unknown {
             if recipient.state == State::Accepted {
                 let key = self.accepted.key(address);
                 self.accepted.touch(key, seen.at, || address.into());
-                if let Some((address, mut failing)) = self.failing.remove_entry(address)
-                    && failing.messages.window.count_at(seen.at) >= u64::from(self.options.unknown_times)
-                {
+                // Told or not, for it may have been told of refusals that are out of the window by now.
+                if let Some((address, _)) = self.failing.remove_entry(address) {
                     self.mended.push(address);
                     self.changed = true;
                 }

@@ -200,15 +200,19 @@ impl Account {
         self.recipients.set_back(now);
     }
 
-    pub fn accepted(&mut self, at: WallMicros, sender: &str, recipients: u64, day: DayBoundary) {
-        self.note_sender(sender);
+    /// `has_login`: as in [`Account::refuse`].
+    pub fn accepted(&mut self, at: WallMicros, sender: &str, has_login: bool, recipients: u64, day: DayBoundary) {
+        self.note_sender(sender, has_login);
         self.counted.add(at, recipients);
         self.messages.add(at, 1, |_, count| Some(count));
         self.recipients.add(at, u32::try_from(recipients).unwrap_or(u32::MAX), |_, count| Some(count));
         self.fresh += 1;
         for refused in [&mut self.refused, &mut self.hasty].into_iter().flatten() {
             refused.passed += 1;
-            refused.senders = Senders::None;
+            // Others' mail says nothing of one that came to a limit of his own.
+            if has_login || !matches!(&refused.senders, Senders::One(alone) if !alone.eq_ignore_ascii_case(sender)) {
+                refused.senders = Senders::None;
+            }
         }
         // More went through than the quota is: it is another by now.
         for (per, learned) in [(Period::Hour, &mut self.hour), (Period::Day, &mut self.day)] {
@@ -220,12 +224,16 @@ impl Account {
 
     /// The quota is used up, says the provider. `has_login`: it is the quota of whoever logged in, and of no mailbox among many.
     pub fn refuse(&mut self, refusal: &Refusal<'_>, has_login: bool, day: DayBoundary) {
-        self.note_sender(refusal.sender);
+        self.note_sender(refusal.sender, has_login);
         let is_short = refusal.said.span_us.is_some_and(|span| span < DAY);
         let per = refusal.said.per.unwrap_or(if is_short { Period::Hour } else { Period::Day });
         let begins = self.refused.as_ref().is_none_or(|it| it.per != per || refusal.at > it.evidence.last + EPISODE);
         let counts = refusal.said.counts.unwrap_or_default();
         let used = self.counted.used(refusal.at, per, day, counts);
+        // Something passed between the two: they have nothing in common.
+        if let Some(known) = self.refused.as_mut().filter(|it| it.passed > 0) {
+            known.senders = Senders::None;
+        }
         let refused = note(&mut self.refused, refusal, per, begins, used, Sliding::new(24, 10 * MINUTE));
         let are_several = refused.senders.add(refusal.sender);
         // One of many that is refused may have come to a limit of his own: it says nothing of all together.
@@ -235,9 +243,17 @@ impl Account {
         }
     }
 
-    /// What was learned while one alone sent may have been that mailbox's quota.
-    fn note_sender(&mut self, sender: &str) {
-        if self.senders.add(sender) {
+    /// The only one who sent anything so far.
+    pub fn only_sender(&self) -> Option<&str> {
+        match &self.senders {
+            Senders::One(sender) => Some(sender),
+            _ => None,
+        }
+    }
+
+    /// What was learned while one alone sent, without a login, may have been that mailbox's quota.
+    fn note_sender(&mut self, sender: &str, has_login: bool) {
+        if self.senders.add(sender) && !has_login {
             (self.hour, self.day) = (None, None);
         }
     }

@@ -46,8 +46,8 @@ impl Limits {
     }
 
     fn accepted(&mut self, key: PairRef<'_>, at: WallMicros, sender: &str, recipients: u64) {
-        let day = self.options.day;
-        self.with_account(key, at, |account| account.accepted(at, sender, recipients, day));
+        let (day, has_login) = (self.options.day, !key.1.is_empty());
+        self.with_account(key, at, |account| account.accepted(at, sender, has_login, recipients, day));
     }
 
     fn with_account(&mut self, key: PairRef<'_>, at: WallMicros, change: impl FnOnce(&mut Account)) {
@@ -246,7 +246,7 @@ impl Account {
     /// Whose mail is put off, until when, and why: everybody's by the count, or else as far as the provider refused it.
     fn exhausted(&self, key: &Pair, limits: &[Limit], day: DayBoundary, now: WallMicros) -> Option<Exhausted> {
         let of = |sender, until, reason| Exhausted { upstream: key.0.clone(), user: user_of(key), sender, until, reason };
-        let refused = self.refused.as_ref().filter(|it| it.passed == 0).and_then(|it| {
+        let refused = self.refused.as_ref().filter(|it| it.passed == 0 || it.only_sender(key).is_some()).and_then(|it| {
             let sender = it.only_sender(key);
             let limit = limits.iter().find(|limit| limit.per == it.per && !it.other_span && sender.is_none());
             let until = limit.filter(|limit| self.counted.used(now, limit.per, day, limit.counts) >= limit.limit);
@@ -258,7 +258,9 @@ impl Account {
             let full = limits.iter().filter(|limit| limit.learned.is_none_or(|it| it.stated && now < it.at + KEPT_FOR));
             let mut full = full.filter(|limit| self.counted.used(now, limit.per, day, limit.counts) >= limit.limit);
             let reason = |limit: &Limit| format!("{} is used up by the proxy's count", quota(limit));
-            full.next().map(|limit| of(None, room_again(&self.counted, limit, day, now), reason(limit)))
+            // What the provider said to the only one who sends may be his alone.
+            let alone = self.only_sender().filter(|_| key.1.is_empty()).map(str::to_owned);
+            full.next().map(|limit| of(limit.learned.and(alone), room_again(&self.counted, limit, day, now), reason(limit)))
         };
         match refused {
             Some(refused) if refused.sender.is_none() => Some(refused),

@@ -237,6 +237,8 @@ fn one_senders_limit_keeps_nobody_else_where_nobody_logs_in() {
     );
     // Another passes, and is refused later on: two mailboxes, each with its own.
     feed(&mut limits, from(MONDAY + 3 * MINUTE, 60, "carol@our.example"));
+    assert_eq!(limits.exhausted(MONDAY + 3 * MINUTE)[0].sender.as_deref(), Some("ann@our.example"), "carol's mail says nothing of ann's");
+    assert!(judge(&mut limits, MONDAY + 3 * MINUTE)[0].summary.starts_with("ann@our.example"));
     feed(&mut limits, refused(MONDAY + 4 * MINUTE, 61, "carol@our.example"));
     assert_eq!(limits.exhausted(MONDAY + 5 * MINUTE)[0].sender.as_deref(), Some("carol@our.example"));
     // Both, and nothing between: it is the upstream that takes no more.
@@ -245,6 +247,28 @@ fn one_senders_limit_keeps_nobody_else_where_nobody_logs_in() {
     assert!(next.restore(&limits.keep()));
     let held = next.exhausted(MONDAY + 7 * MINUTE);
     assert_eq!(held.iter().map(|it| it.sender.as_deref()).collect::<Vec<_>>(), [None]);
+}
+
+/// What the provider says to the only one who sends so far may be his alone; a login's is the login's, whoever sends by it.
+#[test]
+fn a_limit_of_the_only_sender_keeps_nobody_else() {
+    let words = "5.4.5 Daily sending quota of 30 messages exceeded";
+    let held = |login: bool| {
+        let mut limits = Limits::new(&Options::default());
+        let by = |at, no, sender: &str| {
+            let mail = mail(at, no).from(sender);
+            if login { mail.user("app@our.example", "succeeded") } else { mail }
+        };
+        for no in 0..30 {
+            feed(&mut limits, by(MONDAY + no * SECOND, no, "ann@our.example"));
+        }
+        feed(&mut limits, by(MONDAY + MINUTE, 50, "ann@our.example").refused(Stage::EndOfData, 550, words, Cause::SendingLimitReached));
+        let senders = limits.exhausted(MONDAY + 2 * MINUTE).iter().map(|it| it.sender.clone()).collect::<Vec<_>>();
+        feed(&mut limits, by(MONDAY + 3 * MINUTE, 51, "carol@our.example"));
+        (senders, limits.uses(MONDAY + 3 * MINUTE).len())
+    };
+    assert_eq!(held(false), (vec![Some("ann@our.example".to_owned())], 0));
+    assert_eq!(held(true), (vec![None], 1), "a second sender by that login changes nothing");
 }
 
 #[test]

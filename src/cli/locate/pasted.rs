@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::cli::backend::Backend;
 use crate::cli::failure::Failure;
 use crate::cli::search;
+use crate::path::field::is_field;
 use crate::path::pasted::{Clue, MOST_OCTETS, clues, looks_pasted};
 use crate::path::{Answer, What, words};
 
@@ -25,17 +26,19 @@ impl Ask {
 
     /// What stands on the command line: a question, or, where that is none or finds nothing, perhaps something pasted.
     pub(super) fn asked(&self, words: &[String]) -> Result<Answer, Failure> {
-        let text = words.join(" ");
+        // What is asked besides holds for what is pasted as well.
+        let (others, pasted): (Vec<String>, Vec<String>) = words.iter().cloned().partition(|word| is_term(word));
+        let text = pasted.join(" ");
         let clues = if looks_pasted(&text) { clues(text.as_bytes()) } else { Vec::new() };
         let what = match search::question(words, self.now) {
-            Err(_) if !clues.is_empty() => return self.clued(&clues, &[], false),
+            Err(_) if !clues.is_empty() => return self.clued(&clues, &others, false),
             what => what?,
         };
         if what.is_empty() {
             return Err(Failure::usage("nothing is asked: name a Message-ID, a queue id, an address or words of a subject"));
         }
         let answer = self.question(&what, self.dns && clues.is_empty())?;
-        if answer.messages.is_empty() && !clues.is_empty() { self.clued(&clues, &[], false) } else { Ok(answer) }
+        if is_found(&answer) || clues.is_empty() { Ok(answer) } else { self.clued(&clues, &others, false) }
     }
 
     /// `others`: terms that have to hold besides, such as `since:2d`.
@@ -58,7 +61,7 @@ impl Ask {
         };
         for (place, clue) in clues.iter().enumerate() {
             let mut answer = self.question(&self.what(clue, others)?, false)?;
-            if !answer.messages.is_empty() {
+            if is_found(&answer) {
                 let note = format!("Found by {} ({}), of what was pasted.", clue.what, clue.question);
                 let before = match place {
                     0 => String::new(),
@@ -88,6 +91,15 @@ impl Ask {
         let terms: Vec<String> = std::iter::once(&clue.question).chain(others).cloned().collect();
         search::question(&terms, self.now)
     }
+}
+
+pub(super) fn is_found(answer: &Answer) -> bool {
+    !answer.messages.is_empty() || !answer.under_way.is_empty()
+}
+
+/// `since:2d`, and not a piece of a header or a log.
+fn is_term(word: &str) -> bool {
+    word.split_once(':').is_some_and(|(name, value)| !value.is_empty() && is_field(name))
 }
 
 fn said(clues: &[Clue], count: usize) -> String {
