@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use relayscope::store::{Import, ImportError, OpenError, Options};
+use relayscope::store::{Import, ImportError, Options};
 use relayscope::trace::{Record, RecordId, WallMicros};
 
 use crate::support::place::Place;
@@ -23,7 +23,7 @@ pub fn age(place: &Place, from: &Path, times: &[WallMicros]) {
     // A child that another situation starts holds all descriptors of this process, and the lock with them, until it has become its program.
     let mut import = loop {
         match Import::begin(Options::new(place.path("store"))) {
-            Err(ImportError::Open(OpenError::InUse { .. })) => std::thread::sleep(Duration::from_millis(20)),
+            Err(ImportError::Open(error)) if error.is_in_use() => std::thread::sleep(Duration::from_millis(20)),
             begun => break begun.unwrap(),
         }
     };
@@ -39,7 +39,8 @@ pub fn age(place: &Place, from: &Path, times: &[WallMicros]) {
     }
     match import.finish() {
         // All is there; the proxy indexes it when it starts.
-        Ok(_) | Err(ImportError::Open(OpenError::InUse { .. })) => {}
+        Ok(_) => {}
+        Err(ImportError::Open(error)) if error.is_in_use() => {}
         Err(error) => panic!("{error}"),
     }
 }
