@@ -19,7 +19,7 @@ use crate::support::relayscope::{Relayscope, command};
 use crate::support::sink::{Manner, Sink};
 
 /// One folder for each form that was ever released, oldest first: a store as a proxy has left it. Beside it what the export had written.
-const FORMS: &[&str] = &["state-1", "state-2"];
+const FORMS: &[&str] = &["state-1", "state-2", "state-3"];
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
