@@ -89,7 +89,8 @@ pub(super) async fn visit(bench: &Bench<'_>, through: &Through, direct: Option<&
 /// Nobody listens, or the door is shut to this machine: that says nothing of the upstream, and has a fix of its own.
 fn explain_a_closed_door(section: &mut Section, through: &Through) {
     let Some(check) = section.checks.iter_mut().find(|check| check.name == "through.banner") else { return };
-    if check.answer.contains("refused the connection") {
+    // What it says itself is of the smart host.
+    if check.answer.contains("refused the connection") && !check.answer.starts_with("it answered") {
         check.fix = Some(format!(
             "Relayscope doesn't listen there: is it running (`systemctl status relayscope`), with this configuration? `ss -ltn sport = :{}` \
              shows who listens.",
