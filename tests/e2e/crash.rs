@@ -130,9 +130,7 @@ fn kill_9_between_dot_and_reply_leaves_a_doubt() {
     let relayscope = Relayscope::simple(&place, sink.address);
     let mut client = Client::ready(relayscope.address());
     let message = Message::named("doubt");
-    client.open_data(&message);
-    client.send(message.on_the_wire());
-    client.send(".\r\n");
+    client.hand_in(&message);
     sink.wait_held(1);
     relayscope.kill();
     assert_eq!(client.reply(), None, "no reply that the smart host has not given");
@@ -169,9 +167,7 @@ fn sigterm_lets_a_transaction_past_the_dot_finish() {
     let mut idle = Client::ready(address);
     let mut busy = Client::ready(address);
     let message = Message::named("late");
-    busy.open_data(&message);
-    busy.send(message.on_the_wire());
-    busy.send(".\r\n");
+    busy.hand_in(&message);
     sink.wait_held(1);
 
     relayscope.process().signal("TERM");
@@ -209,9 +205,7 @@ fn the_late_reply_is_recorded_when_the_client_has_gone() {
     let relayscope = Relayscope::simple(&place, sink.address);
     let mut client = Client::ready(relayscope.address());
     let message = Message::named("gone");
-    client.open_data(&message);
-    client.send(message.on_the_wire());
-    client.send(".\r\n");
+    client.hand_in(&message);
     sink.wait_held(1);
     client.reset();
     sink.set(Manner::Take);

@@ -117,9 +117,7 @@ fn sessions_end_with_the_process_that_began_them() {
     let mut idle = Client::ready(former.address());
     let mut busy = Client::ready(former.address());
     let late = Message::named("late");
-    busy.open_data(&late);
-    busy.send(late.on_the_wire());
-    busy.send(".\r\n");
+    busy.hand_in(&late);
     sink.wait_held(1);
 
     let next = Relayscope::taking_over(&place, &config(&sink, ""));
@@ -255,9 +253,7 @@ fn kill_9_of_the_former_process_while_it_drains() {
     assert_eq!(first.deliver(&Message::named("acknowledged")).unwrap().code, 250);
     sink.set(Manner::Hold);
     let doubt = Message::named("doubt");
-    second.open_data(&doubt);
-    second.send(doubt.on_the_wire());
-    second.send(".\r\n");
+    second.hand_in(&doubt);
     sink.wait_held(1);
     former.kill();
 
@@ -287,9 +283,7 @@ fn kill_9_of_the_next_process_while_the_former_drains() {
     assert_eq!(ask(&place, &["where", "<early@msg.example>"]).0, 0);
     sink.set(Manner::Hold);
     let late = Message::named("late");
-    second.open_data(&late);
-    second.send(late.on_the_wire());
-    second.send(".\r\n");
+    second.hand_in(&late);
     sink.wait_held(1);
     next.kill();
 

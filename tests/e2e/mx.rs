@@ -397,9 +397,7 @@ fn the_former_process_leaves_known_policies_to_the_next() {
     let mut former = Relayscope::configured(&place, &config);
     let mut busy = Client::ready(former.address());
     let message = Message::named("busy");
-    busy.open_data(&message);
-    busy.send(message.on_the_wire());
-    busy.send(".\r\n");
+    busy.hand_in(&message);
     sink.wait_held(1);
     let next = Relayscope::taking_over(&place, &config);
     former.output().expect("handed over");

@@ -50,9 +50,7 @@ fn doubled(scene: &mut Scene) {
     let message = Message::named("twice");
     scene.trouble();
     let mut client = Client::ready(relayscope.address());
-    client.open_data(&message);
-    client.send(message.on_the_wire());
-    client.send(".\r\n");
+    client.hand_in(&message);
     client.rest();
     sink.set(Manner::Take);
     let mut client = Client::ready(relayscope.address());

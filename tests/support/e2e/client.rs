@@ -131,11 +131,16 @@ impl Client {
         self.command("DATA", 354);
     }
 
-    /// A transaction with DATA up to the final reply.
-    pub fn deliver(&mut self, message: &Message) -> Option<Reply> {
+    /// A transaction with DATA up to end-of-data: the final reply is to come.
+    pub fn hand_in(&mut self, message: &Message) {
         self.open_data(message);
         self.send(message.on_the_wire());
         self.send(b".\r\n");
+    }
+
+    /// The same, with the final reply.
+    pub fn deliver(&mut self, message: &Message) -> Option<Reply> {
+        self.hand_in(message);
         self.reply()
     }
 
