@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use relayscope::export::format::otlp::Signals;
 use relayscope::export::format::{Context, Encoder, Format};
 use relayscope::export::transport::{Target, elasticsearch, file, http, kafka, otlp, stream, syslog};
-use relayscope::export::{Batching, Feed, Options, Redaction, Sink, Start};
+use relayscope::export::{Batching, Feed, Ground, Handle, Options, Redaction, Sink, Start};
 use relayscope::net::http_client::HttpUrl;
 use relayscope::net::tls::ClientTls;
 use relayscope::store::Store;
@@ -164,8 +164,10 @@ fn start(
         Target::Otlp(target) => encoder.wrapped(target.signals),
         _ => encoder,
     };
-    let (sink, handle) =
-        Sink::new(options, feed.clone(), dir.join("places"), encoder, Arc::new(origin.into()), None, stop.subscribe()).unwrap();
+    let (feed, store_dir, stopped) = (feed.clone(), dir.join("places"), stop.subscribe());
+    let ground = Ground { feed, store_dir, origin: Arc::new(origin.into()), began: None, stopped };
+    let (handle, orders) = Handle::new(&options);
+    let sink = Sink::new(options, encoder, ground, handle.status.clone(), orders).unwrap();
     let thread = std::thread::spawn(move || {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(sink.run());
         own_cpu_us()

@@ -12,7 +12,7 @@ use super::{Running, build};
 use crate::config::{ExportOptions, Loaded};
 use crate::export::format::{Context, Encoder};
 use crate::export::transport::Target;
-use crate::export::{Feed, Handle, Order, Sink, key_of_store, known_places};
+use crate::export::{Feed, Ground, Handle, Order, Sink, key_of_store, known_places};
 use crate::metrics::{Push, Sources};
 use crate::store::{Cursor, Store};
 use crate::trace::{Kept, Origin};
@@ -84,11 +84,12 @@ impl Exporting {
             }
             let encoder = encoder(&options, &loaded.node);
             let (handle, mut orders) = Handle::new(&options);
-            let (feed, dir, origin, stopped) = (feed.clone(), dir.clone(), origin.clone(), exporting.stop.subscribe());
+            let stopped = exporting.stop.subscribe();
+            let ground = Ground { feed: feed.clone(), store_dir: dir.clone(), origin: origin.clone(), began, stopped };
             let hanging: Vec<Thread> = exporting.left.iter().filter(|thread| thread.name == options.name).cloned().collect();
             let (status, clock) = (handle.status.clone(), store.clone());
             let take_up = move |orders| {
-                let sink = Sink::take_up(options, feed, dir, encoder, origin, began, stopped, status.clone(), orders);
+                let sink = Sink::new(options, encoder, ground, status.clone(), orders);
                 sink.inspect_err(|error| {
                     tracing::error!(export = status.name, %error, "nothing is exported there: mend or remove that file, `relayscope export replay` sends again");
                     status.failed(format!("nothing is exported: {error}"), clock.now());

@@ -22,5 +22,5 @@ pub use feed::Feed;
 pub use options::{Batching, Filter, Options, Start};
 pub use place::{NotAPlace, Place, known_places};
 pub use redact::{Hide, Redaction, key_of_store};
-pub use sink::{Handle, Order, Sink};
+pub use sink::{Ground, Handle, Order, Sink};
 pub use status::{Snapshot, State, Status};

@@ -65,6 +65,17 @@ impl Handle {
     }
 }
 
+/// Where a sink stands: what it reads, where it keeps its place, and until when.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    pub feed: Arc<Feed>,
+    pub store_dir: PathBuf,
+    pub origin: Arc<Kept<Origin>>,
+    /// Where a new sink begins; without it, at the journal's end.
+    pub began: Option<Cursor>,
+    pub stopped: watch::Receiver<bool>,
+}
+
 /// One sink.
 #[derive(Debug)]
 pub struct Sink {
@@ -100,40 +111,18 @@ enum Pause {
 }
 
 impl Sink {
-    /// Takes up its place; a new one takes `began`, or the journal's end. Said: where it goes on, and how that came.
+    /// Takes up its place; a new one takes [`Ground::began`], or the journal's end. Said: where it goes on, and how that came.
     ///
     /// # Errors
     /// Its place can't be read: nothing may be sent twice or left out without somebody's word.
     pub fn new(
         options: Options,
-        feed: Arc<Feed>,
-        store_dir: PathBuf,
         encoder: Encoder,
-        origin: Arc<Kept<Origin>>,
-        began: Option<Cursor>,
-        stopped: watch::Receiver<bool>,
-    ) -> Result<(Self, Handle), NotAPlace> {
-        let (handle, orders) = Handle::new(&options);
-        let sink = Self::take_up(options, feed, store_dir, encoder, origin, began, stopped, handle.status.clone(), orders)?;
-        Ok((sink, handle))
-    }
-
-    /// The same for one that can be seen already.
-    ///
-    /// # Errors
-    /// As above.
-    #[allow(clippy::too_many_arguments)] // each is of another kind
-    pub fn take_up(
-        options: Options,
-        feed: Arc<Feed>,
-        store_dir: PathBuf,
-        encoder: Encoder,
-        origin: Arc<Kept<Origin>>,
-        began: Option<Cursor>,
-        stopped: watch::Receiver<bool>,
+        ground: Ground,
         status: Arc<Status>,
         orders: mpsc::Receiver<Order>,
     ) -> Result<Self, NotAPlace> {
+        let Ground { feed, store_dir, origin, began, stopped } = ground;
         let place = Place::read(&store_dir, &options.name)?;
         let end = place.is_none().then(|| began.or_else(|| end_of(feed.store()))).flatten();
         let (at, since) = beginning(&options, &feed, place, began);

@@ -57,7 +57,9 @@ fn sink(target: Target, store: &Store, dir: &Path, stopped: watch::Receiver<bool
     };
     let encoder = Encoder::new(Format::Json, Context::new("relay.example"));
     let feed = Arc::new(Feed::new(store.clone()));
-    Sink::new(options, feed, dir.to_owned(), encoder, samples::origin(), None, stopped).unwrap()
+    let (handle, orders) = Handle::new(&options);
+    let ground = Ground { feed, store_dir: dir.to_owned(), origin: samples::origin(), began: None, stopped };
+    (Sink::new(options, encoder, ground, handle.status.clone(), orders).unwrap(), handle)
 }
 
 fn gelf(listener: &TcpListener) -> Target {
@@ -282,8 +284,8 @@ fn what_could_not_begin_does_not_fail_once_it_has_begun() {
     let (first, _) = sink(gelf(&listener), &store, dir.path(), stopped);
     let (handle, orders) = Handle::new(&first.options);
     handle.status.failed("what ran before the reload hangs".to_owned(), 1);
-    let Sink { options, feed, encoder, origin, stopped, .. } = first;
-    Sink::take_up(options, feed, dir.path().to_owned(), encoder, origin, None, stopped, handle.status.clone(), orders).unwrap();
+    let Sink { options, feed, store_dir, encoder, origin, stopped, .. } = first;
+    Sink::new(options, encoder, Ground { feed, store_dir, origin, began: None, stopped }, handle.status.clone(), orders).unwrap();
     assert!(!handle.status.snapshot().state.is_failing());
     store.close();
 }
