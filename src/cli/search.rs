@@ -122,13 +122,12 @@ pub fn question(words: &[String], now: Timestamp) -> Result<What, Failure> {
 
 /// The shell takes the quotes of `subject:"two words"` away: they are put back around a value that is one argument's rest.
 fn requoted(word: &str) -> String {
-    let is_term = |text: &str| text.split_once(':').is_some_and(|(field, _)| field::is_field(field));
     match word.split_once(':') {
         Some((field, value))
             if field::may_have_spaces(field)
                 && value.contains(char::is_whitespace)
                 && !value.contains('"')
-                && !value.split_whitespace().skip(1).any(is_term) =>
+                && !value.split_whitespace().skip(1).any(field::is_term) =>
         {
             format!("{field}:\"{value}\"")
         }

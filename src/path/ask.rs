@@ -255,7 +255,7 @@ impl Traces for OneAnswer<'_> {
     }
 
     fn under_way(&self, query: &Query) -> Result<Vec<Mark>, StoreError> {
-        self.reader.under_way(query)
+        self.traces.store.under_way(query)
     }
 
     fn is_running(&self) -> bool {

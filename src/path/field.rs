@@ -55,6 +55,11 @@ const FIELDS: &[&str] = &[
     "until",
 ];
 
+/// Whether it begins as a term does: `since:2d`, `from:`.
+pub fn is_term(word: &str) -> bool {
+    word.split_once(':').is_some_and(|(name, _)| is_field(name))
+}
+
 /// Whether something can be asked for by that name.
 pub fn is_field(name: &str) -> bool {
     FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name))

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Batch, Dialogue, Part, Slot};
 use super::frame::{self, Frame, NoFrame};
 use super::locks::{locked, reading, writing};
-use super::marks::OpenMarks;
+use super::marks::{OpenMarks, tells_more};
 use super::resume::next_frame;
 use super::segment::passes;
 use crate::trace::{RecordId, RecordKind, stored};
@@ -407,8 +407,7 @@ pub(super) fn scan(path: &Path, salt: u32, octets: &[u8]) -> Scan {
             Ok(frame) => {
                 scan.kinds[frame.kind as usize] += 1;
                 match frame.kind {
-                    // One that was carried over from a sealed file may come behind its renewal, which is the longer.
-                    RecordKind::Mark if scan.open_marks.get(&frame.id).is_none_or(|known| known.len() <= frame.octets.len()) => {
+                    RecordKind::Mark if tells_more(frame.octets, scan.open_marks.get(&frame.id).map(Range::len)) => {
                         scan.open_marks.insert(frame.id, at + frame.len() - frame.octets.len()..at + frame.len());
                     }
                     RecordKind::Transaction => {

@@ -28,8 +28,7 @@ impl OpenMarks {
         self.0.retain(|id, _| !scan.transactions.contains(id));
         for (&id, range) in &scan.open_marks {
             let octets = octets.get(range.clone()).unwrap_or_default().to_vec();
-            // One that was carried over from a sealed file may come behind its renewal, which is the longer.
-            if self.0.get(&id).is_none_or(|known| known.octets.len() <= octets.len()) {
+            if tells_more(&octets, self.0.get(&id).map(|known| known.octets.len())) {
                 self.0.insert(id, Stored { version, salt, octets });
             }
         }
@@ -47,6 +46,12 @@ impl OpenMarks {
         };
         self.0.into_values().filter(|mark| mark.salt != own).filter_map(decode).collect()
     }
+}
+
+/// Whether a mark tells more than the one of the same transaction that stands before it, of so many octets. One that is carried over from a
+/// sealed file may come behind its renewal, which is the longer.
+pub(super) fn tells_more(octets: &[u8], known: Option<usize>) -> bool {
+    known.is_none_or(|known| known <= octets.len())
 }
 
 /// The record of a transaction of which only the mark is known.

@@ -17,14 +17,6 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn live(&self) -> Result<std::sync::Arc<super::live::Live>, StoreError> {
-        self.store.live()
-    }
-
-    pub(super) fn has(&self, id: crate::trace::RecordId) -> Result<bool, StoreError> {
-        Ok(self.store.fetch(id)?.is_some())
-    }
-
     /// [`Store::query`], without dialogues.
     ///
     /// # Errors

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use super::handle::StoreError;
+use super::handle::{Store, StoreError};
 use super::locks::locked;
 use super::query::Query;
-use super::reader::Reader;
+use super::search::Search;
 use super::{frame, marks};
 use crate::trace::{Mark, Record, RecordId, RecordKind, stored};
 
@@ -31,8 +31,7 @@ impl UnderWay {
             }
             let Some((id, octets)) = frame::own_parts(whole) else { continue };
             if is_mark {
-                // One that is carried over from a sealed file may come behind its renewal, which is the longer.
-                if all.get(&id).is_none_or(|known| known.len() <= octets.len()) {
+                if marks::tells_more(octets, all.get(&id).map(Vec::len)) {
                     all.insert(id, octets.to_vec());
                 }
             } else {
@@ -60,7 +59,7 @@ impl UnderWay {
     }
 }
 
-impl Reader {
+impl Store {
     /// Messages that are on their way now, and of which the query holds as far as is known; newest first.
     ///
     /// # Errors
@@ -74,9 +73,9 @@ impl Reader {
         let mut found = Vec::new();
         for mark in live.under_way.marks().into_iter().filter(is_meant) {
             // Marks that are written once more (out of a sealed file, out of a predecessor's) may come behind their record.
-            match self.has(mark.id)? {
-                true => live.under_way.has_ended(mark.id),
-                false => found.push(mark),
+            match Search::new(&live).fetch(mark.id)? {
+                Some(_) => live.under_way.has_ended(mark.id),
+                None => found.push(mark),
             }
         }
         found.sort_by_key(|mark| std::cmp::Reverse(mark.at));

@@ -26,6 +26,14 @@ pub enum Senders {
 }
 
 impl Senders {
+    /// The one who is alone in this. With a login it is that login's, whoever it is.
+    pub fn only(&self, has_login: bool) -> Option<&str> {
+        match self {
+            Self::One(sender) if !has_login => Some(sender),
+            _ => None,
+        }
+    }
+
     /// Takes note of one; whether there are several because of it.
     fn add(&mut self, sender: &str) -> bool {
         match self {
@@ -118,7 +126,7 @@ pub struct Account {
     /// Messages since they were last asked for.
     pub(super) fresh: u64,
     /// Those that sent anything, accepted or refused.
-    senders: Senders,
+    pub senders: Senders,
 }
 
 /// As version 2 of what is kept had it: nobody knew who was refused.
@@ -210,7 +218,7 @@ impl Account {
         for refused in [&mut self.refused, &mut self.hasty].into_iter().flatten() {
             refused.passed += 1;
             // Others' mail says nothing of one that came to a limit of his own.
-            if has_login || !matches!(&refused.senders, Senders::One(alone) if !alone.eq_ignore_ascii_case(sender)) {
+            if refused.senders.only(has_login).is_none_or(|alone| alone.eq_ignore_ascii_case(sender)) {
                 refused.senders = Senders::None;
             }
         }
@@ -240,14 +248,6 @@ impl Account {
         let is_of_all = if has_login || self.senders != Senders::Several { begins } else { are_several };
         if is_of_all && refusal.said.span_us.is_none() {
             self.learn(refusal, per, counts, used);
-        }
-    }
-
-    /// The only one who sent anything so far.
-    pub fn only_sender(&self) -> Option<&str> {
-        match &self.senders {
-            Senders::One(sender) => Some(sender),
-            _ => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::account::{Account, Exhausted, FormerAccount, Limit, Refusal, Refused, Senders, Use};
+use super::account::{Account, Exhausted, FormerAccount, Limit, Refusal, Refused, Use};
 use super::forecast::{Forecast, forecast, room_again};
 use super::options::{DayBoundary, Options, Period};
 use super::refusals::Refusals;
@@ -259,7 +259,7 @@ impl Account {
             let mut full = full.filter(|limit| self.counted.used(now, limit.per, day, limit.counts) >= limit.limit);
             let reason = |limit: &Limit| format!("{} is used up by the proxy's count", quota(limit));
             // What the provider said to the only one who sends may be his alone.
-            let alone = self.only_sender().filter(|_| key.1.is_empty()).map(str::to_owned);
+            let alone = self.senders.only(!key.1.is_empty()).map(str::to_owned);
             full.next().map(|limit| of(limit.learned.and(alone), room_again(&self.counted, limit, day, now), reason(limit)))
         };
         match refused {
@@ -272,10 +272,7 @@ impl Account {
 impl Refused {
     /// Without a login, one that was refused alone may have used up a quota of his own.
     fn only_sender(&self, key: &Pair) -> Option<&str> {
-        match &self.senders {
-            Senders::One(sender) if key.1.is_empty() => Some(sender),
-            _ => None,
-        }
+        self.senders.only(!key.1.is_empty())
     }
 
     fn quota(&self) -> String {

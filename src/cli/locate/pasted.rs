@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::cli::backend::Backend;
 use crate::cli::failure::Failure;
 use crate::cli::search;
-use crate::path::field::is_field;
+use crate::path::field::is_term;
 use crate::path::pasted::{Clue, MOST_OCTETS, clues, looks_pasted};
 use crate::path::{Answer, What, words};
 
@@ -27,7 +27,7 @@ impl Ask {
     /// What stands on the command line: a question, or, where that is none or finds nothing, perhaps something pasted.
     pub(super) fn asked(&self, words: &[String]) -> Result<Answer, Failure> {
         // What is asked besides holds for what is pasted as well.
-        let (others, pasted): (Vec<String>, Vec<String>) = words.iter().cloned().partition(|word| is_term(word));
+        let (others, pasted): (Vec<String>, Vec<String>) = words.iter().cloned().partition(|word| is_whole_term(word));
         let text = pasted.join(" ");
         let clues = if looks_pasted(&text) { clues(text.as_bytes()) } else { Vec::new() };
         let what = match search::question(words, self.now) {
@@ -98,8 +98,8 @@ pub(super) fn is_found(answer: &Answer) -> bool {
 }
 
 /// `since:2d`, and not a piece of a header or a log.
-fn is_term(word: &str) -> bool {
-    word.split_once(':').is_some_and(|(name, value)| !value.is_empty() && is_field(name))
+fn is_whole_term(word: &str) -> bool {
+    is_term(word) && !word.ends_with(':')
 }
 
 fn said(clues: &[Clue], count: usize) -> String {
