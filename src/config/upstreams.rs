@@ -9,6 +9,8 @@ use super::raw::{self, Raw};
 use super::secret;
 use crate::net::tls::ClientTls;
 use crate::relay::options::{SUBMISSIONS, SmartHost, UpstreamAuth, UpstreamOptions, UpstreamTls};
+use crate::smtp::ehlo::never_carried;
+use crate::smtp::exchange;
 use crate::trace;
 
 const SMTP: u16 = 25;
@@ -76,6 +78,16 @@ impl One<'_> {
         let pass = self.keywords("pass", &upstream.pass);
         if let Some(both) = hide.iter().find(|keyword| pass.contains(keyword)) {
             self.refuse("pass", &format!("{both} stands in both hide and pass: remove it from one"));
+        }
+        for (number, keyword) in pass.iter().enumerate() {
+            let is_exchanges = exchange::is_verb(keyword.as_bytes());
+            let why = never_carried(keyword).or_else(|| exchange::why_hidden(keyword).filter(|_| is_exchanges));
+            if let Some(why) = why {
+                self.refuse(
+                    &format!("pass.{number}"),
+                    &format!("pass: {keyword} can't be offered, its command is always refused ({why}): remove it"),
+                );
+            }
         }
         UpstreamOptions {
             name: upstream.name.clone(),

@@ -383,9 +383,13 @@ impl Machine {
             self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
             return self.seal_body(now, Sealed::early(view, self.peer()), false, wire);
         }
-        if view.code() == 421 && self.dropped_quietly_late() {
+        let is_goodbye = view.code() == 421 || (view.class() == 4 && self.mode == Mode::Command && self.pending.is_empty());
+        if is_goodbye && self.dropped_quietly_late() {
             self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
             return self.drop_upstream();
+        }
+        if is_goodbye && view.code() != 421 {
+            return self.upstream_says_goodbye_amiss(now, view, wire);
         }
         let secrets = if self.mode == Mode::AuthResponse { std::mem::take(&mut self.auth_secrets) } else { Vec::new() };
         if view.code() == 421 {
@@ -396,6 +400,16 @@ impl Machine {
         self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, shown.as_bytes());
         let words = format!("sent a reply that nobody asked for ({})", view.code());
         self.upstream_broke(now, &words, Flag::SurplusReply, wire);
+    }
+
+    /// SES, Gmail and Exchange end sessions that have been idle for too long with 451, not 421: the client, which asked nothing, hears what
+    /// was meant.
+    fn upstream_says_goodbye_amiss(&mut self, now: u64, view: &ReplyView<'_>, wire: &mut dyn Wire) {
+        self.recorder.line(now, Leg::Upstream, crate::trace::Flow::In, view.octets().trim_ascii_end());
+        let words = view.lines().map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ");
+        let words =
+            format!("the {} ended the session: {} {}", self.peer(), view.code(), super::recorder::bounded(words.trim().as_bytes(), 256));
+        self.upstream_lost(now, &words, Actor::Upstream, EndHow::Close, wire);
     }
 
     /// 421 was relayed: both legs end (RFC 5321 §3.8).

@@ -331,7 +331,7 @@ impl Machine {
         }
         for pending in unanswered {
             match pending.expect {
-                Expect::Own(own, recipient) => self.say_own(now, &own, recipient, wire),
+                Expect::Own(own, refused) => self.say_own(now, &own, refused, wire),
                 Expect::Xforward => {} // not the client's
                 other => {
                     if let Expect::Rcpt(recipient) = other {

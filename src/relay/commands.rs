@@ -1,21 +1,18 @@
 //! What the client says: passed on as it came, or answered here where the proxy must.
 
 use super::action::{Action, Wire};
-use super::machine::{Expect, Machine, Mode};
+use super::machine::{Expect, Machine, Mode, Refused};
 use super::options::{ClientTls, UpstreamTls};
 use super::recorder::bounded;
 use super::replies::OwnReply;
 use crate::smtp::{Command, LineError, Verb, auth};
-use crate::trace::{Actor, EndHow, Flag, Flow, Leg, Recipient, Stage, UpstreamKind};
+use crate::trace::{Actor, EndHow, Envelope, Flag, Flow, Leg, Recipient, Stage, UpstreamKind};
 
 /// Responses of one AUTH exchange that are looked for in its final reply; of more, these and the last.
 const MOST_RESPONSES: usize = 8;
 
 /// Commands that may be under way upstream at once. Beyond, the client waits.
 const MOST_PENDING: usize = 1_000;
-
-/// RFC 5321 §4.5.3.1.10.
-const TOO_MANY_RECIPIENTS: u16 = 452;
 
 impl Machine {
     /// Whether the next command can be looked at: nothing is under way that it depends on.
@@ -181,7 +178,20 @@ impl Machine {
         wire: &mut dyn Wire,
     ) -> bool {
         let recipient = super::recorder::refused(recipient, Stage::RcptTo, Actor::Proxy, reply.record());
-        self.refuse_for(now, command, text, reply, Some(Box::new(recipient)), wire)
+        self.refuse_for(now, command, text, reply, Some(Refused::Recipient(Box::new(recipient))), wire)
+    }
+
+    /// Refuses a message's sender likewise.
+    pub(super) fn refuse_mail(
+        &mut self,
+        now: u64,
+        command: &Command<'_>,
+        text: &[u8],
+        envelope: Envelope,
+        reply: OwnReply,
+        wire: &mut dyn Wire,
+    ) -> bool {
+        self.refuse_for(now, command, text, reply, Some(Refused::Mail(Box::new(envelope))), wire)
     }
 
     fn refuse_for(
@@ -190,15 +200,15 @@ impl Machine {
         command: &Command<'_>,
         text: &[u8],
         reply: OwnReply,
-        recipient: Option<Box<Recipient>>,
+        refused: Option<Refused>,
         wire: &mut dyn Wire,
     ) -> bool {
         self.count();
         let shown = self.shown(command, text);
         self.recorder.line(now, Leg::Client, Flow::In, &shown);
-        // One recipient too many is no error of the client's: it sends what was taken, and the others apart.
-        self.own_refusals += u32::from(reply.code != TOO_MANY_RECIPIENTS);
-        self.answer_in_turn_for(now, reply, recipient, wire);
+        // What may come again later is no error of the client's.
+        self.own_refusals += u32::from(reply.code >= 500);
+        self.answer_in_turn_for(now, reply, refused, wire);
         self.end_after_errors(now, wire);
         true
     }
@@ -231,21 +241,25 @@ impl Machine {
         self.answer_in_turn_for(now, reply, None, wire);
     }
 
-    /// The same to a recipient, who becomes part of the record in turn.
-    pub(super) fn answer_in_turn_for(&mut self, now: u64, reply: OwnReply, recipient: Option<Box<Recipient>>, wire: &mut dyn Wire) {
+    /// The same to what becomes part of the record in turn.
+    pub(super) fn answer_in_turn_for(&mut self, now: u64, reply: OwnReply, refused: Option<Refused>, wire: &mut dyn Wire) {
         if self.pending.is_empty() {
-            self.say_own(now, &reply, recipient, wire);
+            self.say_own(now, &reply, refused, wire);
         } else {
-            self.expect(now, Expect::Own(Box::new(reply), recipient));
+            self.expect(now, Expect::Own(Box::new(reply), refused));
         }
     }
 
-    pub(super) fn say_own(&mut self, now: u64, reply: &OwnReply, recipient: Option<Box<Recipient>>, wire: &mut dyn Wire) {
-        if let Some(recipient) = recipient {
-            if self.left_open.is_some() {
-                self.begin_unknown(now);
+    pub(super) fn say_own(&mut self, now: u64, reply: &OwnReply, refused: Option<Refused>, wire: &mut dyn Wire) {
+        match refused {
+            Some(Refused::Mail(envelope)) => self.record_refused_mail(now, *envelope, reply),
+            Some(Refused::Recipient(recipient)) => {
+                if self.left_open.is_some() {
+                    self.begin_unknown(now);
+                }
+                self.recorder.recipient(*recipient);
             }
-            self.recorder.recipient(*recipient);
+            None => {}
         }
         self.say(now, Leg::Client, &reply.line(), wire);
     }
@@ -255,8 +269,8 @@ impl Machine {
         while self.hold.is_none()
             && let Some(Expect::Own(..)) = self.pending.front().map(|it| &it.expect)
         {
-            if let Some(Expect::Own(reply, recipient)) = self.pending.pop_front().map(|it| it.expect) {
-                self.say_own(now, &reply, recipient, wire);
+            if let Some(Expect::Own(reply, refused)) = self.pending.pop_front().map(|it| it.expect) {
+                self.say_own(now, &reply, refused, wire);
             }
         }
     }

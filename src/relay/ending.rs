@@ -2,7 +2,7 @@
 
 use super::action::{Action, Closed, Wire};
 use super::body::Sealed;
-use super::machine::{Expect, Machine, MarkState, Mode};
+use super::machine::{Expect, Machine, MarkState, Mode, Refused};
 use super::recorder::{Verdict, state_of};
 use super::replies::OwnReply;
 use crate::smtp::{Command, Verb};
@@ -353,9 +353,13 @@ impl Machine {
     pub(super) fn take_unanswered(&mut self) {
         while let Some(pending) = self.pending.pop_front() {
             match pending.expect {
-                Expect::Mail(Some(_)) if self.recorder.in_transaction() => return self.pending.push_front(pending),
-                Expect::Mail(Some(envelope)) => self.recorder.begin(pending.sent_at, *envelope),
-                Expect::Rcpt(recipient) | Expect::Own(_, Some(recipient)) => {
+                Expect::Mail(Some(_)) | Expect::Own(_, Some(Refused::Mail(_))) if self.recorder.in_transaction() => {
+                    return self.pending.push_front(pending);
+                }
+                Expect::Mail(Some(envelope)) | Expect::Own(_, Some(Refused::Mail(envelope))) => {
+                    self.recorder.begin(pending.sent_at, *envelope);
+                }
+                Expect::Rcpt(recipient) | Expect::Own(_, Some(Refused::Recipient(recipient))) => {
                     self.recorder.recipient(*recipient);
                 }
                 _ => {}
@@ -379,9 +383,6 @@ impl Machine {
 
     /// MAIL FROM refused by the proxy itself: a record of its own.
     pub(super) fn record_refused_mail(&mut self, now: u64, mut envelope: Envelope, reply: &OwnReply) {
-        if self.pending.iter().any(|it| matches!(it.expect, Expect::Mail(_) | Expect::EndOfData)) {
-            return;
-        }
         if self.mail_was_refused() {
             self.abandon(now, "the client began another transaction");
         } else if self.recorder.in_transaction() {

@@ -17,8 +17,7 @@ impl Machine {
         let (envelope, own) = self.read_mail(now, &path);
         let text = line.trim_ascii_end();
         if let Some(own) = own {
-            self.record_refused_mail(now, envelope, &own);
-            return self.refuse(now, command, text, own, wire);
+            return self.refuse_mail(now, command, text, envelope, own, wire);
         }
         if !self.forward_client(now, wire) {
             return false;

@@ -32,8 +32,15 @@ pub(super) enum Expect {
     Other {
         secret: Option<Box<[u8]>>,
     },
-    /// Not the upstream's: a reply of the proxy's own that waits for its turn, and the recipient that it refuses.
-    Own(Box<super::OwnReply>, Option<Box<Recipient>>),
+    /// Not the upstream's: a reply of the proxy's own that waits for its turn, and what of a transaction it refuses.
+    Own(Box<super::OwnReply>, Option<Refused>),
+}
+
+/// What the proxy itself refuses, for the record.
+#[derive(Debug)]
+pub(super) enum Refused {
+    Mail(Box<Envelope>),
+    Recipient(Box<Recipient>),
 }
 
 impl Expect {

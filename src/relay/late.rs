@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::action::{Action, Found, NotFound, Refusal, Wire};
-use super::machine::{Expect, Machine};
+use super::machine::{Expect, Machine, Refused};
 use super::opening::LeftHost;
 use super::options::UpstreamOptions;
 use super::recorder::{refused, reply_of};
@@ -117,7 +117,7 @@ impl Machine {
                 let own = OwnReply::new(452, (4, 5, 3), words, self.recorder.trace_id());
                 self.recorder.flag(Flag::Split);
                 let recipient = refused(recipient, Stage::RcptTo, Actor::Proxy, own.record());
-                return self.answer_in_turn_for(now, own, Some(Box::new(recipient)), wire);
+                return self.answer_in_turn_for(now, own, Some(Refused::Recipient(Box::new(recipient))), wire);
             }
             _ => {}
         }
@@ -145,7 +145,7 @@ impl Machine {
                 self.turn_to(now, destination, wire);
             }
             let recipient = refused(recipient, Stage::RcptTo, Actor::Proxy, own.record());
-            return self.answer_in_turn_for(now, own, Some(Box::new(recipient)), wire);
+            return self.answer_in_turn_for(now, own, Some(Refused::Recipient(Box::new(recipient))), wire);
         }
         let Some(late) = &mut self.late else { return };
         late.queue.push_back((line.to_vec(), Expect::Rcpt(Box::new(recipient))));
@@ -344,7 +344,7 @@ impl Machine {
         let mut sent = 0;
         while sent < most {
             match self.late.as_mut().and_then(|late| late.queue.pop_front()) {
-                Some((_, Expect::Own(own, recipient))) => self.answer_in_turn_for(now, *own, recipient, wire),
+                Some((_, Expect::Own(own, refused))) => self.answer_in_turn_for(now, *own, refused, wire),
                 Some((line, expect)) => {
                     self.send_behind_mail(now, line, expect, wire);
                     sent += 1;

@@ -5,7 +5,7 @@
 //! get it once more.
 
 use super::action::Wire;
-use super::machine::{Expect, Machine, Pending};
+use super::machine::{Expect, Machine, Pending, Refused};
 use super::options::{Protocol, UpstreamOptions};
 use super::recorder::{Verdict, final_state_of, reply_of};
 use super::replies::OwnReply;
@@ -129,7 +129,7 @@ impl Machine {
     pub(super) fn refuse_parted(&mut self, now: u64, own: OwnReply, recipient: Recipient, wire: &mut dyn Wire) {
         self.recorder.flag(Flag::Split);
         let recipient = super::recorder::refused(recipient, Stage::RcptTo, Actor::Proxy, own.record());
-        self.answer_in_turn_for(now, own, Some(Box::new(recipient)), wire);
+        self.answer_in_turn_for(now, own, Some(Refused::Recipient(Box::new(recipient))), wire);
     }
 
     /// Why one recipient more would make the answer to the message inexact.

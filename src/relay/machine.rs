@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::action::{Action, NextHop, Wire};
 use super::body::Body;
-pub(super) use super::expect::{Expect, Pending};
+pub(super) use super::expect::{Expect, Pending, Refused};
 use super::late::Late;
 use super::lmtp::Lmtp;
 use super::negotiation::Negotiation;

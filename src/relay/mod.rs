@@ -5,7 +5,7 @@
 //! and `late` (where the recipient chooses the upstream), `negotiation` (EHLO, STARTTLS and AUTH upstream), `login` (the
 //! proxy's own), `introduce` (XCLIENT and XFORWARD),
 //! `commands` (what the client says), `envelope` (MAIL FROM and RCPT TO), `answers` (what the upstream says), `body` (the message), `chunks` (BDAT), `received`
-//! (a line of our own before it), `lmtp` (where each recipient has a final reply), `ending` (how it all ends), `timing` (what is
+//! (a line of our own before it), `lmtp` (where each recipient has a final reply), `settling` (what a transaction comes to), `ending` (how it all ends), `timing` (what is
 //! overdue), `quota` (limits that are kept), `shutdown` (the door and the end of the process), `splice` (sessions that are passed through unread).
 
 pub mod action;
@@ -32,6 +32,7 @@ mod reading;
 mod received;
 pub mod recorder;
 mod replies;
+mod settling;
 mod shutdown;
 mod splice;
 mod static_ehlo;

@@ -8,7 +8,7 @@ use super::options::{AuthMechanism, Protocol, TellClient, UpstreamAuth, Upstream
 use super::recorder::{bounded, reply_of};
 use super::replies::OwnReply;
 use crate::smtp::{Extensions, ReplyView};
-use crate::trace::{Actor, Auth, EndHow, Flag, Flow, Leg, Stage, Tls};
+use crate::trace::{Actor, Auth, EndHow, Flag, Flow, Leg, Reply, Stage, Tls};
 
 /// A client's EHLO or HELO that waits until the upstream leg is ready for it.
 #[derive(Debug)]
@@ -54,6 +54,9 @@ impl Negotiation {
         }
     }
 }
+
+/// Responses to the challenges of a login that was given up with `*`, which must be answered with a refusal (RFC 4954 §4).
+const GIVEN_UP: u8 = u8::MAX;
 
 impl Machine {
     fn tls_is_wanted(&self) -> bool {
@@ -316,10 +319,10 @@ impl Machine {
         let shown = if view.code() == 334 { "334 [redacted]".to_owned() } else { format!("{} {}", reply.code, reply.lines.join(" ")) };
         self.recorder.line(now, Leg::Upstream, Flow::In, shown.as_bytes());
         match view.code() {
-            334 => {
+            334 if responses < GIVEN_UP => {
                 let challenge = view.lines().next().unwrap_or_default();
                 let answer = login.answer(mechanism, responses, challenge);
-                self.step(Step::Auth { mechanism, responses: responses.saturating_add(1) });
+                self.step(Step::Auth { mechanism, responses: if answer.is_some() { responses.saturating_add(1) } else { GIVEN_UP } });
                 match answer {
                     Some(answer) => self.send_secret(now, &format!("{answer}\r\n"), "[redacted]", wire),
                     None => self.send_secret(now, "*\r\n", "*", wire),
@@ -333,7 +336,11 @@ impl Machine {
             }
             code => {
                 self.recorder.phases_mut().auth_us = Some(now.saturating_sub(self.auth_began));
-                let error = format!("refused the proxy's login as {}: {code} {}", login.user, reply.lines.join(" "));
+                let error = match code {
+                    334 => format!("goes on with the login as {} after the proxy gave it up: 334", login.user),
+                    _ => format!("refused the proxy's login as {}: {code} {}", login.user, reply.lines.join(" ")),
+                };
+                let reply = if code == 334 { Reply { lines: Vec::new(), ..reply } } else { reply };
                 self.record_login(mechanism, &login, "failed", reply);
                 self.fail_negotiation(now, Stage::Auth, Actor::Upstream, &error, wire);
             }

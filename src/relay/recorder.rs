@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::options::{Limits, UpstreamOptions};
+use super::settling::{Cut, settle};
 use crate::diagnose::Diagnosing;
 use crate::message::lossy;
 use crate::smtp::ReplyView;
@@ -78,6 +79,8 @@ struct Open {
     message: Message,
     phases: Phases,
     flags: Vec<Flag>,
+    /// What became of the recipients that are only counted.
+    cut: Cut,
 }
 
 impl Recorder {
@@ -205,6 +208,7 @@ impl Recorder {
             message: Message::default(),
             phases: std::mem::take(&mut self.phases),
             flags,
+            cut: Cut::default(),
         }));
     }
 
@@ -220,6 +224,9 @@ impl Recorder {
         let open = self.open.as_mut()?;
         if open.envelope.recipients.len() >= self.limits.recorded_recipients {
             open.envelope.recipients_cut = open.envelope.recipients_cut.saturating_add(1);
+            if let Some(reply) = &recipient.reply {
+                open.cut.add(state_of(reply.code));
+            }
             return None;
         }
         open.envelope.recipients.push(recipient);
@@ -234,11 +241,12 @@ impl Recorder {
     pub fn rcpt_reply(&mut self, now: u64, sent_at: u64, place: Option<u32>, by: Actor, reply: Reply) {
         let Some(open) = &mut self.open else { return };
         *open.phases.rcpt_to_us.get_or_insert(0) += now.saturating_sub(sent_at);
-        if let Some(recipient) = place.and_then(|place| open.envelope.recipients.get_mut(place as usize)) {
-            recipient.state = state_of(reply.code);
-            recipient.by = by;
-            recipient.reply = Some(reply);
-        }
+        let Some(recipient) = place.and_then(|place| open.envelope.recipients.get_mut(place as usize)) else {
+            return open.cut.add(state_of(reply.code));
+        };
+        recipient.state = state_of(reply.code);
+        recipient.by = by;
+        recipient.reply = Some(reply);
     }
 
     /// What was asked and the code, where 3xx came in an answer's place and nobody was taken: what that means can't be known.
@@ -300,7 +308,7 @@ impl Recorder {
     /// Closes the transaction under way and makes its record.
     pub fn finish(&mut self, now: u64, verdict: Verdict) -> Option<Record> {
         let mut open = *self.open.take()?;
-        let verdict = settle(&mut open.envelope, verdict);
+        let verdict = settle(&mut open.envelope, open.cut, verdict);
         if self.timeline.cut > 0 && !open.flags.contains(&Flag::TimelineCut) {
             open.flags.push(Flag::TimelineCut);
         }
@@ -388,56 +396,6 @@ impl Recorder {
             self.upstream_mut().provider = provider;
         }
     }
-}
-
-/// Gives every recipient its fate, and the transaction the sum of them.
-fn settle(envelope: &mut Envelope, mut verdict: Verdict) -> Verdict {
-    // MAIL refused: that decides, whatever the pipelined RCPTs were answered.
-    if let Some(reply) = envelope.reply.as_ref().filter(|reply| reply.code >= 400 && verdict.state != State::Accepted) {
-        let (state, by) = (
-            state_of(reply.code),
-            if verdict.stage == Stage::MailFrom && verdict.by == Actor::Proxy { Actor::Proxy } else { Actor::Upstream },
-        );
-        verdict =
-            Verdict { state, stage: Stage::MailFrom, by, reply: Some(reply.clone()), detail: verdict.detail, upstream_queue_id: None };
-        // Those that the proxy itself had answered were never the upstream's to refuse.
-        let asked = |it: &&mut Recipient| it.by != Actor::Proxy || it.reply.is_none() || by == Actor::Proxy;
-        for recipient in envelope.recipients.iter_mut().filter(asked) {
-            (recipient.state, recipient.stage, recipient.by) = (state, Stage::MailFrom, by);
-        }
-        if envelope.recipients.iter().any(|recipient| recipient.state != state) {
-            verdict.state = State::Partial;
-        }
-        return verdict;
-    }
-    // Only LMTP has final replies of recipients' own; what they come to is the verdict.
-    let one_by_one = envelope.recipients.iter().any(|recipient| recipient.stage == Stage::EndOfData);
-    let mut last_refusal = None;
-    for recipient in &mut envelope.recipients {
-        match &recipient.reply {
-            Some(_) if recipient.stage == Stage::EndOfData => {}
-            Some(reply) if reply.code >= 400 => last_refusal = Some((recipient.state, recipient.stage, recipient.by, reply.clone())),
-            _ => (recipient.state, recipient.stage, recipient.by) = (verdict.state, verdict.stage, verdict.by),
-        }
-    }
-    let mut states = envelope.recipients.iter().map(|recipient| recipient.state);
-    let first = states.next();
-    let all_refused =
-        !envelope.recipients.is_empty() && envelope.recipients.iter().all(|it| it.reply.as_ref().is_some_and(|reply| reply.code >= 400));
-    if let (true, Some((state, stage, by, reply))) = (all_refused && !one_by_one, last_refusal) {
-        verdict.stage = stage;
-        verdict.by = by;
-        verdict.reply = Some(reply);
-        verdict.state = state;
-        verdict.upstream_queue_id = None;
-        if stage != Stage::RcptTo {
-            verdict.detail = None; // the reply says it; that the client then gave up is a matter of course
-        }
-    }
-    if first.is_some_and(|first| states.any(|state| state != first)) {
-        verdict.state = State::Partial;
-    }
-    verdict
 }
 
 /// A recipient that was refused before it could be asked for: where, and by whom.

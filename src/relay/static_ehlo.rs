@@ -1,13 +1,16 @@
 //! What the proxy itself answers on a listener with a static EHLO: everything up to the first RCPT TO, and what belongs to no transaction.
 
+use std::sync::Arc;
+
 use super::action::Wire;
 use super::late::Mail;
 use super::machine::Machine;
-use super::options::ClientTls;
+use super::options::{ClientTls, Protocol, UpstreamOptions};
 use super::recorder::bounded;
 use super::replies::OwnReply;
+use crate::route::Rule;
 use crate::smtp::{Command, PathCommand, Verb};
-use crate::trace::{Actor, EndHow, Flow, Leg, Stage};
+use crate::trace::{Actor, EndHow, Flow, Leg, Stage, UpstreamKind};
 
 impl Machine {
     /// Takes one command. False: not now.
@@ -90,10 +93,31 @@ impl Machine {
         if self.offers_starttls() {
             lines.push("STARTTLS".to_owned());
         }
-        lines.push("LIMITS RCPTDOMAINMAX=1".to_owned());
+        let limits = self.static_limits();
+        if !limits.is_empty() {
+            lines.push(format!("LIMITS {}", limits.join(" ")));
+        }
         let last = lines.len() - 1;
         let line = |(number, line): (usize, &String)| format!("250{}{line}\r\n", if number == last { ' ' } else { '-' });
         lines.iter().enumerate().map(line).collect()
+    }
+
+    /// What clients that know RFC 9422 had better keep to, whatever the next hop: one domain where the domain chooses it, and the recipients
+    /// of a message that the least of the LMTP servers takes, where there are no others.
+    fn static_limits(&self) -> Vec<String> {
+        let own = |rule: &&Rule| rule.listeners.is_empty() || rule.listeners.contains(&self.options.listener.name);
+        let rules = || self.options.routes.rules.iter().filter(own);
+        let named = |upstream: &&Arc<UpstreamOptions>| rules().any(|rule| rule.upstream == upstream.name);
+        let reachable = || self.options.upstreams.iter().filter(named).chain([&self.options.upstream]);
+        let by_domain = reachable().any(|it| it.kind == UpstreamKind::Mx) || rules().any(|rule| !rule.recipient_domains.is_empty());
+        let mut limits = Vec::new();
+        if reachable().all(|it| it.protocol == Protocol::Lmtp) {
+            limits.extend(reachable().map(|it| it.lmtp_recipients).min().map(|most| format!("RCPTMAX={most}")));
+        }
+        if by_domain {
+            limits.push("RCPTDOMAINMAX=1".to_owned());
+        }
+        limits
     }
 
     fn take_mail_late(&mut self, now: u64, command: &Command<'_>, text: &[u8], wire: &mut dyn Wire) -> bool {
@@ -124,8 +148,7 @@ impl Machine {
             (None, None) => None,
         };
         if let Some(own) = refusal {
-            self.record_refused_mail(now, envelope, &own);
-            return self.refuse(now, command, text, own, wire);
+            return self.refuse_mail(now, command, text, envelope, own, wire);
         }
         let reply = b"250 2.1.0 Ok\r\n";
         envelope.reply = Some(super::recorder::reply_of(&crate::smtp::ReplyView::new(reply)));

@@ -1,7 +1,7 @@
 //! Hosts that can't be had: how long they are tried, and what the recipients hear whose destination they were.
 
 use super::action::{Action, Refusal, Wire};
-use super::expect::Expect;
+use super::expect::{Expect, Refused};
 use super::machine::Machine;
 use super::opening::LeftHost;
 use super::recorder::{refused, reply_of};
@@ -137,7 +137,7 @@ impl Machine {
             Unreachable::Own { refusal, words, stage, by } => {
                 let own = OwnReply::new(refusal.code, refusal.enhanced, words, self.recorder.trace_id());
                 let recipient = refused(recipient, *stage, *by, own.record());
-                self.answer_in_turn_for(now, own, Some(Box::new(recipient)), wire);
+                self.answer_in_turn_for(now, own, Some(Refused::Recipient(Box::new(recipient))), wire);
             }
             Unreachable::Banner(banner) => {
                 let reply = reply_of(&ReplyView::new(banner));
@@ -150,7 +150,7 @@ impl Machine {
     /// What waited behind recipients that nobody asks about any more.
     pub(super) fn answer_unasked(&mut self, now: u64, expect: Expect, wire: &mut dyn Wire) {
         match expect {
-            Expect::Own(own, recipient) => self.say_own(now, &own, recipient, wire),
+            Expect::Own(own, refused) => self.say_own(now, &own, refused, wire),
             Expect::Data => {
                 let reply = OwnReply::new(554, (5, 5, 1), "no valid recipients", self.recorder.trace_id());
                 self.say(now, Leg::Client, &reply.line(), wire);

@@ -141,6 +141,7 @@ pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
             _ if exchange::is_verb(word.as_bytes()) && !(policy.passed_through && word == "X-ANONYMOUSTLS") => {
                 Err(exchange::why_hidden(&word).unwrap_or_default())
             }
+            word if never_carried(word).is_some() => Err(never_carried(word).unwrap_or_default()),
             "STARTTLS" | "X-ANONYMOUSTLS" if policy.passed_through => Ok(line.into()),
             "STARTTLS" => continue, // each leg has its own
             "SIZE" => {
@@ -154,8 +155,6 @@ pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
             "REQUIRETLS" if policy.requiretls => Ok(line.into()),
             "REQUIRETLS" => Err("needs TLS to the client and verified TLS upstream (RFC 8689)"),
             word if CARRIED.contains(&word) || policy.pass.iter().any(|it| it == word) => Ok(line.into()),
-            "XCLIENT" | "XFORWARD" => Err("hands over the client's identity; never relayed from a client"),
-            "BURL" | "TURN" | "ATRN" => Err("can't be carried by an inline proxy"),
             word if exchange::why_hidden(word).is_some() => Err(exchange::why_hidden(word).unwrap_or_default()),
             _ => Err("not known to this proxy; `pass` in the upstream's configuration lets it through"),
         };
@@ -188,6 +187,15 @@ pub fn offer(reply: &ReplyView<'_>, policy: &OfferPolicy<'_>) -> Offer {
     }
     made.hidden = hidden;
     made
+}
+
+/// Why the command behind a keyword is refused whoever wants it passed on.
+pub fn never_carried(keyword: &str) -> Option<&'static str> {
+    match keyword {
+        "XCLIENT" | "XFORWARD" => Some("hands over the client's identity; never relayed from a client"),
+        "BURL" | "TURN" | "ATRN" => Some("can't be carried by an inline proxy"),
+        _ => None,
+    }
 }
 
 /// RFC 1870: the smaller of both limits; 0 or nothing means none.
