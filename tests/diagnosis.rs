@@ -141,6 +141,29 @@ fn an_exchanger_that_denies_relaying_is_the_wrong_one() {
 }
 
 #[test]
+fn the_name_of_a_smart_host_is_the_configurations() {
+    let own = || reply(451, "4.4.1 relayscope: smart host smtp.example.net:587: no such name in DNS (trace 01J)");
+    for (kind, by, cause, act) in [
+        (UpstreamKind::SmartHost, Actor::Dns, Cause::DnsFailure, Act::LocalAdmin),
+        (UpstreamKind::Fixed, Actor::Dns, Cause::DnsFailure, Act::LocalAdmin),
+        (UpstreamKind::Mx, Actor::Dns, Cause::DomainNotFound, Act::Sender),
+        // The smart host speaks of the recipient's domain.
+        (UpstreamKind::SmartHost, Actor::Upstream, Cause::DomainNotFound, Act::Sender),
+    ] {
+        let outcome = Outcome::of(State::Deferred, Stage::Connect, by, own(), None);
+        let Record::Transaction(mut it) = with(outcome, &[(State::Deferred, Stage::RcptTo, own())]) else { unreachable!() };
+        it.upstream = std::sync::Arc::new(Upstream { kind, ..Upstream::default() }.into());
+        it.envelope.recipients[0].by = by;
+        let mut record = Record::Transaction(it);
+        diagnose(&mut record, Rules::builtin());
+        let outcome = record.outcome().unwrap();
+        assert_eq!((outcome.cause, outcome.act), (Some(cause), Some(act)), "{kind:?}, said by {by:?}");
+        assert_eq!(causes(&record).1, [Some(cause)]);
+        assert_eq!(outcome.advice.as_ref().unwrap().contains("`hosts`"), cause == Cause::DnsFailure);
+    }
+}
+
+#[test]
 fn what_the_proxy_refused_is_diagnosed_by_its_own_words() {
     let own = || reply(550, "5.7.1 relayscope: mail for this domain is not accepted here (trace 01J)");
     let detail = Some("the client sent QUIT before the message".to_owned());

@@ -61,14 +61,50 @@ fn questions_are_answered_or_refused_with_a_reason() {
         ("/api/v1/transactions?q=from:a%20or", 400, "missing here"),
         ("/api/v1/stats?over=soon", 400, "not a time"),
         ("/api/v1/store/stats", 200, "journal_octets"),
-        ("/", 404, "/api/v1/"),
-        ("/api/v1/where/../../etc/passwd", 404, "/api/v1/"),
+        ("/api/v1", 200, "/api/v1/live"),
+        ("/api/v1/", 200, "/api/v1/live"),
+        ("/", 404, "/api/v1"),
+        ("/api/v1/search?q=x", 404, "/api/v1 lists"),
+        ("/api/v1/where/../../etc/passwd", 404, "/api/v1"),
     ];
     for (path, expected, part) in cases {
         let (status, body) = get(dir.path(), path);
         assert_eq!(status, *expected, "{path}: {body}");
         assert!(body.to_string().contains(part), "{path}: {body}");
         assert!(status == 200 || body.get("error").is_some_and(Value::is_string), "{path}: {body}");
+    }
+    proxy.stop();
+}
+
+/// What the index lists is there, takes the parameters that stand behind it, and has a line on the page about the API.
+#[test]
+fn every_listed_route_is_served_and_written_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start(dir.path(), false);
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/api.md")).unwrap();
+    let (_, index) = get(dir.path(), "/api/v1");
+    let routes: Vec<&str> = index["routes"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(routes.len() > 10);
+    for route in routes {
+        let (path, parameters) = route.split_once('?').unwrap_or((route, ""));
+        let line =
+            page.lines().find(|line| line.starts_with(&format!("| `{path}` |"))).unwrap_or_else(|| panic!("{path} isn't on the page"));
+        for name in parameters.split('&').filter(|it| !it.is_empty()) {
+            assert!(line.contains(&format!("`{}", name.trim_end_matches('='))), "{path}: {name} isn't on the page");
+        }
+        let of_nothing = path.replace("{id}", "01M83XVF5G000DN9KD5HYXYX1X");
+        // An unknown parameter is refused where there are any, with the names of those that are known.
+        let (status, body) = get(dir.path(), &format!("{of_nothing}?no-such-parameter=1"));
+        if parameters.is_empty() {
+            assert!(matches!(status, 200 | 404 | 503), "{path}: {status}");
+            assert!(!body.to_string().contains("nothing is here"), "{path}: {body}");
+            continue;
+        }
+        assert_eq!(status, 400, "{path}: {body}");
+        for name in parameters.split('&') {
+            let name = format!("`{}`", name.trim_end_matches('='));
+            assert!(body.to_string().contains(&name), "{path}: {name} isn't taken: {body}");
+        }
     }
     proxy.stop();
 }

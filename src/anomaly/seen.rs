@@ -1,11 +1,15 @@
 //! A record as detectors look at it: the facts that most of them ask for, read once.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::trace::{
     Cause, Client, Direction, Flag, Outcome, Recipient, Record, RecordId, RecordKind, Reply, Session, State, Transaction, Upstream,
     WallMicros,
 };
+
+/// Where mail servers usually listen.
+const MAIL_PORTS: [u16; 3] = [25, 465, 587];
 
 /// The domain of an address, as written; empty where there is none.
 pub fn domain_of(address: &str) -> &str {
@@ -112,6 +116,15 @@ impl<'a> Seen<'a> {
     /// The next hop's name, or else the upstream's.
     pub fn host(&self) -> Option<&'a str> {
         self.upstream?.host.as_deref().or(self.upstream_name())
+    }
+
+    /// The server there: its name, and its port where that isn't one that every mail server has. Several may share a machine.
+    pub fn server(&self) -> Option<Cow<'a, str>> {
+        let host = self.host()?;
+        match self.upstream?.port.filter(|port| !MAIL_PORTS.contains(port)) {
+            Some(port) => Some(Cow::Owned(format!("{host}:{port}"))),
+            None => Some(Cow::Borrowed(host)),
+        }
     }
 
     /// Whose server or reply it was.

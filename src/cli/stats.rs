@@ -81,6 +81,11 @@ pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
         octets(stats.octets),
         number(stats.sessions)
     ));
+    if stats.transactions == 0 && stats.sessions > 0 {
+        screen.line(
+            "What follows counts transactions, and there were none. The sessions, each with its cause: relayscope search kind:session",
+        );
+    }
     if let (Some(median), Some(p99)) = (stats.end_of_data_median_us, stats.end_of_data_p99_us) {
         screen.line(&format!("Reply to end of data: median {}, 99 % within {}", span(median), span(p99)));
     }
@@ -93,7 +98,7 @@ pub fn render(stats: &counted::Stats, look: &Look) -> Screen {
         screen.newline();
         let head = if counts.by == By::By { "WHO DECIDED".to_owned() } else { counts.by.word().to_uppercase() };
         if counts.counts.is_empty() {
-            screen.styled(Style::Bold, &format!("By {head}")).line(": none of them has any");
+            screen.styled(Style::Bold, &format!("By {head}")).line(": no transaction has any");
             continue;
         }
         let mut table = Table::new(&[("", 16), ("COUNT", 8), ("SHARE", 6)]);

@@ -110,12 +110,11 @@ fn why(winner: Option<&Rule>, matched: &[Matched]) -> String {
     let (Some(winner), Some(first)) = (winner, matched.first()) else {
         return "no rule matched: neither the text nor the codes state a cause".to_owned();
     };
+    let nothing = if matched.iter().any(|it| it.words.is_some()) { "" } else { "the text says nothing that a rule knows, so " };
     let met = match &first.words {
         Some(words) => format!("the text says \"{words}\""),
-        None if !winner.conditions.enhanced.is_empty() => {
-            "the text says nothing that a rule knows, so the enhanced status code decides".to_owned()
-        }
-        None if !winner.conditions.codes.is_empty() => "the text says nothing that a rule knows, so the reply code decides".to_owned(),
+        None if !winner.conditions.enhanced.is_empty() => format!("{nothing}the enhanced status code decides"),
+        None if !winner.conditions.codes.is_empty() => format!("{nothing}the reply code decides"),
         None => "the stage and who spoke decide".to_owned(),
     };
     match matched.get(1) {

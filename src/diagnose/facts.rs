@@ -30,3 +30,15 @@ pub struct Verdict<'r> {
     pub provider: Option<&'r str>,
     pub advice: &'r str,
 }
+
+impl Verdict<'_> {
+    /// The same where the name that DNS doesn't have is a host's in the configuration: no recipient's domain, and nothing a sender could mend.
+    pub fn of_configured_host(self) -> Self {
+        if !matches!(self.rule, "own/dns-no-such-name" | "own/host-without-address") {
+            return self;
+        }
+        let advice = "The host's name in the configuration (`hosts`) leads to no address: it is misspelt there, its operator has removed it from \
+                      DNS, or this machine's resolver doesn't know it. `relayscope doctor upstream` and `dig` tell which; mail waits until then.";
+        Self { cause: Cause::DnsFailure, act: Act::LocalAdmin, permanence: Permanence::Transient, advice, ..self }
+    }
+}

@@ -39,7 +39,10 @@ pub struct SelfTest {
 
 impl SelfTest {
     pub async fn run(&self) -> Section {
-        let mut section = Section::new(format!("listener {} attacked", self.listener));
+        // They are traced and watched for as anybody's: what an attacker could say to go unwatched, the doctor doesn't say either.
+        let title =
+            format!("listener {} attacked (anomalies may name this machine for it: smuggling_attempts, tls_injection)", self.listener);
+        let mut section = Section::new(title);
         section.push(self.smuggling().await);
         section.push(self.injection().await);
         section

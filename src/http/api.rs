@@ -114,8 +114,32 @@ pub fn router(api: Api) -> Router {
     limited_router(routes(), api)
 }
 
+/// What may be asked, for whoever asks that; `deploy/api.md` says it in full.
+const ROUTES: [&str; 14] = [
+    "/api/v1/where?q=&limit=&dns=",
+    "/api/v1/transactions?q=&limit=&cursor=&explain=",
+    "/api/v1/transactions/{id}",
+    "/api/v1/stats?q=&by=&over=&explain=",
+    "/api/v1/anomalies?since=&anomaly=&limit=",
+    "/api/v1/anomalies/{id}",
+    "/api/v1/exports",
+    "/api/v1/live?q=&cursor=",
+    "/api/v1/store/stats",
+    "/api/v1/store/export?q=",
+    "/api/v1/doctor?target=&name=&rcpt=",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+];
+
+async fn index() -> Json<serde_json::Value> {
+    Json(json!({"v": 1, "routes": ROUTES}))
+}
+
 pub(super) fn routes() -> Router<Api> {
     Router::new()
+        .route("/api/v1", get(index))
+        .route("/api/v1/", get(index))
         .route("/api/v1/where", get(locate))
         .route("/api/v1/transactions", get(list))
         .route("/api/v1/transactions/{id}", get(record))
@@ -134,7 +158,7 @@ pub(super) fn routes() -> Router<Api> {
 
 pub(super) fn limited_router(routes: Router<Api>, api: Api) -> Router {
     routes
-        .fallback(|| async { ApiError::NotFound("nothing is here; the API is under /api/v1/".to_owned()) })
+        .fallback(|| async { ApiError::NotFound("nothing is here: /api/v1 lists what is".to_owned()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .layer(middleware::from_fn(within_limits))
         .with_state(api)

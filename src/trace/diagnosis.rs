@@ -71,18 +71,23 @@ fn transaction(it: &mut Transaction, rules: &Rules) {
             }
             _ => whole,
         };
-        let Some(verdict) = verdict.map(|verdict| by_exchanger(verdict, upstream)) else { continue };
+        let Some(verdict) = verdict.map(|verdict| by_next_hop(verdict, recipient.by, upstream)) else { continue };
         (recipient.cause, recipient.act, recipient.rule) = (Some(verdict.cause), Some(verdict.act), Some(verdict.rule.to_owned()));
         first = first.or(Some(verdict));
     }
     if let Some(verdict) = if it.outcome.state == State::Partial { first.or(whole) } else { whole.or(first) } {
-        tell(&mut it.outcome, &by_exchanger(verdict, upstream), rules);
+        let by = it.outcome.by;
+        tell(&mut it.outcome, &by_next_hop(verdict, by, upstream), rules);
     }
 }
 
-/// What was said to one recipient alone.
-/// Nobody logs in at the mail exchanger of a domain: one that doesn't take its mail is the wrong one.
-fn by_exchanger<'r>(verdict: Verdict<'r>, upstream: &Upstream) -> Verdict<'r> {
+/// Nobody logs in at the mail exchanger of a domain: one that doesn't take its mail is the wrong one. And a smart host's name is the
+/// configuration's.
+fn by_next_hop<'r>(verdict: Verdict<'r>, by: Actor, upstream: &Upstream) -> Verdict<'r> {
+    let is_own_word = !matches!(by, Actor::Upstream | Actor::Recipient);
+    if is_own_word && matches!(upstream.kind, UpstreamKind::SmartHost | UpstreamKind::Fixed) {
+        return verdict.of_configured_host();
+    }
     if upstream.kind != UpstreamKind::Mx || verdict.cause != Cause::RelayDenied || verdict.act != Act::LocalAdmin {
         return verdict;
     }
@@ -93,6 +98,7 @@ fn by_exchanger<'r>(verdict: Verdict<'r>, upstream: &Upstream) -> Verdict<'r> {
     }
 }
 
+/// What was said to one recipient alone.
 fn own_reply(recipient: &Recipient) -> Option<&Reply> {
     let own = matches!(recipient.stage, Stage::RcptTo | Stage::EndOfData) || recipient.by != Actor::Upstream;
     recipient.reply.as_ref().filter(|reply| own && reply.code >= 400)
@@ -109,7 +115,8 @@ fn session(it: &mut Session, rules: &Rules) {
         None => verdict_of(outcome, upstream, &it.flags, rules),
     };
     if let Some(verdict) = verdict {
-        tell(outcome, &verdict, rules);
+        let by = outcome.by;
+        tell(outcome, &by_next_hop(verdict, by, upstream), rules);
     }
 }
 

@@ -106,10 +106,10 @@ impl Detector for Certificates {
     }
 
     fn observe(&mut self, seen: &Seen<'_>) {
-        if let (Some(upstream), Some(host)) = (seen.upstream, seen.host())
+        if let (Some(upstream), Some(host)) = (seen.upstream, seen.server())
             && let Some(tls) = &upstream.tls
         {
-            let about = || About { kind: AboutKind::Host, value: host.to_owned() };
+            let about = || About { kind: AboutKind::Host, value: host.clone().into_owned() };
             self.note(seen, tls, about, upstream.kind == UpstreamKind::Mx);
         }
         if let Some(client) = seen.client

@@ -144,7 +144,8 @@ impl Detector for Changed {
     }
 
     fn observe(&mut self, seen: &Seen<'_>) {
-        let (Some(upstream), Some(host)) = (seen.upstream, seen.host()) else { return };
+        let (Some(upstream), Some(host)) = (seen.upstream, seen.server()) else { return };
+        let host = &*host;
         // Once a session, and of those that came as far as EHLO.
         if upstream.offered.is_empty() || upstream.spliced.is_some() || seen.transaction.is_some_and(|it| it.transaction_no != 1) {
             return;

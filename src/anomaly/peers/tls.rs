@@ -165,7 +165,8 @@ impl Detector for Tls {
     }
 
     fn observe(&mut self, seen: &Seen<'_>) {
-        let (Some(upstream), Some(host)) = (seen.upstream, seen.host()) else { return };
+        let (Some(upstream), Some(host)) = (seen.upstream, seen.server()) else { return };
+        let host = &*host;
         // Passed through unread, or over before EHLO: nothing was learnt.
         if upstream.spliced.is_some() || (upstream.offered.is_empty() && upstream.tls.is_none()) {
             return;

@@ -24,7 +24,7 @@ pub(super) fn about_name(key: &Pair) -> Vec<About> {
 
 /// Some hosts of the upstream still answer.
 pub(super) fn host_down(key: &Pair, host: &mut Host, now: WallMicros, apart_us: u64) -> Finding {
-    let reached = host.reached;
+    let (reached, kind) = (host.reached, host.kind);
     let Some(failing) = &mut host.failing else { return Finding::new(Anomaly::UpstreamDown, Severity::Notice, "", "") };
     let summary = format!(
         "Host {} of upstream {} doesn't answer since {}: {}; mail goes through the other hosts",
@@ -34,7 +34,7 @@ pub(super) fn host_down(key: &Pair, host: &mut Host, now: WallMicros, apart_us: 
         failing.last_why.words()
     );
     let finding = Finding::new(Anomaly::UpstreamDown, Severity::Warning, summary, arithmetic(failing, reached, now, apart_us));
-    explained(Finding { about: about(key, true), ..finding }, failing)
+    explained(Finding { about: about(key, true), ..finding }, failing, kind)
 }
 
 /// No host of the upstream can be had.
@@ -77,7 +77,7 @@ pub(super) fn upstream_down(
     } else if dns {
         let summary = format!("The name {} of upstream {name} can't be looked up since {begun}, so no mail gets there; {gone}", key.1);
         let finding = Finding::new(Anomaly::DnsFailing, Severity::Critical, summary, arithmetic);
-        let finding = explained(finding, &mut failing);
+        let finding = explained(finding, &mut failing, kind);
         Finding { about: about_name(&key), act: Act::Network, ..finding }
     } else {
         let summary = match failing.last_why {
@@ -85,7 +85,7 @@ pub(super) fn upstream_down(
             why => format!("{what} {name} can't be reached since {begun}: {}; {gone}", why.words()),
         };
         let finding = Finding::new(Anomaly::UpstreamDown, Severity::Critical, summary, arithmetic);
-        let mut finding = explained(Finding { about: about(&key, false), ..finding }, &mut failing);
+        let mut finding = explained(Finding { about: about(&key, false), ..finding }, &mut failing, kind);
         if kind == UpstreamKind::Fixed {
             finding.act = Act::LocalAdmin;
             finding.advice = format!("See on that server whether its mail service runs and listens. {}", finding.advice);
@@ -141,11 +141,11 @@ pub(super) fn nobody_reached(upstream: &str, hosts: &[(&Pair, &Host)], reached: 
 
 /// One exchanger that was reliable doesn't answer any more: somebody else's matter.
 pub(super) fn exchanger_down(key: &Pair, host: &mut Host, now: WallMicros, after_us: u64) -> Finding {
-    let (reached, successes) = (host.reached, host.successes);
+    let (reached, successes, kind) = (host.reached, host.successes, host.kind);
     let Some(failing) = &mut host.failing else { return Finding::new(Anomaly::UpstreamDown, Severity::Notice, "", "") };
     let summary = format!("Mail exchanger {} can't be reached since {}: {}", key.1, clock(failing.since, now), failing.last_why.words());
     let finding = Finding::new(Anomaly::UpstreamDown, Severity::Notice, summary, arithmetic(failing, reached, now, after_us));
-    let mut finding = explained(Finding { about: about(key, true), ..finding }, failing);
+    let mut finding = explained(Finding { about: about(key, true), ..finding }, failing, kind);
     finding.baseline = Some(format!("it had answered {} before", several(successes, "time", "times")));
     finding.act = Act::RecipientSide;
     finding
@@ -205,11 +205,14 @@ const WHYS: &[Why] = &[
 ];
 
 /// Cause, advice and evidence out of the failures.
-fn explained(finding: Finding, failing: &mut Failing) -> Finding {
+fn explained(finding: Finding, failing: &mut Failing, kind: UpstreamKind) -> Finding {
     let facts =
         crate::diagnose::Facts { stage: Some(crate::trace::Stage::Connect), text: &failing.words, ..crate::diagnose::Facts::default() };
-    let verdict = Rules::builtin().classify(&facts);
-    let cause = failing.last_why.cause();
+    let (verdict, mut cause) = (Rules::builtin().classify(&facts), failing.last_why.cause());
+    let verdict = if kind == UpstreamKind::Mx { verdict } else { verdict.of_configured_host() };
+    if cause == Cause::DomainNotFound && kind != UpstreamKind::Mx {
+        cause = Cause::DnsFailure;
+    }
     let fits = verdict.cause == cause && !verdict.advice.is_empty();
     let advice = if fits { verdict.advice } else { Rules::builtin().advice(cause, None) };
     let advice = format!("{advice} The last words: {}", failing.words);

@@ -11,9 +11,9 @@ const WEEK_US: u64 = 7 * 86_400_000_000;
 /// Records that are looked at.
 const MOST: usize = 1_000;
 
-pub(super) fn checks(dir: &Path, store: &Store, now: WallMicros) -> Result<Vec<Check>, StoreError> {
+pub(super) fn checks(dir: &Path, store: &Store, now: WallMicros, running: bool) -> Result<Vec<Check>, StoreError> {
     let why = "what isn't recorded can't be found: an answer from a time with a hole in it may be wrong";
-    let mut checks = vec![writing(dir, store)];
+    let mut checks = vec![writing(dir, store, running)];
     let check = Check::asking("own.gaps", "records lost within the last 7 days", why);
     let gaps = since(store, RecordKind::Gap, now)?;
     let lost: u64 = gaps.iter().map(|record| if let Record::Gap(gap) = record { gap.records_lost } else { 0 }).sum();
@@ -76,15 +76,18 @@ pub(super) fn absence(audits: &[Record], running: bool) -> Option<Check> {
     })
 }
 
-fn writing(dir: &Path, store: &Store) -> Check {
+fn writing(dir: &Path, store: &Store, running: bool) -> Check {
     let check = Check::asking("own.store", "whether the store can be written", "a trace that isn't written is lost");
     // A stopped proxy's store that can't be written is read from a copy, which says nothing of it.
     let is_read_only = rustix::fs::statvfs(dir).is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+    let may_write = running || !matches!(rustix::fs::access(dir, rustix::fs::Access::WRITE_OK), Err(rustix::io::Errno::ACCESS));
     match store.health() {
         Health::Ok if is_read_only => check.fail(
             format!("the file system of {} is mounted read-only", dir.display()),
             "Look why (`journalctl -k`: errors of the disk have it remounted so), and remount it: `mount -o remount,rw`.",
         ),
+        // Nothing is known of the rights of whom the service runs as.
+        Health::Ok if !may_write => check.skipped("this user may not write there: ask as root, or as the user that the service runs as"),
         Health::Ok => check.ok("it can"),
         Health::Failed { since, why, records_lost } => check.fail(
             format!("not since {}: {why}; {records_lost} records are lost", Time(since)),

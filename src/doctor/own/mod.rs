@@ -22,7 +22,7 @@ pub fn examine_own(options: &Options, store: &Store, running: bool) -> Result<Re
     let now = store.now();
     let mut traces = Section::new("trace store");
     traces.checks.extend(disk::checks(options, store, now)?);
-    traces.checks.extend(life::checks(&options.store.dir, store, now)?);
+    traces.checks.extend(life::checks(&options.store.dir, store, now, running)?);
     let audits = life::since(store, RecordKind::Audit, now)?;
     traces.checks.extend(exports::checks(options, store, &audits, now)?);
     let mut process = Section::new("proxy");

@@ -142,7 +142,7 @@ impl Bench<'_> {
         let mut section = Section::new(&place);
         let Some(addresses) = self.resolve(host, &mut section).await else { return (vec![section], None) };
         let (mark, patience) = (self.upstream.mark, self.options.patience);
-        let families = ports::knock(&addresses, host.port, &self.asked.ports, mark, patience).await;
+        let families = ports::knock(&addresses, host.port, &self.asked.ports, &self.own_listeners(), mark, patience).await;
         let elsewhere = |this: &ports::Family| families.iter().any(|it| it.name() != this.name() && it.open().is_some());
         for family in &families {
             section.push(family.check(&host.host, self.upstream.kind, elsewhere(family)));
@@ -169,6 +169,10 @@ impl Bench<'_> {
             first = first.or(Some(seen));
         }
         (sections, first)
+    }
+
+    fn own_listeners(&self) -> Vec<SocketAddr> {
+        self.options.sessions.iter().flat_map(|session| session.listener.listen.iter().copied()).collect()
     }
 
     /// What is done at the next host beyond the connection, by what was done before.
@@ -246,6 +250,7 @@ impl Bench<'_> {
             allow_plaintext_auth: self.upstream.allow_plaintext_auth,
             probe: &steps.probe,
             diagnosing: &self.options.diagnosing,
+            hosts_are_listed: false,
             patience: self.options.patience,
         }
     }

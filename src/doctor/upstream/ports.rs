@@ -35,14 +35,23 @@ pub struct Family {
     knocks: Vec<Knock>,
 }
 
-/// Knocks at the configured port of each address, and at the usual ports of the first one; all at once.
-pub async fn knock(addresses: &[IpAddr], port: u16, usual: &[u16], mark: Option<u32>, patience: Duration) -> Vec<Family> {
+/// Knocks at the configured port of each address, and at the usual ports of the first one; all at once. What answers at `own` is the proxy, which
+/// is nowhere to send its mail to.
+pub async fn knock(
+    addresses: &[IpAddr],
+    port: u16,
+    usual: &[u16],
+    own: &[SocketAddr],
+    mark: Option<u32>,
+    patience: Duration,
+) -> Vec<Family> {
     let mut families = Vec::new();
     for six in [false, true] {
-        let own: Vec<IpAddr> = addresses.iter().copied().filter(|ip| ip.is_ipv6() == six).take(MOST_ADDRESSES).collect();
-        let Some(&first) = own.first() else { continue };
-        let mut targets: Vec<SocketAddr> = own.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-        targets.extend(usual.iter().filter(|it| **it != port).map(|it| SocketAddr::new(first, *it)));
+        let of_family: Vec<IpAddr> = addresses.iter().copied().filter(|ip| ip.is_ipv6() == six).take(MOST_ADDRESSES).collect();
+        let Some(&first) = of_family.first() else { continue };
+        let mut targets: Vec<SocketAddr> = of_family.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+        let others = usual.iter().filter(|it| **it != port).map(|it| SocketAddr::new(first, *it));
+        targets.extend(others.filter(|it| !own.iter().any(|listener| answers_at(*listener, *it))));
         families.push((six, targets));
     }
     let mut knocking = JoinSet::new();
@@ -60,6 +69,12 @@ pub async fn knock(addresses: &[IpAddr], port: u16, usual: &[u16], mark: Option<
     knocks.sort_by_key(|(place, _)| *place);
     let mut knocks = knocks.into_iter().map(|(_, knock)| knock);
     families.into_iter().map(|(six, targets)| Family { six, port, knocks: knocks.by_ref().take(targets.len()).collect() }).collect()
+}
+
+/// Whether a listener takes connections to that address. Of one that listens everywhere only loopback is known to be here.
+fn answers_at(listener: SocketAddr, address: SocketAddr) -> bool {
+    let everywhere = listener.ip().is_unspecified() && address.ip().to_canonical().is_loopback();
+    listener.port() == address.port() && (everywhere || listener.ip().to_canonical() == address.ip().to_canonical())
 }
 
 impl Family {
@@ -274,5 +289,16 @@ mod tests {
         check(25, &[(25, "no route"), (587, "no route")], true, Verdict::Skipped, "this machine has no IPv4");
         check(25, &[(25, "no route"), (587, "no route")], false, Verdict::Fail, "no route to it");
         check(25, &[(25, "silent"), (587, "silent")], true, Verdict::Warn, "The other family works");
+    }
+
+    #[test]
+    fn an_own_listener_is_no_port_to_send_to() {
+        let is_own = |listener: &str, address: &str| answers_at(listener.parse().unwrap(), address.parse().unwrap());
+        assert!(is_own("127.0.0.1:2525", "127.0.0.1:2525"));
+        assert!(is_own("0.0.0.0:2525", "127.0.0.1:2525"));
+        assert!(is_own("[::]:2525", "127.0.0.1:2525"));
+        assert!(is_own("[::ffff:10.0.0.1]:25", "10.0.0.1:25"));
+        assert!(!is_own("127.0.0.1:2525", "127.0.0.1:587"));
+        assert!(!is_own("0.0.0.0:25", "192.0.2.1:25"), "another machine's port");
     }
 }

@@ -8,6 +8,7 @@ use super::Bench;
 use super::visit::{Seen, Visit};
 use crate::relay::options::{ClientTls, ListenerOptions, UpstreamTls};
 use crate::smtp::exchange::why_hidden;
+use crate::trace::UpstreamKind;
 
 /// One listener of the proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +76,7 @@ pub(super) async fn visit(bench: &Bench<'_>, through: &Through, direct: Option<&
         allow_plaintext_auth: false,
         probe: &bench.asked.probe,
         diagnosing: &bench.options.diagnosing,
+        hosts_are_listed: matches!(bench.upstream.kind, UpstreamKind::SmartHost | UpstreamKind::Fixed),
         patience: bench.options.patience,
     };
     let seen = visit.make(&mut section).await;

@@ -37,6 +37,8 @@ pub struct Visit<'a> {
     pub allow_plaintext_auth: bool,
     pub probe: &'a Probe,
     pub diagnosing: &'a Diagnosing,
+    /// The next hop's names stand in the configuration: what is said of them in DNS says nothing of a recipient's domain.
+    pub hosts_are_listed: bool,
     pub patience: std::time::Duration,
 }
 
@@ -224,6 +226,7 @@ impl Visit<'_> {
             banner: None,
         };
         let verdict = self.diagnosing.rules().classify(&facts);
+        let verdict = if self.hosts_are_listed { verdict.of_configured_host() } else { verdict };
         format!("Cause {} (to act: {}). {}", verdict.cause, verdict.act, verdict.advice)
     }
 }

@@ -7,6 +7,8 @@ use super::parts::Part;
 
 /// Lines looked at from where a header section seems to begin.
 const MOST_LINES: usize = 12;
+/// Fields of one name that are looked at: which of them counts is for the reader of all headers to say.
+const MOST_ALIKE: usize = 16;
 
 /// Whether the part returns the message, or its header section.
 pub fn is_original(part: &Part<'_>) -> bool {
@@ -62,8 +64,8 @@ pub fn of_text(text: &str) -> Headers {
 
 /// Through the reader of all headers, so that what is kept is kept alike.
 fn of_fields(fields: &Fields<'_>, cut: bool) -> Headers {
-    let of = |name| fields.first(name).map(|value| format!("{name}: {value}\n")).unwrap_or_default();
-    let section: String = ["Message-ID", "Subject", "From", "To"].into_iter().map(of).collect();
+    let of = |name| fields.all(name).take(MOST_ALIKE).map(move |value| format!("{name}: {value}\n"));
+    let section: String = ["Message-ID", "Subject", "From", "To"].into_iter().flat_map(of).collect();
     Headers::read(section.as_bytes(), cut)
 }
 
@@ -106,4 +108,17 @@ fn names<'x>(mut lines: impl Iterator<Item = &'x str>) -> Vec<String> {
 fn name_of(line: &str) -> Option<String> {
     let (name, _) = split(line.as_bytes())?;
     Some(name.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_text;
+
+    #[test]
+    fn of_two_message_ids_the_same_counts_as_in_the_message_itself() {
+        let section = "Message-ID: <first@x.example>\nSubject: one\nMessage-ID: <last@x.example>\nSubject: two\nFrom: a@x.example\n\n";
+        let (own, returned) = (crate::message::Headers::read(section.as_bytes(), false), of_text(section));
+        assert_eq!((&returned.message_id, &returned.subject), (&own.message_id, &own.subject));
+        assert_eq!(returned.message_id.as_deref(), Some("last@x.example"));
+    }
 }
