@@ -88,6 +88,7 @@ pub fn run(source: &Source) -> ExitCode {
     let running = match app::start_as(loaded, inherited) {
         Ok(running) => running,
         Err(error) => {
+            log.borrow().settle();
             eprintln!("relayscope: {error}");
             return ExitCode::from(match error {
                 StartError::Store(_) | StartError::HandOver(_) | StartError::System { .. } => 3,

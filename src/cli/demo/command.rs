@@ -27,7 +27,7 @@ pub struct DemoArgs {
 
 /// Runs the demo until it is interrupted.
 pub fn run(args: &DemoArgs) -> ExitCode {
-    OwnLog::start(LogOptions { level: LogLevel::Warn, format: LogFormat::Text, filter: None });
+    let _log = OwnLog::start(LogOptions { level: LogLevel::Warn, format: LogFormat::Text, filter: None });
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("the operating system refuses a runtime: {error}")),
