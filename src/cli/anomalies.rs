@@ -148,9 +148,9 @@ impl Anomalies {
                 query.extend(self.note.as_deref().map(|note| ("note", note)));
                 match client.post(&format!("/api/v1/anomalies/{id}/mute"), &query)? {
                     Answered::Done(entry) => entry,
-                    Answered::Refused(why) => return refused(&why),
+                    Answered::Refused(why) | Answered::NotFound(why) => return refused(&why),
                     Answered::Unknown => {
-                        return Err(Failure::usage(format!("no incident {id}, or not asked on the store's api.sock (--store DIR)")));
+                        return Err(Failure::usage("an incident is muted only through the store's api.sock: name it with --store DIR"));
                     }
                 }
             }

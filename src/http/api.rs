@@ -34,6 +34,8 @@ use crate::store::{Cursor, Health, StoreError};
 use crate::trace::RecordId;
 use crate::trace::json::Time;
 
+/// What is answered at an address that leads nowhere; whatever else isn't found is named.
+pub const NOTHING_HERE: &str = "nothing is here; the API is under /api/v1/";
 /// Longest question, in octets.
 const QUESTION: usize = 2_000;
 /// Most messages of one `where`, and records of one page.
@@ -134,7 +136,7 @@ pub(super) fn routes() -> Router<Api> {
 
 pub(super) fn limited_router(routes: Router<Api>, api: Api) -> Router {
     routes
-        .fallback(|| async { ApiError::NotFound("nothing is here; the API is under /api/v1/".to_owned()) })
+        .fallback(|| async { ApiError::NotFound(NOTHING_HERE.to_owned()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .layer(middleware::from_fn(within_limits))
         .with_state(api)
