@@ -205,7 +205,7 @@ impl Anomalies {
         match Backend::open(&self.traces)? {
             Backend::Api(client) => client.stream("/api/v1/store/export", &[("q", &what.canonical())], &mut take)?,
             Backend::Store(traces) => {
-                let mut records = Records::begin(traces, &what).map_err(Failure::failed)?;
+                let mut records = Records::begin(traces, &what, &|| true).map_err(Failure::failed)?;
                 while let Some(lines) = records.next_lines().map_err(Failure::failed)? {
                     take(&lines)?;
                 }

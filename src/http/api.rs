@@ -1,5 +1,6 @@
 //! What can be asked: the routes, their parameters and their limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::doctor::{self, Practice};
 use super::error::ApiError;
@@ -54,6 +55,8 @@ pub struct Api {
     pub(super) ending: watch::Receiver<bool>,
     pub(super) ping: Duration,
     pub(super) practice: Option<Practice>,
+    /// One export at a time that keeps in memory what it picks out.
+    pub(super) picking_out: Arc<Semaphore>,
     pub(super) exports: watch::Receiver<Vec<Handle>>,
     pub(super) telemetry: Option<Scrape>,
     pub(super) running: watch::Receiver<Running>,
@@ -68,6 +71,7 @@ impl Api {
             ending,
             ping: Duration::from_secs(15),
             practice: None,
+            picking_out: Arc::new(Semaphore::new(1)),
             exports: watch::channel(Vec::new()).1,
             telemetry: None,
             running: watch::channel(Running::default()).1,
