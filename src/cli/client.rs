@@ -76,13 +76,22 @@ impl Client {
 
     /// The JSON at a path, or `None` for 404.
     pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Option<T>> {
+        self.got(path, query, &[StatusCode::OK])
+    }
+
+    /// As [`Client::get`], of what is said in the same words whether it is well or not.
+    pub fn get_either<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        self.got(path, &[], &[StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE])
+    }
+
+    fn got<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)], answers: &[StatusCode]) -> anyhow::Result<Option<T>> {
         self.runtime.block_on(async {
             let asked = async {
                 let response = self.send(Method::GET, path, query).await?;
                 let status = response.status();
                 let body = Limited::new(response.into_body(), ANSWER).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
                 match status {
-                    StatusCode::OK => {
+                    status if answers.contains(&status) => {
                         Ok(Some(serde_json::from_slice(&body).context("the API's answer can't be read: is it another version?")?))
                     }
                     StatusCode::NOT_FOUND => Ok(None),
