@@ -206,7 +206,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
     let running = watch::Sender::new(built.running(&loaded));
     doctor::keep_configuration(&loaded);
     let sockets = sockets.all;
-    let telemetry = Telemetry::new(&built, &loaded, store.now());
+    let telemetry = Telemetry::new(&built, &loaded, &workers, store.now());
     Ok(Running {
         loaded,
         store,

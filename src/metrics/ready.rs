@@ -65,6 +65,9 @@ impl Sources {
         for listener in setup.listeners.iter().filter(|it| it.sockets == 0) {
             reasons.push(reason(LISTENER, Some(&listener.name), "none of its addresses is listened on"));
         }
+        for name in &setup.awaiting_restart {
+            degraded.push(reason(LISTENER, Some(name), "it is new, and served only after a restart"));
+        }
         upstreams(&setup, &mut reasons, &mut degraded);
         if let Health::Failed { records_lost, .. } = self.store.health() {
             let defers: Vec<&str> = setup.listeners.iter().filter(|it| it.defers).map(|it| it.name.as_str()).collect();
