@@ -19,6 +19,8 @@ pub enum Outlives {
 pub const ANYBODY: u32 = 0o666;
 /// The mode of files that are their owner's alone.
 pub const OWNER: u32 = 0o600;
+/// The mode of files that their owner's group may read as well.
+pub const GROUP: u32 = 0o640;
 
 /// Puts octets in the place of the file at `path`, which has that mode from its first octet on.
 ///

@@ -225,6 +225,24 @@ fn usage_and_failures_have_their_status_and_advice() {
 }
 
 #[test]
+fn an_incident_that_is_not_there_is_not_found_whoever_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    let mute = |place: &[&str]| relayscope(&[&["anomalies", "01M83XVF5G000DN9KD5HYXYX1Z", "--mute", "2h"], place].concat());
+    let proxy = Proxy::start(dir.path(), false);
+    let over_tcp = mute(&["--api", &proxy.url()]);
+    status(&over_tcp, 2);
+    assert!(err(&over_tcp).contains("api.sock"), "{}", err(&over_tcp));
+    let running = mute(&["--store", store]);
+    proxy.stop();
+    let stopped = mute(&["--store", store]);
+    for answer in [&running, &stopped] {
+        status(answer, 1);
+        assert_eq!(err(answer), "there is no incident 01M83XVF5G000DN9KD5HYXYX1Z\n");
+    }
+}
+
+#[test]
 fn what_can_only_mislead_is_refused() {
     let (store, plain) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (at, not) = (store.path().to_str().unwrap(), plain.path().to_str().unwrap());

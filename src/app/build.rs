@@ -191,10 +191,6 @@ impl Built {
         self.health.get(upstream).cloned()
     }
 
-    pub fn server_tls(&self, listener: &str) -> Option<Arc<ServerTls>> {
-        self.server_tls.get(listener).cloned()
-    }
-
     pub fn addresses(&self, listener: &str) -> Vec<SocketAddr> {
         self.bound().remove(listener).unwrap_or_default()
     }

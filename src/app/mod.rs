@@ -206,7 +206,7 @@ pub fn start_as(loaded: Loaded, inherited: Inherited) -> Result<Running, StartEr
     let running = watch::Sender::new(built.running(&loaded));
     doctor::keep_configuration(&loaded);
     let sockets = sockets.all;
-    let telemetry = Telemetry::new(&built, &loaded, store.now());
+    let telemetry = Telemetry::new(&built, &loaded, &workers, store.now());
     Ok(Running {
         loaded,
         store,
@@ -288,10 +288,11 @@ impl Running {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP calls `reload`, which may say why nothing can be
-    /// read, and `reloaded` once what it read is in effect; SIGUSR2 starts `successor`. Ends as well when another process has taken over.
+    /// read, and `reloaded` once what it read is in effect; where there is nothing to read at all, it ends as well. SIGUSR2 starts
+    /// `successor`. Ends too when another process has taken over.
     pub async fn wait(
         mut self,
-        reload: impl Fn() -> Result<Loaded, String>,
+        reload: impl Fn() -> Option<Result<Loaded, String>>,
         reloaded: impl Fn(&Loaded),
         successor: impl Fn() -> Option<Command>,
     ) {
@@ -309,8 +310,9 @@ impl Running {
                 _ = self.signals.terminate.recv() => break,
                 _ = self.signals.interrupt.recv() => break,
                 _ = self.signals.hangup.recv() => {
+                    let Some(read) = reload() else { break };
                     service::reloading();
-                    match reload() {
+                    match read {
                         Ok(loaded) => {
                             if self.reload(loaded) {
                                 reloaded(&self.loaded);

@@ -30,7 +30,7 @@ impl Running {
                 doctor::keep_configuration(&loaded);
                 self.loaded = loaded;
                 self.life.reloaded(&self.store, build::origin(&self.loaded));
-                self.telemetry.reloaded(&self.built, &self.loaded, self.store.now());
+                self.telemetry.reloaded(&self.built, &self.loaded, &self.workers, self.store.now());
                 tracing::info!(config = self.loaded.digest, "reloaded");
                 true
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::build::Built;
+use super::worker::Worker;
 use crate::config::Loaded;
 use crate::export::Handle;
 use crate::metrics::{ListenerSetup, OpenIncidents, Reload, Setup, Sources, UpstreamSetup};
@@ -21,8 +22,8 @@ pub(super) struct Telemetry {
 }
 
 impl Telemetry {
-    pub fn new(built: &Built, loaded: &Loaded, now: WallMicros) -> Self {
-        let setup = setup(built, loaded, Reload { at: now, succeeded: true });
+    pub fn new(built: &Built, loaded: &Loaded, workers: &[Worker], now: WallMicros) -> Self {
+        let setup = setup(built, loaded, workers, Reload { at: now, succeeded: true });
         Self { setup: watch::Sender::new(setup), incidents: OpenIncidents::default(), started: now }
     }
 
@@ -37,9 +38,10 @@ impl Telemetry {
         }
     }
 
-    pub fn reloaded(&self, built: &Built, loaded: &Loaded, now: WallMicros) {
+    /// To be called once the workers serve by it, as far as they can.
+    pub fn reloaded(&self, built: &Built, loaded: &Loaded, workers: &[Worker], now: WallMicros) {
         let draining = self.setup.borrow().draining;
-        self.setup.send_replace(Setup { draining, ..setup(built, loaded, Reload { at: now, succeeded: true }) });
+        self.setup.send_replace(Setup { draining, ..setup(built, loaded, workers, Reload { at: now, succeeded: true }) });
     }
 
     /// The configuration that there was goes on.
@@ -52,25 +54,33 @@ impl Telemetry {
     }
 }
 
-fn setup(built: &Built, loaded: &Loaded, reload: Reload) -> Setup {
+/// Listeners and upstreams are those that are served, whatever the configuration says: what it adds or removes takes a restart.
+fn setup(built: &Built, loaded: &Loaded, workers: &[Worker], reload: Reload) -> Setup {
+    // All workers serve the same.
+    let served: Vec<_> = workers.iter().take(1).flat_map(|worker| &worker.contexts).map(|current| current.load_full()).collect();
     let mut upstreams: Vec<UpstreamSetup> = Vec::new();
-    for upstream in loaded.sessions.iter().flat_map(|session| session.upstreams.iter()) {
-        if let Some(health) = built.health(&upstream.name).filter(|_| upstreams.iter().all(|known| known.name != upstream.name)) {
+    for (upstream, context) in served.iter().flat_map(|context| context.options.upstreams.iter().map(move |upstream| (upstream, context))) {
+        let reach = context.reaches.iter().find(|reach| reach.upstream == upstream.name);
+        if let Some(reach) = reach.filter(|_| upstreams.iter().all(|known| known.name != upstream.name)) {
             let hosts = upstream.hosts.iter().map(|it| format!("{}:{}", it.host, it.port)).collect();
-            upstreams.push(UpstreamSetup { name: upstream.name.clone(), kind: upstream.kind, hosts, health });
+            upstreams.push(UpstreamSetup { name: upstream.name.clone(), kind: upstream.kind, hosts, health: reach.health.clone() });
         }
     }
-    let listener = |session: &Arc<crate::relay::options::SessionOptions>| {
-        let name = session.listener.name.clone();
+    let listeners = served.iter().map(|context| {
+        let name = context.options.listener.name.clone();
         ListenerSetup {
             sockets: built.addresses(&name).len(),
-            tls: built.server_tls(&name),
-            defers: session.on_store_failure == OnStoreFailure::Defer,
+            tls: context.server_tls.clone(),
+            defers: context.options.on_store_failure == OnStoreFailure::Defer,
             name,
         }
-    };
+    });
+    let listeners: Vec<_> = listeners.collect();
+    let configured = loaded.sessions.iter().map(|session| &session.listener.name);
+    let awaiting_restart = configured.filter(|name| listeners.iter().all(|served| served.name != **name)).cloned().collect();
     Setup {
-        listeners: loaded.sessions.iter().map(listener).collect(),
+        listeners,
+        awaiting_restart,
         upstreams,
         look_ups: built.resolver().counts(),
         sessions_limit: loaded.sessions.iter().map(|it| it.limits.sessions).max().unwrap_or_default(),

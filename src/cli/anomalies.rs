@@ -148,9 +148,9 @@ impl Anomalies {
                 query.extend(self.note.as_deref().map(|note| ("note", note)));
                 match client.post(&format!("/api/v1/anomalies/{id}/mute"), &query)? {
                     Answered::Done(entry) => entry,
-                    Answered::Refused(why) => return refused(&why),
+                    Answered::Refused(why) | Answered::NotFound(why) => return refused(&why),
                     Answered::Unknown => {
-                        return Err(Failure::usage(format!("no incident {id}, or not asked on the store's api.sock (--store DIR)")));
+                        return Err(Failure::usage("an incident is muted only through the store's api.sock: name it with --store DIR"));
                     }
                 }
             }
@@ -205,7 +205,7 @@ impl Anomalies {
         match Backend::open(&self.traces)? {
             Backend::Api(client) => client.stream("/api/v1/store/export", &[("q", &what.canonical())], &mut take)?,
             Backend::Store(traces) => {
-                let mut records = Records::begin(traces, &what).map_err(Failure::failed)?;
+                let mut records = Records::begin(traces, &what, &|| true).map_err(Failure::failed)?;
                 while let Some(lines) = records.next_lines().map_err(Failure::failed)? {
                     take(&lines)?;
                 }

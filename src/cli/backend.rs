@@ -124,7 +124,7 @@ impl Backend {
 }
 
 /// The API that is named, or the one of the store's running proxy; `None` if none is running.
-fn api(traces: &Traces) -> Result<Option<Client>, Failure> {
+pub fn api(traces: &Traces) -> Result<Option<Client>, Failure> {
     if let Some(url) = &traces.api {
         let place = Place::parse(url).map_err(|error| Failure::usage(format!("--api {error}")))?;
         let token = token(traces)?;

@@ -38,7 +38,7 @@ impl Backup {
                 let Some(name) = dir.to_str() else { return Err(Failure::usage("a running proxy takes only names in UTF-8")) };
                 match client.post("/api/v1/store/backup", &[("dir", name)])? {
                     Answered::Done(report) => report,
-                    Answered::Refused(why) => return Err(Failure::usage(why)),
+                    Answered::Refused(why) | Answered::NotFound(why) => return Err(Failure::usage(why)),
                     Answered::Unknown => {
                         return Err(Failure::usage("a backup is made only through the store's api.sock: name it with --store DIR"));
                     }

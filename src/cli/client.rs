@@ -14,6 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Runtime;
 
+use crate::http::NOTHING_HERE;
+
 /// An answer longer than this is no answer.
 const ANSWER: usize = 256 << 20;
 /// The server gives a question up after some seconds; this is for one that hangs.
@@ -74,13 +76,22 @@ impl Client {
 
     /// The JSON at a path, or `None` for 404.
     pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Option<T>> {
+        self.got(path, query, &[StatusCode::OK])
+    }
+
+    /// As [`Client::get`], of what is said in the same words whether it is well or not.
+    pub fn get_either<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        self.got(path, &[], &[StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE])
+    }
+
+    fn got<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)], answers: &[StatusCode]) -> anyhow::Result<Option<T>> {
         self.runtime.block_on(async {
             let asked = async {
                 let response = self.send(Method::GET, path, query).await?;
                 let status = response.status();
                 let body = Limited::new(response.into_body(), ANSWER).collect().await.map_err(|error| anyhow!(error))?.to_bytes();
                 match status {
-                    StatusCode::OK => {
+                    status if answers.contains(&status) => {
                         Ok(Some(serde_json::from_slice(&body).context("the API's answer can't be read: is it another version?")?))
                     }
                     StatusCode::NOT_FOUND => Ok(None),
@@ -113,7 +124,8 @@ impl Client {
                 Ok(Answered::Done(serde_json::from_slice(&body).context("the API's answer can't be read: is it another version?")?))
             }
             StatusCode::CONFLICT | StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Ok(Answered::Refused(refusal(status, &body))),
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(Answered::Unknown),
+            StatusCode::NOT_FOUND => Ok(said(&body).filter(|why| why != NOTHING_HERE).map_or(Answered::Unknown, Answered::NotFound)),
+            StatusCode::METHOD_NOT_ALLOWED => Ok(Answered::Unknown),
             other => bail!("{}", refusal(other, &body)),
         }
     }
@@ -190,9 +202,13 @@ where
     sender.send_request(request).await.context("the API broke the connection off")
 }
 
+/// Why, as the API says it.
+fn said(body: &[u8]) -> Option<String> {
+    serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|body| body.get("error")?.as_str().map(str::to_owned))
+}
+
 fn refusal(status: StatusCode, body: &[u8]) -> String {
-    let error = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|body| body.get("error")?.as_str().map(str::to_owned));
-    let error = error.unwrap_or_else(|| format!("the API answered {status}"));
+    let error = said(body).unwrap_or_else(|| format!("the API answered {status}"));
     match status {
         StatusCode::UNAUTHORIZED => format!("{error}: name it with --token-file, or in $RELAYSCOPE_TOKEN"),
         _ => error,
@@ -205,6 +221,8 @@ pub enum Answered<T> {
     Done(T),
     /// It can't be done as it was asked for.
     Refused(String),
+    /// What it is about isn't there.
+    NotFound(String),
     /// Not at this address, or not by this version.
     Unknown,
 }

@@ -45,7 +45,7 @@ impl Export {
         match backend {
             Backend::Api(client) => client.stream("/api/v1/store/export", &[("q", &what.canonical())], &mut write)?,
             Backend::Store(traces) => {
-                let mut records = Records::begin(traces, &what).map_err(Failure::failed)?;
+                let mut records = Records::begin(traces, &what, &|| true).map_err(Failure::failed)?;
                 while let Some(lines) = records.next_lines().map_err(Failure::failed)? {
                     write(&lines)?;
                 }
@@ -53,7 +53,7 @@ impl Export {
         }
         let exported = progress.end();
         target.finish().map_err(named)?;
-        Ok(if exported == 0 && !what.is_empty() { Status::NotFound } else { Status::Done })
+        Ok(if exported == 0 && !what.canonical().is_empty() { Status::NotFound } else { Status::Done })
     }
 }
 

@@ -190,9 +190,9 @@ impl Replay {
                 let asked = Time(since).to_string();
                 match client.post::<Replayed>(&format!("/api/v1/exports/{}/replay", path_part(name)?), &[("since", &asked)])? {
                     Answered::Done(replayed) => replayed.since.0,
-                    Answered::Refused(why) => return Err(Failure::usage(why)),
+                    Answered::Refused(why) | Answered::NotFound(why) => return Err(Failure::usage(why)),
                     Answered::Unknown => {
-                        return Err(Failure::usage(format!("no export {name:?} runs, or not asked on the store's api.sock (--store DIR)")));
+                        return Err(Failure::usage("an export is set back only through the store's api.sock: name it with --store DIR"));
                     }
                 }
             }

@@ -36,6 +36,7 @@ mod manual;
 mod ndr;
 mod own_log;
 mod progress;
+mod ready;
 mod recipe;
 mod reclassify;
 mod route;
@@ -117,6 +118,8 @@ pub enum Command {
     Stats(stats::Stats),
     /// Say what goes wrong at present: limits, logins, upstreams, reputation, volume, TLS, DNS
     Anomalies(anomalies::Anomalies),
+    /// Say whether a proxy takes mail now, for health checks
+    Ready(ready::Ready),
     /// Say which upstream a message would go to, and which rule decides, without sending it
     Route(route::Route),
     /// Examine DNS, an upstream, a sending address, a message or the proxy itself, and say what to do
@@ -165,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Tail(command) => command.run(),
         Command::Stats(command) => command.run(),
         Command::Anomalies(command) => command.run(),
+        Command::Ready(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Store(command) => command.run(),

@@ -56,7 +56,7 @@ impl Reclassify {
                     query.extend(before.as_deref().map(|cursor| ("cursor", cursor)));
                     match client.post("/api/v1/store/reclassify", &query)? {
                         Answered::Done(step) => step,
-                        Answered::Refused(why) => return Err(Failure::usage(why)),
+                        Answered::Refused(why) | Answered::NotFound(why) => return Err(Failure::usage(why)),
                         Answered::Unknown => {
                             return Err(Failure::usage("records are amended only through the store's api.sock: name it with --store DIR"));
                         }

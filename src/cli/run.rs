@@ -88,6 +88,7 @@ pub fn run(source: &Source) -> ExitCode {
     let running = match app::start_as(loaded, inherited) {
         Ok(running) => running,
         Err(error) => {
+            log.borrow().settle();
             eprintln!("relayscope: {error}");
             return ExitCode::from(match error {
                 StartError::Store(_) | StartError::HandOver(_) | StartError::System { .. } => 3,
@@ -107,8 +108,8 @@ pub fn run(source: &Source) -> ExitCode {
     // Whoever started this process may be gone, and standard error with it: only the log may be told.
     let reload = || {
         let read = source.read();
-        read.inspect_err(|errors| errors.problems.iter().for_each(|problem| tracing::error!("{problem}")))
-            .map_err(|errors| refused(&errors))
+        let read = read.inspect_err(|errors| errors.problems.iter().for_each(|problem| tracing::error!("{problem}")));
+        Some(read.map_err(|errors| refused(&errors)))
     };
     let reloaded = |loaded: &Loaded| {
         log.borrow_mut().reload(&loaded.log);

@@ -1,5 +1,6 @@
 //! What can be asked: the routes, their parameters and their limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::doctor::{self, Practice};
 use super::error::ApiError;
@@ -34,6 +35,8 @@ use crate::store::{Cursor, Health, StoreError};
 use crate::trace::RecordId;
 use crate::trace::json::Time;
 
+/// What is answered at an address that leads nowhere; whatever else isn't found is named.
+pub const NOTHING_HERE: &str = "nothing is here: /api/v1 lists what is";
 /// Longest question, in octets.
 const QUESTION: usize = 2_000;
 /// Most messages of one `where`, and records of one page.
@@ -52,6 +55,8 @@ pub struct Api {
     pub(super) ending: watch::Receiver<bool>,
     pub(super) ping: Duration,
     pub(super) practice: Option<Practice>,
+    /// One export at a time that keeps in memory what it picks out.
+    pub(super) picking_out: Arc<Semaphore>,
     pub(super) exports: watch::Receiver<Vec<Handle>>,
     pub(super) telemetry: Option<Scrape>,
     pub(super) running: watch::Receiver<Running>,
@@ -66,6 +71,7 @@ impl Api {
             ending,
             ping: Duration::from_secs(15),
             practice: None,
+            picking_out: Arc::new(Semaphore::new(1)),
             exports: watch::channel(Vec::new()).1,
             telemetry: None,
             running: watch::channel(Running::default()).1,
@@ -158,7 +164,7 @@ pub(super) fn routes() -> Router<Api> {
 
 pub(super) fn limited_router(routes: Router<Api>, api: Api) -> Router {
     routes
-        .fallback(|| async { ApiError::NotFound("nothing is here: /api/v1 lists what is".to_owned()) })
+        .fallback(|| async { ApiError::NotFound(NOTHING_HERE.to_owned()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .layer(middleware::from_fn(within_limits))
         .with_state(api)

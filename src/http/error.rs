@@ -36,6 +36,8 @@ pub enum ApiError {
     Reclassify(#[from] ReclassifyError),
     #[error("another examination is under way: ask again when it is done")]
     Busy,
+    #[error("another export of what matches a question is under way: ask again when it is done")]
+    BusyExporting,
     #[error("the request did not come to its end in time")]
     Slow,
     #[error("{0}")]
@@ -56,7 +58,7 @@ impl ApiError {
             Self::Backup(error) if error.is_refusal() => StatusCode::CONFLICT,
             Self::Backup(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TakeIn(TakeInError::Unframeable(_)) => StatusCode::BAD_REQUEST,
-            Self::Busy => StatusCode::CONFLICT,
+            Self::Busy | Self::BusyExporting => StatusCode::CONFLICT,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Unwritten(_) | Self::Store(_) | Self::TakeIn(_) | Self::Reclassify(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,

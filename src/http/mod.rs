@@ -21,7 +21,7 @@ mod running;
 mod serve;
 mod token;
 
-pub use api::{Api, router};
+pub use api::{Api, NOTHING_HERE, router};
 pub use doctor::Practice;
 pub use exports::{Export, Exports, Replayed, not_to_come};
 pub use guard::Guard;

@@ -1,4 +1,4 @@
-//! The local token: who can read the store's directory can ask over TCP.
+//! The local token: who can read the store's directory, its owner and that one's group, can ask over TCP, as on `api.sock`.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::replace::{OWNER, Outlives, replace};
+use crate::replace::{GROUP, Outlives, replace};
 
 /// In the store's directory.
 pub const TOKEN_FILE: &str = "api.token";
@@ -22,7 +22,7 @@ pub struct Token(blake3::Hash);
 pub enum TokenError {
     #[error("{path}: {error}")]
     Io { path: PathBuf, error: io::Error },
-    #[error("{path}: others can read it (mode {mode:03o}): chmod 600 {path}")]
+    #[error("{path}: others can read it (mode {mode:03o}): chmod 640 {path}")]
     Open { path: PathBuf, mode: u32 },
     #[error("{path}: the token is shorter than {SHORTEST} characters: remove the file, a new one is made")]
     Short { path: PathBuf },
@@ -52,7 +52,7 @@ impl Token {
         };
         if is_missing {
             let text = random().map_err(refuse)?;
-            replace(&path, format!("{text}\n").as_bytes(), OWNER, Outlives::PowerCut).map_err(refuse)?;
+            replace(&path, format!("{text}\n").as_bytes(), GROUP, Outlives::PowerCut).map_err(refuse)?;
         }
         read_token(&path).map(|text| Self::new(&text))
     }
@@ -91,11 +91,11 @@ mod tests {
         let made = Token::of_store(dir.path()).unwrap();
         assert_eq!(Token::of_store(dir.path()).unwrap(), made);
         let path = dir.path().join(TOKEN_FILE);
-        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
         let text = read_token(&path).unwrap();
         assert!(made.is(&text) && !made.is("x") && !format!("{made:?}").contains(&text));
 
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         assert_eq!(Token::of_store(dir.path()).unwrap(), made);
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
         assert!(matches!(Token::of_store(dir.path()), Err(TokenError::Open { mode: 0o644, .. })));
@@ -109,7 +109,7 @@ mod tests {
         let made = Token::of_store(dir.path()).unwrap();
         assert!(made.is(&read_token(&path).unwrap()));
         assert_eq!(Token::of_store(dir.path()).unwrap(), made);
-        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 
         // One that somebody wrote is theirs.

@@ -3,9 +3,10 @@
 //! A store that fails is no reason by itself: mail flows without it unless the configuration says otherwise (`on_store_failure`), and a load
 //! balancer that took the proxy away would stop what tracing must never stop. Exports never are one. Both are told all the same.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::push::KIND;
 use super::sources::{Setup, Sources};
@@ -14,21 +15,21 @@ use crate::store::Health;
 use crate::trace::Circuit;
 
 /// One thing that keeps mail out, or should be looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// "process", "listener", "upstream", "store", "export" or "incidents".
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// Of the listener, upstream or export.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub why: String,
 }
 
 /// The judgement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
     /// "ready" or "not_ready".
-    pub status: &'static str,
+    pub status: Cow<'static, str>,
     /// What keeps mail out.
     pub reasons: Vec<Reason>,
     /// What doesn't, and needs somebody all the same.
@@ -39,10 +40,18 @@ impl Readiness {
     pub fn is_ready(&self) -> bool {
         self.reasons.is_empty()
     }
+
+    /// Whether the process serves what it can: it takes connections on every listener. Nothing else that is wrong would be mended by
+    /// another process in its place.
+    pub fn is_alive(&self) -> bool {
+        self.reasons.iter().all(|reason| reason.what != LISTENER)
+    }
 }
 
+const LISTENER: &str = "listener";
+
 fn reason(what: &'static str, name: Option<&str>, why: impl Into<String>) -> Reason {
-    Reason { what, name: name.map(str::to_owned), why: why.into() }
+    Reason { what: what.into(), name: name.map(str::to_owned), why: why.into() }
 }
 
 impl Sources {
@@ -54,7 +63,10 @@ impl Sources {
             reasons.push(reason("process", None, "it is about to end and takes no new connections"));
         }
         for listener in setup.listeners.iter().filter(|it| it.sockets == 0) {
-            reasons.push(reason("listener", Some(&listener.name), "none of its addresses is listened on"));
+            reasons.push(reason(LISTENER, Some(&listener.name), "none of its addresses is listened on"));
+        }
+        for name in &setup.awaiting_restart {
+            degraded.push(reason(LISTENER, Some(name), "it is new, and served only after a restart"));
         }
         upstreams(&setup, &mut reasons, &mut degraded);
         if let Health::Failed { records_lost, .. } = self.store.health() {
@@ -79,7 +91,7 @@ impl Sources {
         if !setup.reload.succeeded {
             degraded.push(reason("process", None, "the last reload was refused; the configuration before it goes on"));
         }
-        Readiness { status: if reasons.is_empty() { "ready" } else { "not_ready" }, reasons, degraded }
+        Readiness { status: if reasons.is_empty() { "ready" } else { "not_ready" }.into(), reasons, degraded }
     }
 }
 

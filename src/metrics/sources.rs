@@ -36,7 +36,11 @@ impl std::fmt::Debug for Sources {
 /// What a reload changes, and how the process stands.
 #[derive(Clone)]
 pub struct Setup {
+    /// Those that are served.
     pub listeners: Vec<ListenerSetup>,
+    /// Those that are configured, and served only after a restart.
+    pub awaiting_restart: Vec<String>,
+    /// Of the listeners that are served.
     pub upstreams: Vec<UpstreamSetup>,
     pub look_ups: Arc<resolve::Counts>,
     /// Most sessions at once.

@@ -28,6 +28,7 @@ mod lmtp;
 mod metrics;
 mod mx;
 mod open_relay;
+mod own_log;
 mod passthrough;
 mod postfix;
 mod postfix_tools;

@@ -47,6 +47,23 @@ fn what_takes_a_restart_stays_as_it_is_and_is_said() {
     relayscope.stop();
 }
 
+/// Ready is a proxy whose listeners take mail, whatever the file says of others.
+#[test]
+fn readiness_goes_by_the_listeners_that_are_served() {
+    let (place, sink) = (Place::new(), Sink::start(Manner::Take));
+    let named = |listener: &str| config(&sink, "").replace("[[listener]]\nlisten", &format!("[[listener]]\nname = \"{listener}\"\nlisten"));
+    let relayscope = Relayscope::configured(&place, &named("old"));
+    place.file("relayscope.toml", named("new"));
+    hang_up(relayscope.pid());
+    relayscope.output().expect("reloaded config=");
+    let (status, ready) = api::json(&place.path("store"), "/readyz");
+    let waiting = serde_json::json!([{"what": "listener", "name": "new", "why": "it is new, and served only after a restart"}]);
+    assert_eq!((status, &ready["reasons"], &ready["degraded"]), (200, &serde_json::json!([]), &waiting), "{ready}");
+    let scrape = api::scrape(&place.path("store"));
+    assert_eq!(scrape.series().get("relayscope_listener_addresses{listener=\"old\"}"), Some(&1.0), "{}", scrape.text);
+    relayscope.stop();
+}
+
 /// Of what was never seen, answers tell what DNS says: by the servers that the configuration names now.
 #[test]
 fn answers_ask_the_dns_servers_of_the_new_configuration() {

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use crate::support::place::Place;
-use crate::support::process::run;
+use crate::support::process::{Process, run};
 use crate::support::relayscope::{Relayscope, command};
 use crate::support::sink::{Manner, Sink};
 
@@ -33,6 +33,16 @@ fn configuration_errors_name_file_and_line() {
             assert!(!place.path("relayscope-store").exists(), "nothing was begun");
         }
     }
+}
+
+/// Its terminal was closed: it must not relay on unseen.
+#[test]
+fn a_demo_ends_with_its_terminal() {
+    let place = Place::new();
+    let mut demo = Process::start(command(&place, &["demo", "--listen", "127.0.0.1:0", "--store", "demo"]), false);
+    demo.output.expect("The proxy goes on until Ctrl-C");
+    demo.signal("HUP");
+    assert!(demo.wait().success(), "{}", demo.output.text());
 }
 
 #[test]

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use crate::support::client::Client;
+use crate::support::message::Message;
+use crate::support::mount::Mount;
 use crate::support::place::Place;
 use crate::support::process::run;
 use crate::support::relayscope::{Relayscope, command};
@@ -87,6 +90,46 @@ fn its_command_and_its_health_check_work() {
     assert_eq!(code, 0, "a proxy without mail yet is healthy: {said}");
     relayscope.stop();
     assert_eq!(healthy().0, 3, "a store alone is not a proxy");
+}
+
+/// To end a proxy because its traces can't be written, or its smart host is away, would stop mail, or mend nothing.
+#[test]
+fn a_proxy_that_relays_is_healthy_whatever_else_fails() {
+    let place = Place::new();
+    let Some(mount) = Mount::new(&place, "store", 8 << 20) else { return };
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sink = Sink::start(Manner::Take);
+    let relayscope = Relayscope::simple(&place, sink.address);
+    let (all, store) = (instructions(), place.path("store"));
+    let (_, check) = values(&all, "HEALTHCHECK")[0].split_once("CMD").unwrap();
+    let check: Vec<String> = words(check).iter().skip(1).map(|word| word.replace("/var/lib/relayscope", store.to_str().unwrap())).collect();
+    let check: Vec<&str> = check.iter().map(String::as_str).collect();
+    let asked = |arguments: &[&str]| run(&mut command(&place, arguments));
+    mount.fill();
+    let mut client = Client::ready(relayscope.address());
+    for number in 0.. {
+        // Until the journal needs room that there isn't.
+        if relayscope.output().count("the trace store can't be written") > 0 {
+            break;
+        }
+        assert!(number < 2_000, "{}", relayscope.output().text());
+        client.deliver(&Message::named(&format!("message-{number}")));
+    }
+    let (code, said) = asked(&check);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = asked(&["ready", "--store", "store"]);
+    assert!(code == 0 && said.contains("It takes mail.") && said.contains("store: records can't be stored"), "{said}");
+    drop(client);
+    mount.empty();
+    relayscope.stop();
+
+    let relayscope = Relayscope::simple(&place, nobody);
+    relayscope.client().expect(421);
+    let (code, said) = asked(&check);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = asked(&["ready", "--store", "store"]);
+    assert!(code == 1 && said.contains("none of its hosts can be reached"), "{said}");
+    relayscope.stop();
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl Batch {
                 self.records = 0;
                 Ok(())
             }
-            Answered::Refused(why) => Err(Failure::usage(format!("the proxy does not take the records: {why}"))),
+            Answered::Refused(why) | Answered::NotFound(why) => Err(Failure::usage(format!("the proxy does not take the records: {why}"))),
             Answered::Unknown => Err(Failure::usage("the proxy that runs on this store is of a version that takes no records of logs")
                 .advise("restart it with this version (`relayscope run --take-over` refuses no connection meanwhile)")),
         }

@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::layer::Context;
 
-use super::line;
+use super::{line, not_taken};
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 /// Octets of one value; an entry with all its fields fits a datagram.
@@ -55,7 +55,7 @@ impl Journald {
         let lost = self.lost.swap(0, Relaxed);
         if lost > 0 {
             let mut entry = Entry::new(Level::WARN);
-            entry.put("MESSAGE", &format!("the journal did not take {lost} lines of the log"));
+            entry.put("MESSAGE", &not_taken("the journal", lost));
             if self.socket.send_to(&entry.octets, &self.path).is_err() {
                 self.lost.fetch_add(lost, Relaxed);
             }

@@ -1,14 +1,21 @@
-//! Our own log: where it goes, in which form, and what of it is written.
+//! Our own log: where it goes, in which form, and what of it is written. Whoever logs waits for nobody who reads.
 //!
 //! Text from the wire is inert in each form: text escapes it, JSON quotes it, the journal gets it with its length.
 
 mod journald;
 mod line;
+mod queue;
 
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
 
 use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -16,16 +23,27 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{LogFormat, LogOptions};
 use journald::Journald;
+use queue::{Note, Queue};
 
 /// Goes before what the file says, as in `info,relayscope::store=debug`.
 const VARIABLE: &str = "RELAYSCOPE_LOG";
+/// How long the end of the process waits for whoever reads the log.
+const FAREWELL: Duration = Duration::from_secs(2);
 
-/// The log that was started.
+/// The log that was started. Dropped, it sees to it that what was logged is written.
 pub struct OwnLog {
     filter: reload::Handle<EnvFilter, Registry>,
     options: LogOptions,
     /// [`VARIABLE`] counts.
     from_environment: bool,
+    /// Lines on their way to standard error, unless they go to the journal.
+    queue: Option<Queue>,
+}
+
+impl Drop for OwnLog {
+    fn drop(&mut self) {
+        self.settle();
+    }
 }
 
 impl OwnLog {
@@ -38,7 +56,7 @@ impl OwnLog {
         };
         let from_environment = is_given.is_some();
         let (filter, handle) = reload::Layer::new(is_given.unwrap_or_else(|| filter(&options)));
-        let (layer, trouble) = layer(options.format);
+        let (layer, queue, trouble) = layer(options.format);
         tracing_subscriber::registry().with(filter).with(layer).init();
         if let Some(error) = trouble {
             tracing::warn!(%error, "the journal can't be reached: the log goes to standard error as text");
@@ -46,7 +64,14 @@ impl OwnLog {
         if let Some(error) = refused {
             tracing::warn!(%error, "{VARIABLE} can't be read as directives, and [log] counts: write them as in `info,relayscope=debug`");
         }
-        Self { filter: handle, options, from_environment }
+        Self { filter: handle, options, from_environment, queue }
+    }
+
+    /// Waits, not for long, until what was logged is written: what is printed now comes behind it.
+    pub fn settle(&self) {
+        if let Some(queue) = &self.queue {
+            queue.settle(FAREWELL);
+        }
     }
 
     /// Takes over what of it a reload can change.
@@ -83,32 +108,66 @@ fn filter(options: &LogOptions) -> EnvFilter {
 
 type Boxed<S> = Box<dyn Layer<S> + Send + Sync>;
 
-/// The form; and why it isn't the one that was wanted.
-fn layer<S>(format: LogFormat) -> (Boxed<S>, Option<std::io::Error>)
+/// The form, what waits to be written in it, and why it isn't the form that was wanted.
+fn layer<S>(format: LogFormat) -> (Boxed<S>, Option<Queue>, Option<std::io::Error>)
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     let wants_journal = match format {
-        LogFormat::Json => return (fmt::layer().json().with_writer(std::io::stderr).boxed(), None),
+        LogFormat::Json => {
+            let (writer, queue) = standard_error(json_note);
+            return (json(writer), queue, None);
+        }
         LogFormat::Text => false,
         LogFormat::Journald => true,
         LogFormat::Auto => is_journal(),
     };
-    if wants_journal {
-        match Journald::connect() {
-            Ok(journald) => return (journald.boxed(), None),
-            Err(error) => return (text().boxed(), Some(error)),
-        }
-    }
-    (text().boxed(), None)
+    let trouble = match wants_journal.then(Journald::connect) {
+        Some(Ok(journald)) => return (journald.boxed(), None, None),
+        Some(Err(error)) => Some(error),
+        None => None,
+    };
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+    let (writer, queue) = standard_error(text_note);
+    (text(writer, colour), queue, trouble)
 }
 
-fn text<S>() -> impl Layer<S> + Send + Sync
+/// By way of a queue; or straight, where there is no thread for it: then there is none for mail either, and what is logged says so.
+fn standard_error(note: Note) -> (BoxMakeWriter, Option<Queue>) {
+    match Queue::start(std::io::stderr(), note) {
+        Ok(queue) => (BoxMakeWriter::new(queue.clone()), Some(queue)),
+        Err(_) => (BoxMakeWriter::new(std::io::stderr), None),
+    }
+}
+
+fn text<S>(writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static, colour: bool) -> Boxed<S>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-    fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false).fmt_fields(line::fields())
+    fmt::layer().with_writer(writer).with_ansi(colour).with_target(false).fmt_fields(line::fields()).boxed()
+}
+
+fn json<S>(writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> Boxed<S>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    fmt::layer().json().with_writer(writer).boxed()
+}
+
+/// What [`text`] would write of a warning with these words.
+fn text_note(words: &str) -> String {
+    format!("{:.6}  WARN {words}\n", Timestamp::now())
+}
+
+/// What [`json`] would.
+fn json_note(words: &str) -> String {
+    let timestamp = format!("{:.6}", Timestamp::now());
+    format!("{}\n", json!({"timestamp": timestamp, "level": "WARN", "fields": {"message": words}, "target": module_path!()}))
+}
+
+/// How lines are told of that are lost.
+fn not_taken(by: &str, lines: u64) -> String {
+    format!("{by} did not take {lines} lines of the log")
 }
 
 /// Whether standard error is the stream that systemd led to its journal (systemd.exec(5), `$JOURNAL_STREAM`).
@@ -161,17 +220,37 @@ mod tests {
 
     #[test]
     fn hostile_text_stays_in_its_line() {
-        let text = written(|it| fmt::layer().with_writer(it).with_ansi(false).fmt_fields(line::fields()).boxed());
+        let text = written(|it| text(it, false));
         assert_eq!(text.matches('\n').count(), 1, "{text}");
         assert!(!text.trim_end().chars().any(|it| it.is_control() || it == '\u{202e}'), "{text:?}");
         assert!(
             text.contains("host not reached: x\\n2026-11-27T00:00:00Z ERROR forged\\r\\x1b[2J") && text.contains(" error=x\\n"),
             "{text}"
         );
-        let json = written(|it| fmt::layer().json().with_writer(it).boxed());
+        let json = written(json);
         assert_eq!(json.matches('\n').count(), 1, "{json}");
         let line: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(line["level"], "WARN");
+    }
+
+    #[test]
+    fn lost_lines_are_told_in_the_form_of_the_others() {
+        let said = |form: fn(Written) -> Boxed<Registry>| {
+            let written = Written::default();
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(form(written.clone())), || tracing::warn!("words"));
+            let octets = written.0.lock().unwrap().clone();
+            String::from_utf8(octets).unwrap()
+        };
+        let (line, note) = (said(|it| text(it, false)), text_note("words"));
+        let time = "2026-11-28T20:00:00.000000Z".len();
+        assert_eq!((line.len(), &line[time..]), (note.len(), &note[time..]), "{line}{note}");
+        let (line, note) = (said(json), json_note("words"));
+        let members = |line: &str| match serde_json::from_str(line).unwrap() {
+            serde_json::Value::Object(members) => (members["timestamp"].as_str().unwrap().len(), members["fields"].clone(), members.len()),
+            other => panic!("{other}"),
+        };
+        assert_eq!(members(&line), members(&note));
+        assert!(note.ends_with("}\n"));
     }
 
     #[test]
