@@ -122,3 +122,70 @@ fn exim_lines_in_all_their_forms() {
         &["removed id=1r5abc-0003Xy-2B"],
     );
 }
+
+#[test]
+fn what_a_client_calls_itself_is_not_its_address() {
+    exim(
+        "1r5abc-0003Xy-2B <= ann@from.example H=([192.168.1.104]) [203.0.113.9]:5432 P=esmtp S=300",
+        &["received id=1r5abc-0003Xy-2B from=ann@from.example size=300 client=203.0.113.9"],
+    );
+    exim(
+        "1r5abc-0003Xy-2B <= ann@from.example H=host.isp.example ([192.0.2.66]) [203.0.113.9] I=[192.0.2.1]:25 P=esmtp S=300",
+        &["received id=1r5abc-0003Xy-2B from=ann@from.example size=300 client=host.isp.example/203.0.113.9"],
+    );
+    exim(
+        "H=([192.0.2.66]) [2001:db8::9]:1234 F=<a@from.example> rejected RCPT <b@to.example>: relay not permitted",
+        &["rejected from=a@from.example to=b@to.example client=2001:db8::9 fate=rejected/rcpt_to/upstream detail=relay not permitted"],
+    );
+    exim("H=(no address) F=<a@from.example> rejected RCPT <b@to.example>: relay not permitted", &[]);
+}
+
+#[test]
+fn exim_refusals_by_every_acl_are_entries() {
+    const HOST: &str = "1r5abc-0003Xy-2B H=c.example [192.0.2.7]:34934 I=[192.0.2.1]:25";
+    const KNOWN: &str = "id=1r5abc-0003Xy-2B from=a@from.example client=c.example/192.0.2.7";
+    for (words, state) in [("rejected", "rejected"), ("temporarily rejected", "deferred")] {
+        exim(
+            &format!("{HOST} F=<a@from.example> {words} during MIME ACL checks: MIME ERROR: LONG BOUNDARY"),
+            &[&format!("rejected {KNOWN} fate={state}/end_of_data/upstream detail=MIME ERROR: LONG BOUNDARY")],
+        );
+    }
+    exim(
+        &format!("{HOST} rejected DKIM : no signature"),
+        &["rejected id=1r5abc-0003Xy-2B client=c.example/192.0.2.7 fate=rejected/end_of_data/upstream detail=no signature"],
+    );
+    exim(
+        "H=c.example [192.0.2.7]:34934 rejected EXPN staff",
+        &["rejected client=c.example/192.0.2.7 fate=rejected/rcpt_to/upstream detail=EXPN staff"],
+    );
+    exim(
+        r#"H=c.example [192.0.2.7] F=<"x rejected RCPT <ceo@to.example>: y"@from.example> rejected RCPT <b@to.example>: no"#,
+        &[
+            r#"rejected from="x rejected RCPT <ceo@to.example>: y"@from.example to=b@to.example client=c.example/192.0.2.7 fate=rejected/rcpt_to/upstream detail=no"#,
+        ],
+    );
+    // What another server said is no refusal of this one's.
+    exim(
+        "1r5abc-0003Xy-2B H=mx.to.example [192.0.2.9]: SMTP error from remote mail server after RCPT TO:<b@to.example>: 451 rejected by policy",
+        &[],
+    );
+    exim("H=c.example [192.0.2.7] Warning: would be rejected by policy", &[]);
+}
+
+#[test]
+fn exim_subjects_are_decoded() {
+    for subject in [
+        r"Gr\303\274\303\237e aus =?utf-8?Q?K=C3=B6ln?=",
+        r"=?utf-8?B?R3LDvMOfZSBhdXMg?=\n =?iso-8859-1?q?K=F6ln?=",
+        r"=?utf-8?Q?Gr=C3=BC=C3?=\n\t=?utf-8?Q?=9Fe_aus_K=C3=B6ln?=",
+    ] {
+        exim(
+            &format!("1r5abc-0003Xy-2B <= ann@from.example H=c.example [192.0.2.7] P=esmtp S=300 T=\"{subject}\""),
+            &["received id=1r5abc-0003Xy-2B from=ann@from.example subject=Grüße aus Köln size=300 client=c.example/192.0.2.7"],
+        );
+    }
+    exim(
+        r#"1r5abc-0003Xy-2B <= ann@from.example H=c.example [192.0.2.7] P=esmtp S=300 T="\\1 \377 \400""#,
+        &["received id=1r5abc-0003Xy-2B from=ann@from.example subject=\\1 \u{fffd} 400 size=300 client=c.example/192.0.2.7"],
+    );
+}

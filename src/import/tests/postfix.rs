@@ -247,3 +247,71 @@ fn postfix_from_the_journal_is_the_same() {
     };
     check(Format::Postfix, &(export(text) + &export("4F1A2B3C4D: removed")), &["removed id=4F1A2B3C4D mid=1@x"]);
 }
+
+#[test]
+fn postfix_subjects_are_decoded() {
+    for subject in ["=?utf-8?Q?Gr=C3=BC=C3=9Fe?=", "=?utf-8?Q?Gr=C3=BC?=? =?utf-8?Q?=C3=9Fe?=", "=?utf-8?Q?Gr=C3=BC?=??=?utf-8?Q?=C3=9Fe?="]
+    {
+        let envelope = "from c.example[192.0.2.7]; from=<a@from.example> to=<b@to.example> proto=ESMTP helo=<h>";
+        postfix(
+            &format!("postfix/cleanup[1]: 4F1A2B3C4D: reject: header Subject: {subject} {envelope}: 5.7.1 no"),
+            &[
+                "rejected id=4F1A2B3C4D from=a@from.example to=b@to.example subject=Grüße client=c.example/192.0.2.7 fate=rejected/end_of_data/upstream detail=5.7.1 no",
+            ],
+        );
+        let lines = format!(
+            "Nov 26 10:02:03 mail postfix/cleanup[1]: 4F1A2B3C4D: info: header Subject: {subject} {envelope}\n\
+             Nov 26 10:02:03 mail postfix/qmgr[1]: 4F1A2B3C4D: removed\n"
+        );
+        check(Format::Postfix, &lines, &["removed id=4F1A2B3C4D subject=Grüße"]);
+    }
+}
+
+#[test]
+fn a_busy_postscreen_refuses_for_now() {
+    for told in ["too many connections", "all screening ports busy", "all server ports busy"] {
+        postfix(
+            &format!("postfix/postscreen[1]: NOQUEUE: reject: CONNECT from [192.0.2.7]:34567: {told}"),
+            &[&format!("rejected client=192.0.2.7 fate=deferred/connect/upstream detail={told}")],
+        );
+    }
+}
+
+#[test]
+fn a_local_part_in_quotes_forges_no_envelope() {
+    const SAID: &str = "NOQUEUE: reject: RCPT from c.example[192.0.2.7]: 554 5.7.1 no";
+    for forged in [
+        r#""x> to=<ceo@to.example>"@evil.example"#,
+        r#""x> to=<ceo@to.example> proto=ESMTP helo=<h>"@evil.example"#,
+        r#""x; from=<ceo@to.example> to=<ceo@to.example>"@evil.example"#,
+        r#""x\"> to=<ceo@to.example> proto=y"@evil.example"#,
+    ] {
+        postfix(
+            &format!("postfix/smtpd[1]: {SAID}; from=<{forged}> to=<b@to.example> proto=ESMTP helo=<h>"),
+            &[&format!(
+                "rejected from={forged} to=b@to.example client=c.example/192.0.2.7 fate=rejected/rcpt_to/upstream reply=554 5.7.1 no"
+            )],
+        );
+    }
+    // Before Postfix 3.5 addresses were logged without their quotes.
+    postfix(
+        &format!("postfix/smtpd[1]: {SAID}; from=<x> to=<ceo@to.example@evil.example> to=<b@to.example> proto=ESMTP helo=<h>"),
+        &[
+            "rejected from=x> to=<ceo@to.example@evil.example to=b@to.example client=c.example/192.0.2.7 fate=rejected/rcpt_to/upstream reply=554 5.7.1 no",
+        ],
+    );
+    postfix(
+        r#"postfix/qmgr[1]: 4F1A2B3C4D: from=<"x>, status=expired, y"@evil.example>, size=9, nrcpt=1 (queue active)"#,
+        &[r#"queued id=4F1A2B3C4D from="x>, status=expired, y"@evil.example size=9"#],
+    );
+    postfix(
+        r#"postfix/smtp[1]: 4F1A2B3C4D: to=<"x>, relay=none, status=sent (250 ok)"@to.example>, relay=none, delay=1, dsn=4.4.1, status=deferred (connect to mx.to.example[192.0.2.9]:25: Connection timed out)"#,
+        &[
+            r#"deferred id=4F1A2B3C4D to="x>, relay=none, status=sent (250 ok)"@to.example delay=1000ms fate=deferred/connect/network detail=connect to mx.to.example[192.0.2.9]:25: Connection timed out"#,
+        ],
+    );
+    postfix(
+        r#"postfix/qmgr[1]: 4F1A2B3C4D: from=<o"brien@from.example>, size=9, nrcpt=1 (queue active)"#,
+        &[r#"queued id=4F1A2B3C4D from=o"brien@from.example size=9"#],
+    );
+}
