@@ -85,6 +85,48 @@ fn sendmail_lines_in_all_their_forms() {
     sendmail("STARTTLS=server, relay=c.example [192.0.2.7], version=TLSv1.3, verify=NO", &[]);
 }
 
+#[test]
+fn a_list_with_an_owner_has_a_message_of_its_own() {
+    let came = SENDMAIL.lines().next().unwrap();
+    let log = format!(
+        "{came}\n\
+         Nov 26 10:02:03 mail sm-mta[11]: 5AQA2B3x000011: 5AQA2B3y000011: clone: owner=owner-list@mail.example\n\
+         Nov 26 10:02:04 mail sm-mta[12]: 5AQA2B3y000011: to=<bob@to.example>, delay=00:00:01, mailer=esmtp, relay=mx.to.example. [192.0.2.9], dsn=2.0.0, stat=Sent (Ok)\n"
+    );
+    const REST: &str = "size=1234 client=client.example/192.0.2.7";
+    check(
+        Format::Sendmail,
+        &log,
+        &[
+            &format!("received id=5AQA2B3x000011 mid=1@from.example from=ann@from.example {REST}"),
+            &format!(
+                "expanded id=5AQA2B3x000011 next=5AQA2B3y000011 mid=1@from.example from=ann@from.example {REST} detail=owner=owner-list@mail.example"
+            ),
+            &format!(
+                "sent id=5AQA2B3y000011 mid=1@from.example from=owner-list@mail.example to=bob@to.example {REST} \
+                 relay=mx.to.example/192.0.2.9 delay=1000ms fate=accepted/end_of_data/upstream reply=250 Ok"
+            ),
+        ],
+    );
+}
+
+/// Solaris and its kin, FreeBSD with `-vv` and with `-O rfc5424`, AIX, rsyslog's SyslogProtocol23Format.
+#[test]
+fn every_systems_syslog_gives_the_same() {
+    const TEXT: &str = "5AQA2B3x000011: to=ann, delay=00:00:00, mailer=local, pri=1, dsn=2.0.0, stat=Sent";
+    for start in [
+        "Nov 26 10:02:03 mail sendmail[1]: [ID 801593 mail.info] ",
+        "Nov 26 10:02:03 <mail.info> mail sendmail[1]: ",
+        "Nov 26 10:02:03 mail mail:info sendmail[1]: ",
+        "<22>1 2026-11-26T10:02:03.123456+00:00 mail sendmail 1 - - ",
+        "1 2026-11-26T10:02:03Z mail sendmail 1 - [x@1 y=\"]\"] ",
+    ] {
+        let log = format!("{start}{TEXT}\n");
+        check(Format::Sendmail, &log, &["delivered id=5AQA2B3x000011 to=ann delay=0ms fate=accepted/after_acceptance/recipient"]);
+        assert_eq!(crate::import::format::recognise(log.as_bytes()), Some(Format::Sendmail));
+    }
+}
+
 pub const COURIER: &str = "\
 Nov 26 10:02:03 mail courieresmtpd: started,ip=[::ffff:192.0.2.7]
 Nov 26 10:02:03 mail courierd: newmsg,id=00000000000C2B3A.0000000065A1B2C3.00001234: dns; helo.example (client.example [::ffff:192.0.2.7])
