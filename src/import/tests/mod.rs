@@ -5,6 +5,7 @@ mod exim;
 mod follow;
 mod laws;
 mod postfix;
+mod source;
 mod syslog;
 mod windows;
 
