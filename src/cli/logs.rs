@@ -15,7 +15,7 @@ use super::Traces;
 use super::failure::{Failure, Status};
 use super::progress::Progress;
 use crate::import::source::{self, PIECE, Source};
-use crate::import::{Counts, Format, Identified, Options, Reader, format};
+use crate::import::{Counts, DateOrder, Format, Identified, Options, Reader, format};
 use crate::path::when::{self, Edge};
 use sink::Sink;
 use summary::Summary;
@@ -35,7 +35,7 @@ pub struct Logs {
     /// The server that wrote the logs: postfix, exchange, exim, sendmail, courier, hmailserver, domino, james; auto looks at the lines
     #[arg(value_name = "FORMAT", value_parser = parse_format)]
     format: Chosen,
-    /// Logs, plain or gzipped, oldest first; - is standard input. With --follow the file that grows, or a quoted pattern with one *
+    /// Logs, plain or packed (gzip, xz, zstd), oldest first; - is standard input. With --follow the file that grows, or a quoted pattern with one *
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Go on as the files grow, through rotation, and from where it was left when it is started again
@@ -47,6 +47,9 @@ pub struct Logs {
     /// Zone of times that name none: Europe/Berlin, UTC, +02:00 [default: this machine's]
     #[arg(long, value_name = "ZONE", value_parser = parse_zone)]
     timezone: Option<TimeZone>,
+    /// What comes first in dates with slashes, day (dmy) or month (mdy) [default: as the lines show]
+    #[arg(long, value_name = "ORDER", value_parser = parse_dates)]
+    dates: Option<DateOrder>,
     /// Name of the server, where the lines don't tell it
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
@@ -80,6 +83,10 @@ fn parse_zone(text: &str) -> Result<TimeZone, String> {
     }
 }
 
+fn parse_dates(text: &str) -> Result<DateOrder, String> {
+    DateOrder::from_word(text).ok_or_else(|| "neither dmy (day first) nor mdy (month first)".to_owned())
+}
+
 impl Logs {
     pub fn run(self) -> Result<Status, Failure> {
         let options = self.options()?;
@@ -96,7 +103,7 @@ impl Logs {
             Chosen::One(format) => format,
             Chosen::Auto => Format::Postfix,
         };
-        Ok(Options { host: self.host.clone(), since, ..Options::new(format, zone) })
+        Ok(Options { host: self.host.clone(), since, dates: self.dates, ..Options::new(format, zone) })
     }
 
     fn once(&self, options: &Options) -> Result<Status, Failure> {
@@ -105,6 +112,7 @@ impl Logs {
         for path in &self.files {
             logs.push(self.open(path, options)?);
         }
+        one_order(&mut logs);
         let mut sink = Sink::open(&self.traces, self.dry_run)?;
         let (mut summary, mut progress) = (Summary::default(), Progress::new("read"));
         let mut readers = Vec::new();
@@ -129,8 +137,20 @@ impl Logs {
                 (format::recognise(&head).ok_or_else(|| unrecognised(path))?, head)
             }
         };
-        let options = Options { format, until: source.modified, turns, ..options.clone() };
+        let mut options = Options { format, until: source.modified, turns, ..options.clone() };
+        if !source.is_pipe {
+            options.dates = source::dates(file, &options).map_err(named)?;
+        }
         Ok(Opened { path: path.to_owned(), options, source, head })
+    }
+}
+
+/// What one file of a server shows of its dates holds for its others.
+fn one_order(logs: &mut [Opened]) {
+    let shown: Vec<_> = logs.iter().filter_map(|log| Some((log.options.format, log.options.dates?))).collect();
+    for options in logs.iter_mut().map(|log| &mut log.options) {
+        let by_another = shown.iter().find(|(format, _)| *format == options.format).map(|(_, order)| *order);
+        options.dates = options.dates.or(by_another);
     }
 }
 

@@ -63,7 +63,7 @@ impl Cursor {
 
     /// What is compressed says its length at its end only.
     fn is_long_enough(&self, path: &Path) -> bool {
-        path.extension().is_some_and(|it| it == "gz") || fs::metadata(path).is_ok_and(|it| it.len() >= self.offset)
+        source::is_packed(path) || fs::metadata(path).is_ok_and(|it| it.len() >= self.offset)
     }
 
     /// Where the cursor of a log is kept.

@@ -3,6 +3,8 @@
 //! Columns and events as in Microsoft's page "Message tracking" (learn.microsoft.com/exchange/mail-flow/transport-logs/message-tracking).
 //! The header says where which column stands; without one, they stand as since Exchange 2013.
 
+use std::ops::Range;
+
 use super::entry::{Entry, Fate, LogEvent};
 use super::facts::{Verdict, some};
 use super::moment::Clock;
@@ -124,6 +126,11 @@ impl Exchange {
             }
             return Verdict::Unreadable("no time in the column date-time");
         };
+        if [columns.recipients, columns.statuses, columns.reference].iter().any(|column| is_type_name(get(*column))) {
+            return Verdict::Unreadable(
+                "Export-Csv has written the name of a list instead of its values: export as deploy/import.md shows",
+            );
+        }
         let (name, source) = (get(columns.event), get(columns.source));
         let Some(event) = event_of(name, source) else {
             let is_word = !name.is_empty() && name.bytes().all(|it| it.is_ascii_alphabetic());
@@ -137,7 +144,7 @@ impl Exchange {
         entry.queue_id = some(get(columns.internal_id)).filter(|it| it != "0");
         entry.message_id = some(bare(get(columns.message_id)));
         entry.reverse_path = some(get(columns.return_path)).or_else(|| some(get(columns.sender))).map(|it| bare(&it).to_owned());
-        entry.subject = some(get(columns.subject));
+        entry.subject = said::subject(get(columns.subject));
         entry.size = get(columns.size).parse().ok();
         match event {
             LogEvent::Received | LogEvent::Submitted => {
@@ -171,19 +178,21 @@ impl Exchange {
         let final_reply = context.split(';').find_map(said::reply);
         let recipients: Vec<&str> = get(columns.recipients).split(';').map(str::trim).filter(|it| !it.is_empty()).collect();
         let whole = get(columns.statuses);
-        let statuses = at_depth_zero(whole);
+        let statuses = statuses_of(whole, recipients.len());
         // What is too long is cut before it is copied.
         entry.bound();
         for (index, to) in recipients.iter().take(RECIPIENTS).enumerate() {
-            // A status may hold semicolons itself.
-            let status = if statuses.len() == recipients.len() { statuses.get(index).copied().unwrap_or_default() } else { whole };
             let mut entry = Entry { recipient: Some((*to).to_owned()), ..entry.clone() };
-            judge(&mut entry, source, status, final_reply.as_ref());
+            match statuses.as_ref().map(|it| it.get(index).copied().unwrap_or_default()) {
+                Some(status) => judge(&mut entry, source, status, said_in(status), final_reply.as_ref()),
+                // Nobody can tell which part is whose.
+                None => judge(&mut entry, source, whole, None, final_reply.as_ref()),
+            }
             entry.bound();
             out.push(entry);
         }
         if recipients.is_empty() {
-            judge(&mut entry, source, whole, final_reply.as_ref());
+            judge(&mut entry, source, whole, said_in(whole), final_reply.as_ref());
             out.push(entry);
         }
         Verdict::Read
@@ -210,8 +219,7 @@ fn event_of(event: &str, source: &str) -> Option<LogEvent> {
     })
 }
 
-fn judge(entry: &mut Entry, source: &str, status: &str, final_reply: Option<&Reply>) {
-    let reply = said_in(status);
+fn judge(entry: &mut Entry, source: &str, status: &str, reply: Option<Reply>, final_reply: Option<&Reply>) {
     match entry.event {
         LogEvent::Sent => {
             // The recipient's own reply counts for less than that to the message.
@@ -243,21 +251,47 @@ fn said_in(status: &str) -> Option<Reply> {
     said::reply(led.map_or(status, |it| it.split('}').next().unwrap_or(it)))
 }
 
+/// `System.String[]`, `System.Collections.ArrayList`: what Export-Csv makes of a property with several values.
+fn is_type_name(value: &str) -> bool {
+    value.strip_prefix("System.").is_some_and(|rest| rest.ends_with("[]") || rest.starts_with("Collections."))
+}
+
+/// The status of each recipient; `None` where there are not as many. A status may hold semicolons itself: what begins with neither a reply
+/// code nor a bracket belongs to the one before.
+fn statuses_of(whole: &str, recipients: usize) -> Option<Vec<&str>> {
+    if recipients == 1 {
+        return Some(vec![whole]);
+    }
+    let mut statuses: Vec<Range<usize>> = Vec::new();
+    for part in at_depth_zero(whole) {
+        let text = whole.get(part.clone()).unwrap_or_default().trim();
+        let is_new = text.is_empty() || text.starts_with(['[', '{']) || said::reply(text).is_some();
+        match statuses.last_mut().filter(|_| !is_new) {
+            Some(last) => last.end = part.end,
+            None => statuses.push(part),
+        }
+    }
+    let mut statuses: Vec<&str> = statuses.into_iter().map(|it| whole.get(it).unwrap_or_default().trim()).collect();
+    if statuses.len() != recipients {
+        statuses.retain(|status| !status.is_empty());
+    }
+    (statuses.len() == recipients).then_some(statuses)
+}
+
 /// The parts between semicolons that stand in no brackets.
-fn at_depth_zero(text: &str) -> Vec<&str> {
+fn at_depth_zero(text: &str) -> Vec<Range<usize>> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0_usize, 0);
     for (at, octet) in text.bytes().enumerate() {
         match octet {
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             b';' if depth == 0 => {
-                parts.push(text.get(start..at).unwrap_or_default().trim());
+                parts.push(start..at);
                 start = at + 1;
             }
             _ => {}
         }
     }
-    parts.push(text.get(start..).unwrap_or_default().trim());
-    parts.retain(|part| !part.is_empty());
+    parts.push(start..text.len());
     parts
 }

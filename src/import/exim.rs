@@ -6,7 +6,7 @@ use super::entry::{Entry, LogEvent};
 use super::facts::{Facts, Verdict, some};
 use super::known::Known;
 use super::said::{self, bare};
-use crate::message::upstream_queue_id;
+use crate::message::{lossy, upstream_queue_id};
 use crate::trace::{Reply, Stage, State, WallMicros};
 
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ impl Exim {
     /// `a@from.example H=client.example (helo) [192.0.2.1]:4567 P=esmtps S=1234 id=… T="subject" from <…> for b@to.example …`
     fn came(&mut self, mut entry: Entry, fields: &str, out: &mut Vec<Entry>) {
         let (sender, rest) = fields.split_once(' ').unwrap_or((fields, ""));
-        let (rest, recipients) = match unquoted(rest, " for ").last() {
+        let (rest, recipients) = match said::unquoted(rest, " for ").last() {
             Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 5..).unwrap_or_default()),
             None => (rest, ""),
         };
@@ -79,7 +79,7 @@ impl Exim {
         facts.reverse_path = Some(bare(sender).to_owned());
         facts.message_id = field(rest, "id=").and_then(|it| some(bare(it)));
         facts.size = field(rest, "S=").and_then(|it| it.parse().ok());
-        facts.subject = quoted(rest, "T=");
+        facts.subject = quoted(rest, "T=").and_then(|it| said::subject(&it));
         if let Some(client) = host_field(rest) {
             facts.client(client);
         }
@@ -140,50 +140,68 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.get(at..)?.split(' ').next().map(|it| it.trim_end_matches(':'))
 }
 
+/// `F=<a@from.example>`: a local part in quotes may hold blanks and brackets.
+fn sender(text: &str) -> Option<String> {
+    let behind = text.get(position(text, "F=<")?..)?;
+    let end = said::unquoted(behind, ">").next().or_else(|| behind.find('>'))?;
+    behind.get(..end).map(str::to_owned)
+}
+
 /// Where the value of a field begins; what stands in quotes is no field.
 fn position(text: &str, name: &str) -> Option<usize> {
     let is_first = |at: usize| at.checked_sub(1).is_none_or(|before| text.as_bytes().get(before) == Some(&b' '));
-    unquoted(text, name).find(|at| is_first(*at)).map(|at| at + name.len())
+    said::unquoted(text, name).find(|at| is_first(*at)).map(|at| at + name.len())
 }
 
-/// Where a text stands outside of quotes.
-fn unquoted<'a>(text: &'a str, wanted: &'a str) -> impl Iterator<Item = usize> + 'a {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    text.bytes().enumerate().filter_map(move |(at, octet)| {
-        if octet == b'"' && !is_escaped {
-            is_quoted = !is_quoted;
-        }
-        is_escaped = octet == b'\\' && !is_escaped;
-        let fits = !is_quoted && text.as_bytes().get(at..).is_some_and(|it| it.starts_with(wanted.as_bytes()));
-        fits.then_some(at)
-    })
-}
-
-/// A quoted value, without its escapes.
+/// A quoted value, without its escapes: Exim writes octets that aren't printable ASCII as `\303\274`.
 fn quoted(text: &str, name: &str) -> Option<String> {
     let rest = text.get(position(text, &format!("{name}\""))?..)?;
-    let (mut value, mut characters) = (String::new(), rest.chars());
+    let (mut value, mut octets) = (Vec::new(), rest.as_bytes().iter());
     loop {
-        match characters.next()? {
-            '"' => return Some(value),
-            '\\' => match characters.next()? {
-                'n' => value.push('\n'),
-                't' => value.push('\t'),
-                other => value.push(other),
-            },
+        match *octets.next()? {
+            b'"' => return Some(lossy(&value).into_owned()),
+            b'\\' => {
+                let octal = octets.as_slice().get(..3).and_then(octet_of);
+                if let Some(octet) = octal {
+                    octets.nth(2);
+                    value.push(octet);
+                    continue;
+                }
+                value.push(match *octets.next()? {
+                    b'n' => b'\n',
+                    b't' => b'\t',
+                    other => other,
+                });
+            }
             other => value.push(other),
         }
     }
 }
 
+/// Three octal digits.
+fn octet_of(digits: &[u8]) -> Option<u8> {
+    digits.iter().try_fold(0_u16, |sum, digit| matches!(digit, b'0'..=b'7').then(|| sum * 8 + u16::from(digit - b'0')))?.try_into().ok()
+}
+
 /// `H=client.example (helo) [192.0.2.1]:4567`.
 fn host_field(text: &str) -> Option<said::Host> {
+    host_and_rest(text).map(|(host, _)| host)
+}
+
+/// The host of [`host_field`], and what stands behind its address. What the client called itself is skipped as a whole: `([192.0.2.66])` is
+/// a word of its own choice.
+fn host_and_rest(text: &str) -> Option<(said::Host, &str)> {
     let value = text.get(position(text, "H=")?..)?;
-    let (name, rest) = value.split_once('[')?;
-    // Another field stands between: this one has no address.
-    let named = name.split(['(', ' ']).next().unwrap_or_default();
-    let address = rest.split([' ', ',']).next().unwrap_or_default().trim_end_matches(':');
-    Some(said::host(&format!("{named}[{address}")))
+    let (name, rest) = value.split_at(value.find(['(', '[', ' '])?);
+    let rest = rest.trim_start();
+    let address = match rest.strip_prefix('(') {
+        Some(helo) => helo.split_once(") [")?.1,
+        None => rest.strip_prefix('[')?,
+    };
+    let end = address.find([' ', ',']).unwrap_or(address.len());
+    let end = address.get(..end)?.trim_end_matches(':').len();
+    let (address, rest) = address.split_at(end);
+    Some((said::host(&format!("{name}[{address}")), rest))
 }
 
 /// `bob <bob@to.example> F=<a@from.example> R=dnslookup T=remote_smtp H=mx.example [192.0.2.1] C="250 OK id=…" QT=1s DT=0s`
@@ -191,7 +209,7 @@ fn went(entry: &mut Entry, fields: &str) {
     let rest = addresses(entry, fields);
     let transport = field(rest, "T=").unwrap_or_default();
     entry.delay_us = field(rest, "QT=").and_then(said::duration_us);
-    entry.reverse_path = field(rest, "F=").map(|it| bare(it).to_owned());
+    entry.reverse_path = sender(rest);
     let relay = host_field(rest);
     let told = quoted(rest, "C=");
     entry.reply = told.as_deref().and_then(said::reply);
@@ -227,7 +245,7 @@ fn stayed(entry: &mut Entry, is_for_good: bool, fields: &str) {
     if let Some(relay) = host_field(head) {
         (entry.relay_host, entry.relay_ip, entry.relay_port) = (relay.name, relay.ip, relay.port);
     }
-    entry.reverse_path = field(head, "F=").map(|it| bare(it).to_owned());
+    entry.reverse_path = sender(head);
     // "defer (111): Connection refused" keeps what it stands for.
     let told = if told.is_empty() { head.split_once("defer ").map_or("", |(_, it)| it) } else { told };
     entry.detail = some(told);
@@ -269,22 +287,24 @@ fn quoted_reply(text: &str) -> Option<Reply> {
 /// `H=client.example (helo) [192.0.2.1] F=<a@from.example> rejected RCPT <b@to.example>: relay not permitted`.
 fn refusal(mut entry: Entry, text: &str, out: &mut Vec<Entry>) -> Verdict {
     let no_mail = if entry.queue_id.is_some() { Verdict::Read } else { Verdict::Foreign };
-    let Some((head, behind)) = text.split_once("rejected ") else { return no_mail };
+    let Some((client, rest)) = host_and_rest(text) else { return no_mail };
+    let Some(at) = said::unquoted(rest, "rejected ").next() else { return no_mail };
+    let (head, behind) = (rest.get(..at).unwrap_or_default(), rest.get(at + "rejected ".len()..).unwrap_or_default());
+    // `H=mx.example [192.0.2.1]: SMTP error from remote mail server …: 550 rejected …`, `H=… [192.0.2.1] Warning: …`: another one's words.
+    if said::unquoted(head, ": ").next().is_some() {
+        return no_mail;
+    }
     let is_for_now = head.ends_with("temporarily ");
-    let Some(client) = host_field(head) else { return no_mail };
     (entry.client_host, entry.client_ip) = (client.name, client.ip);
-    entry.reverse_path = field(head, "F=").map(|it| bare(it).to_owned());
+    entry.reverse_path = sender(head);
     let (what, told) = behind.split_once(": ").unwrap_or((behind, ""));
     let what = what.strip_prefix("after ").unwrap_or(what);
     let command = what.split([' ', ':', ',']).next().unwrap_or_default();
     let stage = match command {
         "connection" => Stage::Connect,
-        "by" => Stage::EndOfData,
         "DATA" if behind.starts_with("after") => Stage::EndOfData,
-        _ => match said::stage_of(command) {
-            Some(stage) => stage,
-            None => return no_mail,
-        },
+        // "by local_scan()", "during MIME ACL checks", "DKIM": the message is there.
+        _ => said::stage_of(command).unwrap_or(Stage::EndOfData),
     };
     let address = what.split_once('<').and_then(|(_, it)| it.split_once('>')).map(|(it, _)| it.to_owned());
     match stage {

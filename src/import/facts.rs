@@ -17,7 +17,7 @@ pub enum Verdict {
 }
 
 /// Of a message in the queue, from the lines so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub message_id: Option<String>,
     pub reverse_path: Option<String>,

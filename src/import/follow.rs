@@ -22,6 +22,9 @@ const WARM: u64 = 4 << 20;
 /// Other files of the log that are looked at for the one that was being read.
 const SIBLINGS: usize = 200;
 
+/// How the names of files end that may be packed in a way that isn't read.
+const PACKED: [&str; 6] = ["bz2", "lz", "lz4", "Z", "zip", "7z"];
+
 /// Something that whoever runs the follower wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
@@ -37,6 +40,8 @@ pub enum News {
     Truncated { path: PathBuf },
     /// A file that was to be read is nowhere any more: what it held is missed.
     Gone { path: PathBuf },
+    /// A file of the log that was rotated away meanwhile is packed in a way that isn't read: what it held is missed. With the reason.
+    Packed { path: PathBuf, why: String },
     /// A file that was read to its end, and left for a newer one, grows: what is added is missed. Told once.
     Returned { path: PathBuf },
     /// There is no such file yet.
@@ -127,7 +132,12 @@ impl Follower {
         let mut files = this.files()?;
         let found = cursor.as_ref().and_then(|cursor| cursor.position(&files));
         let (rest, offset) = match (&cursor, found) {
-            (Some(cursor), Some(at)) => (files.split_off(at), cursor.offset),
+            (Some(cursor), Some(at)) => {
+                let rest = files.split_off(at);
+                let modified = rest.first().and_then(|path| fs::metadata(path).ok()).and_then(|it| it.modified().ok());
+                tell_packed(log, modified, news)?;
+                (rest, cursor.offset)
+            }
             (Some(cursor), None) => {
                 news.push(News::Missed { at: cursor.offset });
                 (files.pop().into_iter().collect(), 0)
@@ -203,6 +213,8 @@ impl Follower {
         if !std::mem::replace(&mut current.is_left, true) {
             return Ok(false);
         }
+        let modified = current.probe.as_ref().and_then(|it| it.metadata().ok()).and_then(|it| it.modified().ok());
+        tell_packed(&self.log, modified, news)?;
         self.wait_for(rest, 0)?;
         news.push(News::Rotated { path: newest });
         self.next(out, news)
@@ -284,8 +296,9 @@ impl Follower {
         let source = Source::open(path, at)?;
         let metadata = fs::metadata(path)?;
         let head = source::head(path, cursor::HEAD.min(usize::try_from(at).unwrap_or(usize::MAX)))?;
-        let probe = if source.is_gzip { None } else { Some(File::open(path)?) };
-        let options = Options { until: now(), turns: 0, ..self.options.clone() };
+        let probe = if source.is_packed { None } else { Some(File::open(path)?) };
+        let dates = source::dates(path, &self.options)?.or(self.reader.date_order());
+        let options = Options { until: now(), turns: 0, dates, ..self.options.clone() };
         if at == 0 {
             self.reader.go_on(&Options { turns: source::turns(path, 0)?, ..options });
         } else {
@@ -370,8 +383,27 @@ fn files(log: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// All that belong to the log, the oldest first, and last the log itself.
+/// All that belong to the log and can be unpacked, the oldest first, and last the log itself.
 fn siblings(log: &Path) -> io::Result<Vec<PathBuf>> {
+    let files: Vec<_> = listed(log)?.into_iter().map(|(_, path)| path).filter(|path| packed(path).is_none()).collect();
+    let skip = files.len().saturating_sub(SIBLINGS);
+    Ok(files.into_iter().skip(skip).collect())
+}
+
+/// Tells files of the log that can't be unpacked, and were written to after the one that was being read.
+fn tell_packed(log: &Path, since: Option<SystemTime>, news: &mut Vec<News>) -> io::Result<()> {
+    let later = listed(log)?.into_iter().filter(|(modified, _)| since.is_some_and(|since| *modified > since));
+    news.extend(later.filter_map(|(_, path)| packed(&path).map(|why| News::Packed { path, why })));
+    Ok(())
+}
+
+/// Why a file can't be unpacked, if it is packed as its name says.
+fn packed(path: &Path) -> Option<String> {
+    path.extension().filter(|it| PACKED.iter().any(|name| it == name)).and_then(|_| source::not_unpacked(path))
+}
+
+/// All that belong to the log with the time of their last change, the oldest first, and last the log itself.
+fn listed(log: &Path) -> io::Result<Vec<(SystemTime, PathBuf)>> {
     let folder = log.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = name_of(log);
     let pattern = name.split_once('*');
@@ -388,8 +420,7 @@ fn siblings(log: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    let skip = files.len().saturating_sub(SIBLINGS);
-    Ok(files.into_iter().skip(skip).map(|(_, _, path)| path).collect())
+    Ok(files.into_iter().map(|(_, modified, path)| (modified, path)).collect())
 }
 
 fn name_of(log: &Path) -> Cow<'_, str> {

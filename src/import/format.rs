@@ -24,6 +24,11 @@ impl Format {
     pub fn is_syslog(self) -> bool {
         matches!(self, Self::Postfix | Self::Sendmail | Self::Courier | Self::Exim)
     }
+
+    /// Whether its dates may be as a system writes them for people.
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Self::Exchange | Self::Domino | Self::James)
+    }
 }
 
 /// The server that wrote these octets: whose reader finds the most in them. `None` where no line speaks of mail to any.

@@ -4,6 +4,7 @@
 
 mod courier;
 pub mod cursor;
+mod dates;
 mod domino;
 pub mod entry;
 mod exchange;
@@ -27,6 +28,7 @@ pub mod source;
 mod syslog;
 
 pub use cursor::Cursor;
+pub use dates::DateOrder;
 pub use entry::{Entry, Fate, Identified, LogEvent};
 pub use follow::{Follower, News};
 pub use format::Format;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
+use super::dates::Dates;
 use crate::trace::WallMicros;
 
 const SECOND: i64 = 1_000_000;
@@ -11,7 +12,8 @@ const DAY: i64 = 86_400;
 /// The clock of the file's system may go a little behind that of the log's.
 const AHEAD: i64 = DAY;
 
-/// Turns what a log writes into Unix time. It remembers the year, which syslog leaves out, and the zone's offset, which rarely changes.
+/// Turns what a log writes into Unix time. It remembers the year, which syslog leaves out, the zone's offset, which rarely changes, and
+/// whether day or month comes first.
 #[derive(Debug, Clone)]
 pub struct Clock {
     zone: TimeZone,
@@ -19,6 +21,7 @@ pub struct Clock {
     /// The last stamp without a zone. Unix seconds.
     last: Option<i64>,
     years: Years,
+    pub dates: Dates,
 }
 
 /// An hour of local time since 1970, and what the zone is ahead of UTC in it, in seconds; in autumn it comes twice.
@@ -53,7 +56,7 @@ impl Clock {
         // The stamps are of the zone, and so is the year: on New Year's morning it is another than UTC's.
         let ahead = Timestamp::from_second(until).map_or(0, |it| i64::from(zone.to_offset(it).seconds()));
         let until = until.saturating_add(ahead);
-        Self { zone, known: Hour::default(), last: None, years: Years { until, turns, current: None } }
+        Self { zone, known: Hour::default(), last: None, years: Years { until, turns, current: None }, dates: Dates::default() }
     }
 
     /// `2026-11-26T10:02:03.123456+01:00` and its relatives: a blank for the T, a comma for the point, no fraction, no zone, a zone behind a
@@ -88,19 +91,13 @@ impl Clock {
     }
 
     /// `11/26/2026 10:02:03 AM`, `26.11.2026 10:02:03`, `11/26/26 10:02:03`, `2026/11/26 10:02:03`, `26-11-2026 10:02:03`: as systems write
-    /// times for people. With slashes the month comes first, unless that can't be. With what follows.
+    /// times for people. With slashes the lines of the log tell whether day or month comes first ([`Dates`]). With what follows.
     pub fn civil<'a>(&mut self, text: &'a str) -> Option<(WallMicros, &'a str)> {
         let end = text.find(|c: char| !c.is_ascii_digit() && !"/.-".contains(c))?;
         let date = text.get(..end)?;
         let mark = date.chars().find(|c| !c.is_ascii_digit())?;
         let mut parts = date.split(mark).map(|it| (it.len() <= 4).then(|| it.parse::<i64>().ok()).flatten());
         let (first, second, third) = (parts.next()??, parts.next()??, parts.next()??);
-        let (year, month, day) = match mark {
-            _ if first > 31 => (first, second, third),
-            '/' if first <= 12 => (third, first, second),
-            _ => (third, second, first),
-        };
-        let year = if year < 100 { year + 2_000 } else { year };
         let behind = text.get(end..)?.strip_prefix([' ', 'T'])?.trim_start();
         // One digit for the hour is enough for people.
         let padded = if behind.as_bytes().get(1) == Some(&b':') { Some(format!("0{}", behind.get(..7)?)) } else { None };
@@ -119,6 +116,15 @@ impl Clock {
             " AM" if seconds >= 12 * 3_600 => seconds -= 12 * 3_600,
             _ => {}
         }
+        let (year, month, day) = match mark {
+            _ if first > 31 => (first, second, third),
+            '/' => {
+                let (month, day) = self.dates.month_and_day(first, second);
+                (third, month, day)
+            }
+            _ => (third, second, first),
+        };
+        let year = if year < 100 { year + 2_000 } else { year };
         Some((self.local(year, month, day, seconds, fraction)?, rest))
     }
 
@@ -299,6 +305,7 @@ fn micros(seconds: i64, fraction: i64) -> Option<WallMicros> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::dates::DateOrder;
 
     fn at(text: &str) -> WallMicros {
         u64::try_from(text.parse::<Timestamp>().unwrap().as_microsecond()).unwrap()
@@ -387,6 +394,23 @@ mod tests {
         for wrong in ["", "x", "1/2", "13/13/2026 10:02:03", "11/26/2026", "11/26/2026 10:02", "11/26/2026 1:ü"] {
             assert_eq!(of(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn day_and_month_keep_their_places() {
+        let (mut clock, noon) = (berlin(), |date: &str| Some((at(&format!("{date}T11:00:00Z")), "")));
+        assert_eq!(clock.civil("11/12/2026 12:00:00"), noon("2026-11-12"));
+        assert_eq!((clock.dates.order(), clock.dates.guessed), (None, 1));
+        assert_eq!(clock.civil("13/11/2026 12:00:00"), noon("2026-11-13"));
+        assert_eq!(clock.civil("01/12/2026 12:00:00"), noon("2026-12-01"));
+        assert_eq!((clock.dates.order(), clock.dates.guessed), (Some(DateOrder::DayFirst), 1));
+        clock.dates = Dates::new(Some(DateOrder::DayFirst));
+        assert_eq!(clock.civil("11/26/2026 12:00:00"), noon("2026-11-26"));
+        assert_eq!(clock.civil("01/12/2026 12:00:00"), noon("2026-12-01"));
+        assert_eq!(clock.dates.guessed, 0);
+        clock.dates = Dates::default();
+        assert_eq!(clock.civil("12/12/2026 12:00:00"), noon("2026-12-12"));
+        assert_eq!(clock.dates.guessed, 0);
     }
 
     #[test]

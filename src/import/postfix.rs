@@ -149,7 +149,7 @@ impl Postfix {
             return Verdict::Read;
         }
         if let Some(subject) = subject(rest) {
-            self.known.of(&self.key, message.at).subject = some(subject);
+            self.known.of(&self.key, message.at).subject = said::subject(subject);
             return Verdict::Read;
         }
         let facts = self.known.get(&self.key);
@@ -158,7 +158,9 @@ impl Postfix {
 
     /// qmgr: `from=<a@from.example>, size=1234, nrcpt=1 (queue active)`, at each attempt; or `from=<…>, status=expired, returned to sender`.
     fn queue(&mut self, message: &Message<'_>, id: &str, behind: &str, out: &mut Vec<Entry>) -> Verdict {
-        let Some((from, rest)) = behind.split_once(">, ") else { return Verdict::Unreadable("a line of qmgr without its end") };
+        let Some((from, rest)) = address(behind, &["size=", "status="]) else {
+            return Verdict::Unreadable("a line of qmgr without its end");
+        };
         let facts = self.known.of(&self.key, message.at);
         facts.reverse_path = Some(from.to_owned());
         if let Some(status) = rest.strip_prefix("status=") {
@@ -182,14 +184,14 @@ impl Postfix {
     /// `to=<…>, orig_to=<…>, relay=host[address]:port, conn_use=2, delay=1.2, delays=0.1/0/0.5/0.6, dsn=2.0.0, status=sent (…)`.
     fn delivery(&mut self, message: &Message<'_>, daemon: &str, id: &str, text: &str, out: &mut Vec<Entry>) -> Verdict {
         const NO_END: Verdict = Verdict::Unreadable("a delivery without its status");
-        let Some((fields, status)) = text.split_once(", status=") else { return NO_END };
-        let Some((to, mut rest)) = fields.strip_prefix("to=<").and_then(|it| it.split_once(">, ")) else { return NO_END };
+        let Some((to, mut rest)) = text.strip_prefix("to=<").and_then(|it| address(it, &["orig_to=<", "relay="])) else { return NO_END };
         let mut entry = of(message, LogEvent::Sent, id);
         entry.recipient = Some(to.to_owned());
-        if let Some((original, behind)) = rest.strip_prefix("orig_to=<").and_then(|it| it.split_once(">, ")) {
+        if let Some((original, behind)) = rest.strip_prefix("orig_to=<").and_then(|it| address(it, &["relay="])) {
             (entry.original_recipient, rest) = (Some(original.to_owned()), behind);
         }
-        for field in rest.split(", ") {
+        let Some((fields, status)) = rest.split_once(", status=") else { return NO_END };
+        for field in fields.split(", ") {
             match field.split_once('=') {
                 Some(("relay", host)) => {
                     let host = said::host(host);
@@ -317,7 +319,8 @@ impl<'a> Refused<'a> {
     fn of_command(text: &'a str) -> Option<Self> {
         let (place, behind) = text.split_once(" from ")?;
         let (client, told) = client_and_told(behind)?;
-        let (told, envelope) = envelope_of(told).map_or((told, ""), |at| told.split_at(at));
+        let envelope = said::unquoted(told, "; from=<").last().or_else(|| envelope_of(told));
+        let (told, envelope) = envelope.map_or((told, ""), |at| told.split_at(at));
         Some(Self { place, client, told, envelope })
     }
 
@@ -347,6 +350,9 @@ fn envelope_of(text: &str) -> Option<usize> {
     text.rfind("; from=<").or_else(|| text.rfind("; proto="))
 }
 
+/// What postscreen logs where it says 421, without the reply.
+const BUSY: &[&str] = &["too many connections", "all screening ports busy", "all server ports busy"];
+
 /// The refusals of all daemons: `reject: …`, `milter-reject: …`, `hold: …`.
 fn refusal(message: &Message<'_>, id: Option<&str>, rest: &str, facts: Option<&Facts>, out: &mut Vec<Entry>) -> Verdict {
     let Some((action, behind)) = rest.split_once(": ") else { return Verdict::Read };
@@ -364,19 +370,19 @@ fn refusal(message: &Message<'_>, id: Option<&str>, rest: &str, facts: Option<&F
         _ => Refused::of_command(behind),
     };
     let Some(Refused { place, client, told, envelope }) = refused else { return Verdict::Read };
+    let is_busy = BUSY.contains(&told) && message.program.ends_with("/postscreen");
     let mut entry = Entry { queue_id: id.map(str::to_owned), ..Entry::new(message.at, message.host.as_deref(), event) };
     // What was handed in on this machine is of no client.
     let client = said::host(if client == "local" { "" } else { client });
     (entry.client_host, entry.client_ip) = (client.name, client.ip);
-    entry.subject = place.strip_prefix("header Subject: ").and_then(some);
-    entry.reverse_path = between(envelope, "from=<");
-    entry.recipient = between(envelope, " to=<");
+    entry.subject = place.strip_prefix("header Subject: ").and_then(said::subject);
+    (entry.reverse_path, entry.recipient) = addresses(envelope);
     entry.reply = said::reply(told);
     entry.detail = some(told).filter(|_| entry.reply.is_none());
     if event == LogEvent::Rejected {
         let stage = said::stage_of(place.split(' ').next().unwrap_or_default()).unwrap_or(Stage::EndOfData);
         let mut fate = said::refused(entry.reply.as_ref(), stage);
-        if entry.reply.is_none() && said::enhanced(told).is_some_and(|it| it.0 == 4) {
+        if is_busy || (entry.reply.is_none() && said::enhanced(told).is_some_and(|it| it.0 == 4)) {
             fate.state = State::Deferred;
         }
         entry.fate = Some(fate);
@@ -395,7 +401,25 @@ fn client_and_told(text: &str) -> Option<(&str, &str)> {
     Some((text.get(..colon)?, text.get(colon + 2..)?))
 }
 
+/// Sender and recipient of `; from=<…> to=<…> proto=ESMTP helo=<…>`. All but the words between is the client's: a local part in quotes may
+/// hold `> to=<ceo@to.example>`, and its HELO too.
+fn addresses(envelope: &str) -> (Option<String>, Option<String>) {
+    let end = said::unquoted(envelope, " proto=").next().or_else(|| envelope.find(" proto="));
+    let addresses = end.and_then(|end| envelope.get(..end)).unwrap_or(envelope);
+    let to = addresses.rfind(" to=<");
+    let (from, to) = to.map_or((addresses, ""), |at| addresses.split_at(at));
+    (between(from, "from=<"), between(to, "to=<"))
+}
+
+/// What stands behind the words, up to the last `>`.
 fn between(text: &str, start: &str) -> Option<String> {
     let (_, behind) = text.split_once(start)?;
-    behind.split_once('>').map(|(value, _)| value.to_owned())
+    behind.rsplit_once('>').map(|(value, _)| value.to_owned())
+}
+
+/// An address up to `>, ` and one of these words: the first such place, outside of quotes if there is one.
+fn address<'a>(text: &'a str, words: &[&str]) -> Option<(&'a str, &'a str)> {
+    let is_end = |at: &usize| text.get(at + 3..).is_some_and(|rest| words.iter().any(|word| rest.starts_with(word)));
+    let at = said::unquoted(text, ">, ").find(is_end).or_else(|| text.match_indices(">, ").map(|(at, _)| at).find(is_end))?;
+    Some((text.get(..at)?, text.get(at + 3..)?))
 }

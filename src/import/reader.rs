@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use jiff::tz::TimeZone;
 
+use super::dates::{DateOrder, Dates};
 use super::entry::{Entry, Identified, LogEvent};
 use super::facts::Verdict;
 use super::format::Format;
@@ -38,13 +39,15 @@ pub struct Options {
     pub until: WallMicros,
     /// How often its months begin anew ([`super::Turns`]).
     pub turns: i64,
+    /// Which of day and month comes first in dates with slashes, if that is known beforehand.
+    pub dates: Option<DateOrder>,
     /// Where in the file the octets begin, and its encoding; at a line's beginning.
     pub from: Option<(u64, Encoding)>,
 }
 
 impl Options {
     pub fn new(format: Format, zone: TimeZone) -> Self {
-        Self { format, zone, host: None, since: None, until: WallMicros::MAX / 2, turns: 0, from: None }
+        Self { format, zone, host: None, since: None, until: WallMicros::MAX / 2, turns: 0, dates: None, from: None }
     }
 }
 
@@ -65,6 +68,8 @@ pub struct Counts {
     pub forgotten: u64,
     /// Texts that were cut.
     pub cut: u64,
+    /// Dates that were taken to have the month first, because no line had shown it.
+    pub guessed: u64,
 }
 
 impl Counts {
@@ -81,6 +86,7 @@ impl Counts {
         self.older += other.older;
         self.forgotten += other.forgotten;
         self.cut += other.cut;
+        self.guessed += other.guessed;
     }
 }
 
@@ -130,10 +136,12 @@ impl Reader {
             None if options.format.is_syslog() => Framing::Undecided(Vec::new()),
             None => Framing::Lines(Lines::default()),
         };
+        let mut clock = Clock::new(options.zone, options.until, options.turns);
+        clock.dates = Dates::new(options.dates);
         let inner = Inner {
             format: options.format,
             server: Server::new(options.format),
-            clock: Clock::new(options.zone, options.until, options.turns),
+            clock,
             host: options.host,
             since: options.since,
             quoted: (options.format == Format::Exchange).then(Quoted::default),
@@ -153,7 +161,9 @@ impl Reader {
     /// Goes on with another file, knowing what it knows. [`Options::from`] is of no account: it is read from its beginning.
     pub fn go_on(&mut self, options: &Options) {
         self.framing = if self.inner.format.is_syslog() { Framing::Undecided(Vec::new()) } else { Framing::Lines(Lines::default()) };
+        let dates = self.inner.clock.dates.go_on(options.dates);
         self.inner.clock = Clock::new(options.zone.clone(), options.until, options.turns);
+        self.inner.clock.dates = dates;
         // Ids are the same whichever files were read before.
         self.inner.recent = Recent::default();
     }
@@ -170,6 +180,7 @@ impl Reader {
     /// What was read so far shall not count.
     pub fn forget_counts(&mut self) {
         self.inner.counts = Counts::default();
+        self.inner.clock.dates.guessed = 0;
         self.inner.unreadable.clear();
     }
 
@@ -220,7 +231,12 @@ impl Reader {
     }
 
     pub fn counts(&self) -> Counts {
-        Counts { forgotten: self.inner.server.forgotten(), ..self.inner.counts.clone() }
+        Counts { forgotten: self.inner.server.forgotten(), guessed: self.inner.clock.dates.guessed, ..self.inner.counts.clone() }
+    }
+
+    /// Which of day and month comes first in dates with slashes, as far as the lines have shown it.
+    pub fn date_order(&self) -> Option<DateOrder> {
+        self.inner.clock.dates.order()
     }
 
     /// The first lines that could not be read, since they were last taken.

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use super::entry::Fate;
+use super::facts::some;
+use crate::message::encoded_word;
 use crate::trace::{Actor, Reply, Stage, State};
 
 /// A reply as logs quote it: its lines one behind the other, each with its code (Postfix), or separated by `\n` or real line ends (Exim, James).
@@ -172,10 +174,33 @@ pub fn stage_of(command: &str) -> Option<Stage> {
         "STARTTLS" => Stage::StartTls,
         "AUTH" => Stage::Auth,
         "MAIL" | "MAIL FROM" => Stage::MailFrom,
-        "RCPT" | "RCPT TO" | "VRFY" | "ETRN" => Stage::RcptTo,
+        "RCPT" | "RCPT TO" | "VRFY" | "EXPN" | "ETRN" => Stage::RcptTo,
         "DATA" | "BDAT" => Stage::Data,
         "END-OF-MESSAGE" | "END-OF-HEADERS" | "end of DATA" => Stage::EndOfData,
         _ => return None,
+    })
+}
+
+/// A subject as a person reads it: header text with encoded words, as servers quote it from the message.
+pub fn subject(text: &str) -> Option<String> {
+    // A folded header, with its line end or with the question marks that Postfix puts for line end and tab.
+    let folds = [("\r\n", "\n"), ("\n ", " "), ("\n\t", "\t"), ("?=? =?", "?= =?"), ("?=??=?", "?= =?")];
+    let unfolded = folds.iter().fold(text.to_owned(), |text, (fold, plain)| text.replace(fold, plain));
+    let mut decoded = String::with_capacity(unfolded.len());
+    encoded_word::decode(unfolded.as_bytes(), usize::MAX, &mut decoded);
+    some(&decoded)
+}
+
+/// Where a text stands outside of quotes.
+pub fn unquoted<'a>(text: &'a str, wanted: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.bytes().enumerate().filter_map(move |(at, octet)| {
+        if octet == b'"' && !is_escaped {
+            is_quoted = !is_quoted;
+        }
+        is_escaped = octet == b'\\' && !is_escaped;
+        let fits = !is_quoted && text.as_bytes().get(at..).is_some_and(|it| it.starts_with(wanted.as_bytes()));
+        fits.then_some(at)
     })
 }
 

@@ -48,6 +48,9 @@ impl Sendmail {
             out.push(entry);
             return Verdict::Read;
         }
+        if let Some((clone, what)) = rest.split_once(": clone: ").filter(|(id, _)| is_queue_id(id)) {
+            return self.cloned(entry, id, clone, what, out);
+        }
         if let Some((report, what)) = rest.split_once(": ").filter(|(id, _)| is_queue_id(id)) {
             let mut entry = Entry { event: LogEvent::ReportSent, next_queue_id: some(report), detail: some(what), ..entry };
             self.complete(&mut entry);
@@ -84,6 +87,20 @@ impl Sendmail {
         if value(text, "nrcpts=") == Some("0") {
             // Every recipient was refused: there is no message.
             return Verdict::Read;
+        }
+        out.push(entry);
+        Verdict::Read
+    }
+
+    /// `5AQA2B3y000011: clone: owner=owner-list`: members of a list that has an owner get a message of their own, of which no `from=` tells.
+    fn cloned(&mut self, entry: Entry, id: &str, clone: &str, what: &str, out: &mut Vec<Entry>) -> Verdict {
+        let mut entry = Entry { event: LogEvent::Expanded, next_queue_id: some(clone), detail: some(what), ..entry };
+        self.complete(&mut entry);
+        let facts = self.known.get(id).map(|it| it.clone()).unwrap_or_default();
+        let of_clone = self.known.of(clone, entry.at);
+        *of_clone = facts;
+        if let Some(owner) = what.strip_prefix("owner=").and_then(some) {
+            of_clone.reverse_path = Some(bare(&owner).to_owned());
         }
         out.push(entry);
         Verdict::Read

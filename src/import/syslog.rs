@@ -18,15 +18,19 @@ pub struct Message<'a> {
     pub text: Cow<'a, str>,
 }
 
-/// Reads a line of RFC 3164 form (`Nov 26 10:02:03 host program[pid]: text`, or with an RFC 3339 time), or of `journalctl -o json`.
+/// Reads a line of RFC 3164 form (`Nov 26 10:02:03 host program[pid]: text`, or with an RFC 3339 time), of RFC 5424, or of
+/// `journalctl -o json`.
 pub fn read<'a>(line: &'a str, clock: &mut Clock) -> Option<Message<'a>> {
     if line.starts_with('{') {
         return from_json(line);
     }
     let line = without_priority(line);
+    if let Some(rest) = line.strip_prefix("1 ") {
+        return of_version_1(rest, clock);
+    }
     let (at, rest) = clock.traditional(line).or_else(|| clock.iso(line))?;
-    let (host, rest) = rest.strip_prefix(' ')?.split_once(' ')?;
-    let rest = rest.trim_start();
+    let (host, rest) = without_names_in_brackets(rest.strip_prefix(' ')?).split_once(' ')?;
+    let rest = without_names(rest.trim_start());
     if rest.starts_with("last message repeated ") {
         return Some(Message { at, host: Some(host.into()), program: "".into(), text: rest.into() });
     }
@@ -35,7 +39,75 @@ pub fn read<'a>(line: &'a str, clock: &mut Clock) -> Option<Message<'a>> {
     if host.is_empty() || program.is_empty() || program.contains(' ') {
         return None;
     }
-    Some(Message { at, host: Some(host.into()), program: program.into(), text: unescaped(once(text)) })
+    Some(Message { at, host: Some(host.into()), program: program.into(), text: unescaped(once(without_id(text))) })
+}
+
+/// RFC 5424 6, behind the version: `2026-11-26T10:02:03Z host program 123 - - text`. FreeBSD and rsyslog write such files.
+fn of_version_1<'a>(line: &'a str, clock: &mut Clock) -> Option<Message<'a>> {
+    let (at, rest) = clock.iso(line)?;
+    let mut fields = rest.strip_prefix(' ')?.splitn(5, ' ');
+    let (host, program, _process, _kind) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let text = behind_structured_data(fields.next()?)?;
+    // rsyslog keeps the blank that stood behind a tag.
+    let text = text.trim_start();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let known = |field: &'a str| Some(field).filter(|it| *it != "-");
+    let program = known(program).unwrap_or_default();
+    Some(Message { at, host: known(host).map(Into::into), program: program.into(), text: unescaped(once(text)) })
+}
+
+/// RFC 5424 6.3: `-`, or elements such as `[id name="value"]`, in whose values `"`, `\` and `]` are escaped.
+fn behind_structured_data(text: &str) -> Option<&str> {
+    if let Some(rest) = text.strip_prefix('-') {
+        return Some(rest);
+    }
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, octet) in text.bytes().enumerate() {
+        match octet {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            b']' if !is_quoted => match text.get(at + 1..)? {
+                rest if rest.starts_with('[') => {}
+                rest => return text.starts_with('[').then_some(rest),
+            },
+            _ => {}
+        }
+    }
+    None
+}
+
+/// `<mail.info> `, which FreeBSD's `syslogd -vv` writes in front of the host; `<2.6> ` with one v.
+fn without_names_in_brackets(text: &str) -> &str {
+    match text.strip_prefix('<').and_then(|it| it.split_once("> ")) {
+        Some((names, rest)) if names.contains('.') && !names.contains(' ') => rest,
+        _ => text,
+    }
+}
+
+/// `mail:info `, which AIX writes behind the host.
+fn without_names(text: &str) -> &str {
+    match text.split_once(' ').map(|(names, rest)| (names.split_once(':'), rest)) {
+        Some((Some((facility, level)), rest)) if is_name(facility) && is_name(level) => rest,
+        _ => text,
+    }
+}
+
+/// `[ID 801593 mail.info] `, which Solaris and its kin write in front of the text.
+fn without_id(text: &str) -> &str {
+    match text.strip_prefix("[ID ").and_then(|it| it.split_once("] ")) {
+        Some((id, rest)) if id.split_once(' ').is_some_and(|(id, names)| is_digits(id) && names.split('.').all(is_name)) => rest,
+        _ => text,
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit())
+}
+
+/// Of a facility or a level: `mail`, `local3`, `auth|security`.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'|')
 }
 
 /// What rsyslog says instead of the same line once more: `message repeated 2 times: [ text]`.
@@ -47,7 +119,7 @@ fn once(text: &str) -> &str {
 /// `<22>`, where the line is what came over the network.
 fn without_priority(line: &str) -> &str {
     match line.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
-        Some((priority, rest)) if priority.len() <= 3 && priority.bytes().all(|it| it.is_ascii_digit()) => rest,
+        Some((priority, rest)) if priority.len() <= 3 && is_digits(priority) => rest,
         _ => line,
     }
 }
@@ -138,6 +210,34 @@ mod tests {
         check("Nov 26 10:02:03 mail last message repeated 2 times", "", "last message repeated 2 times");
         check("Nov 26 10:02:03 mail a/b[1]: message repeated 2 times: [ c: d]", "a/b", "c: d");
         check("Nov 26 10:02:03 mail sm-mta[1]: a#011b", "sm-mta", "a\tb");
+    }
+
+    #[test]
+    fn facility_and_level_are_passed_over() {
+        check("Nov 26 10:02:03 mail sendmail[1]: [ID 801593 mail.info] 5AQ: from=<a>", "sendmail", "5AQ: from=<a>");
+        check("Nov 26 10:02:03 mail sendmail[1]: [ID x] 5AQ: from=<a>", "sendmail", "[ID x] 5AQ: from=<a>");
+        check("Nov 26 10:02:03 <mail.info> mail postfix/smtpd[1]: connect from x", "postfix/smtpd", "connect from x");
+        check("Nov 26 10:02:03 <2.6> mail postfix/smtpd[1]: connect from x", "postfix/smtpd", "connect from x");
+        check("Nov 26 10:02:03 mail mail:info sendmail[1]: 5AQ: from=<a>", "sendmail", "5AQ: from=<a>");
+    }
+
+    #[test]
+    fn lines_of_rfc_5424_are_read() {
+        const TEXT: &str = "4F1A: client=c.example[192.0.2.7]";
+        for start in ["<22>1 ", "1 "] {
+            for behind in ["- - ", "- -  ", "- - \u{feff}", "ID47 [x@1 a=\"[\\\"]\"][y] ", "ID47 [x] "] {
+                check(&format!("{start}2026-11-26T10:02:03.123Z mail postfix/smtpd 123 {behind}{TEXT}"), "postfix/smtpd", TEXT);
+            }
+        }
+        check("<22>1 2026-11-26T10:02:03Z mail - - - -", "", "");
+        check("<22>1 2026-11-26T10:02:03Z mail exim 1 - - a b: c", "exim", "a b: c");
+        let mut clock = Clock::new(TimeZone::UTC, NOVEMBER, 0);
+        for line in ["<22>1 - mail p 1 - - x", "<22>1 2026-11-26T10:02:03Z mail p 1 -", "<22>1 2026-11-26T10:02:03Z mail p 1 - [x a=\"] y"]
+        {
+            assert_eq!(read(line, &mut clock), None, "{line}");
+        }
+        let nameless = read("<22>1 2026-11-26T10:02:03Z - p 1 - - x", &mut clock).unwrap();
+        assert_eq!(nameless.host, None);
     }
 
     #[test]

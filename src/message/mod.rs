@@ -1,7 +1,7 @@
 //! What a message says of itself, the names servers give it, and what reports say of others. No I/O, no clock.
 
 pub mod dkim;
-mod encoded_word;
+pub mod encoded_word;
 mod fields;
 mod header;
 mod queue_id;

@@ -174,6 +174,7 @@ impl Followed {
                 News::Gone { path } => {
                     format!("{}: it is gone before it was read, and what it held is missed; import it, if it is elsewhere", path.display())
                 }
+                News::Packed { path, why } => format!("{}: what it held is missed, for {why}", path.display()),
                 News::Returned { path } => format!(
                     "{}: {} grows again, which was left for a newer file, and what is added to it is missed; a pattern must fit one sequence of files only",
                     self.path.display(),

@@ -62,6 +62,7 @@ impl Summary {
             "older": it.older,
             "forgotten": it.forgotten,
             "cut": it.cut,
+            "guessed": it.guessed,
             "entries": it.entries(),
             "events": events,
             "added": taken.added,
@@ -95,6 +96,10 @@ impl Summary {
             (it.older, "left out as older than --since."),
             (it.forgotten, "queue ids forgotten while their messages were under way: later lines of theirs may lack sender or Message-ID."),
             (it.cut, "texts cut, because they were longer than a record keeps."),
+            (
+                it.guessed,
+                "dates read with the month first, because no line shows what comes first: --dates dmy or --dates mdy says it. What is in the store keeps its date.",
+            ),
         ] {
             if count > 0 {
                 screen.paragraph(Style::Plain, &format!("{} {what}", number(count)), look.width, 2);

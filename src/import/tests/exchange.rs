@@ -90,3 +90,40 @@ fn what_is_no_record_is_shown() {
     let shown: Vec<_> = given.unreadable.iter().map(|it| (it.line, it.why)).collect();
     assert_eq!(shown, [(2, "no time in the column date-time"), (3, "no event in the column event-id"), (4, "there are NUL octets in it")]);
 }
+
+#[test]
+fn lists_that_an_export_lost_are_not_read_as_recipients() {
+    let header = "\"Timestamp\",\"EventId\",\"Source\",\"MessageId\",\"Recipients\",\"RecipientStatus\",\"Reference\"\n";
+    for (recipients, statuses, reference) in [
+        ("System.String[]", "", ""),
+        ("System.Collections.ArrayList", "", ""),
+        ("b@to.example", "System.String[]", ""),
+        ("b@to.example", "", "System.String[]"),
+    ] {
+        let line = format!("\"2026-11-26T10:02:03Z\",\"FAIL\",\"SMTP\",\"<1@x>\",\"{recipients}\",\"{statuses}\",\"{reference}\"\n");
+        let given = given(Format::Exchange, (header.to_owned() + &line).as_bytes());
+        assert_eq!((given.entries.len(), given.counts.unreadable), (0, 1), "{line}");
+        assert!(given.unreadable[0].why.contains("Export-Csv"), "{line}");
+    }
+}
+
+#[test]
+fn each_recipient_has_its_own_status() {
+    const NOT_FOUND: &str = "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found";
+    let log = |statuses: &str| {
+        format!(
+            "#Fields: event-id,source,message-id,date-time,recipient-address,recipient-status\n\
+             FAIL,SMTP,<1@x>,2026-11-26T10:02:03Z,b@to.example;c@to.example,\"{statuses}\"\n"
+        )
+    };
+    let of = |to: &str, status: &str| format!("bounced mid=1@x to={to} fate=rejected/end_of_data/upstream reply={status} detail={status}");
+    for (first, second) in [(NOT_FOUND, "550 5.2.2 mailbox full"), ("550 5.2.2 mailbox full", NOT_FOUND), (NOT_FOUND, NOT_FOUND)] {
+        check(Format::Exchange, &log(&format!("{first};{second}")), &[&of("b@to.example", first), &of("c@to.example", second)]);
+    }
+    // Of one status for two nobody can tell whose it is.
+    let unknown = |to: &str| format!("bounced mid=1@x to={to} fate=rejected/after_acceptance/recipient detail={NOT_FOUND}");
+    check(Format::Exchange, &log(NOT_FOUND), &[&unknown("b@to.example"), &unknown("c@to.example")]);
+    let given = given(Format::Exchange, log(";550 5.2.2 mailbox full").as_bytes());
+    let replies: Vec<_> = given.entries.iter().map(|it| it.entry.reply.as_ref().map(|it| it.code)).collect();
+    assert_eq!(replies, [None, Some(550)]);
+}

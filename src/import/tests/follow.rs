@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
 use super::options;
+use super::source::bzip2;
 use crate::import::{Cursor, Follower, Format, News};
 
 /// A log, whoever writes it, and whoever follows it.
@@ -260,6 +261,42 @@ fn a_file_that_is_gone_before_its_turn_is_told() {
     scene.follow();
     assert_eq!(scene.read, [1, 2, 4].map(id));
     assert!(scene.news.contains(&News::Gone { path: scene.path("mail.log.1") }), "{:?}", scene.news);
+}
+
+#[test]
+fn rotated_files_are_unpacked_or_told() {
+    let mut scene = Scene::new();
+    scene.append(2);
+    scene.follow();
+    scene.leave();
+    scene.append(2);
+    scene.rotate_by_name();
+    let plain = fs::read(scene.path("mail.log.1")).unwrap();
+    let packed = scene.path("mail.log.1.zst");
+    fs::write(&packed, zstd::encode_all(plain.as_slice(), 3).unwrap()).unwrap();
+    fs::remove_file(scene.path("mail.log.1")).unwrap();
+    scene.touch(&packed);
+    let lost = scene.path("mail.log.2.bz2");
+    fs::write(&lost, bzip2()).unwrap();
+    scene.touch(&lost);
+    scene.append(1);
+    scene.follow();
+    scene.check();
+    let told: Vec<_> =
+        scene.news.iter().filter_map(|it| if let News::Packed { path, why } = it { Some((path, why)) } else { None }).collect();
+    assert!(matches!(told.as_slice(), [(path, why)] if **path == lost && why.contains("bzcat")), "{:?}", scene.news);
+}
+
+#[test]
+fn what_cannot_be_unpacked_is_not_the_newest_of_a_pattern() {
+    let mut scene = Scene::new();
+    scene.append(2);
+    let packed = scene.path("mail.log.1.bz2");
+    fs::write(&packed, bzip2()).unwrap();
+    scene.touch(&packed);
+    scene.log = scene.path("mail.*");
+    scene.follow();
+    scene.check();
 }
 
 #[test]

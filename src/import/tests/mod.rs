@@ -1,8 +1,11 @@
 //! Logs of all servers, line by line, and laws that hold for whatever octets come.
 
 mod exchange;
+mod exim;
 mod follow;
 mod laws;
+mod postfix;
+mod source;
 mod syslog;
 mod windows;
 
@@ -80,8 +83,8 @@ fn every_format_is_recognised_by_its_lines() {
 /// A few lines of each server.
 fn samples() -> Vec<(Format, &'static str)> {
     vec![
-        (Format::Postfix, syslog::POSTFIX),
-        (Format::Exim, syslog::EXIM),
+        (Format::Postfix, postfix::POSTFIX),
+        (Format::Exim, exim::EXIM),
         (Format::Sendmail, syslog::SENDMAIL),
         (Format::Courier, syslog::COURIER),
         (Format::Exchange, exchange::EXCHANGE),

@@ -95,6 +95,19 @@ fn dominos_router_and_smtp_server_are_read() {
     );
 }
 
+#[test]
+fn one_log_has_one_order_of_day_and_month() {
+    let line = |date: &str| {
+        format!("{date} 10:02:03   SMTP Server: Message 0037A2F1 (MessageID: <1@x>) received from c.example (192.0.2.7) size 9 bytes\n")
+    };
+    let log = line("13/11/2026") + &line("12/11/2026") + &line("12/12/2026");
+    let read = given(Format::Domino, log.as_bytes());
+    let days: Vec<u64> = read.entries.iter().map(|it| it.entry.at / 86_400_000_000 - 20_769).collect();
+    assert_eq!((days, read.counts.guessed), (vec![1, 0, 30], 0));
+    let read = given(Format::Domino, (line("12/11/2026") + &line("12/12/2026")).as_bytes());
+    assert_eq!(read.counts.guessed, 1);
+}
+
 pub const JAMES: &str = "\
 2026-11-26 10:02:03.123 [INFO ] o.a.j.s.SendMailHandler - Successfully spooled mail Mail1795687323123-5af with messageId <1@from.example> from ann@from.example on /192.0.2.7 for [bob@to.example, carol@to.example]
 2026-11-26 10:02:03.456 [INFO ] o.a.j.t.m.d.SimpleMailStore - Local delivered mail Mail1795687323123-5af successfully from ann@from.example to bob@to.example in folder INBOX with composedMessageId x
