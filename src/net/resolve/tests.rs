@@ -13,7 +13,7 @@ use super::*;
 const LONG: Duration = Duration::from_secs(30);
 
 fn without_dns(hosts: Hosts) -> Resolver {
-    Resolver::with(hosts, System::fixed(Asked::new(Vec::new(), Vec::new(), Some("none".to_owned()), TrustAd::No)))
+    Resolver::with(HostsFile::fixed(hosts), System::fixed(Asked::new(Vec::new(), Vec::new(), Some("none".to_owned()), TrustAd::No)))
 }
 
 /// A DNS server that answers each question by `answer`: records, or a response code.
@@ -215,7 +215,7 @@ async fn the_search_list_is_for_names_that_administrators_write() {
     })
     .await;
     let search = vec![Name::from_ascii("other.example").unwrap(), Name::from_ascii("inside.example").unwrap()];
-    let resolver = Resolver::with(Hosts::default(), System::fixed(Asked::new(vec![server], search, None, TrustAd::No)));
+    let resolver = Resolver::with(HostsFile::fixed(Hosts::default()), System::fixed(Asked::new(vec![server], search, None, TrustAd::No)));
     assert_eq!(resolver.addresses("relay", LONG).await, Ok(vec![Ipv4Addr::LOCALHOST.into()]));
     for (name, as_it_is) in [("relay.", true), ("relay", false)] {
         let error = if as_it_is {
