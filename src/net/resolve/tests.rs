@@ -92,6 +92,27 @@ async fn both_families_are_found() {
 }
 
 #[tokio::test]
+async fn our_own_host_comes_before_others_of_its_preference() {
+    let own: IpAddr = Ipv4Addr::new(192, 0, 2, 7).into();
+    let resolver = Resolver::from_server(
+        server(|query| match (query.name().to_ascii().as_str(), query.query_type()) {
+            ("own.example.", RecordType::A) => Ok(vec![RData::A(Ipv4Addr::new(192, 0, 2, 7).into())]),
+            ("broken.example.", _) => Err(ResponseCode::ServFail),
+            (_, RecordType::A) => Ok(vec![RData::A(Ipv4Addr::new(192, 0, 2, 8).into())]),
+            _ => Ok(Vec::new()),
+        })
+        .await,
+    );
+    let hosts = [(10, "first"), (20, "other"), (20, "broken"), (20, "own"), (20, "more"), (30, "last")];
+    let host = |(preference, name): (u16, &str)| Exchanger { preference, host: format!("{name}.example") };
+    let mut hosts: Vec<Exchanger> = hosts.map(host).into();
+    resolver.put_own_first(&mut hosts, |ip| ip == own, LONG).await;
+    let order: Vec<&str> = hosts.iter().filter_map(|it| it.host.strip_suffix(".example")).collect();
+    assert_eq!(order, ["first", "own", "other", "broken", "more", "last"]);
+    assert_eq!(resolver.counts().outcomes().map(|(_, count)| count).sum::<u64>(), 8, "who is alone in its preference isn't looked up");
+}
+
+#[tokio::test]
 async fn one_family_that_fails_does_not_spoil_the_other() {
     let resolver = Resolver::from_server(
         server(|query| match query.query_type() {
