@@ -1,6 +1,6 @@
 //! Hosts that can't be had: how long they are tried, and what the recipients hear whose destination they were.
 
-use super::action::{Action, Refusal, Wire};
+use super::action::{Refusal, Wire};
 use super::expect::Expect;
 use super::machine::Machine;
 use super::opening::LeftHost;
@@ -84,7 +84,7 @@ impl Machine {
         let error = format!("no {missing} within {seconds} s, when the client left");
         self.note_tried(now, stage, &error);
         if waited >= GREETING_SLICE || !serves {
-            self.actions.push_back(Action::HostFailed { stage, error });
+            self.host_failed(stage, &error);
         }
         Some(format!("the client left after {seconds} s without a greeting from {host}:{port}"))
     }

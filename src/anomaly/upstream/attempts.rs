@@ -134,7 +134,9 @@ pub fn reached(seen: &Seen<'_>) -> bool {
         }
         (_, Some(session)) => {
             let failed = session.outcome.as_ref().is_some_and(|it| early(it.stage) && it.by != Actor::Client);
-            !failed && upstream.ip.is_some() && !upstream.offered.is_empty()
+            // Passed through from its first octet, it offered nothing that could be read, and agreed on TLS.
+            let agreed = upstream.spliced.is_some() && upstream.tls.as_ref().is_some_and(|tls| !tls.version.is_empty());
+            !failed && upstream.ip.is_some() && (agreed || !upstream.offered.is_empty())
         }
         _ => false,
     }
