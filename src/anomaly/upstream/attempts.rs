@@ -92,6 +92,10 @@ pub fn failures<'a>(seen: &Seen<'a>, mut each: impl FnMut(Failed<'a>)) {
     let mut last = None;
     for tried in upstream.tried.iter().filter(|it| it.at_us >= from_us) {
         last = Some(tried.stage);
+        // It is well, for other mail.
+        if tried.stage == Stage::Ehlo && contains(&tried.error, "it doesn't take") {
+            continue;
+        }
         let why = why(tried.stage, &tried.error, cause);
         each(Failed { host: &tried.host, port: tried.port, ip: tried.ip, began, why, words: &tried.error });
         began = session_began.saturating_add(tried.at_us).min(seen.at);
