@@ -8,7 +8,7 @@ use super::nearest::nearest;
 use super::problem::Findings;
 use super::raw::{self, Raw};
 use super::upstreams::check_name;
-use crate::relay::options::{ClientTls, Ehlo, ListenerOptions, SmartHost, UpstreamOptions, UpstreamTls};
+use crate::relay::options::{ClientTls, Ehlo, Intercept, ListenerOptions, SmartHost, UpstreamOptions, UpstreamTls};
 use crate::route::table::{compared, compared_path};
 use crate::route::{Rule, Table};
 use crate::trace::UpstreamKind;
@@ -134,6 +134,17 @@ impl One<'_> {
                 self.refuse(
                     "upstream",
                     &format!("upstream {:?} goes by recipient domain: listener {name:?} needs ehlo = \"static\" for that", upstream.name),
+                );
+                return;
+            }
+            if upstream.kind == UpstreamKind::OriginalDestination && listener.intercept == Intercept::Off {
+                self.refuse(
+                    "upstream",
+                    &format!(
+                        "upstream {:?} goes where the client had meant to, and clients mean to reach listener {name:?} itself: write intercept = \
+                         \"redirect\" or \"tproxy\" there, or `listener` in the rule with other listeners",
+                        upstream.name
+                    ),
                 );
                 return;
             }

@@ -64,8 +64,8 @@ fn hosts(page: &mut Page, setup: &Setup) {
     // A host may be listed twice.
     states.sort_by(|(a, _), (b, _)| a.cmp(b));
     states.dedup_by(|(a, _), (b, _)| a == b);
-    let up = states.iter().map(|(labels, it)| (labels.clone(), f64::from(u8::from(it.circuit == Circuit::Closed))));
-    page.gauge("relayscope_upstream_host_up", "1 unless the host failed lately: then it is tried last until it gets through again", up);
+    let up = states.iter().map(|(labels, it)| (labels.clone(), f64::from(u8::from(is_up(it)))));
+    page.gauge("relayscope_upstream_host_up", "1 unless the host failed lately, and is tried last for that", up);
     let failures = states.iter().map(|(labels, it)| (labels.clone(), f64::from(it.failures)));
     page.gauge("relayscope_upstream_host_failures", "How often the host failed in a row", failures);
     let known = |pick: fn(&HostState) -> u64| {
@@ -74,4 +74,21 @@ fn hosts(page: &mut Page, setup: &Setup) {
     page.gauge("relayscope_upstream_host_connect_seconds", "How long connecting to the host takes, smoothed", known(|it| it.connect_us));
     let help = "How long the host takes from end-of-data to its reply, smoothed";
     page.gauge("relayscope_upstream_host_end_of_data_seconds", help, known(|it| it.end_of_data_us));
+}
+
+/// A host whose time behind the others is over is tried in its turn, whether or not there is mail to prove it by.
+fn is_up(host: &HostState) -> bool {
+    host.circuit != Circuit::Open
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_down_only_while_it_is_put_last() {
+        let is_up = |circuit| is_up(&HostState { circuit, failures: 1, connect_us: 0, end_of_data_us: 0 });
+        assert!(is_up(Circuit::Closed) && is_up(Circuit::HalfOpen));
+        assert!(!is_up(Circuit::Open));
+    }
 }

@@ -110,7 +110,8 @@ impl Dial {
             let refusal = Refusal { code: 451, enhanced: (4, 4, 3) };
             return Err(self.failed(Stage::Connect, Actor::Dns, words, Some(refusal)));
         }
-        let addresses = self.usable(&found)?;
+        let usable = self.usable(&found)?;
+        let addresses = self.of_the_clients_family(usable)?;
         let (tls, policy, by) = self.tls_policy(&found).await?;
         let verification = Verification { client_tls, host: self.hop.host.clone(), by };
         let dns =
@@ -140,6 +141,17 @@ impl Dial {
             return Err(Failed { last: own, ..failed });
         }
         Ok(usable)
+    }
+
+    /// Under the client's own address only addresses of its family can be reached.
+    fn of_the_clients_family(&mut self, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, Failed> {
+        match self.caller.client.filter(|_| self.upstream.preserve_source) {
+            Some(client) => of_family(addresses, client.ip()).map_err(|words| {
+                self.tried(None, Stage::Connect, &words);
+                self.failed(Stage::Connect, Actor::Proxy, words, None)
+            }),
+            None => Ok(addresses),
+        }
     }
 
     /// How TLS must be with this host: as its hop says, unless its TLSA records say more (RFC 7672 §2.2).
@@ -266,6 +278,18 @@ impl Dial {
     }
 }
 
+/// The addresses that a connection under `source` can lead to.
+fn of_family(mut addresses: Vec<IpAddr>, source: IpAddr) -> Result<Vec<IpAddr>, String> {
+    addresses.retain(|address| address.is_ipv4() == source.is_ipv4());
+    if addresses.is_empty() {
+        let family = if source.is_ipv4() { "IPv4" } else { "IPv6" };
+        return Err(format!(
+            "the host has no {family} address, and `preserve_source` keeps the client's, {source}: add one, or switch it off"
+        ));
+    }
+    Ok(addresses)
+}
+
 pub(super) fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
@@ -286,4 +310,19 @@ pub(super) fn tls_of(facts: TlsFacts) -> Tls {
 /// What a failed handshake still taught.
 pub(super) fn facts_of(error: &HandshakeError) -> Option<Tls> {
     error.facts().cloned().map(tls_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn under_the_clients_address_only_its_family_is_tried() {
+        let [four, six] = ["192.0.2.25", "2001:db8::25"].map(|it| it.parse::<IpAddr>().unwrap());
+        let [client, client_six] = ["192.0.2.1", "2001:db8::1"].map(|it| it.parse::<IpAddr>().unwrap());
+        assert_eq!(of_family(vec![six, four], client), Ok(vec![four]));
+        assert_eq!(of_family(vec![six, four], client_six), Ok(vec![six]));
+        let error = of_family(vec![four], client_six).unwrap_err();
+        assert!(error.starts_with("the host has no IPv6 address, and `preserve_source` keeps the client's, 2001:db8::1"), "{error}");
+    }
 }

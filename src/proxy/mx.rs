@@ -1,7 +1,7 @@
 //! The mail exchangers of a recipient's domain, as hosts to try (RFC 5321 §5.1).
 
 use std::net::IpAddr;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::context::Context;
 use super::dial::micros;
@@ -22,6 +22,9 @@ const DNS_FAILED: Refusal = Refusal { code: 451, enhanced: (4, 4, 3) };
 /// The next hop is this machine, or lies where no mail exchanger of the internet can.
 pub(super) const LOOP: Refusal = Refusal { code: 550, enhanced: (5, 4, 6) };
 
+/// How long the addresses of hosts that share a preference are waited for before the first is tried: it is a matter of order alone.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Finds the hosts that take mail for `domain`, the part of the forward-path behind the @.
 pub(super) async fn exchangers(context: &Context, upstream: &UpstreamOptions, domain: &str, began: Instant) -> Result<Found, NotFound> {
     let not = |refusal, by, error: String| NotFound { refusal, by, error, skipped: Vec::new(), lookups: Vec::new(), dns_us: None };
@@ -35,7 +38,11 @@ pub(super) async fn exchangers(context: &Context, upstream: &UpstreamOptions, do
     };
     let start = Instant::now();
     let options = ExchangerOptions { timeout: context.options.limits.timeouts.dns, ..ExchangerOptions::default() };
-    let answer = context.resolver.mail_exchangers(&domain, &options).await;
+    let mut answer = context.resolver.mail_exchangers(&domain, &options).await;
+    if let Ok(hosts) = &mut answer.outcome {
+        let own = |ip| misplaced(&context.resolver, upstream, ip).is_some_and(|it| it.own);
+        context.resolver.put_own_first(hosts, own, options.timeout.min(SOON)).await;
+    }
     let mut lookups = lookups::recorded(&answer.lookups, began);
     let dns_us = Some(micros(start));
     let mut skipped: Vec<Tried> = answer.skipped.iter().map(|it| left_out(upstream, &it.exchange, it.why.to_owned(), began)).collect();

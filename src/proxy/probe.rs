@@ -136,9 +136,9 @@ async fn talk(
     recorder.upstream_mut().banner = banner.lines.first().cloned();
     recorder.recognise_upstream();
     let mut extensions = line.greet(context, upstream.protocol, recorder).await?;
-    if extensions.starttls && !matches!(tls, UpstreamTls::Off | UpstreamTls::Implicit) {
-        line.say(recorder, "STARTTLS").await?;
-        line.reply(context, recorder, Stage::StartTls, 220).await?;
+    let must = needs_tls(upstream, tls);
+    let tries = extensions.starttls && !matches!(tls, UpstreamTls::Off | UpstreamTls::Implicit);
+    if tries && line.starts_tls(context, recorder, must).await? {
         let trouble = |error| Trouble { stage: Stage::StartTls, by: Actor::Upstream, error, reply: None };
         let Stream::Plain(stream) = line.stream else { return Err(trouble("TLS within TLS".to_owned())) };
         let start = Instant::now();
@@ -151,7 +151,7 @@ async fn talk(
         recorder.set_tls(Leg::Upstream, agreed);
         line = Line { stream, scanner: ReplyScanner::default(), unread: Vec::new(), began };
         extensions = line.greet(context, upstream.protocol, recorder).await?;
-    } else if !extensions.starttls && needs_tls(upstream, tls) {
+    } else if !tries && must {
         let error = "doesn't offer STARTTLS, which this upstream requires".to_owned();
         return Err(Trouble { stage: Stage::StartTls, by: Actor::Upstream, error, reply: None });
     }
@@ -188,6 +188,16 @@ impl Line {
         let view = ReplyView::new(&reply);
         recorder.upstream_mut().offered = reply_of(&view).lines.into_iter().skip(1).collect();
         Ok(Extensions::read(&view))
+    }
+
+    /// Says STARTTLS. False: the host refuses it, and sessions go on in clear.
+    async fn starts_tls(&mut self, context: &Context, recorder: &mut Recorder, must: bool) -> Result<bool, Trouble> {
+        self.say(recorder, "STARTTLS").await?;
+        match self.reply(context, recorder, Stage::StartTls, 220).await {
+            Ok(_) => Ok(true),
+            Err(trouble) if !must && trouble.reply.as_ref().is_some_and(|reply| reply.code != 421) => Ok(false),
+            Err(trouble) => Err(trouble),
+        }
     }
 
     async fn say(&mut self, recorder: &mut Recorder, command: &str) -> Result<(), Trouble> {

@@ -20,8 +20,11 @@ pub enum Action {
     /// Connect to this host; answer with [`super::Machine::connected`] or [`super::Machine::connect_failed`]. An upstream connection that is
     /// still open is closed first, after what is gathered for it.
     Connect { hop: Box<NextHop> },
-    /// The host that was connected is of no use: it greeted with a refusal, or its leg can't be made ready.
+    /// The host that was to be connected is of no use: it can't be reached, greeted with a refusal, or its leg can't be made ready. Once
+    /// for each [`Action::Connect`] to another host, however much of it failed.
     HostFailed { stage: Stage, error: String },
+    /// The connected host serves: client and upstream have begun with TLS that nobody looks into.
+    HostServes { connect_us: Option<u64> },
     /// Send what is gathered for the leg, then shake hands; answer with [`super::Machine::tls_established`] or
     /// [`super::Machine::tls_failed`].
     StartTls { leg: Leg },

@@ -67,6 +67,8 @@ pub(super) struct Late {
     pub(super) reused: bool,
     /// The upstream may still be in a transaction.
     needs_reset: bool,
+    /// The destination has no host besides the one that is connected.
+    only_host: bool,
     /// The last destination that couldn't be reached in this transaction, and what its recipients are told.
     pub(super) unreachable: Option<(Destination, Unreachable)>,
     /// The first failure of a host that may pass: with one, no other host's refusal is the last word.
@@ -153,7 +155,9 @@ impl Machine {
         let surplus = self.pending.is_empty() && self.scanner.in_reply();
         let stands = stands && self.upstream_open && !surplus;
         late.destination = Some(destination);
-        if stands { self.send_mail(now, wire) } else { self.find_hosts(now, wire) }
+        // What this host can't take another one may, and that one was perhaps away before.
+        let serves = stands && (self.late.as_ref().is_some_and(|late| late.only_host) || self.unfit().is_none());
+        if serves { self.send_mail(now, wire) } else { self.find_hosts(now, wire) }
     }
 
     /// DATA, if there is a transaction upstream. False: there is none.
@@ -224,6 +228,9 @@ impl Machine {
         let upstream = self.recorder.upstream_mut();
         upstream.lookups.extend(found.lookups);
         upstream.tried.extend(found.skipped);
+        if let Some(late) = &mut self.late {
+            late.only_host = found.hops.len() == 1;
+        }
         self.hosts = found.hops.into();
         self.try_next_host(now, None, wire);
     }
@@ -254,7 +261,6 @@ impl Machine {
     pub(super) fn ready_late(&mut self, now: u64, wire: &mut dyn Wire) {
         let Some(late) = &mut self.late else { return };
         late.busy = false;
-        late.may_pass = None;
         late.connected = late.destination.clone();
         self.offered_pipelining = self.extensions.pipelining;
         self.send_mail(now, wire);
@@ -263,28 +269,8 @@ impl Machine {
     /// MAIL FROM, with what the upstream understands of its parameters, and the recipients that wait behind it.
     fn send_mail(&mut self, now: u64, wire: &mut dyn Wire) {
         let Some(mail) = self.late.as_ref().and_then(|late| late.mail.clone()) else { return };
-        let unfit = if mail.smtputf8 && !self.extensions.smtputf8 {
-            Some((Refusal { code: 550, enhanced: (5, 6, 7) }, "it doesn't take internationalized mail (SMTPUTF8)"))
-        } else if mail.eight_bit && !self.extensions.eight_bit_mime {
-            Some((Refusal { code: 554, enhanced: (5, 6, 3) }, "it doesn't take 8-bit mail (8BITMIME), and mail isn't converted here"))
-        } else {
-            None
-        };
-        if let Some((refusal, error)) = unfit {
-            let left = LeftHost {
-                stage: Stage::Ehlo,
-                by: Actor::Upstream,
-                error: error.to_owned(),
-                how: EndHow::Refused,
-                banner: None,
-                refusal: Some(refusal),
-            };
-            let stays = self.late.as_ref().and_then(|late| late.connected.clone());
-            self.unreachable(now, left, wire);
-            if let Some(late) = &mut self.late {
-                late.connected = stays; // it serves the next message
-            }
-            return;
+        if let Some(left) = self.unfit() {
+            return self.leave_unfit(now, left, wire);
         }
         let mut line = [b"MAIL FROM:", mail.path.as_slice()].concat();
         if let Some(size) = mail.size.filter(|_| self.extensions.size.is_some()) {
@@ -311,7 +297,7 @@ impl Machine {
             return; // see `forwarded_late`
         }
         if let Some(late) = &mut self.late {
-            late.mail_sent = true;
+            (late.mail_sent, late.may_pass) = (true, None);
         }
         self.say(now, Leg::Upstream, &line, wire);
         self.expect(now, Expect::LateMail);

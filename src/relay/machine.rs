@@ -72,6 +72,8 @@ pub struct Machine {
     pub(super) hosts: VecDeque<NextHop>,
     /// The host that is connected, or being connected.
     pub(super) hop: Option<NextHop>,
+    /// That it failed was told.
+    pub(super) hop_failed: bool,
     /// TLS as it must be with that host.
     pub(super) tls_policy: UpstreamTls,
     /// With a static EHLO: what is known before there is an upstream.
@@ -177,6 +179,7 @@ impl Machine {
             upstream,
             hosts: hosts.into(),
             hop: None,
+            hop_failed: false,
             tls_policy: UpstreamTls::Off,
             late,
             client_unread: Vec::new(),

@@ -245,6 +245,7 @@ impl Machine {
                 if !policy_allows {
                     return self.fail_negotiation(now, Stage::StartTls, Actor::Upstream, &format!("TLS failed: {error}"), wire);
                 }
+                self.host_failed(Stage::StartTls, &error);
                 self.recorder.flag(Flag::ClearAfterTlsFailure);
                 (self.clear_forced, self.tls_broke) = (true, true);
                 self.step(Step::Reconnect);
@@ -400,7 +401,7 @@ impl Machine {
             let (error, how) = (error.to_owned(), how_of(stage));
             return self.leave_host(now, LeftHost { stage, by, error, how, banner: None, refusal: refusal_of(stage) }, wire);
         }
-        self.actions.push_back(Action::HostFailed { stage, error: error.to_owned() });
+        self.host_failed(stage, error);
         let own = OwnReply::greeting(421, &self.options.host_name, self.host_words(error), self.recorder.trace_id());
         self.say(now, Leg::Client, &own.line(), wire);
         self.end_with(now, by, stage, how_of(stage), Some(error.to_owned()), Some(own.record()), wire);

@@ -54,7 +54,7 @@ impl Machine {
 
     fn connect_to(&mut self, hop: NextHop) {
         // What was learnt of the host before holds no longer.
-        (self.clear_forced, self.tls_broke) = (false, false);
+        (self.clear_forced, self.tls_broke, self.hop_failed) = (false, false, false);
         self.tls_policy = hop.tls;
         let upstream = self.recorder.upstream_mut();
         (upstream.host, upstream.port, upstream.ip) = (Some(hop.host.clone()), Some(hop.port), None);
@@ -103,6 +103,10 @@ impl Machine {
     pub fn connect_failed(&mut self, now: u64, failed: Failed, wire: &mut dyn Wire) {
         if self.ended {
             return;
+        }
+        // What the proxy itself can't do says nothing of the host.
+        if failed.by != Actor::Proxy {
+            self.host_failed(failed.stage, &failed.error);
         }
         let how = if failed.stage == Stage::StartTls { EndHow::TlsFailure } else { EndHow::ConnectFailure };
         let left = LeftHost { stage: failed.stage, by: failed.by, error: failed.error, how, banner: None, refusal: failed.refusal };
@@ -176,7 +180,7 @@ impl Machine {
 
     /// Drops the present host before its greeting was relayed, and goes to the next.
     pub(super) fn leave_host(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
-        self.actions.push_back(Action::HostFailed { stage: left.stage, error: left.error.clone() });
+        self.host_failed(left.stage, &left.error);
         self.drop_upstream();
         self.pending.retain(|it| matches!(it.expect, Expect::Own(..)));
         if self.late.is_some() {
@@ -186,6 +190,13 @@ impl Machine {
         }
         self.note_tried(now, left.stage, &left.error);
         self.try_next_host(now, Some(left), wire);
+    }
+
+    /// The next session tries another host first. An attempt counts once: what fails in clear behind TLS that failed is no second failure.
+    pub(super) fn host_failed(&mut self, stage: Stage, error: &str) {
+        if !std::mem::replace(&mut self.hop_failed, true) {
+            self.actions.push_back(Action::HostFailed { stage, error: error.to_owned() });
+        }
     }
 
     /// The connection to the present host came to nothing.

@@ -1,13 +1,13 @@
 //! Hosts that can't be had: how long they are tried, and what the recipients hear whose destination they were.
 
-use super::action::{Action, Refusal, Wire};
+use super::action::{Refusal, Wire};
 use super::expect::{Expect, Refused};
 use super::machine::Machine;
 use super::opening::LeftHost;
 use super::recorder::{refused, reply_of};
 use super::replies::OwnReply;
 use crate::smtp::ReplyView;
-use crate::trace::{Actor, Leg, Recipient, Stage};
+use crate::trace::{Actor, EndHow, Leg, Recipient, Stage};
 
 /// How long hosts are tried one after the other, µs: less than the five minutes that clients wait for a reply (RFC 5321 §4.5.3.2.3).
 const PATIENCE: u64 = 240_000_000;
@@ -84,7 +84,7 @@ impl Machine {
         let error = format!("no {missing} within {seconds} s, when the client left");
         self.note_tried(now, stage, &error);
         if waited >= GREETING_SLICE || !serves {
-            self.actions.push_back(Action::HostFailed { stage, error });
+            self.host_failed(stage, &error);
         }
         Some(format!("the client left after {seconds} s without a greeting from {host}:{port}"))
     }
@@ -95,6 +95,43 @@ impl Machine {
         if let Some(late) = self.late.as_mut().filter(|_| why.may_pass()) {
             late.may_pass.get_or_insert(why);
         }
+    }
+
+    /// Why the connected host can't take this mail, if it can't: it isn't converted here.
+    pub(super) fn unfit(&self) -> Option<LeftHost> {
+        let mail = self.late.as_ref()?.mail.as_ref()?;
+        let (refusal, error) = if mail.smtputf8 && !self.extensions.smtputf8 {
+            (Refusal { code: 550, enhanced: (5, 6, 7) }, "it doesn't take internationalized mail (SMTPUTF8)")
+        } else if mail.eight_bit && !self.extensions.eight_bit_mime {
+            (Refusal { code: 554, enhanced: (5, 6, 3) }, "it doesn't take 8-bit mail (8BITMIME), and mail isn't converted here")
+        } else {
+            return None;
+        };
+        Some(LeftHost {
+            stage: Stage::Ehlo,
+            by: Actor::Upstream,
+            error: error.to_owned(),
+            how: EndHow::Refused,
+            banner: None,
+            refusal: Some(refusal),
+        })
+    }
+
+    /// The connected host is well, and can't take this mail. The next one may; the last one serves the client's next message.
+    pub(super) fn leave_unfit(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
+        self.note_tried(now, left.stage, &left.error);
+        let Some(late) = &mut self.late else { return };
+        if self.hosts.is_empty() {
+            let stays = late.connected.clone();
+            self.unreachable(now, left, wire);
+            if let Some(late) = &mut self.late {
+                late.connected = stays;
+            }
+            return;
+        }
+        (late.busy, late.connected) = (true, None);
+        self.leave_upstream(now, wire);
+        self.try_next_host(now, Some(left), wire);
     }
 
     fn why_unreachable(&self, left: &LeftHost) -> Unreachable {

@@ -1,12 +1,16 @@
 //! Hosts that fail are put last, say why, and come back: by a session, or by a probe that is recorded as such.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use relayscope::trace::{Actor, Circuit, EndHow, Flag};
 
+use crate::support::PATIENCE;
 use crate::support::client::Client;
 use crate::support::message::Message;
 use crate::support::place::Place;
@@ -74,6 +78,44 @@ fn a_probe_does_not_take_a_host_for_good_that_sessions_cannot_use() {
         let probes: Vec<_> = records::sessions(&store).into_iter().filter(|it| it.flags.contains(&Flag::Synthetic)).collect();
         assert!(!probes.is_empty() && probes.iter().all(|it| it.ended.how == EndHow::TlsFailure), "{probes:#?}");
     }
+}
+
+/// Sessions go on in clear there.
+#[test]
+fn a_probe_of_a_host_that_refuses_starttls_gets_through_where_clear_is_allowed() {
+    let place = Place::new();
+    let (quits, said_quit) = mpsc::channel();
+    let host = host_that_refuses_starttls(quits);
+    let config = format!("[[listener]]\nlisten = [\"127.0.0.1:0\"]\n[[upstream]]\nhosts = [\"{host}\"]\nprobe = \"1s\"\n");
+    let relayscope = Relayscope::configured(&place, &config);
+    // The first one is recorded before the second begins.
+    (0..2).for_each(|_| said_quit.recv_timeout(PATIENCE).expect("a probe that says QUIT"));
+    let probes: Vec<_> = records::sessions(&relayscope.stop()).into_iter().filter(|it| it.flags.contains(&Flag::Synthetic)).collect();
+    assert!(probes.iter().any(|it| it.ended.how == EndHow::Quit), "{probes:#?}");
+    assert!(probes.iter().all(|it| it.ended.how != EndHow::TlsFailure && it.ended.how != EndHow::ConnectFailure), "{probes:#?}");
+}
+
+fn host_that_refuses_starttls(quits: mpsc::Sender<()>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let _ = stream.write_all(b"220 mx.example ESMTP\r\n");
+            for line in lines.map_while(Result::ok) {
+                let reply = match line.split(' ').next() {
+                    Some("EHLO") => "250-mx.example\r\n250 STARTTLS\r\n",
+                    Some("STARTTLS") => "454 4.7.0 TLS not available\r\n",
+                    _ => "221 2.0.0 bye\r\n",
+                };
+                let _ = stream.write_all(reply.as_bytes());
+                if line == "QUIT" {
+                    let _ = quits.send(());
+                }
+            }
+        }
+    });
+    address
 }
 
 /// A fault of this machine's says nothing of the hosts.

@@ -92,6 +92,10 @@ pub fn failures<'a>(seen: &Seen<'a>, mut each: impl FnMut(Failed<'a>)) {
     let mut last = None;
     for tried in upstream.tried.iter().filter(|it| it.at_us >= from_us) {
         last = Some(tried.stage);
+        // It is well, for other mail.
+        if tried.stage == Stage::Ehlo && contains(&tried.error, "it doesn't take") {
+            continue;
+        }
         let why = why(tried.stage, &tried.error, cause);
         each(Failed { host: &tried.host, port: tried.port, ip: tried.ip, began, why, words: &tried.error });
         began = session_began.saturating_add(tried.at_us).min(seen.at);
@@ -134,7 +138,9 @@ pub fn reached(seen: &Seen<'_>) -> bool {
         }
         (_, Some(session)) => {
             let failed = session.outcome.as_ref().is_some_and(|it| early(it.stage) && it.by != Actor::Client);
-            !failed && upstream.ip.is_some() && !upstream.offered.is_empty()
+            // Passed through from its first octet, it offered nothing that could be read, and agreed on TLS.
+            let agreed = upstream.spliced.is_some() && upstream.tls.as_ref().is_some_and(|tls| !tls.version.is_empty());
+            !failed && upstream.ip.is_some() && (agreed || !upstream.offered.is_empty())
         }
         _ => false,
     }

@@ -126,6 +126,44 @@ fn a_host_that_fails_over_is_a_warning_about_the_host() {
 }
 
 #[test]
+fn a_host_that_lacks_what_a_message_needs_is_not_down() {
+    let mut health = Health::new(&Options::default());
+    for no in 0..4 {
+        let record = mail(MONDAY + no * 15 * SECOND, no).upstream(|it| {
+            it.host = Some("second.example.net".to_owned());
+            it.tried = vec![Tried {
+                host: "first.example.net".to_owned(),
+                ip: Some([198, 51, 100, 1].into()),
+                port: 587,
+                stage: Stage::Ehlo,
+                error: "it doesn't take 8-bit mail (8BITMIME), and mail isn't converted here".to_owned(),
+                at_us: 1,
+            }];
+        });
+        feed(&mut health, &record.record());
+    }
+    assert_eq!(judge(&mut health, MONDAY + MINUTE), []);
+}
+
+#[test]
+fn a_session_passed_through_from_its_first_octet_reached_its_host() {
+    let mut health = Health::new(&Options::default());
+    feed(&mut health, &mail(MONDAY, 1).record());
+    let at = MONDAY + HOUR;
+    let refused = |at, no| failed(at, no, &[("main.example.net", 587, Stage::Connect, REFUSED)]);
+    feed(&mut health, &refused(at, 2));
+    feed(&mut health, &refused(at + 5 * MINUTE, 3));
+    one(&judge(&mut health, at + 5 * MINUTE + 10 * SECOND), Anomaly::UpstreamDown);
+    let mut passed = session(at + 6 * MINUTE, 4);
+    let upstream = Arc::make_mut(&mut passed.upstream);
+    upstream.offered.clear();
+    upstream.tls = Some(Tls { version: "TLSv1.3".to_owned(), ..Tls::default() });
+    upstream.spliced = Some(Spliced { client_octets: 900, upstream_octets: 4_000, starttls_at_us: None, alpn: Vec::new() });
+    feed(&mut health, &Record::Session(Box::new(passed)));
+    assert_eq!(judge(&mut health, at + 6 * MINUTE + 10 * SECOND), []);
+}
+
+#[test]
 fn all_hosts_silent_on_port_25_is_a_blocked_port() {
     let mut health = Health::new(&Options::default());
     let hosts = [("a.example.net", 25, Stage::Connect, TIMED_OUT), ("bb.example.net", 25, Stage::Connect, TIMED_OUT)];

@@ -12,6 +12,8 @@ use super::policy::Policy;
 const FAILURE_SECONDS: u64 = 300;
 /// A policy is fetched again before it runs out, so that it can't be starved to death (RFC 8461 3.3, 10.2).
 const REFRESH_SECONDS: u64 = 86_400;
+/// Octets of policies kept, roughly: one that names 200 hosts takes 56 KB, and whoever publishes it may have many domains.
+const MOST_OCTETS: usize = 16 << 20;
 const VERSION: u8 = 1;
 
 /// Times are seconds since 1970.
@@ -67,6 +69,11 @@ impl Kept {
         now < self.expires_at()
     }
 
+    fn octets(&self) -> usize {
+        let Policy { id, mx, .. } = self.policy.as_ref();
+        size_of::<Self>() + size_of::<Policy>() + id.len() + mx.iter().map(|host| size_of::<String>() + host.len()).sum::<usize>()
+    }
+
     /// Whether it is time to look whether the policy is still the same.
     pub fn is_due(&self, now: u64) -> bool {
         now.saturating_sub(self.fetched_at) >= REFRESH_SECONDS.min(self.policy.max_age / 2)
@@ -88,13 +95,13 @@ impl Cache {
     pub fn keep(&mut self, domain: &str, policy: Arc<Policy>, now: u64, most: usize) {
         self.failures.remove(domain);
         self.policies.insert(domain.to_owned(), Kept { policy, fetched_at: now });
-        shrink(&mut self.policies, most, now, Kept::expires_at);
+        shrink(&mut self.policies, most, now, Kept::expires_at, Kept::octets);
     }
 
     pub fn keep_failure(&mut self, domain: &str, id: &str, why: String, now: u64, most: usize) {
         let until = now.saturating_add(FAILURE_SECONDS);
         self.failures.insert(domain.to_owned(), Failed { id: id.to_owned(), why, until });
-        shrink(&mut self.failures, most, now, |failed| failed.until);
+        shrink(&mut self.failures, most, now, |failed| failed.until, |failed| failed.id.len() + failed.why.len());
     }
 
     pub fn export(&self, now: u64) -> String {
@@ -121,24 +128,32 @@ impl Cache {
                 taken += 1;
             }
         }
-        shrink(&mut self.policies, most, now, Kept::expires_at);
+        shrink(&mut self.policies, most, now, Kept::expires_at, Kept::octets);
         Ok(taken)
     }
 }
 
-/// Drops what has run out, then what runs out first, a tenth at a time.
-fn shrink<T>(map: &mut HashMap<String, T>, most: usize, now: u64, ends_at: impl Fn(&T) -> u64) {
-    if map.len() <= most {
+/// Keeps the map within `most` entries and [`MOST_OCTETS`]: drops what has run out, then what runs out first, a tenth at a time.
+fn shrink<T>(map: &mut HashMap<String, T>, most: usize, now: u64, ends_at: impl Fn(&T) -> u64, octets: impl Fn(&T) -> usize) {
+    let octets = |domain: &String, it: &T| domain.len() + octets(it);
+    let all = |map: &HashMap<String, T>| map.iter().map(|(domain, it)| octets(domain, it)).sum::<usize>();
+    if map.len() <= most && all(map) <= MOST_OCTETS {
         return;
     }
     map.retain(|_, it| now < ends_at(it));
-    if map.len() > most {
-        let mut ends: Vec<(u64, String)> = map.iter().map(|(domain, it)| (ends_at(it), domain.clone())).collect();
-        ends.sort_unstable();
-        let surplus = map.len() - (most - most / 10);
-        for (_, domain) in ends.into_iter().take(surplus) {
-            map.remove(&domain);
+    let (mut count, mut sum) = (map.len(), all(map));
+    if count <= most && sum <= MOST_OCTETS {
+        return;
+    }
+    let mut ends: Vec<(u64, String)> = map.iter().map(|(domain, it)| (ends_at(it), domain.clone())).collect();
+    ends.sort_unstable();
+    let (most, most_octets) = (most - most / 10, MOST_OCTETS - MOST_OCTETS / 10);
+    for (_, domain) in ends {
+        if count <= most && sum <= most_octets {
+            return;
         }
+        count -= 1;
+        sum -= map.remove(&domain).map_or(0, |it| octets(&domain, &it));
     }
 }
 
@@ -212,5 +227,17 @@ mod tests {
             assert!(cache.policies.len() <= 20 && cache.failures.len() <= 20);
         }
         assert!(cache.policy("99.example", 500).is_some(), "what holds longest stays");
+    }
+
+    #[test]
+    fn long_policies_are_bounded_by_what_they_hold() {
+        let mut cache = Cache::default();
+        let long = |max_age| Arc::new(Policy { mx: vec!["a".repeat(253); 200], ..policy("1", max_age).as_ref().clone() });
+        for at in 0..400 {
+            cache.keep(&format!("{at}.example"), long(1_000 + at), 0, 10_000);
+        }
+        let kept: usize = cache.policies.values().map(Kept::octets).sum();
+        assert!(cache.policies.len() > 200 && kept <= MOST_OCTETS, "{} policies of {kept} octets", cache.policies.len());
+        assert!(cache.policy("399.example", 500).is_some(), "what holds longest stays");
     }
 }

@@ -31,7 +31,7 @@ pub struct Options {
     pub timeout: Duration,
     /// For the TXT look-up (default 5 s).
     pub dns_timeout: Duration,
-    /// Policies kept (default 10,000); as many failures are remembered.
+    /// Policies kept (default 10,000, and 16 MiB of them); as many failures are remembered.
     pub most: usize,
     /// Of the HTTPS servers (443).
     pub port: u16,

@@ -1,10 +1,13 @@
 //! The mail exchangers of a domain (RFC 5321 5.1): MX by preference, the domain itself where there is none.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::RData;
 use thiserror::Error;
+use tokio::task::JoinSet;
 
 use super::names::exchange;
 use super::{Dnssec, Failure, Kind, Lookup, ResolveError, Resolver};
@@ -123,6 +126,22 @@ impl Resolver {
         found
     }
 
+    /// Puts hosts at `own` addresses before others of their preference: what is no more preferred than this machine may not be tried (RFC 5321
+    /// 5.1), and whoever goes through the list learns of it in time. Only hosts that share a preference are looked up. One whose addresses
+    /// don't come within `timeout` keeps its place.
+    pub async fn put_own_first(&self, hosts: &mut [Exchanger], own: impl Fn(IpAddr) -> bool, timeout: Duration) {
+        let mut tasks = JoinSet::new();
+        for peers in hosts.chunk_by(|one, other| one.preference == other.preference).filter(|peers| peers.len() > 1) {
+            for Exchanger { host, .. } in peers {
+                let (resolver, host) = (self.clone(), host.clone());
+                tasks.spawn(async move { (resolver.host_addresses(&host, timeout).await.addresses, host) });
+            }
+        }
+        let found = tasks.join_all().await.into_iter().filter(|(addresses, _)| addresses.iter().any(|ip| own(*ip)));
+        let found: HashSet<String> = found.map(|(_, host)| host).collect();
+        hosts.sort_by_key(|it| (it.preference, !found.contains(&it.host)));
+    }
+
     async fn implicit(&self, found: &mut MailExchangers, options: &ExchangerOptions) -> Result<Vec<Exchanger>, NoExchanger> {
         let addresses = self.host_addresses(&found.domain, options.timeout).await;
         found.implicit = true;
@@ -177,7 +196,7 @@ impl MailExchangers {
 /// By preference, each host once; those of the same preference in any order.
 fn put_in_order(hosts: &mut Vec<Exchanger>, seed: Option<u64>) {
     hosts.sort_by(|one, other| (one.preference, &one.host).cmp(&(other.preference, &other.host)));
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     hosts.retain(|it| seen.insert(it.host.clone()));
     // The standard hasher is keyed at random for each process and each state: dice enough to spread load.
     let state = RandomState::new();

@@ -1,7 +1,7 @@
 //! Host names to addresses: literals, the hosts file, then DNS in both families.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
@@ -133,9 +133,10 @@ impl Resolver {
     fn listed(&self, name: &Name) -> Vec<IpAddr> {
         let mut fqdn = name.clone();
         fqdn.set_fqdn(true);
+        let hosts = self.shared.hosts.hosts(Instant::now());
         let mut found: Vec<IpAddr> = [RecordType::AAAA, RecordType::A]
             .into_iter()
-            .filter_map(|family| self.shared.hosts.lookup_static_host(&Query::query(fqdn.clone(), family)))
+            .filter_map(|family| hosts.lookup_static_host(&Query::query(fqdn.clone(), family)))
             .flat_map(|lookup| lookup.answers().iter().filter_map(|record| address_of(&record.data)).collect::<Vec<_>>())
             .collect();
         if found.is_empty() && fqdn.is_localhost() {

@@ -10,6 +10,7 @@ mod counts;
 mod direct;
 mod exchangers;
 mod hosts;
+mod hosts_file;
 mod names;
 mod options;
 mod reach;
@@ -45,6 +46,7 @@ pub use senders::{SenderNetwork, Senders};
 pub use tlsa::{Dane, DaneLookup, MatchingType, Selector, Tlsa, Usage};
 
 use self::cache::{Cache, FAILURE_KEPT, Key};
+use self::hosts_file::HostsFile;
 use self::reach::Routes;
 use self::reading::{Reading, read};
 use self::servers::{Reply, Servers, Silence, settles};
@@ -61,7 +63,7 @@ pub struct Resolver {
 }
 
 struct Shared {
-    hosts: Hosts,
+    hosts: HostsFile,
     system: System,
     cache: Cache,
     counts: Arc<Counts>,
@@ -72,16 +74,20 @@ struct Shared {
 impl Resolver {
     /// Reads what the options leave to the system. Never fails: what can't be read is missed when it is needed.
     pub fn new(options: &Options) -> Self {
-        let hosts = if options.hosts_file { Hosts::from_system().unwrap_or_default() } else { Hosts::default() };
+        let now = Instant::now();
+        let hosts = match options.hosts_file {
+            true => HostsFile::following(Path::new(hosts_file::FILE), now),
+            false => HostsFile::fixed(Hosts::default()),
+        };
         let system = if options.servers.is_empty() {
-            System::following(Path::new(system::FILE), options.trust_ad, Instant::now())
+            System::following(Path::new(system::FILE), options.trust_ad, now)
         } else {
             System::fixed(Asked::new(options.servers.clone(), Vec::new(), None, options.trust_ad))
         };
         Self::with(hosts, system)
     }
 
-    fn with(hosts: Hosts, system: System) -> Self {
+    fn with(hosts: HostsFile, system: System) -> Self {
         let (cache, counts, flights, routes) = (Cache::new(), Arc::default(), Flights::default(), Routes::new());
         Self { shared: Arc::new(Shared { hosts, system, cache, counts, flights, routes }) }
     }

@@ -56,7 +56,7 @@ struct Looked {
 }
 
 /// What tells a changed file from the one before; `None`: there is none.
-type Stamp = (SystemTime, u64, u64);
+pub(super) type Stamp = (SystemTime, u64, u64);
 
 impl System {
     /// These servers, whatever the file says.
@@ -111,7 +111,7 @@ impl System {
     }
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
+pub(super) fn stamp(path: &Path) -> Option<Stamp> {
     let of = |file: Metadata| Some((file.modified().ok()?, file.len(), file.ino()));
     std::fs::metadata(path).ok().and_then(of)
 }

@@ -13,7 +13,7 @@ use super::*;
 const LONG: Duration = Duration::from_secs(30);
 
 fn without_dns(hosts: Hosts) -> Resolver {
-    Resolver::with(hosts, System::fixed(Asked::new(Vec::new(), Vec::new(), Some("none".to_owned()), TrustAd::No)))
+    Resolver::with(HostsFile::fixed(hosts), System::fixed(Asked::new(Vec::new(), Vec::new(), Some("none".to_owned()), TrustAd::No)))
 }
 
 /// A DNS server that answers each question by `answer`: records, or a response code.
@@ -89,6 +89,27 @@ async fn both_families_are_found() {
     let mut found = resolver.addresses("mx.example", LONG).await.unwrap();
     found.sort();
     assert_eq!(found, ["127.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
+}
+
+#[tokio::test]
+async fn our_own_host_comes_before_others_of_its_preference() {
+    let own: IpAddr = Ipv4Addr::new(192, 0, 2, 7).into();
+    let resolver = Resolver::from_server(
+        server(|query| match (query.name().to_ascii().as_str(), query.query_type()) {
+            ("own.example.", RecordType::A) => Ok(vec![RData::A(Ipv4Addr::new(192, 0, 2, 7).into())]),
+            ("broken.example.", _) => Err(ResponseCode::ServFail),
+            (_, RecordType::A) => Ok(vec![RData::A(Ipv4Addr::new(192, 0, 2, 8).into())]),
+            _ => Ok(Vec::new()),
+        })
+        .await,
+    );
+    let hosts = [(10, "first"), (20, "other"), (20, "broken"), (20, "own"), (20, "more"), (30, "last")];
+    let host = |(preference, name): (u16, &str)| Exchanger { preference, host: format!("{name}.example") };
+    let mut hosts: Vec<Exchanger> = hosts.map(host).into();
+    resolver.put_own_first(&mut hosts, |ip| ip == own, LONG).await;
+    let order: Vec<&str> = hosts.iter().filter_map(|it| it.host.strip_suffix(".example")).collect();
+    assert_eq!(order, ["first", "own", "other", "broken", "more", "last"]);
+    assert_eq!(resolver.counts().outcomes().map(|(_, count)| count).sum::<u64>(), 8, "who is alone in its preference isn't looked up");
 }
 
 #[tokio::test]
@@ -215,7 +236,7 @@ async fn the_search_list_is_for_names_that_administrators_write() {
     })
     .await;
     let search = vec![Name::from_ascii("other.example").unwrap(), Name::from_ascii("inside.example").unwrap()];
-    let resolver = Resolver::with(Hosts::default(), System::fixed(Asked::new(vec![server], search, None, TrustAd::No)));
+    let resolver = Resolver::with(HostsFile::fixed(Hosts::default()), System::fixed(Asked::new(vec![server], search, None, TrustAd::No)));
     assert_eq!(resolver.addresses("relay", LONG).await, Ok(vec![Ipv4Addr::LOCALHOST.into()]));
     for (name, as_it_is) in [("relay.", true), ("relay", false)] {
         let error = if as_it_is {

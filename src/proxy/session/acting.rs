@@ -30,6 +30,7 @@ impl Session {
                     self.dialling = Some(Box::pin(dialling));
                 }
                 Action::HostFailed { stage, error } => self.note_failure(stage, &error),
+                Action::HostServes { connect_us } => self.note_success(connect_us, None),
                 Action::StartTls { leg } => self.leg(leg).after_flush = AfterFlush::StartTls,
                 Action::Append { record, then_reply } => {
                     let since = self.now();
@@ -38,7 +39,7 @@ impl Session {
                     if let trace::Record::Transaction(transaction) = &*record {
                         let outcome = &transaction.outcome;
                         if then_reply && outcome.by == trace::Actor::Upstream && outcome.stage == trace::Stage::EndOfData {
-                            self.note_success(transaction.phases);
+                            self.note_success(transaction.phases.connect_us, transaction.phases.end_of_data_us);
                         }
                     }
                     let outcome = self.context.desk.append(&record);

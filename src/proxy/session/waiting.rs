@@ -37,9 +37,7 @@ impl Session {
             }
             Err(failed) => {
                 if failed.by == trace::Actor::Proxy {
-                    self.count_unreached(); // it says nothing of the host
-                } else {
-                    self.note_failure(failed.stage, &failed.error);
+                    self.count_unreached();
                 }
                 tracing::warn!(host = self.host_name(), error = %failed.error, "host not reached");
                 self.machine.connect_failed(now, failed, &mut self.legs);
@@ -60,10 +58,10 @@ impl Session {
         }
     }
 
-    /// A transaction came to a final reply through it.
-    pub(super) fn note_success(&self, phases: trace::Phases) {
+    /// A transaction came to a final reply through it, or a session that is passed through to TLS.
+    pub(super) fn note_success(&self, connect_us: Option<u64>, end_of_data_us: Option<u64>) {
         if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
-            reach.health.succeeded(place, phases.connect_us, phases.end_of_data_us, Instant::now());
+            reach.health.succeeded(place, connect_us, end_of_data_us, Instant::now());
         }
     }
 
@@ -91,7 +89,6 @@ impl Session {
                 }
                 Err((error, facts)) => {
                     if leg == trace::Leg::Upstream {
-                        self.note_failure(trace::Stage::StartTls, &error); // also where the policy lets the session go on in clear
                         tracing::warn!(host = self.host_name(), error, "TLS with the host failed");
                     }
                     self.machine.tls_failed(now, leg, error, facts, &mut self.legs);

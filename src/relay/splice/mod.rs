@@ -176,7 +176,13 @@ impl Machine {
         }
         let sights = splice.watch(leg).observe(octets);
         wire.send(other, octets);
+        if sights.is_empty() {
+            return;
+        }
         sights.into_iter().for_each(|sight| self.note_sight(now, leg, sight));
+        if self.went_unseen() {
+            self.actions.push_back(Action::HostServes { connect_us: self.recorder.phases.connect_us });
+        }
     }
 
     fn note_sight(&mut self, now: u64, leg: Leg, sight: Sight) {

@@ -213,6 +213,7 @@ fn shown(leg: char, signs: &[Sign]) -> Vec<String> {
             Sign::Tls => lines.push(format!(">{leg}! tls")),
             Sign::Connect(host) => lines.push(format!(">{leg}! connect {host}")),
             Sign::HostFailed => lines.push(format!(">{leg}! host failed")),
+            Sign::HostServes => lines.push(format!(">{leg}! host serves")),
             Sign::Find(domain) => lines.push(format!(">{leg}! find {domain}")),
         }
     }

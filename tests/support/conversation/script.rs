@@ -285,10 +285,11 @@ impl Making {
             "dropped" => Sign::Dropped,
             "tls" => Sign::Tls,
             "host failed" => Sign::HostFailed,
+            "host serves" => Sign::HostServes,
             _ => match word.split_once(' ') {
                 Some(("connect", host)) => Sign::Connect(host.to_owned()),
                 Some(("find", domain)) => Sign::Find(domain.to_owned()),
-                _ => return Err("signs are: closed, side closed, dropped, tls, host failed, connect HOST, find DOMAIN".into()),
+                _ => return Err("signs are: closed, side closed, dropped, tls, host failed, host serves, connect HOST, find DOMAIN".into()),
             },
         });
         Ok(())

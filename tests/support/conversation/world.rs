@@ -26,6 +26,8 @@ pub enum Sign {
     Find(String),
     /// The next session tries another host first; where the script wants to see it.
     HostFailed,
+    /// It serves; likewise.
+    HostServes,
 }
 
 /// Who answers the machine's requests.
@@ -401,6 +403,7 @@ impl World {
                     }
                 }
                 Action::HostFailed { .. } => self.upstream_out.extend(self.by_hand.failures.then_some(Sign::HostFailed)),
+                Action::HostServes { .. } => after.extend(self.by_hand.failures.then_some((Leg::Upstream, Sign::HostServes))),
                 Action::StartTls { leg } => {
                     self.tls_asked = Some(leg);
                     after.push((leg, Sign::Tls));
