@@ -10,12 +10,12 @@ use super::blocks::Chain;
 use super::day::Day;
 use super::index::growing::RUN_RECORDS;
 use super::index::{self, file::RunFile};
+use super::leftover::Leftover;
 use super::lock::{self, Owner};
 use super::log::{LogHeader, NoLog};
 use super::open::OpenError;
 use super::recover::{self, Found};
 use super::segment::{Segment, dialogues_path};
-use super::staging::Leftover;
 use crate::trace::{self, RecordKind};
 
 /// What a check found.
@@ -60,7 +60,9 @@ pub fn check(dir: &Path) -> Result<CheckReport, OpenError> {
     for day in recover::days(dir)? {
         report.day(dir, day, &mut kinds)?;
     }
-    report.staged_octets = Leftover::find(dir).map_err(OpenError::io(dir))?.map_or(0, |left| left.octets());
+    if report.in_use_by.is_none() {
+        report.staged_octets = Leftover::look(dir).map_err(OpenError::io(dir))?.map_or(0, |left| left.octets());
+    }
     report.kinds = RecordKind::ALL.iter().map(|&kind| (kind, kinds[kind as usize])).filter(|&(_, count)| count > 0).collect();
     Ok(report)
 }

@@ -34,6 +34,7 @@ mod intake;
 mod journal;
 mod keeper;
 mod kept;
+mod leftover;
 mod live;
 mod lock;
 mod locks;
