@@ -338,3 +338,18 @@ fn sizes_in_lines_of_logs_are_no_octets_that_passed() {
     let since = Query { since: Some(0), ..Query::default() };
     assert_eq!(of(&since), octets);
 }
+
+/// Beside a running proxy a run may be merged with others between the list of names and its opening.
+#[test]
+fn a_check_of_a_store_in_use_passes_over_a_run_that_has_gone() {
+    let room = Room::with_runs_of(4);
+    let store = room.store();
+    put(&store, &transactions(0..4));
+    let index = room.path().join("2026-11-23/index");
+    until(|| index.is_dir());
+    let gone = index.join("0000000004-0000000008-0000002a.run");
+    std::os::unix::fs::symlink("nowhere", &gone).unwrap();
+    assert_eq!(check(room.path()).unwrap().problems, []);
+    store.close();
+    assert_eq!(check(room.path()).unwrap().problems.len(), 1, "of a stopped one nothing goes by itself");
+}

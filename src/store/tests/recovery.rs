@@ -178,6 +178,9 @@ fn a_crash_while_sealing_leaves_the_active_form_in_force() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
+    let twenty = vec![(RecordKind::Transaction, 20)];
+    let report = check(both.path()).unwrap();
+    assert_eq!((report.kinds, report.problems), (twenty.clone(), vec![]), "none twice");
     /// Whatever is written in whatever batches, restarted and cut: the records are a prefix, and each is found.
     #[test]
     fn a_cut_journal_is_a_prefix_of_what_was_written(
@@ -186,6 +189,8 @@ proptest! {
         cut in 0..4000u64,
     ) {
         let room = Room::with_runs_of(7);
+    let report = check(half.path()).unwrap();
+    assert_eq!((report.kinds, report.problems), (twenty, vec![]), "the active form has them all");
         let mut store = room.store();
         let mut written = 0;
         for size in sizes {
