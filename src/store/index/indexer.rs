@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::columns::numbers_of;
 use super::growing::{GrowingRun, Room};
+use super::refusals::Refusals;
 use super::terms::Terms;
 use super::{SharedRun, columns};
 use crate::store::adopt::Stage;
@@ -61,6 +62,7 @@ pub struct Indexer {
     begun_anew: BTreeMap<Day, Instant>,
     /// Of the record at hand.
     terms: Terms,
+    refusals: Refusals,
     /// What the run before took.
     room: Room,
 }
@@ -88,6 +90,7 @@ impl Indexer {
             begun_anew: BTreeMap::new(),
             terms: Terms::default(),
             room: Room::default(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -123,6 +126,7 @@ impl Indexer {
         if self.growing.as_ref().is_some_and(|(_, run)| reading(run).span >= WORTH_STORING) {
             self.finish_run();
         }
+        self.refusals = Refusals::default();
     }
 
     /// Indexes some of the records that aren't yet.
@@ -282,13 +286,19 @@ impl Indexer {
         // A day may have been removed meanwhile.
         self.waiting.retain(|(day, ..)| self.live.journal.day(*day).is_some());
         while let Some((day, run, damage)) = self.waiting.first().cloned() {
+        if !self.refusals.may_try(Instant::now()) {
+            return;
+        }
             if let Err(error) = self.live.index.store(day, &reading(&run), damage) {
-                tracing::error!(%day, %error, "a run of the index could not be stored; it is tried again");
+                if self.refusals.is_worth_saying(Instant::now()) {
+                    tracing::error!(%day, %error, "a run of the index could not be stored; it is tried again every second");
+                }
                 return;
             }
             let first = reading(&run).first;
             self.live.index.was_stored(day, first);
             self.waiting.remove(0);
+            self.refusals = Refusals::default();
             // Small runs beside it may be worth merging now.
             self.live.keeper.ring();
         }
