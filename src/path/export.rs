@@ -32,8 +32,9 @@ impl Export {
             true => (None, None),
             false => {
                 let (chosen, oldest) = matches(&traces, what)?;
-                // Nothing is written before its time, and what claims to be of a day that hasn't come was written all the same.
-                let start = oldest.map_or(Some(end), |at| format!("{}.0", Day::of(at).min(end.day())).parse().ok());
+                // Little is written before its time: where a clock was ahead over midnight, here or where a log is from. What claims to be of
+                // a day that hasn't come was written all the same.
+                let start = oldest.map_or(Some(end), |at| format!("{}.0", Day::of(at).earlier(1).min(end.day())).parse().ok());
                 (Some(chosen), start)
             }
         };
