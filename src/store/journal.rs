@@ -17,6 +17,7 @@ use super::locks::{reading, writing};
 use super::log::{Log, LogHeader};
 use super::order::{Laps, Order};
 use super::pair::Chains;
+use super::private;
 use super::segment::Segment;
 
 #[derive(Debug)]
@@ -110,7 +111,7 @@ impl Journal {
         let day = self.day_or_new(day);
         let journal = day.dir.join("journal");
         if !journal.is_dir() {
-            fs::create_dir_all(&journal)?;
+            private::make_dirs(&journal)?;
             File::open(&day.dir)?.sync_all()?;
             File::open(&self.dir)?.sync_all()?;
         }

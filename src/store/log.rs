@@ -17,6 +17,7 @@ use super::batch::{Batch, Dialogue, Part, Slot};
 use super::frame::{self, Frame, NoFrame};
 use super::locks::{locked, reading, writing};
 use super::marks::{OpenMarks, tells_more};
+use super::private;
 use super::resume::next_frame;
 use super::segment::passes;
 use crate::trace::{RecordId, RecordKind, stored};
@@ -156,7 +157,7 @@ impl Unreadable {
 impl Log {
     /// Makes a new file. Its name is durable when this returns.
     pub fn create(path: PathBuf, header: LogHeader) -> io::Result<Self> {
-        let handle = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let handle = private::for_writing().read(true).create_new(true).open(&path)?;
         let named = || path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all());
         if let Err(error) = handle.write_all_at(&header.encode(), 0).and_then(|()| named()) {
             // A full disk, or one that answers with errors: leave no file behind for each attempt.

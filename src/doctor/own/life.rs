@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::Check;
-use crate::store::{Health, PageRequest, Query, Store, StoreError, Term};
+use crate::store::{Health, PageRequest, Query, Store, StoreError, Term, is_open_to_others};
 use crate::trace::json::Time;
 use crate::trace::{AuditEvent, Record, RecordKind, WallMicros};
 
@@ -84,6 +84,10 @@ fn writing(dir: &Path, store: &Store) -> Check {
         Health::Ok if is_read_only => check.fail(
             format!("the file system of {} is mounted read-only", dir.display()),
             "Look why (`journalctl -k`: errors of the disk have it remounted so), and remount it: `mount -o remount,rw`.",
+        ),
+        Health::Ok if is_open_to_others(dir) => check.warn(
+            format!("it can; and every user of this machine can enter {}, and read what was made there without care", dir.display()),
+            format!("Traces tell who writes to whom: `chmod o-rwx {}`.", dir.display()),
         ),
         Health::Ok => check.ok("it can"),
         Health::Failed { since, why, records_lost } => check.fail(
