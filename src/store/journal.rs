@@ -131,6 +131,16 @@ impl Journal {
         Ok(log)
     }
 
+    /// Removes a file that never got a record.
+    pub fn take_away(&self, day: Day, log: &Arc<Log>) {
+        if let Err(error) = fs::remove_file(&log.path) {
+            return tracing::debug!(file = %log.path.display(), %error, "an empty journal file stays");
+        }
+        if let Some(day) = self.day(day) {
+            writing(&day.files).retain(|file| !matches!(file.form(), Form::Log(of) if Arc::ptr_eq(&of, log)));
+        }
+    }
+
     /// Where the next record will stand.
     pub fn end(&self) -> Option<Cursor> {
         self.order.laps().end(&self.ends())
@@ -357,8 +367,13 @@ impl JournalFile {
         let log = match &*reading(&self.form) {
             // Read with the lock held: see `exchange`.
             Form::Sealed(segment) => return segment.read(index, part),
+            Form::Log(log) if log.is_closed() => return Self::read_log(log, index, way, part),
             Form::Log(log) => log.clone(),
         };
+        Self::read_log(&log, index, way, part)
+    }
+
+    fn read_log(log: &Log, index: u32, way: Way, part: Part) -> io::Result<Batch> {
         match way {
             Way::Forward => log.read(index, u32::MAX, part),
             Way::One => log.read(index, 1, part),

@@ -69,6 +69,7 @@ mod thin;
 mod under_way;
 mod unindexed;
 mod unpack;
+mod unreadable;
 mod window;
 mod writer;
 
@@ -85,8 +86,8 @@ pub use lock::Owner;
 pub use log::Damage;
 pub use open::OpenError;
 pub use options::{Durability, Options};
-pub use query::{Page, PageRequest, Query, Term, TextField, TlsIs};
 pub use private::is_open_to_others;
+pub use query::{Page, PageRequest, Query, Term, TextField, TlsIs};
 pub use queue::Ticket;
 pub use reader::Reader;
 pub use recover::RecoveryReport;
