@@ -8,6 +8,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use relayscope::store::{Day, Options, Store};
+use relayscope::trace::{Record, RecordId, json};
 use stories::Proxy;
 
 fn relayscope(arguments: &[&str]) -> Output {
@@ -100,6 +102,40 @@ fn an_export_makes_another_store_the_same() {
     assert_eq!(answers(&other), answers(&store));
     // Nothing is new to the store it came from, whatever day it stands in there.
     assert!(ends(&["store", "import", text(&file), "--store", text(&store)], 0).starts_with("0 records added"));
+}
+
+/// A line of a log whose clock was ahead over midnight stands in the day before its own.
+#[test]
+fn what_stands_before_its_time_is_exported() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    Proxy::start(&store, false).stop();
+    let days = || -> Vec<Day> {
+        let names = std::fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter_map(|name| name.parse().ok()).collect()
+    };
+    let [today] = days()[..] else { panic!("{:?}", days()) };
+    let chosen = ends(&["store", "export", "state:rejected", "--store", text(&store)], 0);
+    let mut records = chosen.lines().map(|line| serde_json::from_str::<json::Record>(line).unwrap());
+    let Ok(Record::Transaction(mut ahead)) = records.find(|it| matches!(it, json::Record::Transaction(_))).unwrap().try_into() else {
+        panic!()
+    };
+    (ahead.id, ahead.at) = (RecordId::from_parts(today.start() / 1000 + 60_000, 7), today.start() + 60_000_000);
+    ahead.envelope.reverse_path = "ahead@clock.example".to_owned();
+    let put = |record: &Record| {
+        let opened = Store::open(Options::new(&store)).unwrap().store;
+        opened.appender().append(record).unwrap();
+        opened.close();
+    };
+    put(&Record::Transaction(ahead.clone()));
+    // What was written today was written yesterday, and something today.
+    std::fs::rename(store.join(today.to_string()), store.join(today.earlier(1).to_string())).unwrap();
+    std::fs::remove_dir_all(store.join("state")).unwrap();
+    (ahead.id, ahead.envelope.reverse_path) = (RecordId::from_parts(today.start() / 1000, 8), "today@clock.example".to_owned());
+    put(&Record::Transaction(ahead));
+    assert_eq!(days().len(), 2);
+    let chosen = ends(&["store", "export", "from:ahead@clock.example", "--store", text(&store)], 0);
+    assert_eq!(chosen.lines().count(), 1, "{chosen}");
 }
 
 #[test]

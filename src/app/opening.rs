@@ -1,10 +1,11 @@
 //! Opens the trace store at the start, and says what its recovery found.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::StartError;
 use crate::config::Loaded;
-use crate::store::{RecoveryReport, Store};
+use crate::store::{RecoveryReport, Store, is_open_to_others};
 
 /// A command most often wants no more; mail waits no longer for its traces.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(3);
@@ -23,6 +24,7 @@ pub(super) fn open_store(loaded: &Loaded, patience: Duration) -> Result<Store, S
     match opened {
         Ok(opened) => {
             report(&opened.report);
+            warn_of_readers(&loaded.store.dir);
             Ok(opened.store)
         }
         // Promise 2: tracing never fails mail. What can't be opened is tried again, loudly.
@@ -31,6 +33,15 @@ pub(super) fn open_store(loaded: &Loaded, patience: Duration) -> Result<Store, S
             Ok(Store::unavailable(loaded.store.clone(), &error))
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+fn warn_of_readers(dir: &Path) {
+    if is_open_to_others(dir) {
+        tracing::warn!(
+            dir = %dir.display(),
+            "every user of this machine can enter the store's directory, and read what was made there without care: `chmod o-rwx` it"
+        );
     }
 }
 

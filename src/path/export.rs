@@ -60,8 +60,9 @@ impl Export {
 
     fn begin_with(traces: StoreTraces, what: &What, most: usize, is_wanted: &dyn Fn() -> bool) -> Result<Self, ExportError> {
         let end = traces.store().end()?;
-        // Nothing is written before its time, and what claims to be of a day that hasn't come was written all the same.
-        let from = |at: WallMicros| Cursor::at_start_of(Day::of(at).min(end.day()));
+        // Little is written before its time: where a clock was ahead over midnight, here or where a log is from. What claims to be of a day
+        // that hasn't come was written all the same.
+        let from = |at: WallMicros| Cursor::at_start_of(Day::of(at).earlier(1).min(end.day()));
         let (choice, at) = match (what.is_empty(), what.since, what.until) {
             (true, None, None) => (Choice::All, None),
             (true, since, until) => (Choice::Within(Query { since, until, ..Query::default() }), since.map(from)),

@@ -99,7 +99,7 @@ pub fn term(column: usize, field: &str, word: &Word) -> Result<Term, NotUndersto
         "digest" => Term::BodyDigest(value.parse().map_err(|error: NotADigest| wrong(error.to_string()))?),
         "client" => match (ip(), IpNet::from_str(value)) {
             (Ok(ip), _) => Term::ClientIp(ip),
-            (_, Ok(net)) => Term::ClientNet(net),
+            (_, Ok(net)) => Term::ClientNet(canonical(net)),
             _ => return Err(wrong(format!("{value:?} is not an IP address or network such as 192.0.2.1 or 192.0.2.0/24"))),
         },
         "helo" => Term::Helo(text),
@@ -107,7 +107,7 @@ pub fn term(column: usize, field: &str, word: &Word) -> Result<Term, NotUndersto
         "listener" => Term::Listener(text),
         "upstream" => match (ip(), IpNet::from_str(value)) {
             (Ok(ip), _) => Term::UpstreamNet(ip.to_canonical().into()),
-            (_, Ok(net)) => Term::UpstreamNet(net),
+            (_, Ok(net)) => Term::UpstreamNet(canonical(net)),
             _ => Term::Upstream(text),
         },
         "code" => match value.parse() {
@@ -239,6 +239,13 @@ pub fn with_star(of: TextField, value: &str) -> Result<Term, String> {
         true => Err(format!("{value:?}: a pattern is for one word; only the last of several may end with *")),
         false => Ok(Term::Like(of, value.to_owned())),
     }
+}
+
+/// A network of IPv4 that is written as one of IPv6 (`::ffff:192.0.2.0/120`): records have its addresses as IPv4.
+pub fn canonical(net: IpNet) -> IpNet {
+    let of_v4 = |net: ipnet::Ipv6Net| Some((net.network().to_ipv4_mapped()?, net.prefix_len().checked_sub(96)?));
+    let IpNet::V6(mapped) = net else { return net };
+    of_v4(mapped).and_then(|(address, length)| IpNet::new(address.into(), length).ok()).unwrap_or(net)
 }
 
 /// A value in which there is something to look for.

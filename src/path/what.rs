@@ -360,7 +360,7 @@ fn readings_of(word: &Word) -> Vec<(&'static str, Term)> {
         return vec![("a client's address", Term::ClientIp(ip))];
     }
     if let Ok(net) = word.parse() {
-        return vec![("a client's network", Term::ClientNet(net))];
+        return vec![("a client's network", Term::ClientNet(field::canonical(net)))];
     }
     let mut readings = Vec::new();
     if let Ok(id) = RecordId::from_str(&word) {

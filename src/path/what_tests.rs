@@ -165,6 +165,10 @@ fn stars_make_beginnings_and_patterns() {
     one("helo:*", Term::Like(TextField::Helo, s("*")));
     one("client:192.0.2.0/24", Term::ClientNet("192.0.2.0/24".parse().unwrap()));
     one("upstream:2001:db8::/32", Term::UpstreamNet("2001:db8::/32".parse().unwrap()));
+    one("client:::ffff:192.0.2.0/120", Term::ClientNet("192.0.2.0/24".parse().unwrap()));
+    one("upstream:::ffff:0:0/96", Term::UpstreamNet("0.0.0.0/0".parse().unwrap()));
+    one("client:::/0", Term::ClientNet("::/0".parse().unwrap()));
+    reads("::ffff:192.0.2.0/120", &[("a client's network", &[Term::ClientNet("192.0.2.0/24".parse().unwrap())])]);
     one("size:10k..1M", Term::Size(10_240..=1_048_576));
     reads(
         "4Xy*",

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::open::OpenError;
-use super::{drain, order, recover, staging};
+use super::{drain, leftover, order, recover, staging};
 
 /// Of the names of scratch directories; the process follows.
 const PREFIX: &str = "relayscope-ask-";
@@ -77,7 +77,7 @@ pub(super) fn scratch() -> io::Result<TempDir> {
     let all = std::env::temp_dir();
     for path in fs::read_dir(&all).into_iter().flatten().flatten().map(|entry| entry.path()) {
         let pid = path.file_name().and_then(|name| name.to_str()?.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
-        let is_ours = || fs::symlink_metadata(&path).is_ok_and(|it| it.is_dir() && staging::is_ours(&it));
+        let is_ours = || fs::symlink_metadata(&path).is_ok_and(|it| it.is_dir() && leftover::is_ours(&it));
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) && is_ours() {
             let _ = fs::remove_dir_all(&path);
         }

@@ -4,9 +4,9 @@
 //! or removed meanwhile. Where no links reach (another file system) they are made inside the store first: what takes long then holds
 //! nobody up. The whole is made beside its place and moved there at the end, so that a half one doesn't look whole.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, TryLockError};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use super::live::Live;
 use super::locks::locked;
 use super::log::Log;
 use super::order;
+use super::private;
 
 /// How long a backup waits for what was handed in before it to reach the journal.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -152,7 +153,7 @@ impl Place {
         let mut partial = dir.clone().into_os_string();
         partial.push(format!(".{PARTIAL}"));
         let partial = PathBuf::from(partial);
-        match make_dir(&partial) {
+        match private::make_dir(&partial) {
             Ok(()) => Ok(Self { dir, partial, pinned: store_dir.join(PINNED), whole: false }),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(BackupError::Unfinished { dir: partial }),
             Err(error) => Err(BackupError::io(&partial)(error)),
@@ -292,7 +293,9 @@ impl Backup<'_> {
 
     fn copied(&mut self, to: &Path, copy: impl FnOnce(&mut File) -> io::Result<u64>) -> Result<(), BackupError> {
         make_parents(to)?;
-        let octets = File::create_new(to)
+        let octets = private::for_writing()
+            .create_new(true)
+            .open(to)
             .and_then(|mut target| {
                 let octets = copy(&mut target)?;
                 target.sync_all()?;
@@ -330,13 +333,8 @@ fn files_in(dir: &Path) -> Result<Vec<PathBuf>, BackupError> {
     Ok(files)
 }
 
-/// Traces tell who writes to whom.
-fn make_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().mode(0o750).create(dir)
-}
-
 fn make_dir_if_missing(dir: &Path) -> Result<(), BackupError> {
-    DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(BackupError::io(dir))
+    private::make_dirs(dir).map_err(BackupError::io(dir))
 }
 
 fn make_parents(path: &Path) -> Result<(), BackupError> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::private;
 use super::tables::Table;
 use crate::trace::RecordKind;
 
@@ -266,7 +267,7 @@ pub(super) struct BlockWriter {
 
 impl BlockWriter {
     pub fn begin(path: &Path, content: Content, header: &SegmentHeader, previous: Chain) -> io::Result<Self> {
-        let mut out = BufWriter::with_capacity(256 << 10, File::create(path)?);
+        let mut out = BufWriter::with_capacity(256 << 10, private::for_writing().create(true).truncate(true).open(path)?);
         out.write_all(&header.encode(content))?;
         let footer =
             Footer { blocks: Vec::new(), span: 0, kinds: [0; RecordKind::ALL.len()], previous, chain: previous, whole: None, of: None };

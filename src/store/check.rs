@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use super::blocks::Chain;
 use super::day::Day;
 use super::index::growing::RUN_RECORDS;
-use super::index::{self, file::RunFile};
+use super::index::{self, file::NoRun, file::RunFile};
+use super::journal::segment_path;
+use super::leftover::Leftover;
 use super::lock::{self, Owner};
 use super::log::{LogHeader, NoLog};
 use super::open::OpenError;
 use super::recover::{self, Found};
 use super::segment::{Segment, dialogues_path};
-use super::staging::Leftover;
 use crate::trace::{self, RecordKind};
 
 /// What a check found.
@@ -60,13 +61,20 @@ pub fn check(dir: &Path) -> Result<CheckReport, OpenError> {
     for day in recover::days(dir)? {
         report.day(dir, day, &mut kinds)?;
     }
-    report.staged_octets = Leftover::find(dir).map_err(OpenError::io(dir))?.map_or(0, |left| left.octets());
+    if report.in_use_by.is_none() {
+        report.staged_octets = Leftover::look(dir).map_err(OpenError::io(dir))?.map_or(0, |left| left.octets());
+    }
     report.kinds = RecordKind::ALL.iter().map(|&kind| (kind, kinds[kind as usize])).filter(|&(_, count)| count > 0).collect();
     Ok(report)
 }
 
 fn names_in(dir: &Path) -> BTreeSet<OsString> {
     fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect()
+}
+
+/// Whether a sealed file counts beside its active form: as at a start, once its dialogues are in place.
+fn is_whole_pair(path: &Path) -> bool {
+    Segment::open(path.to_owned()).is_ok_and(|segment| segment.dialogues_path().is_some())
 }
 
 /// Where the hash chains of a sealed pair end; those of dropped dialogues nobody knows.
@@ -111,7 +119,15 @@ impl CheckReport {
             files => files?,
         };
         let newest = files.last().map(|found| found.path.clone());
-        for found in &files {
+        for (at, found) in files.iter().enumerate() {
+            // A file that is there in both forms: the process died while it was sealed, or is about to remove the one that doesn't count.
+            let pair = |other: Option<&Found>| other.filter(|other| other.file == found.file).map(|_| segment_path(journal, found.file));
+            let other = if found.sealed { at.checked_sub(1) } else { at.checked_add(1) };
+            if let Some(pair) = pair(other.and_then(|other| files.get(other)))
+                && is_whole_pair(&pair) != found.sealed
+            {
+                continue;
+            }
             self.files += 1;
             self.octets += fs::metadata(&found.path).map_or(0, |metadata| metadata.len());
             if found.sealed {
@@ -212,10 +228,14 @@ impl CheckReport {
             self.problem(&index::dir(dir, day), 0, "the index is missing: it is made anew at the next start", false);
         }
         for (path, ..) in runs {
+            let opened = match RunFile::open(&path) {
+                // Merged with others since it was listed, or removed with its day.
+                Err(NoRun::Io(error)) if error.kind() == io::ErrorKind::NotFound && self.in_use_by.is_some() => continue,
+                opened => opened,
+            };
             self.files += 1;
             self.octets += fs::metadata(&path).map_or(0, |metadata| metadata.len());
-            let sound = RunFile::open(&path).map_err(|error| (0, error.to_string())).and_then(|file| file.verify());
-            if let Err((offset, what)) = sound {
+            if let Err((offset, what)) = opened.map_err(|error| (0, error.to_string())).and_then(|file| file.verify()) {
                 self.problem(&path, offset, format!("{what}: it is made anew from the journal when it is read"), false);
             }
         }

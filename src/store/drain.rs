@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::cursor::Cursor;
 use super::log::{HEADER, Log, LogHeader};
+use super::private;
 use super::seal::sync_dir;
 use crate::trace::stored;
 
@@ -71,7 +72,7 @@ impl Drain {
     pub fn begin(store_dir: &Path, from: Cursor, salt: u32) -> io::Result<Self> {
         let dir = store_dir.join(DIR);
         if !dir.is_dir() {
-            fs::create_dir(&dir)?;
+            private::make_dir(&dir)?;
             File::open(store_dir)?.sync_all()?;
         }
         let named = Named { from, salt, file: 1 };

@@ -17,6 +17,7 @@ use super::locks::{reading, writing};
 use super::log::{Log, LogHeader};
 use super::order::{Laps, Order};
 use super::pair::Chains;
+use super::private;
 use super::segment::Segment;
 
 #[derive(Debug)]
@@ -110,7 +111,7 @@ impl Journal {
         let day = self.day_or_new(day);
         let journal = day.dir.join("journal");
         if !journal.is_dir() {
-            fs::create_dir_all(&journal)?;
+            private::make_dirs(&journal)?;
             File::open(&day.dir)?.sync_all()?;
             File::open(&self.dir)?.sync_all()?;
         }
@@ -128,6 +129,16 @@ impl Journal {
         };
         day.add(Arc::new(JournalFile::new(file, first, Form::Log(log.clone()))));
         Ok(log)
+    }
+
+    /// Removes a file that never got a record.
+    pub fn take_away(&self, day: Day, log: &Arc<Log>) {
+        if let Err(error) = fs::remove_file(&log.path) {
+            return tracing::debug!(file = %log.path.display(), %error, "an empty journal file stays");
+        }
+        if let Some(day) = self.day(day) {
+            writing(&day.files).retain(|file| !matches!(file.form(), Form::Log(of) if Arc::ptr_eq(&of, log)));
+        }
     }
 
     /// Where the next record will stand.
@@ -356,8 +367,13 @@ impl JournalFile {
         let log = match &*reading(&self.form) {
             // Read with the lock held: see `exchange`.
             Form::Sealed(segment) => return segment.read(index, part),
+            Form::Log(log) if log.is_closed() => return Self::read_log(log, index, way, part),
             Form::Log(log) => log.clone(),
         };
+        Self::read_log(&log, index, way, part)
+    }
+
+    fn read_log(log: &Log, index: u32, way: Way, part: Part) -> io::Result<Batch> {
         match way {
             Way::Forward => log.read(index, u32::MAX, part),
             Way::One => log.read(index, 1, part),

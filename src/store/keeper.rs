@@ -77,6 +77,9 @@ impl Keeper {
         if has_room && self.retry_at.take().is_some() {
             self.seal_finished();
         }
+        if self.retry_at.is_some() {
+            self.close_finished();
+        }
     }
 
     /// Merges index runs, as many as there are worth it.
@@ -117,6 +120,19 @@ impl Keeper {
                     // The chain of the next file begins where this one's ends.
                     continue 'days;
                 }
+            }
+        }
+    }
+
+    /// What can't be sealed for a while keeps no descriptors.
+    fn close_finished(&self) {
+        let _held = locked(&self.live.keeping);
+        for file in self.live.journal.days().iter().flat_map(|day| day.files()) {
+            if let Form::Log(log) = file.form()
+                && log.is_finished()
+                && !log.is_closed()
+            {
+                file.become_form(Form::Log(Arc::new(log.closed())));
             }
         }
     }

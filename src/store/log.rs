@@ -6,19 +6,21 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::batch::{Batch, Dialogue, Part, Slot};
 use super::frame::{self, Frame, NoFrame};
 use super::locks::{locked, reading, writing};
 use super::marks::{OpenMarks, tells_more};
+use super::private;
 use super::resume::next_frame;
 use super::segment::passes;
+use super::unreadable::Unreadable;
 use crate::trace::{RecordId, RecordKind, stored};
 
 const MAGIC: &[u8; 8] = b"rscopelg";
@@ -27,8 +29,6 @@ const FORMAT: u16 = 1;
 pub(super) const HEADER: usize = 32;
 /// Octets of frames that one read brings in, unless a single frame is longer.
 const READ_OCTETS: usize = 256 << 10;
-/// How long what can't be read is tried before it is left out.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LogHeader {
@@ -67,7 +67,8 @@ pub struct Damage {
 pub(super) struct Log {
     pub path: PathBuf,
     pub header: LogHeader,
-    file: File,
+    /// `None`: opened for each read. There may be many that can't be sealed, and descriptors are wanted for mail.
+    file: Option<File>,
     extent: RwLock<Extent>,
     /// Stands for the damage found in it; 0: none.
     pub damage: u64,
@@ -82,7 +83,24 @@ pub(super) struct Log {
     unreadable: Mutex<Unreadable>,
 }
 
-#[derive(Debug, Default)]
+/// A file open for what is done with it just now.
+enum Handle<'a> {
+    Kept(&'a File),
+    Opened(File),
+}
+
+impl Deref for Handle<'_> {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        match self {
+            Self::Kept(file) => file,
+            Self::Opened(file) => file,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
 struct Extent {
     /// Where each record's frame begins. Marks have no number: they are of use only until their record comes.
     starts: Vec<u32>,
@@ -133,30 +151,10 @@ impl LogHeader {
     }
 }
 
-/// Places where a read failed, by their first record, and since when.
-#[derive(Debug, Default)]
-struct Unreadable(BTreeMap<u32, Instant>);
-
-impl Unreadable {
-    /// Most places that are remembered; few read at a time.
-    const MOST: usize = 64;
-
-    fn is_hopeless(&mut self, index: u32, now: Instant) -> bool {
-        if self.0.len() >= Self::MOST && !self.0.contains_key(&index) {
-            self.0.pop_first();
-        }
-        now.saturating_duration_since(*self.0.entry(index).or_insert(now)) >= PATIENCE
-    }
-
-    fn was_read(&mut self, index: u32) {
-        self.0.remove(&index);
-    }
-}
-
 impl Log {
     /// Makes a new file. Its name is durable when this returns.
     pub fn create(path: PathBuf, header: LogHeader) -> io::Result<Self> {
-        let handle = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let handle = private::for_writing().read(true).create_new(true).open(&path)?;
         let named = || path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all());
         if let Err(error) = handle.write_all_at(&header.encode(), 0).and_then(|()| named()) {
             // A full disk, or one that answers with errors: leave no file behind for each attempt.
@@ -188,7 +186,7 @@ impl Log {
         Self {
             path,
             header,
-            file,
+            file: Some(file),
             extent: RwLock::new(extent),
             damage,
             finished: flag(finished),
@@ -199,9 +197,38 @@ impl Log {
         }
     }
 
+    /// The same finished file, without a descriptor.
+    pub fn closed(&self) -> Self {
+        let flag = |flag: &AtomicBool| AtomicBool::new(flag.load(Ordering::Acquire));
+        Self {
+            path: self.path.clone(),
+            header: self.header,
+            file: None,
+            extent: RwLock::new(reading(&self.extent).clone()),
+            damage: self.damage,
+            finished: flag(&self.finished),
+            gone: flag(&self.gone),
+            unsound: flag(&self.unsound),
+            unsynced: flag(&self.unsynced),
+            unreadable: Mutex::default(),
+        }
+    }
+
+    /// Whether it has no descriptor: it can be read as long as it has its name.
+    pub fn is_closed(&self) -> bool {
+        self.file.is_none()
+    }
+
+    fn file(&self) -> io::Result<Handle<'_>> {
+        match &self.file {
+            Some(file) => Ok(Handle::Kept(file)),
+            None => File::open(&self.path).map(Handle::Opened),
+        }
+    }
+
     /// Writes whole frames at the end. Nobody reads them before [`Log::publish`].
     pub fn write(&self, frames: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(frames, self.end())
+        self.file()?.write_all_at(frames, self.end())
     }
 
     /// Makes frames readable that [`Log::write`] has written.
@@ -220,7 +247,7 @@ impl Log {
 
     /// Takes back octets that were written, at least in part, but not published.
     pub fn cut_to_end(&self) -> io::Result<()> {
-        self.file.set_len(self.end())
+        self.file()?.set_len(self.end())
     }
 
     pub fn sync(&self) -> io::Result<()> {
@@ -230,12 +257,17 @@ impl Log {
 
     /// The same, by the writer itself: the sync thread still looks after the file now and then.
     pub fn sync_now(&self) -> io::Result<()> {
-        self.file.sync_data().inspect_err(|_| self.unsound.store(true, Ordering::Release))
+        let file = match self.file() {
+            // It is sealed by now, and was synced then.
+            Err(error) if self.is_closed() && error.kind() == ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        sync_data(&file, &self.path).inspect_err(|_| self.unsound.store(true, Ordering::Release))
     }
 
     /// Held until the file is closed: it says that more may come.
     pub fn lock(&self) -> io::Result<()> {
-        Ok(self.file.try_lock()?)
+        Ok(self.file()?.try_lock()?)
     }
 
     pub fn is_unsound(&self) -> bool {
@@ -254,7 +286,7 @@ impl Log {
 
     /// Asks the file system whether the file still has its name.
     pub fn look_for_name(&self) {
-        let linked = self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0);
+        let linked = self.file().and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.nlink() > 0);
         self.gone.store(!linked, Ordering::Release);
     }
 
@@ -272,6 +304,11 @@ impl Log {
 
     pub fn end(&self) -> u64 {
         reading(&self.extent).end
+    }
+
+    /// Whether nothing was ever written to it.
+    pub fn is_empty(&self) -> bool {
+        self.end() == HEADER as u64
     }
 
     /// How many records can be read.
@@ -301,7 +338,8 @@ impl Log {
         };
         let start = u64::from(starts.first().copied().unwrap_or_default());
         let mut octets = vec![0; end.saturating_sub(start) as usize];
-        if let Err(error) = self.file.read_exact_at(&mut octets, start) {
+        let file = self.file()?;
+        if let Err(error) = file.read_exact_at(&mut octets, start) {
             if passes(&error) || !locked(&self.unreadable).is_hopeless(index, now) {
                 return Err(error);
             }
@@ -309,7 +347,7 @@ impl Log {
             let mut lost = 0;
             for (at, end) in starts.iter().map(|&at| u64::from(at)).zip(ends) {
                 let frame = octets.get_mut((at - start) as usize..(end - start) as usize).unwrap_or_default();
-                if self.file.read_exact_at(frame, at).is_err() {
+                if file.read_exact_at(frame, at).is_err() {
                     frame.fill(0); // no frame
                     lost += 1;
                 }
@@ -330,11 +368,12 @@ impl Log {
     /// Copies what can be read now: the header and whole frames.
     pub fn copy_to(&self, target: &mut impl io::Write) -> io::Result<u64> {
         let end = self.end();
+        let file = self.file()?;
         let mut octets = vec![0; READ_OCTETS];
         let mut at = 0;
         while at < end {
             let piece = octets.len().min((end - at) as usize);
-            self.file.read_exact_at(&mut octets[..piece], at)?;
+            file.read_exact_at(&mut octets[..piece], at)?;
             target.write_all(&octets[..piece])?;
             at += piece as u64;
         }
@@ -343,14 +382,14 @@ impl Log {
 
     /// Shows every frame in order, marks as well.
     pub fn each_frame(&self, mut see: impl FnMut(Frame<'_>) -> io::Result<()>) -> io::Result<()> {
-        let end = self.end();
+        let (end, file) = (self.end(), self.file()?);
         let mut octets = Vec::new();
         let mut at = HEADER as u64;
         while at < end {
             // Enough for many frames, or for the one that did not fit.
             let wanted = (octets.len() * 2).clamp(READ_OCTETS, frame::LONGEST * 2).min((end - at) as usize);
             octets.resize(wanted, 0);
-            self.file.read_exact_at(&mut octets, at)?;
+            file.read_exact_at(&mut octets, at)?;
             let mut done = 0;
             while done < octets.len() {
                 match frame::parse(self.header.salt, &octets[done..]) {
@@ -382,7 +421,7 @@ impl Log {
         };
         beside.into_iter().flatten().any(|(at, end)| {
             let mut octets = vec![0; end.saturating_sub(at) as usize];
-            self.file.read_exact_at(&mut octets, at).is_ok()
+            self.file().and_then(|file| file.read_exact_at(&mut octets, at)).is_ok()
         })
     }
 
@@ -441,4 +480,10 @@ pub(super) fn scan(path: &Path, salt: u32, octets: &[u8]) -> Scan {
         }
     }
     scan
+}
+
+fn sync_data(file: &File, _path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    super::tests::disk_of(_path)?;
+    file.sync_data()
 }

@@ -5,10 +5,14 @@
 use std::collections::BTreeMap;
 
 use super::log::Scan;
-use crate::trace::{Actor, Flag, Mark, Outcome, Phases, Record, RecordId, RecordKind, Stage, State, Timeline, Transaction, stored};
+use crate::trace::{
+    Actor, Flag, Mark, Outcome, Phases, Record, RecordId, RecordKind, Stage, State, Timeline, Transaction, WallMicros, stored,
+};
 
 /// What a record made from a mark says.
-pub(super) const DIED: &str = "relayscope ended, or this copy of its store was made, before the reply to end-of-data came";
+const DIED: &str = "relayscope ended, or this copy of its store was made, before the reply to end-of-data came";
+/// Where records were lost after the mark was made.
+const LOST_OR_DIED: &str = "no record of the reply to end-of-data could be stored, as of others while the store could not be written; or relayscope ended before it came";
 
 /// Marks without a record so far.
 #[derive(Debug, Default)]
@@ -52,6 +56,11 @@ impl OpenMarks {
 /// sealed file may come behind its renewal, which is the longer.
 pub(super) fn tells_more(octets: &[u8], known: Option<usize>) -> bool {
     known.is_none_or(|known| known <= octets.len())
+}
+
+/// Why a mark is open that the process before left. `lost_until`: when records were lost last, if any were.
+pub(super) fn why_open(mark: &Mark, lost_until: Option<WallMicros>) -> &'static str {
+    if lost_until.is_some_and(|until| mark.at <= until) { LOST_OR_DIED } else { DIED }
 }
 
 /// The record of a transaction of which only the mark is known.

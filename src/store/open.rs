@@ -1,14 +1,15 @@
 //! Opening a store directory: made if missing, locked, or refused with a reason.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::live::Use;
 use super::lock::{NoLock, Owner, StoreLock};
+use super::private;
 use crate::trace::stored::DecodeError;
 
 /// Why a store can't be opened.
@@ -73,8 +74,7 @@ pub(super) fn take_lock(dir: &Path, purpose: Use) -> Result<StoreLock, OpenError
         return Err(OpenError::NotOurs { dir: dir.to_owned(), owner, user });
     }
     if !dir.is_dir() {
-        // Traces tell who writes to whom.
-        DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(OpenError::io(dir))?;
+        private::make_dirs(dir).map_err(OpenError::io(dir))?;
     }
     fs::read_dir(dir).map_err(OpenError::io(dir))?;
     StoreLock::take(dir, purpose).map_err(|error| match error {

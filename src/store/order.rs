@@ -143,6 +143,14 @@ impl Laps {
         (self.lap(one), one).cmp(&(self.lap(other), other))
     }
 
+    /// The newest of the days up to `until` that were there when something was last written to that day, whose next number is `end`: then a
+    /// clock that was behind named it, and it isn't as old as it says.
+    pub fn written_behind(&self, day: Day, end: u32, until: Day) -> Option<Day> {
+        let returns = self.returns.iter().zip(1..);
+        let since = returns.filter(|&(_, lap)| self.from(lap, day).is_some_and(|from| end > from));
+        since.flat_map(|(it, _)| it.ahead.keys().copied()).filter(|&ahead| ahead > day && ahead <= until).max()
+    }
+
     /// The earliest day on which something may stand that was written after a record of that day, or of one of the two that follow: a record
     /// may have begun a day before it was written.
     pub fn earliest_behind(&self, day: Day) -> Day {
@@ -253,6 +261,24 @@ mod tests {
             assert_eq!(order.begin(day(6), &ends([(4, 2), (5, 12), (90, 7)])).unwrap(), 1);
             assert_eq!(laps.end(&ends([(4, 2), (5, 12), (6, 3), (90, 7)])), Some(at(6, 3)));
         }
+    }
+
+    #[test]
+    fn a_day_that_a_clock_behind_named_is_told_from_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let order = Order::read(dir.path());
+        // The clock began at day 0; later it is right again.
+        order.begin(day(0), &ends([(97, 4), (98, 9)])).unwrap();
+        let laps = order.laps();
+        assert_eq!(laps.written_behind(day(0), 1, day(120)), None, "nothing was written yet");
+        assert_eq!(laps.written_behind(day(0), 3, day(120)), Some(day(98)));
+        assert_eq!(laps.written_behind(day(1), 3, day(120)), Some(day(98)), "it went on for a day");
+        assert_eq!(laps.written_behind(day(97), 4, day(120)), None);
+        assert_eq!(laps.written_behind(day(99), 7, day(120)), None);
+        // It was ahead, and is right again: no day has come yet that it named.
+        order.begin(day(99), &ends([(0, 3), (97, 4), (98, 9), (400, 2)])).unwrap();
+        assert_eq!(order.laps().written_behind(day(99), 9, day(120)), None);
+        assert_eq!(order.laps().written_behind(day(0), 3, day(120)), Some(day(98)));
     }
 
     #[test]

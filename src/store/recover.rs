@@ -10,13 +10,14 @@ use std::time::Duration;
 use super::blocks::NoSegment;
 use super::day::Day;
 use super::journal::{Form, Journal, JournalFile};
+use super::leftover::Leftover;
 use super::locks::locked;
 use super::log::{Damage, HEADER, Log, NoLog, Scan};
 use super::marks::OpenMarks;
 use super::open::OpenError;
 use super::segment::{Segment, passes};
 use super::settle::settle;
-use super::staging::{self, Leftover};
+use super::staging;
 use crate::trace::{Mark, WallMicros, stored};
 
 /// What recovery found and did.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,10 +24,28 @@ const REMOVED: &str = "removed";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     day: Day,
-    octets: u64,
-    dialogues: u64,
+    /// By which its age is told: a clock that was behind may have named the day.
+    written: Day,
+    octets: Octets,
+    dialogues: Octets,
     /// There is a sealed file from which nothing was left out yet, and can be.
     is_whole: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Octets {
+    all: u64,
+    /// What the file system gets back by a removal: not what a backup beside the store links to as well.
+    alone: u64,
+}
+
+/// Octets that must go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Excess {
+    /// Of the store's own.
+    over: u64,
+    /// That the file system wants for.
+    missing: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,15 +62,19 @@ pub(super) struct Retention {
     calendar: Calendar,
     /// Files, by day and number, that can't be thinned: they are damaged, and left to people.
     unthinnable: BTreeSet<(Day, u32)>,
+    /// It was said that no room can be made.
+    said_linked: bool,
 }
 
 impl Retention {
     pub fn new(live: Arc<Live>) -> Self {
-        Self { live, calendar: Calendar::default(), unthinnable: BTreeSet::new() }
+        Self { live, calendar: Calendar::default(), unthinnable: BTreeSet::new(), said_linked: false }
     }
 
     fn today(&mut self, now: WallMicros) -> Day {
-        self.calendar.today(Day::of(now), self.live.journal.days().iter().map(|day| day.day), Instant::now())
+        let (clock, laps, days) = (Day::of(now), self.live.journal.laps(), self.live.journal.days());
+        let days = days.iter().filter(|day| laps.written_behind(day.day, day.end(), clock).is_none());
+        self.calendar.today(clock, days.map(|day| day.day), Instant::now())
     }
 
     /// Removes days that are beyond what is kept of anything: nothing else need be done with them.
@@ -61,9 +84,9 @@ impl Retention {
             return;
         }
         let today = self.today(now);
-        let held = |day: &Arc<DayJournal>| Held { day: day.day, octets: 0, dialogues: 0, is_whole: false };
-        let mut days: Vec<Held> = self.live.journal.days().iter().map(held).collect();
-        while let Some(Step::Remove(day)) = next_step(&days, (today, Day::of(now)), &self.live.options, false, &BTreeSet::new()) {
+        let mut days: Vec<Held> = self.live.journal.days().iter().map(|day| self.unmeasured(day, today)).collect();
+        while let Some(Step::Remove(day)) = next_step(&days, (today, Day::of(now)), &self.live.options, Excess::default(), &BTreeSet::new())
+        {
             if !self.live.journal.day(day).is_some_and(|day| self.remove(&day)) {
                 break;
             }
@@ -80,10 +103,10 @@ impl Retention {
             return false;
         }
         let today = self.today(now);
-        let mut days: Vec<Held> = live.journal.days().iter().map(|day| self.held(day)).collect();
-        let mut excess = excess(&live.options, days.iter().map(|held| held.octets).sum());
+        let mut days: Vec<Held> = live.journal.days().iter().map(|day| self.held(day, today)).collect();
+        let mut excess = excess(&live.options, days.iter().map(|held| held.octets.all).sum());
         let (mut failed, mut freed) = (BTreeSet::new(), 0);
-        while let Some(step) = next_step(&days, (today, Day::of(now)), &live.options, excess > 0, &failed) {
+        while let Some(step) = next_step(&days, (today, Day::of(now)), &live.options, excess, &failed) {
             if live.keeper.is_closed() {
                 break;
             }
@@ -97,25 +120,44 @@ impl Retention {
             if !done {
                 failed.insert(step);
             }
-            let left = live.journal.day(day).map(|day| self.held(&day));
+            let left = live.journal.day(day).map(|day| self.held(&day, today));
             if let Some(at) = days.iter().position(|held| held.day == day) {
                 // A file system may take its time to give space back: what was freed is counted, not measured.
-                let gained = days[at].octets.saturating_sub(left.map_or(0, |left| left.octets));
-                (excess, freed) = (excess.saturating_sub(gained), freed + gained);
+                let (before, left_over) = (days[at].octets, left.map_or(Octets::default(), |left| left.octets));
+                let alone = before.alone.saturating_sub(left_over.alone);
+                excess.over = excess.over.saturating_sub(before.all.saturating_sub(left_over.all));
+                excess.missing = excess.missing.saturating_sub(alone);
+                freed += alone;
                 match left {
                     Some(left) => days[at] = left,
                     None => drop(days.remove(at)),
                 }
             }
         }
+        let is_linked = |held: &Held| held.day < today && held.octets.all > 0 && !held.octets.are_worth_removing();
+        let is_stuck = excess.missing > 0 && days.iter().any(is_linked);
+        if is_stuck && !self.said_linked {
+            tracing::warn!(
+                missing = excess.missing,
+                keep_free_octets,
+                "the free space that `keep_free_size` asks for can't be made: a backup on the same file system has links to what could go, \
+                 and removing it here would free nothing. Remove old backups, or keep them on another file system"
+            );
+        }
+        self.said_linked = is_stuck;
         freed > 0
     }
 
-    fn held(&self, day: &DayJournal) -> Held {
-        let mut held = Held { day: day.day, octets: octets_in(&day.dir), dialogues: 0, is_whole: false };
+    fn unmeasured(&self, day: &DayJournal, today: Day) -> Held {
+        let written = self.live.journal.laps().written_behind(day.day, day.end(), today).unwrap_or(day.day);
+        Held { day: day.day, written, octets: Octets::default(), dialogues: Octets::default(), is_whole: false }
+    }
+
+    fn held(&self, day: &DayJournal, today: Day) -> Held {
+        let mut held = Held { octets: measured(&day.dir), ..self.unmeasured(day, today) };
         for file in day.files() {
             if let Form::Sealed(segment) = file.form() {
-                held.dialogues += segment.dialogues_path().map_or(0, octets_of);
+                held.dialogues.add(segment.dialogues_path().and_then(|path| fs::metadata(path).ok()));
                 held.is_whole |= !segment.is_thinned() && !self.unthinnable.contains(&(day.day, file.file));
             }
         }
@@ -204,14 +246,26 @@ fn drop_dialogues(day: &DayJournal) -> bool {
     all
 }
 
-/// Octets that must go.
-fn excess(options: &Options, held: u64) -> u64 {
+impl Octets {
+    fn add(&mut self, file: Option<fs::Metadata>) {
+        let octets = file.as_ref().map_or(0, fs::Metadata::len);
+        self.all += octets;
+        self.alone += if file.is_some_and(|file| file.nlink() > 1) { 0 } else { octets };
+    }
+
+    /// Whether a removal that is to make room makes some for what it costs.
+    fn are_worth_removing(self) -> bool {
+        self.alone > self.all / 2
+    }
+}
+
+fn excess(options: &Options, held: u64) -> Excess {
     let over = if options.keep_octets == 0 { 0 } else { held.saturating_sub(options.keep_octets) };
     let missing = match options.keep_free_octets {
         0 => 0,
         wanted => free_octets(&options.dir).map_or(0, |free| wanted.saturating_sub(free)),
     };
-    over.max(missing)
+    Excess { over, missing }
 }
 
 /// What the file system has left for us; `None` if it doesn't say.
@@ -221,17 +275,18 @@ fn free_octets(dir: &Path) -> Option<u64> {
 }
 
 /// What has to go next, out of days in order. `today`: the day by which ages are told, and the clock's.
-fn next_step(days: &[Held], (today, clock): (Day, Day), options: &Options, is_full: bool, failed: &BTreeSet<Step>) -> Option<Step> {
+fn next_step(days: &[Held], (today, clock): (Day, Day), options: &Options, excess: Excess, failed: &BTreeSet<Step>) -> Option<Step> {
     let newest = days.last()?.day;
-    let old: Vec<&Held> = days.iter().filter(|held| held.day < newest && held.day < clock).collect();
+    let mut old: Vec<&Held> = days.iter().filter(|held| held.day < newest && held.day < clock).collect();
+    old.sort_by_key(|held| held.written);
     let longest = if options.keep_failures_days == 0 { options.keep_days } else { options.keep_failures_days };
-    let is_beyond = |held: &Held, days: u32| days != 0 && today.number().saturating_sub(held.day.number()) > days;
+    let is_beyond = |held: &Held, days: u32| days != 0 && today.number().saturating_sub(held.written.number()) > days;
     let mut steps = old.iter().filter_map(|held| {
         if is_beyond(held, longest) {
             Some(Step::Remove(held.day))
         } else if is_beyond(held, options.keep_days) && held.is_whole {
             Some(Step::Thin(held.day))
-        } else if is_beyond(held, options.keep_dialogues_days) && held.dialogues > 0 {
+        } else if is_beyond(held, options.keep_dialogues_days) && held.dialogues.all > 0 {
             Some(Step::DropDialogues(held.day))
         } else {
             None
@@ -240,13 +295,18 @@ fn next_step(days: &[Held], (today, clock): (Day, Day), options: &Options, is_fu
     if let Some(step) = steps.find(|step| !failed.contains(step)) {
         return Some(step);
     }
-    let mut steps = old.iter().filter(|held| held.dialogues > 0).map(|held| Step::DropDialogues(held.day)).chain(
+    let helps = |octets: Octets| match excess {
+        Excess { over: 1.., .. } => octets.all > 0,
+        Excess { missing: 1.., .. } => octets.are_worth_removing(),
+        _ => false,
+    };
+    let mut steps = old.iter().filter(|held| helps(held.dialogues)).map(|held| Step::DropDialogues(held.day)).chain(
         old.iter()
-            .filter(|held| options.keep_failures_days != 0 && held.is_whole)
+            .filter(|held| options.keep_failures_days != 0 && held.is_whole && helps(held.octets))
             .map(|held| Step::Thin(held.day))
-            .chain(old.iter().map(|held| Step::Remove(held.day))),
+            .chain(old.iter().filter(|held| helps(held.octets)).map(|held| Step::Remove(held.day))),
     );
-    steps.find(|step| is_full && !failed.contains(step))
+    steps.find(|step| !failed.contains(step))
 }
 
 /// Removes what an earlier removal left behind.
@@ -273,6 +333,22 @@ pub(super) fn octets_in(dir: &Path) -> u64 {
         .sum()
 }
 
+/// The same, by whether others have them too.
+fn measured(dir: &Path) -> Octets {
+    let mut octets = Octets::default();
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    for entry in entries {
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => {
+                let Octets { all, alone } = measured(&entry.path());
+                (octets.all, octets.alone) = (octets.all + all, octets.alone + alone);
+            }
+            metadata => octets.add(metadata.ok()),
+        }
+    }
+    octets
+}
+
 /// Octets of a file.
 pub(super) fn octets_of(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |metadata| metadata.len())
@@ -286,20 +362,32 @@ mod tests {
         Day::of(number * 86_400_000_000)
     }
 
+    fn octets(all: u64) -> Octets {
+        Octets { all, alone: all }
+    }
+
+    fn held(no: u64, dialogues: u64) -> Held {
+        Held { day: day(no), written: day(no), octets: octets(100), dialogues: octets(dialogues), is_whole: true }
+    }
+
+    const FULL: Excess = Excess { over: 1, missing: 0 };
+
     /// All steps, as if each did what it should: dialogues are a third of a day, failures a tenth.
     fn steps(days: &[u64], today: u64, options: &Options) -> Vec<Step> {
-        let mut days: Vec<_> = days.iter().map(|&no| Held { day: day(no), octets: 100, dialogues: 33, is_whole: true }).collect();
+        let mut days: Vec<_> = days.iter().map(|&no| held(no, 33)).collect();
         let mut steps = Vec::new();
         loop {
-            let held = days.iter().map(|held| held.octets).sum::<u64>();
-            let is_full = options.keep_octets != 0 && held > options.keep_octets;
-            let Some(step) = next_step(&days, (day(today), day(today)), options, is_full, &BTreeSet::new()) else { return steps };
+            let held = days.iter().map(|held| held.octets.all).sum::<u64>();
+            let excess = if options.keep_octets != 0 && held > options.keep_octets { FULL } else { Excess::default() };
+            let Some(step) = next_step(&days, (day(today), day(today)), options, excess, &BTreeSet::new()) else { return steps };
             steps.push(step);
             let (Step::DropDialogues(of) | Step::Thin(of) | Step::Remove(of)) = step;
             let held = days.iter_mut().find(|held| held.day == of).unwrap();
             match step {
-                Step::DropDialogues(_) => (held.octets, held.dialogues) = (held.octets - held.dialogues, 0),
-                Step::Thin(_) => (held.octets, held.dialogues, held.is_whole) = (held.octets / 10, held.dialogues / 10, false),
+                Step::DropDialogues(_) => (held.octets, held.dialogues) = (octets(held.octets.all - held.dialogues.all), octets(0)),
+                Step::Thin(_) => {
+                    (held.octets, held.dialogues, held.is_whole) = (octets(held.octets.all / 10), octets(held.dialogues.all / 10), false);
+                }
                 Step::Remove(_) => days.retain(|held| held.day != of),
             }
         }
@@ -345,13 +433,33 @@ mod tests {
 
     #[test]
     fn what_can_not_be_done_is_passed_over() {
-        let held = |no| Held { day: day(no), octets: 100, dialogues: 0, is_whole: true };
+        let held = |no| held(no, 0);
         let options = Options { keep_failures_days: 99, ..options() };
         let failed = BTreeSet::from([Step::Thin(day(10))]);
-        let next = |days: &[Held], failed| next_step(days, (day(15), day(15)), &options, true, failed);
+        let next = |days: &[Held], failed| next_step(days, (day(15), day(15)), &options, FULL, failed);
         assert_eq!(next(&[held(10), held(11), held(15)], &failed), Some(Step::Thin(day(11))));
         assert_eq!(next(&[held(10), held(15)], &failed), Some(Step::Remove(day(10))));
         assert_eq!(next(&[held(15)], &failed), None);
         assert_eq!(next(&[], &failed), None);
+    }
+
+    #[test]
+    fn room_is_made_by_what_no_backup_links_to() {
+        let linked = |no, alone| Held { octets: Octets { all: 100, alone }, dialogues: Octets { all: 33, alone: 0 }, ..held(no, 0) };
+        let missing = Excess { over: 0, missing: 1 };
+        let next = |days: &[Held], excess| next_step(days, (day(15), day(15)), &options(), excess, &BTreeSet::new());
+        assert_eq!(next(&[linked(10, 10), linked(11, 60), held(15, 0)], missing), Some(Step::Remove(day(11))));
+        assert_eq!(next(&[linked(10, 10), held(15, 0)], missing), None, "little would be freed");
+        assert_eq!(next(&[linked(10, 0), held(15, 0)], FULL), Some(Step::DropDialogues(day(10))), "the store's own size goes down");
+    }
+
+    #[test]
+    fn a_day_that_a_clock_behind_named_is_as_old_as_what_was_there_before_it() {
+        let behind = Held { written: day(14), ..held(0, 0) };
+        let options = Options { keep_days: 3, ..options() };
+        let next = |days: &[Held], today, excess| next_step(days, (day(today), day(today)), &options, excess, &BTreeSet::new());
+        assert_eq!(next(&[behind, held(13, 0), held(17, 0)], 16, Excess::default()), None);
+        assert_eq!(next(&[behind, held(13, 0), held(17, 0)], 16, FULL), Some(Step::Remove(day(13))));
+        assert_eq!(next(&[behind, held(17, 0)], 18, Excess::default()), Some(Step::Remove(day(0))));
     }
 }

@@ -19,13 +19,15 @@ use super::live::Live;
 use super::plan::{Plan, Planner};
 use super::query::{Page, PageRequest, Query};
 use super::unindexed::Unindexed;
-use crate::trace::{Record, RecordId, Reply, WallMicros};
+use crate::trace::{Record, RecordId, RecordKind, Reply, WallMicros};
 
 /// A search is broken off after this time; its page says so.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a search waits for records that are written but not indexed yet.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
+/// Most records that are looked at for what amends others.
+const LOOKED_THROUGH: u32 = 100_000;
 /// So many records without an index are simply looked at.
 const FEW: usize = 64;
 /// A page of huge records ends before its limit.
@@ -177,7 +179,9 @@ impl<'a> Search<'a> {
         before: Option<Cursor>,
         see: &mut dyn FnMut(&mut Self, &Part) -> io::Result<bool>,
     ) -> io::Result<bool> {
-        self.catch_up();
+        if let (false, Some(before)) = (self.catch_up(), before) {
+            self.meet_amendments(before)?;
+        }
         let mut planner = Planner::default();
         let plan = planner.plan(query);
         self.met = vec![Met::default(); planner.said.len()];
@@ -207,6 +211,33 @@ impl<'a> Search<'a> {
         let finds = planner.said.into_iter().zip(&self.met);
         self.explained.finds = finds.map(|(what, met)| Find { what, runs: met.runs, records: met.records }).collect();
         Ok(stopped)
+    }
+
+    /// The records whose later words were met so far where no index reaches: what the index says of them isn't the last word.
+    pub fn amended(&self) -> &HashSet<RecordId> {
+        &self.amended
+    }
+
+    /// Meets those that stand from there on, as the pages before this one did when they were made.
+    fn meet_amendments(&mut self, from: Cursor) -> io::Result<()> {
+        let mut left = LOOKED_THROUGH;
+        for day in self.live.journal.days().into_iter().filter(|day| day.day >= from.day) {
+            let first = if day.day == from.day { from.number } else { 0 };
+            for (_, numbers) in cut(&self.live.index.runs(day.day), day.end()).into_iter().filter(|(run, _)| run.is_none()) {
+                let mut at = numbers.start.max(first);
+                while at < numbers.end && left > 0 {
+                    let batch = day.read_part(at, batch::Part::Summary)?;
+                    for slot in batch.slots().iter().filter(|slot| slot.kind == RecordKind::Amendment) {
+                        if let Some(Record::Amendment(amendment)) = batch.decode(slot) {
+                            self.amended.insert(amendment.of);
+                        }
+                    }
+                    let end = batch.numbers().end.max(at + 1);
+                    (left, at) = (left.saturating_sub(end - at), end);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What the index says, or `None` if it is broken: then the journal is asked.

@@ -11,25 +11,25 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use memmap2::MmapMut;
 
 use super::clock;
-use super::frame;
-use crate::trace::{RecordId, RecordKind, stored};
+use super::leftover::{is_ours, open_ours, recorded_dir};
+use crate::trace::stored;
 
-const MAGIC: &[u8; 8] = b"rscopest";
-const FORMAT: u16 = 1;
-const HEADER: usize = 4096;
+pub(super) const MAGIC: &[u8; 8] = b"rscopest";
+pub(super) const FORMAT: u16 = 1;
+pub(super) const HEADER: usize = 4096;
 /// Where the header holds the generation that reached the journal last.
-const DONE_AT: usize = 16;
-const DIR_AT: usize = 32;
+pub(super) const DONE_AT: usize = 16;
+pub(super) const DIR_AT: usize = 32;
 /// Octets of one half: some hundred records, several times what gathers until the writer looks.
-const HALF: usize = 1 << 20;
+pub(super) const HALF: usize = 1 << 20;
 /// Octets of a generation's number.
-const NUMBER: usize = 8;
+pub(super) const NUMBER: usize = 8;
 /// In the store's directory: a link to the file in memory.
 pub(super) const LINK: &str = "staging";
 const PREFIX: &str = "relayscope-";
@@ -149,130 +149,6 @@ fn prepare(file: &File, header: &[u8]) -> io::Result<MmapMut> {
     unsafe { MmapMut::map_mut(file) }
 }
 
-/// What a dead process had not brought to its journal.
-#[derive(Debug)]
-pub(super) struct Leftover {
-    pub version: u16,
-    pub salt: u32,
-    /// Frames that the dead process had brought to no file of the journal. A start that was interrupted, or found the disk full, may have.
-    pub fresh: Vec<u8>,
-    /// Frames of the batch that was on its way: each may or may not be in the newest file.
-    pub in_flight: Vec<u8>,
-    path: PathBuf,
-    link: PathBuf,
-    /// Made for this directory; otherwise the store was copied or moved.
-    own: bool,
-}
-
-impl Leftover {
-    /// What lies there of the store in `dir`. A file that was copied with the store serves as well as the one in memory.
-    pub fn find(dir: &Path) -> io::Result<Option<Self>> {
-        let link = dir.join(LINK);
-        let path = fs::read_link(&link).unwrap_or_else(|_| link.clone());
-        let Some(file) = open_ours(&path)? else { return Ok(None) };
-        if file.try_lock().is_err() {
-            return Ok(None); // a living process of a store that this one is a copy of
-        }
-        let mut octets = vec![0; HEADER + 2 * HALF];
-        match file.read_exact_at(&mut octets, 0) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-            read => read?,
-        }
-        let Some((header, halves)) = octets.split_at_checked(HEADER) else { return Ok(None) };
-        let Some((version, salt, done)) = read_header(header) else { return Ok(None) };
-        let own = fs::canonicalize(dir).is_ok_and(|dir| recorded_dir(header) == dir.as_os_str().as_encoded_bytes());
-        let mut left = Self { version, salt, fresh: Vec::new(), in_flight: Vec::new(), path, link, own };
-        for half in halves.chunks(HALF) {
-            let Some((generation, frames)) = generation(salt, half) else { continue };
-            match generation.checked_sub(done) {
-                None | Some(0) => {}
-                Some(1) => left.in_flight = frames,
-                Some(_) => left.fresh = frames,
-            }
-        }
-        Ok(Some(left))
-    }
-
-    pub fn octets(&self) -> u64 {
-        (self.fresh.len() + self.in_flight.len()) as u64
-    }
-
-    /// Frames that the journal doesn't have, in order, given what its newest files have.
-    pub fn missing(&self, has: impl Fn(RecordKind, RecordId) -> bool) -> Vec<u8> {
-        let mut missing = Vec::new();
-        for frames in [&self.in_flight, &self.fresh] {
-            let mut rest = frames.as_slice();
-            while let Ok(found) = frame::parse(self.salt, rest) {
-                let (this, behind) = rest.split_at(found.len());
-                if !has(found.kind, found.id) {
-                    missing.extend_from_slice(this);
-                }
-                rest = behind;
-            }
-        }
-        missing
-    }
-
-    /// Takes it away: all of it is in the journal.
-    pub fn remove(self) {
-        let _ = fs::remove_file(&self.link);
-        if self.own {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// Opens a staging file if it is there and this user made it: anybody may put files where those in memory live.
-fn open_ours(path: &Path) -> io::Result<Option<File>> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() && is_ours(&found) => {}
-        Ok(found) => {
-            tracing::warn!(file = %path.display(), owner = found.uid(), "not a staging file of this user: left alone, and not read");
-            return Ok(None);
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    OpenOptions::new().read(true).write(true).open(path).map(Some)
-}
-
-/// Whether the file belongs to the user this process runs as.
-pub(super) fn is_ours(found: &fs::Metadata) -> bool {
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == found.uid())
-}
-
-/// Version of the stored form, salt, and the generation that is done.
-fn read_header(header: &[u8]) -> Option<(u16, u32, u64)> {
-    let u16_at = |at: usize| Some(u16::from_le_bytes(*header.get(at..)?.first_chunk()?));
-    if !header.starts_with(MAGIC) || u16_at(8)? != FORMAT {
-        return None;
-    }
-    let salt = u32::from_le_bytes(*header.get(12..)?.first_chunk()?);
-    let done = u64::from_le_bytes(*header.get(DONE_AT..)?.first_chunk()?);
-    Some((u16_at(10)?, salt, done))
-}
-
-fn recorded_dir(header: &[u8]) -> &[u8] {
-    let dir = header.get(DIR_AT..).unwrap_or_default();
-    let end = dir.iter().position(|octet| *octet == 0).unwrap_or(dir.len());
-    dir.get(..end).unwrap_or(dir)
-}
-
-/// The generation that a half holds, and its frames as far as they are whole.
-fn generation(salt: u32, half: &[u8]) -> Option<(u64, Vec<u8>)> {
-    let number = *half.first_chunk::<NUMBER>()?;
-    let mut frames = Vec::new();
-    let mut rest = half;
-    while let Some((_, behind)) = rest.split_first_chunk::<NUMBER>().filter(|(next, _)| **next == number) {
-        let Ok(found) = frame::parse(salt, behind) else { break };
-        let (this, behind) = behind.split_at(found.len());
-        frames.extend_from_slice(this);
-        rest = behind;
-    }
-    let number = u64::from_le_bytes(number);
-    (number > 0).then_some((number, frames))
-}
-
 /// Removes what stores left behind that are no more: nobody else would.
 fn sweep(dir: &Path) {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
@@ -284,12 +160,15 @@ fn sweep(dir: &Path) {
         }
         let Ok(Some(file)) = open_ours(&path) else { continue };
         let mut header = vec![0; HEADER];
-        if file.try_lock().is_err() || file.read_exact_at(&mut header, 0).is_err() {
+        if file.read_exact_at(&mut header, 0).is_err() {
             continue;
         }
         let store = std::str::from_utf8(recorded_dir(&header)).map(PathBuf::from);
         if store.is_ok_and(|store| fs::read_link(store.join(LINK)).is_ok_and(|target| target == path)) {
-            continue; // its store will take it in
+            continue; // its store will take it in, perhaps just now
+        }
+        if file.try_lock().is_err() {
+            continue;
         }
         let _ = fs::remove_file(&path);
     }
@@ -305,7 +184,8 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::samples;
+    use crate::store::leftover::Leftover;
+    use crate::store::{frame, samples};
     use crate::trace::Record;
 
     const SALT: u32 = 7;
@@ -421,12 +301,36 @@ mod tests {
         assert!(place.left().is_none());
     }
 
+    /// Whoever looked in while the next process started made it drop what it should have taken in.
+    #[test]
+    fn a_lock_that_is_held_for_a_moment_hides_nothing() {
+        let place = Place::new();
+        let mut staging = place.staging();
+        keep(&mut staging, 1);
+        drop(staging);
+        let open = || File::open(fs::read_link(place.store.path().join(LINK)).unwrap()).unwrap();
+        let held = open();
+        held.lock().unwrap();
+        std::thread::scope(|scope| {
+            let left = scope.spawn(|| place.left());
+            drop(held);
+            assert_eq!(left.join().unwrap().unwrap().missing(|_, _| false), frames(1..2));
+        });
+        let held = open();
+        held.lock().unwrap();
+        assert!(Leftover::find(place.store.path()).is_err(), "rather no store than one without what was acknowledged");
+        assert_eq!(Leftover::look(place.store.path()).unwrap().unwrap().missing(|_, _| false), frames(1..2));
+    }
+
     #[test]
     fn a_living_process_is_left_alone() {
         let place = Place::new();
         let mut staging = place.staging();
         keep(&mut staging, 1);
-        assert!(place.left().is_none());
+        let copy = tempfile::tempdir().unwrap();
+        symlink(fs::read_link(place.store.path().join(LINK)).unwrap(), copy.path().join(LINK)).unwrap();
+        assert!(Leftover::find(copy.path()).unwrap().is_none());
+        assert!(Leftover::look(copy.path()).unwrap().is_none());
         // Another store starts, and sweeps.
         let other = tempfile::tempdir().unwrap();
         let second = Staging::create(place.memory.path(), other.path(), 8).unwrap();

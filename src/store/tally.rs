@@ -72,6 +72,8 @@ pub struct Tally {
 
 /// Most values of a field that are told apart.
 pub const HELD: usize = 100_000;
+/// More records than that aren't looked up one by one.
+const LOOKED_UP: usize = 1000;
 /// Counting is broken off after this time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -210,11 +212,25 @@ impl Bits {
     }
 }
 
+/// Which of these places have records of which something became known that isn't indexed yet.
+fn amended_lately(search: &Search<'_>, run: &RunView, places: &Places) -> io::Result<Places> {
+    if search.amended().len() > LOOKED_UP {
+        return Ok(places.clone());
+    }
+    let mut lately = Places::new();
+    for id in search.amended() {
+        for kind in [TermKind::Id, TermKind::Amends] {
+            lately |= search.live.index.ask(run, &Lookup::Term(terms::of_id(kind, *id)))?.places()?;
+        }
+    }
+    Ok(lately & places)
+}
+
 impl Counting<'_> {
     /// Counts a part; whether it is time to stop.
     fn part(&mut self, search: &mut Search<'_>, part: &Part) -> io::Result<bool> {
         let split = match (&part.run, &part.set) {
-            (Some(run), Some(_)) => search.unless_broken(part.day, run, self.split(search.live, part, run)),
+            (Some(run), Some(_)) => search.unless_broken(part.day, run, self.split(search, part, run)),
             _ => None,
         };
         let mut split = split.unwrap_or_else(|| {
@@ -273,7 +289,8 @@ impl Counting<'_> {
         }
     }
 
-    fn split(&self, live: &Live, part: &Part, run: &RunView) -> io::Result<Split> {
+    fn split(&self, search: &Search<'_>, part: &Part, run: &RunView) -> io::Result<Split> {
+        let live = search.live;
         let (first, since, until) = (run.first(), self.query.since, self.query.until);
         let Some(set) = &part.set else { return Ok(Split::default()) };
         let mut places = match &set.places {
@@ -291,19 +308,21 @@ impl Counting<'_> {
             let doubtful = places.iter().rev().filter(|&place| times.may_hold(place, since, until));
             return Ok(Split { certain: Places::new(), doubtful: doubtful.map(|place| first + place).collect() });
         }
+        let mut doubtful = amended_lately(search, run, &places)?;
+        places -= &doubtful;
+        let mut certain = Places::new();
         if since.is_none() && until.is_none() {
-            return Ok(Split { certain: places, doubtful: Vec::new() });
-        }
-        let mut split = Split::default();
-        for place in &places {
-            if times.is_within(place, since, until) {
-                split.certain.insert(place);
-            } else if times.may_hold(place, since, until) {
-                split.doubtful.push(first + place);
+            certain = places;
+        } else {
+            for place in &places {
+                if times.is_within(place, since, until) {
+                    certain.insert(place);
+                } else if times.may_hold(place, since, until) {
+                    doubtful.insert(place);
+                }
             }
         }
-        split.doubtful.reverse();
-        Ok(split)
+        Ok(Split { certain, doubtful: doubtful.iter().rev().map(|place| first + place).collect() })
     }
 
     fn certain(&mut self, live: &Live, run: &RunView, places: &Places) -> io::Result<()> {

@@ -32,6 +32,8 @@ pub(super) struct Writer {
     active: Option<Active>,
     /// Once the store was given away: where records go instead of the journal.
     drain: Option<Drain>,
+    /// The sync thread failed: until the disk takes something, what is written counts once it is there.
+    doubted: bool,
     /// Tickets below this have been dealt with.
     end: u64,
 }
@@ -43,7 +45,7 @@ struct Active {
 
 impl Writer {
     pub fn new(intake: Arc<Intake>, opening: Opening) -> Self {
-        Self { intake, opening, active: None, drain: None, end: 0 }
+        Self { intake, opening, active: None, drain: None, doubted: false, end: 0 }
     }
 
     pub fn run(mut self) {
@@ -147,15 +149,14 @@ impl Writer {
         }
         let Some(live) = self.opening.live() else { return Err(io::Error::other("the store is not open")) };
         let log = self.active(&live)?;
-        let written = log.write(frames).and_then(|()| match live.options.durability {
-            Durability::Synced => log.sync_now(),
-            Durability::Written => Ok(()),
-        });
+        let written = log.write(frames).and_then(|()| if synced || self.doubted { log.sync_now().map_err(not_synced) } else { Ok(()) });
         if let Err(error) = written {
             // What may stand there in part must not be taken for records later.
             let _ = log.cut_to_end();
+            self.take_away_if_empty(&live);
             return Err(error);
         }
+        self.doubted = false;
         log.publish(frames);
         live.under_way.note(frames);
         live.note_written(&log, frames.len() as u64);
@@ -172,6 +173,7 @@ impl Writer {
                 self.intake.health.lost(records);
                 self.intake.queue.lost(records, now, "the journal file was removed while in use".into());
             }
+            self.doubted |= active.log.is_unsound();
             let full = active.log.end() >= live.options.segment_octets.min(LARGEST);
             let usable = !full && !active.log.is_gone() && !active.log.is_unsound();
             // A clock that is set back doesn't reopen a day.
@@ -201,6 +203,14 @@ impl Writer {
     fn retire(&mut self, live: &Live) {
         if let Some(active) = self.active.take() {
             active.log.finish();
+            live.keeper.ring();
+        }
+    }
+
+    /// No file is left behind for each attempt on a disk that fails.
+    fn take_away_if_empty(&mut self, live: &Live) {
+        if let Some(active) = self.active.take_if(|active| active.log.is_empty()) {
+            live.journal.take_away(active.day, &active.log);
             live.keeper.ring();
         }
     }
@@ -312,4 +322,8 @@ impl Writer {
         self.end_drain();
         self.intake.queue.end_staging();
     }
+}
+
+fn not_synced(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("it could not be synced: {error}"))
 }

@@ -32,7 +32,10 @@ struct Stored {
 impl Serialize for Timeline {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut stored = serializer.serialize_struct("Timeline", 2)?;
-        stored.serialize_field("packed", &self.packed)?;
+        match self.dropped {
+            true => stored.serialize_field("packed", &Packed(vec![DROPPED]))?,
+            false => stored.serialize_field("packed", &self.packed)?,
+        }
         stored.serialize_field("cut", &self.cut)?;
         stored.end()
     }
@@ -40,6 +43,9 @@ impl Serialize for Timeline {
 
 impl From<Stored> for Timeline {
     fn from(Stored { packed, cut }: Stored) -> Self {
+        if packed.0 == [DROPPED] {
+            return Self { cut, ..Self::dropped() };
+        }
         let (mut lines, mut last_us) = (0u32, 0u64);
         let mut rest = packed.0.as_slice();
         while let Some((head, since, _, behind)) = next(rest) {
@@ -67,6 +73,8 @@ const UPSTREAM: u8 = 1;
 const OUT: u8 = 2;
 /// It also went out on the other leg, at the same moment, as it was: kept once, shown as two lines.
 const RELAYED: u8 = 4;
+/// Stands alone for a dialogue that was dropped before its record was exported and imported: no line, for builds that don't know it either.
+const DROPPED: u8 = 0xFF;
 
 impl Timeline {
     /// Stands for a dialogue that is no longer kept, though its record is.
@@ -80,7 +88,7 @@ impl Timeline {
 
     /// Octets that postcard makes of it.
     pub(super) fn stored_octets(&self) -> usize {
-        let packed = self.packed.0.len();
+        let packed = if self.dropped { 1 } else { self.packed.0.len() };
         leb128::octets(packed as u64) + packed + leb128::octets(u64::from(self.cut))
     }
 
@@ -175,6 +183,15 @@ mod tests {
             ]
         );
         assert_eq!(timeline.len(), 3);
+    }
+
+    #[test]
+    fn a_dropped_dialogue_is_stored_as_such() {
+        let dropped = Timeline { cut: 3, ..Timeline::dropped() };
+        let stored = postcard::to_stdvec(&dropped).unwrap();
+        assert_eq!(stored.len(), dropped.stored_octets());
+        assert_eq!(postcard::from_bytes::<Timeline>(&stored).unwrap(), dropped);
+        assert_eq!(dropped.lines().count(), 0);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::Check;
-use crate::store::{Health, PageRequest, Query, Store, StoreError, Term};
+use crate::store::{Health, PageRequest, Query, Store, StoreError, Term, is_open_to_others};
 use crate::trace::json::Time;
 use crate::trace::{AuditEvent, Record, RecordKind, WallMicros};
 
@@ -88,6 +88,10 @@ fn writing(dir: &Path, store: &Store, running: bool) -> Check {
         ),
         // Nothing is known of the rights of whom the service runs as.
         Health::Ok if !may_write => check.skipped("this user may not write there: ask as root, or as the user that the service runs as"),
+        Health::Ok if is_open_to_others(dir) => check.warn(
+            format!("it can; and every user of this machine can enter {}, and read what was made there without care", dir.display()),
+            format!("Traces tell who writes to whom: `chmod o-rwx {}`.", dir.display()),
+        ),
         Health::Ok => check.ok("it can"),
         Health::Failed { since, why, records_lost } => check.fail(
             format!("not since {}: {why}; {records_lost} records are lost", Time(since)),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::columns::numbers_of;
 use super::growing::{GrowingRun, Room};
+use super::refusals::Refusals;
 use super::terms::Terms;
 use super::{SharedRun, columns};
 use crate::store::adopt::Stage;
@@ -20,10 +21,10 @@ use crate::store::journal::DayJournal;
 use crate::store::live::Live;
 use crate::store::locks::{reading, writing};
 use crate::store::marks;
-use crate::store::query::time_of;
+use crate::store::query::{PageRequest, Query, Term, time_of};
 use crate::store::queue::Ticket;
 use crate::store::search::Search;
-use crate::trace::{Amendment, Mark, Record, State, WallMicros};
+use crate::trace::{Amendment, Mark, Record, RecordKind, State, WallMicros};
 
 /// Between two looks at the journal while records come in: they are indexed in bunches.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -37,6 +38,9 @@ const WAITING_RUNS: usize = 4;
 /// From so many records on a run is stored at the end of the process. Replaying fewer takes some 10 ms; many small runs would slow down
 /// each look-up.
 const WORTH_STORING: u32 = 4096;
+
+/// Gaps that are looked at, newest first: one of them may be of a clock that was behind.
+const GAPS: usize = 32;
 
 /// How a step went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +62,7 @@ pub struct Indexer {
     reached: BTreeMap<Day, u32>,
     growing: Option<(Arc<DayJournal>, SharedRun)>,
     waiting: Vec<(Day, SharedRun, u64)>,
+    refusals: Refusals,
     begun_anew: BTreeMap<Day, Instant>,
     /// Of the record at hand.
     terms: Terms,
@@ -85,6 +90,7 @@ impl Indexer {
             reached: BTreeMap::new(),
             growing: None,
             waiting: Vec::new(),
+            refusals: Refusals::default(),
             begun_anew: BTreeMap::new(),
             terms: Terms::default(),
             room: Room::default(),
@@ -120,6 +126,7 @@ impl Indexer {
     fn finish(&mut self) {
         let deadline = Instant::now() + RETRY;
         while Instant::now() < deadline && self.step().is_ok_and(|step| step == Step::Forward) {}
+        self.refusals = Refusals::default();
         if self.growing.as_ref().is_some_and(|(_, run)| reading(run).span >= WORTH_STORING) {
             self.finish_run();
         }
@@ -279,13 +286,19 @@ impl Indexer {
     }
 
     fn store_waiting(&mut self) {
+        if !self.refusals.may_try(Instant::now()) {
+            return;
+        }
         // A day may have been removed meanwhile.
         self.waiting.retain(|(day, ..)| self.live.journal.day(*day).is_some());
         while let Some((day, run, damage)) = self.waiting.first().cloned() {
             if let Err(error) = self.live.index.store(day, &reading(&run), damage) {
-                tracing::error!(%day, %error, "a run of the index could not be stored; it is tried again");
+                if self.refusals.is_worth_saying(Instant::now()) {
+                    tracing::error!(%day, %error, "a run of the index could not be stored; it is tried again every second");
+                }
                 return;
             }
+            self.refusals = Refusals::default();
             let first = reading(&run).first;
             self.live.index.was_stored(day, first);
             self.waiting.remove(0);
@@ -308,12 +321,19 @@ impl Indexer {
         // A transaction that was open at a hand-over has its mark in the journal and in its process's own file: the one that tells more stays.
         self.marks.sort_by_key(|mark| (mark.id, mark.message.is_none()));
         self.marks.dedup_by_key(|mark| mark.id);
+        let lost_until = match self.marks.is_empty() {
+            true => None,
+            false => match self.lost_until() {
+                Ok(until) => until,
+                Err(_) => return,
+            },
+        };
         while let Some(mark) = self.marks.last() {
             match Search::of_indexed(&self.live).fetch(mark.id) {
                 Ok(Some(_)) => {}
                 // What is refused would count as lost.
                 Ok(None) if !self.appender.is_healthy() => return,
-                Ok(None) => match self.appender.append(&marks::in_doubt(mark, marks::DIED)) {
+                Ok(None) => match self.appender.append(&marks::in_doubt(mark, marks::why_open(mark, lost_until))) {
                     Ok(ticket) => {
                         self.last_told = Some(ticket);
                         self.live.recovery.in_doubt();
@@ -330,5 +350,12 @@ impl Indexer {
             self.recovering = false;
             self.live.recovery.finish();
         }
+    }
+    /// When records were lost last, as far as the newest gaps tell.
+    fn lost_until(&self) -> io::Result<Option<WallMicros>> {
+        let gaps = Query::of(Term::Kind(RecordKind::Gap));
+        let page = Search::of_indexed(&self.live).page(&gaps, &PageRequest::newest(GAPS))?;
+        let until = |record: &Record| if let Record::Gap(gap) = record { Some(gap.until) } else { None };
+        Ok(page.records.iter().filter_map(until).max())
     }
 }

@@ -16,6 +16,7 @@ pub mod merge;
 mod open_files;
 pub mod page;
 pub mod places;
+mod refusals;
 pub mod shelf;
 pub mod terms;
 pub mod times;

@@ -17,6 +17,7 @@ use super::places;
 use super::times::Times;
 use crate::store::cursor::Cursor;
 use crate::store::day::Day;
+use crate::store::private;
 use crate::store::seal::sync_dir;
 
 pub const MAGIC: &[u8; 8] = b"rscopeix";
@@ -117,9 +118,9 @@ impl RunWriter {
     pub fn create(path: PathBuf, day: Day, first: u32, terms: u64) -> io::Result<Self> {
         if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
             // Only within a day that is there: retention may have removed it just now.
-            fs::create_dir(dir)?;
+            private::make_dir(dir)?;
         }
-        let mut out = BufWriter::with_capacity(256 << 10, File::create(unfinished(&path))?);
+        let mut out = BufWriter::with_capacity(256 << 10, private::for_writing().create(true).truncate(true).open(unfinished(&path))?);
         let header: [u8; HEADER] = header(day, first);
         out.write_all(&header)?;
         Ok(Self {

@@ -297,3 +297,56 @@ fn records_that_can_not_be_read_are_left_out_in_the_end() {
     cut(40);
     assert!(read(1000).is_err(), "where nothing can be read, it may be the whole disk");
 }
+
+/// As on a full thin volume, or over quota on NFS. The sync thread retired ten files a second, and all seemed well.
+#[test]
+fn a_disk_that_takes_writes_and_can_not_sync_fails_the_store() {
+    for durability in [Durability::Written, Durability::Synced] {
+        let mut room = Room::new();
+        room.options.durability = durability;
+        let store = room.store();
+        put(&store, &transactions(0..1));
+        std::fs::write(room.path().join(SYNC_FAILS), b"").unwrap();
+        let appender = store.appender();
+        let append = |no: u64| appender.append(&samples::transaction(no)).is_ok_and(|ticket| stored(&appender, ticket).is_ok());
+        until(|| !append(1));
+        let Health::Failed { why, .. } = store.health() else { panic!("{durability:?}") };
+        assert!(why.contains("could not be synced") && why.contains("thin"), "{why}");
+        assert!(!append(2), "it is refused at once");
+        std::fs::remove_file(room.path().join(SYNC_FAILS)).unwrap();
+        until(|| store.health().is_ok());
+        put(&store, &transactions(3..4));
+        assert!(gap(&store).records_lost > 0);
+        assert_eq!(find(&store, message_id(3)), transactions(3..4));
+        store.close();
+        let empty: Vec<_> = room.journal().into_iter().filter(|path| std::fs::metadata(path).unwrap().len() <= 32).collect();
+        assert_eq!(empty, Vec::<std::path::PathBuf>::new(), "no file is left of an attempt");
+        assert!(check(room.path()).unwrap().problems.is_empty());
+    }
+}
+
+#[test]
+fn files_that_can_not_be_sealed_keep_no_descriptors() {
+    let mut room = Room::new();
+    room.options.segment_octets = 10_000;
+    let store = room.store();
+    // In the way of the first sealed file.
+    let in_the_way = room.path().join("2026-11-23/journal/000001.seg.unfinished");
+    std::fs::create_dir_all(&in_the_way).unwrap();
+    for no in 0..20 {
+        put(&store, &transactions(no..no + 1));
+    }
+    let logs = || -> Vec<_> {
+        let files = store.live().unwrap().journal.days().into_iter().flat_map(|day| day.files());
+        files.filter_map(|file| if let crate::store::journal::Form::Log(log) = file.form() { Some(log) } else { None }).collect()
+    };
+    until(|| logs().first().is_some_and(|log| log.is_closed()));
+    assert!(!logs().last().unwrap().is_closed(), "it is being written");
+    assert_eq!(everything(&store), transactions(0..20));
+    assert_eq!(find(&store, message_id(0)), transactions(0..1));
+    store.close();
+    std::fs::remove_dir(&in_the_way).unwrap();
+    let store = room.store();
+    sealed(&store);
+    assert_eq!(everything(&store), transactions(0..20));
+}

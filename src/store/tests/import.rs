@@ -53,6 +53,24 @@ fn an_import_twice_is_an_import_once() {
     assert_eq!(find(&store, message_id(33)), transactions(33..34));
 }
 
+/// What was exported after its dialogue had been dropped says so where it was imported, before and after sealing.
+#[test]
+fn a_dropped_dialogue_is_one_after_an_import() {
+    let room = Room::new();
+    let mut dropped = samples::transaction(1);
+    dropped.drop_dialogue();
+    let line = serde_json::to_string(&json::Record::from(&dropped)).unwrap();
+    let read: json::Record = serde_json::from_str(&line).unwrap();
+    import(&room, &[read.try_into().unwrap()]);
+    let store = room.store();
+    assert_eq!(everything(&store), [dropped.clone()]);
+    put(&store, &transactions(2..3));
+    room.advance(Duration::from_secs(86_400));
+    put(&store, &transactions(3..4));
+    sealed(&store);
+    assert_eq!(everything(&store)[0], dropped);
+}
+
 #[test]
 fn what_a_proxy_wrote_is_known_wherever_it_stands() {
     let room = Room::new();

@@ -171,3 +171,14 @@ fn without_dialogue(record: &Record) -> Record {
 fn sealed(store: &Store) {
     until(|| store.stats().unwrap().active_files <= 1);
 }
+
+/// In a store's directory: while it is there, the disk takes what is written, and doesn't keep it.
+const SYNC_FAILS: &str = "sync-fails";
+
+/// How the disk does with a file of a store.
+pub(super) fn disk_of(path: &Path) -> std::io::Result<()> {
+    match path.ancestors().any(|above| above.join(SYNC_FAILS).exists()) {
+        true => Err(std::io::Error::other("the disk is thin, and full")),
+        false => Ok(()),
+    }
+}

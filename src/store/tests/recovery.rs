@@ -103,6 +103,26 @@ fn a_mark_without_a_record_becomes_a_transaction_in_doubt() {
     assert_eq!(copy.open().report.in_doubt, 0);
 }
 
+/// The disk was full for a while: the record of a message may have been among those that were lost.
+#[test]
+fn a_mark_before_a_gap_may_have_lost_its_record() {
+    let room = Room::new();
+    let store = room.store();
+    let Record::Gap(gap) = samples::gap(2) else { unreachable!() };
+    let (Record::Mark(mut before), Record::Mark(mut after)) = (samples::mark(1), samples::mark(3)) else { unreachable!() };
+    (before.at, after.at) = (gap.until - 5_000_000, gap.until + 1);
+    put(&store, &[Record::Mark(before), Record::Gap(gap), Record::Mark(after)]);
+    let copy = room.crashed_copy();
+    drop(store);
+    let store = copy.store();
+    let said = |no: u64| match store.fetch(samples::id(no)).unwrap() {
+        Some(Record::Transaction(it)) => it.outcome.detail.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    assert!(said(1).contains("could be stored") && said(1).contains("or relayscope ended"), "{}", said(1));
+    assert!(!said(3).contains("could be stored"), "{}", said(3));
+}
+
 /// The index thread, which writes the records of what was open, once waited a second for itself with each of them.
 #[test]
 fn many_marks_without_a_record_are_dealt_with_at_once() {
@@ -158,6 +178,9 @@ fn a_crash_while_sealing_leaves_the_active_form_in_force() {
     let sealed_forms: Vec<_> = both.journal().into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "seg")).collect();
     assert!(!sealed_forms.is_empty());
     let half = both.crashed_copy();
+    let twenty = vec![(RecordKind::Transaction, 20)];
+    let report = check(both.path()).unwrap();
+    assert_eq!((report.kinds, report.problems), (twenty.clone(), vec![]), "none twice");
     let opened = both.open();
     assert_eq!(everything(&opened.store), transactions(0..20));
     assert!(sealed_forms.iter().all(|path| !path.with_extension("log").exists()));
@@ -166,6 +189,8 @@ fn a_crash_while_sealing_leaves_the_active_form_in_force() {
     let octets = std::fs::read(&cut).unwrap();
     std::fs::write(&cut, &octets[..octets.len() / 2]).unwrap();
     std::fs::write(cut.with_extension("seg.unfinished"), b"half").unwrap();
+    let report = check(half.path()).unwrap();
+    assert_eq!((report.kinds, report.problems), (twenty, vec![]), "the active form has them all");
     let opened = half.open();
     assert_eq!(opened.report.unreadable.len(), 1);
     assert_eq!(everything(&opened.store), transactions(0..20));

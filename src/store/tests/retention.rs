@@ -245,6 +245,61 @@ fn damaged_files_are_not_thinned_and_left_to_people() {
     assert_eq!(std::fs::read(&broken).unwrap(), octets);
 }
 
+/// As a backup beside the store does, and `cp -al`.
+fn link_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() { link_dir(&entry.path(), &target) } else { std::fs::hard_link(entry.path(), target).unwrap() }
+    }
+}
+
+#[test]
+fn what_a_backup_links_to_is_not_removed_for_room_that_it_would_not_make() {
+    let mut room = three_days();
+    let name = day(0).to_string();
+    link_dir(&room.path().join(&name), &room.path().with_extension("backup"));
+    room.options.keep_free_octets = 1 << 60;
+    let store = room.store();
+    // The oldest would have been the first to go.
+    until(|| store.stats().unwrap().days == 2);
+    assert!(room.path().join(&name).is_dir());
+    assert_eq!(everything(&store).len(), 40);
+    store.close();
+    room.options.keep_octets = 1;
+    let store = room.store();
+    until(|| store.stats().unwrap().days == 1);
+    assert_eq!(everything(&store).len(), 20, "the store's own size is another matter");
+}
+
+/// A machine without a clock of its own begins in 1970, and is set right later.
+#[test]
+fn what_a_clock_behind_wrote_is_kept_as_long_as_what_was_there_before_it() {
+    let mut room = Room::new();
+    room.options.keep_days = 3;
+    let at = |no: u64| room.clock.store(NOON + no * DAY.as_micros() as u64, Ordering::SeqCst);
+    let days = |store: &Store| store.stats().unwrap().days;
+    let store = room.store();
+    put(&store, &transactions(0..1));
+    at(2);
+    put(&store, &transactions(1..2));
+    store.close();
+    room.clock.store(5_000_000, Ordering::SeqCst);
+    let store = room.store();
+    put(&store, &transactions(2..3));
+    at(4);
+    put(&store, &transactions(3..4));
+    // Whatever is beyond three days goes at the next round.
+    until(|| days(&store) == 3);
+    assert_eq!(everything(&store), [1, 2, 3].map(samples::transaction));
+    store.close();
+    at(7);
+    let store = room.store();
+    put(&store, &transactions(4..5));
+    until(|| days(&store) == 2);
+    assert_eq!(everything(&store), transactions(3..5));
+}
+
 /// Where the stored runs of a day end, and of which state of the day's journal the last of them is.
 fn indexed_until(room: &Room, day: Day) -> (u32, u64) {
     let runs = crate::store::index::shelf::run_files(room.path(), day);

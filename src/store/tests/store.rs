@@ -419,3 +419,23 @@ fn what_is_followed_is_no_more_than_is_good_for_the_memory() {
     let (records, _, more) = store.follow_within(None, 30, usize::MAX).unwrap();
     assert!(records.len() == 30 && more);
 }
+
+#[test]
+fn what_a_store_makes_is_not_for_everybody() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut room = Room::new();
+    room.options.segment_octets = 10_000;
+    // Made before, with the usual mask.
+    std::fs::create_dir(room.path()).unwrap();
+    let store = room.store();
+    for no in 0..20 {
+        put(&store, &transactions(no..no + 1));
+    }
+    sealed(&store);
+    store.close();
+    let others = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7;
+    let day = room.path().join("2026-11-23");
+    for path in [vec![day.clone(), day.join("journal")], room.journal()].concat() {
+        assert_eq!(others(&path), 0, "{}", path.display());
+    }
+}

@@ -62,7 +62,7 @@ impl TryFrom<Transaction> for record::Transaction {
             phases: it.phases.into(),
             outcome: it.outcome.into(),
             flags: flags(it.flags),
-            timeline: timeline(&it.timeline, it.timeline_cut),
+            timeline: timeline(&it.timeline, it.timeline_cut, it.timeline_dropped),
         })
     }
 }
@@ -84,7 +84,7 @@ impl From<Session> for record::Session {
             outcome: it.outcome.map(Into::into),
             ended: it.ended.into(),
             flags: flags(it.flags),
-            timeline: timeline(&it.timeline, it.timeline_cut),
+            timeline: timeline(&it.timeline, it.timeline_cut, it.timeline_dropped),
         }
     }
 }
@@ -304,8 +304,8 @@ fn digest(field: &'static str, text: Option<String>) -> Result<Option<Digest>, N
     text.map(|text| text.parse().map_err(|error| NoRecord { field, error })).transpose()
 }
 
-pub(super) fn timeline(lines: &[Line], cut: u32) -> Timeline {
-    let mut timeline = Timeline::default();
+pub(super) fn timeline(lines: &[Line], cut: u32, dropped: bool) -> Timeline {
+    let mut timeline = if dropped && lines.is_empty() { Timeline::dropped() } else { Timeline::default() };
     let mut rest = lines;
     while let Some((line, behind)) = rest.split_first() {
         let passed_on = |next: &&Line| {

@@ -87,7 +87,9 @@ proptest! {
 
 /// Lines of the dialogue that stand for two are the same as the two.
 fn kept_once(mut record: trace::Record) -> trace::Record {
-    let again = |timeline: &mut trace::Timeline| *timeline = super::into::timeline(&super::from::lines(timeline), timeline.cut);
+    let again = |timeline: &mut trace::Timeline| {
+        *timeline = super::into::timeline(&super::from::lines(timeline), timeline.cut, timeline.is_dropped())
+    };
     let year_9999 = |at: &mut u64| *at = (*at).min(253_402_207_200_999_999);
     let tls = |it: &mut Option<record::Tls>| it.iter_mut().filter_map(|it| it.expires_at.as_mut()).for_each(year_9999);
     match &mut record {
