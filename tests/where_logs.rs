@@ -157,8 +157,9 @@ fn what_the_administrator_deletes_or_holds_waits_no_longer() {
     };
     assert_eq!(fates(&with(&[])), "bob@example.org accepted, carol@example.org deferred");
     let path = with(&["10:20:00 postsuper[1]: A1B2C3D4E5: removed"]);
-    assert_eq!(fates(&path), "bob@example.org accepted, carol@example.org stuck");
-    assert!(path.verdict.contains("thrown away (deleted from the queue by postsuper)"), "{}", path.verdict);
+    assert_eq!(fates(&path), "bob@example.org accepted, carol@example.org discarded");
+    assert!(path.verdict.starts_with("Thrown away by smtp.example.net, "), "{}", path.verdict);
+    assert!(path.verdict.contains("(deleted from the queue by postsuper), says its log: nobody will deliver it"), "{}", path.verdict);
     let path = with(&["10:20:00 postsuper[1]: A1B2C3D4E5: placed on hold"]);
     assert_eq!(fates(&path), "bob@example.org accepted, carol@example.org stuck");
     let path = with(&["10:20:00 postsuper[1]: A1B2C3D4E5: placed on hold", "10:21:00 postsuper[1]: A1B2C3D4E5: released from hold"]);
@@ -174,7 +175,7 @@ fn what_the_administrator_deletes_or_holds_waits_no_longer() {
         "10:22:00 1r5abc-0003Xy-2B removed by root",
         "10:22:00 1r5abc-0003Xy-2B Completed",
     ];
-    for (lines, expected) in [(3, "stuck"), (4, "deferred"), (6, "stuck")] {
+    for (lines, expected) in [(3, "stuck"), (4, "deferred"), (6, "discarded")] {
         let path = one(exim(&frozen[..lines]), "<1@example.com>");
         assert_eq!(fates(&path), format!("bob@example.org {expected}"), "{lines}: {}", path.verdict);
     }
@@ -197,14 +198,14 @@ fn what_is_thrown_away_before_the_queue_is_so_for_all() {
     let mut records = log([discard("A1B2C3D4E5")]);
     records.push(tale(70, "10:02:02", &["bob@example.org", "carol@example.org"], "A1B2C3D4E5"));
     let path = one(records, "<1@example.com>");
-    assert_eq!(fates(&path), "bob@example.org stuck, carol@example.org stuck", "{}", path.verdict);
-    assert!(path.verdict.contains("thrown away"), "{}", path.verdict);
+    assert_eq!(fates(&path), "bob@example.org discarded, carol@example.org discarded", "{}", path.verdict);
+    assert!(path.verdict.starts_with("Thrown away by smtp.example.net"), "{}", path.verdict);
     // Another was refused within the same transaction.
     let refused = "10:02:02 smtpd[1]: A1B2C3D4E5: reject: RCPT from mail.example.com[192.0.2.10]: 550 5.1.1 <eve@example.org>: Recipient \
                    address rejected: User unknown; from=<alice@example.com> to=<eve@example.org> proto=ESMTP helo=<mail.example.com>";
     let mut records = log([refused.to_owned(), discard("A1B2C3D4E5")]);
     records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));
-    assert_eq!(fates(&one(records, "<1@example.com>")), "carol@example.org stuck");
+    assert_eq!(fates(&one(records, "<1@example.com>")), "carol@example.org discarded");
     // Behind the smart host, the entry of one of two ways.
     let mut records = log([
         went("10:02:04", "A1B2C3D4E5", "carol@example.org", "sent (250 2.0.0 Ok: queued as C1B2C3D4E5)"),
@@ -212,12 +213,12 @@ fn what_is_thrown_away_before_the_queue_is_so_for_all() {
     ]);
     records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));
     records.push(tale(71, "10:02:02", &["bob@example.org"], "B1B2C3D4E5"));
-    assert_eq!(fates_of_all(records), ["bob@example.org accepted", "carol@example.org stuck"]);
+    assert_eq!(fates_of_all(records), ["bob@example.org accepted", "carol@example.org discarded"]);
     // Each recipient went to the smart host by itself: only one of the two was thrown away there.
     let mut records = log([discard("A1B2C3D4E5")]);
     records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));
     records.push(tale(71, "10:02:02", &["bob@example.org"], "B1B2C3D4E5"));
-    assert_eq!(fates_of_all(records), ["bob@example.org accepted", "carol@example.org stuck"]);
+    assert_eq!(fates_of_all(records), ["bob@example.org accepted", "carol@example.org discarded"]);
 }
 
 #[test]
@@ -256,4 +257,43 @@ fn a_refusal_to_relay_for_a_stranger_is_nobodys_business() {
     let step = &path.next[0];
     assert!(step.starts_with("Nobody need do anything (relaying denied): That server refused a client"), "{step}");
     assert_eq!(path.recipients[0].attempts, 1);
+}
+
+/// Postfix's discard(8) takes what a transport map sends it, and that is all.
+#[test]
+fn what_is_discarded_is_gone_and_not_held() {
+    let lines = |id: &str, message_id: &str, to: &str, daemon: &str, relay: &str, status: &str| {
+        let mut lines: Vec<String> = taken("10:02:03", id, message_id).into();
+        lines.push(format!(
+            "10:02:04 {daemon}[1]: {id}: to=<{to}>, relay={relay}, delay=0.1, delays=0/0/0/0.1, dsn=2.0.0, status=sent ({status})"
+        ));
+        lines.push(format!("10:02:04 qmgr[1]: {id}: removed"));
+        lines
+    };
+    let mut all = lines("A1B2C3D4E5", "1@example.com", "carol@ok.example", "discard", "none", "ok.example");
+    all.push("10:05:00 cleanup[1]: B1B2C3D4E5: message-id=<2@example.com>".to_owned());
+    all.push("10:05:00 qmgr[1]: B1B2C3D4E5: from=<alice@example.com>, size=1234, nrcpt=1 (queue active)".to_owned());
+    all.push("10:05:01 postsuper[1]: B1B2C3D4E5: placed on hold".to_owned());
+    let path = one(log(all.clone()), "<1@example.com>");
+    assert_eq!(fates(&path), "carol@ok.example discarded", "{}", path.verdict);
+    assert!(
+        path.verdict.starts_with("Thrown away by smtp.example.net, 2026-11-23 10:02:04 UTC (ok.example), says its log"),
+        "{}",
+        path.verdict
+    );
+    assert!(path.verdict.contains("nobody will deliver it") && !path.verdict.contains("Held"), "{}", path.verdict);
+    let step = "See which setting of smtp.example.net throws it away".to_lowercase();
+    assert!(path.next.iter().any(|it| it.to_lowercase().contains(&step)), "{:?}", path.next);
+    let found = |question: &str| -> Vec<Option<String>> {
+        ask(&Shelf { records: log(all.clone()), running: true }, question).messages.into_iter().map(|it| it.message_id).collect()
+    };
+    assert_eq!(found("state:discarded"), [Some("1@example.com".to_owned())]);
+    assert!(!found("state:stuck").contains(&Some("1@example.com".to_owned())), "{:?}", found("state:stuck"));
+}
+
+#[test]
+fn where_nothing_passed_here_the_line_is_no_dialogue() {
+    let path = one(log(half_way()), "<1@example.com>");
+    assert!(path.next.iter().any(|step| step.starts_with("The line of the log: relayscope show ")), "{:?}", path.next);
+    assert!(!path.next.iter().any(|step| step.contains("dialogue")), "{:?}", path.next);
 }
