@@ -116,6 +116,9 @@ fn says(hop: &Hop) -> String {
     let tie = hop.tie();
     match hop {
         Hop::Relay(_) => String::new(),
+        Hop::Log(_) if tie.confidence == Confidence::Probable => {
+            format!(", says its log in a line that is probably about this message ({})", tie.joined_by.words())
+        }
         Hop::Log(_) => ", says its log".to_owned(),
         Hop::Report(_) if tie.confidence == Confidence::Probable || tie.joined_by == JoinedBy::Recipient => {
             format!(", says a report that is probably about this message ({})", tie.joined_by.words())
