@@ -202,6 +202,19 @@ impl What {
         self.fields.iter().cloned().chain(free).filter_map(|term| candidates::of_report(&term)).collect()
     }
 
+    /// Words of a Message-ID or a subject that are asked for: a report quotes both.
+    pub fn words_in_reports(&self) -> Vec<Term> {
+        let free = match self.free.as_slice() {
+            [only] => readings_of(only).into_iter().map(|(_, term)| term).collect(),
+            several => several_words(several),
+        };
+        let is_words = |term: &Term| match term {
+            Term::MessageId(id) => !id.starts_with('<'),
+            other => matches!(other, Term::Subject(_)),
+        };
+        self.fields.iter().cloned().chain(free).filter(is_words).collect()
+    }
+
     /// Whether a record answers the question in any of its readings: for those who follow, and can't wait which one is meant.
     pub fn may_mean(&self, record: &Record) -> bool {
         self.readings().iter().any(|reading| reading.matches(record))
