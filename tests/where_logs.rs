@@ -337,6 +337,21 @@ fn a_refusal_and_the_log_in_front_are_one_message() {
 }
 
 #[test]
+fn what_the_administrator_in_front_deletes_does_not_come_again() {
+    const FULL: &str = "452 4.2.2 <bob@example.org>: Mailbox full";
+    let status = format!("deferred (host 127.0.0.1[127.0.0.1] said: {FULL} (in reply to RCPT TO command))");
+    let mut lines = front("A1B2C3D4E5", "1@example.com", "10:02:04", "bob@example.org", &status);
+    let with = |lines: &[String]| {
+        let mut records = log(lines.to_vec());
+        records.push(refused(60, "10:02:03.900", "bob@example.org", FULL).record());
+        fates(&one(records, "<1@example.com>"))
+    };
+    assert_eq!(with(&lines), "bob@example.org deferred");
+    lines.push("10:20:00 postsuper[1]: A1B2C3D4E5: removed".to_owned());
+    assert_eq!(with(&lines), "bob@example.org discarded");
+}
+
+#[test]
 fn a_line_that_quotes_the_trace_id_is_certainly_of_that_attempt() {
     let text = |id: &str| format!("451 4.7.1 relayscope: sending limit: 500 an hour (trace {id})");
     let attempt = |number, clock: &str| {
