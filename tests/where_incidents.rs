@@ -85,6 +85,37 @@ fn an_incident_of_another_cause_is_only_of_the_same_time() {
     assert_eq!(said(Some(Cause::MailboxFull), vec![attempt]), part, "it names this one");
 }
 
+/// A host that takes no TLS any more, and says that a mailbox is full: one has nothing to do with the other, though that very session was
+/// noticed.
+#[test]
+fn what_an_anomaly_cannot_explain_does_not_stand_beside_it() {
+    let is_beside = |anomaly, cause: Option<Cause>, stage: Stage, is_named: bool| {
+        let mut attempts = greylisted(1, false);
+        for record in &mut attempts {
+            let Record::Transaction(it) = record else { continue };
+            it.envelope.recipients.iter_mut().for_each(|recipient| recipient.cause = cause);
+            (it.outcome.cause, it.outcome.stage) = (cause, stage);
+        }
+        let samples = if is_named { vec![attempts[0].id()] } else { Vec::new() };
+        let it = Incident { samples, ..incident(1, anomaly, "10:00:00", "10:50:00", &[(AboutKind::Host, "smtp.example.net")]) };
+        !beside(&shelf(attempts, vec![it]), "judy@example.org").is_empty()
+    };
+    for is_named in [false, true] {
+        for anomaly in [Anomaly::StarttlsStripped, Anomaly::TlsDowngrade] {
+            for cause in [Cause::TlsFailure, Cause::EncryptionRequired] {
+                assert!(is_beside(anomaly, Some(cause), Stage::RcptTo, is_named), "{anomaly} {cause}");
+            }
+            assert!(is_beside(anomaly, None, Stage::StartTls, is_named), "{anomaly}: put off under tls = required");
+            for cause in [Cause::MailboxFull, Cause::RecipientUnknown, Cause::Greylisted] {
+                assert!(!is_beside(anomaly, Some(cause), Stage::RcptTo, is_named), "{anomaly} {cause}");
+            }
+        }
+        assert!(!is_beside(Anomaly::PeerChanged, Some(Cause::MailboxFull), Stage::RcptTo, is_named));
+        assert!(!is_beside(Anomaly::UpstreamSlow, Some(Cause::MailboxFull), Stage::RcptTo, is_named));
+    }
+    assert!(is_beside(Anomaly::RejectRatio, Some(Cause::MailboxFull), Stage::RcptTo, true), "it counts this refusal");
+}
+
 #[test]
 fn what_has_all_in_common_and_was_then_stands_there() {
     use AboutKind::*;

@@ -6,7 +6,7 @@ mod stories;
 
 use jiff::tz::TimeZone;
 use relayscope::import::{Format, Options, Reader};
-use relayscope::path::answer::{MessagePath, PathState};
+use relayscope::path::answer::{Confidence, JoinedBy, MessagePath, PathState, Side};
 use relayscope::trace::Record;
 use stories::golden::ask;
 use stories::{Shelf, Tale, at};
@@ -157,8 +157,9 @@ fn what_the_administrator_deletes_or_holds_waits_no_longer() {
     };
     assert_eq!(fates(&with(&[])), "bob@example.org accepted, carol@example.org deferred");
     let path = with(&["10:20:00 postsuper[1]: A1B2C3D4E5: removed"]);
-    assert_eq!(fates(&path), "bob@example.org accepted, carol@example.org stuck");
-    assert!(path.verdict.contains("thrown away (deleted from the queue by postsuper)"), "{}", path.verdict);
+    assert_eq!(fates(&path), "bob@example.org accepted, carol@example.org discarded");
+    assert!(path.verdict.starts_with("Thrown away by smtp.example.net, "), "{}", path.verdict);
+    assert!(path.verdict.contains("(deleted from the queue by postsuper), says its log: nobody will deliver it"), "{}", path.verdict);
     let path = with(&["10:20:00 postsuper[1]: A1B2C3D4E5: placed on hold"]);
     assert_eq!(fates(&path), "bob@example.org accepted, carol@example.org stuck");
     let path = with(&["10:20:00 postsuper[1]: A1B2C3D4E5: placed on hold", "10:21:00 postsuper[1]: A1B2C3D4E5: released from hold"]);
@@ -174,7 +175,7 @@ fn what_the_administrator_deletes_or_holds_waits_no_longer() {
         "10:22:00 1r5abc-0003Xy-2B removed by root",
         "10:22:00 1r5abc-0003Xy-2B Completed",
     ];
-    for (lines, expected) in [(3, "stuck"), (4, "deferred"), (6, "stuck")] {
+    for (lines, expected) in [(3, "stuck"), (4, "deferred"), (6, "discarded")] {
         let path = one(exim(&frozen[..lines]), "<1@example.com>");
         assert_eq!(fates(&path), format!("bob@example.org {expected}"), "{lines}: {}", path.verdict);
     }
@@ -197,14 +198,14 @@ fn what_is_thrown_away_before_the_queue_is_so_for_all() {
     let mut records = log([discard("A1B2C3D4E5")]);
     records.push(tale(70, "10:02:02", &["bob@example.org", "carol@example.org"], "A1B2C3D4E5"));
     let path = one(records, "<1@example.com>");
-    assert_eq!(fates(&path), "bob@example.org stuck, carol@example.org stuck", "{}", path.verdict);
-    assert!(path.verdict.contains("thrown away"), "{}", path.verdict);
+    assert_eq!(fates(&path), "bob@example.org discarded, carol@example.org discarded", "{}", path.verdict);
+    assert!(path.verdict.starts_with("Thrown away by smtp.example.net"), "{}", path.verdict);
     // Another was refused within the same transaction.
     let refused = "10:02:02 smtpd[1]: A1B2C3D4E5: reject: RCPT from mail.example.com[192.0.2.10]: 550 5.1.1 <eve@example.org>: Recipient \
                    address rejected: User unknown; from=<alice@example.com> to=<eve@example.org> proto=ESMTP helo=<mail.example.com>";
     let mut records = log([refused.to_owned(), discard("A1B2C3D4E5")]);
     records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));
-    assert_eq!(fates(&one(records, "<1@example.com>")), "carol@example.org stuck");
+    assert_eq!(fates(&one(records, "<1@example.com>")), "carol@example.org discarded");
     // Behind the smart host, the entry of one of two ways.
     let mut records = log([
         went("10:02:04", "A1B2C3D4E5", "carol@example.org", "sent (250 2.0.0 Ok: queued as C1B2C3D4E5)"),
@@ -212,12 +213,12 @@ fn what_is_thrown_away_before_the_queue_is_so_for_all() {
     ]);
     records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));
     records.push(tale(71, "10:02:02", &["bob@example.org"], "B1B2C3D4E5"));
-    assert_eq!(fates_of_all(records), ["bob@example.org accepted", "carol@example.org stuck"]);
+    assert_eq!(fates_of_all(records), ["bob@example.org accepted", "carol@example.org discarded"]);
     // Each recipient went to the smart host by itself: only one of the two was thrown away there.
     let mut records = log([discard("A1B2C3D4E5")]);
     records.push(tale(70, "10:02:02", &["carol@example.org"], "A1B2C3D4E5"));
     records.push(tale(71, "10:02:02", &["bob@example.org"], "B1B2C3D4E5"));
-    assert_eq!(fates_of_all(records), ["bob@example.org accepted", "carol@example.org stuck"]);
+    assert_eq!(fates_of_all(records), ["bob@example.org accepted", "carol@example.org discarded"]);
 }
 
 #[test]
@@ -256,4 +257,165 @@ fn a_refusal_to_relay_for_a_stranger_is_nobodys_business() {
     let step = &path.next[0];
     assert!(step.starts_with("Nobody need do anything (relaying denied): That server refused a client"), "{step}");
     assert_eq!(path.recipients[0].attempts, 1);
+}
+
+/// Postfix's discard(8) takes what a transport map sends it, and that is all.
+#[test]
+fn what_is_discarded_is_gone_and_not_held() {
+    let lines = |id: &str, message_id: &str, to: &str, daemon: &str, relay: &str, status: &str| {
+        let mut lines: Vec<String> = taken("10:02:03", id, message_id).into();
+        lines.push(format!(
+            "10:02:04 {daemon}[1]: {id}: to=<{to}>, relay={relay}, delay=0.1, delays=0/0/0/0.1, dsn=2.0.0, status=sent ({status})"
+        ));
+        lines.push(format!("10:02:04 qmgr[1]: {id}: removed"));
+        lines
+    };
+    let mut all = lines("A1B2C3D4E5", "1@example.com", "carol@ok.example", "discard", "none", "ok.example");
+    all.push("10:05:00 cleanup[1]: B1B2C3D4E5: message-id=<2@example.com>".to_owned());
+    all.push("10:05:00 qmgr[1]: B1B2C3D4E5: from=<alice@example.com>, size=1234, nrcpt=1 (queue active)".to_owned());
+    all.push("10:05:01 postsuper[1]: B1B2C3D4E5: placed on hold".to_owned());
+    let path = one(log(all.clone()), "<1@example.com>");
+    assert_eq!(fates(&path), "carol@ok.example discarded", "{}", path.verdict);
+    assert!(
+        path.verdict.starts_with("Thrown away by smtp.example.net, 2026-11-23 10:02:04 UTC (ok.example), says its log"),
+        "{}",
+        path.verdict
+    );
+    assert!(path.verdict.contains("nobody will deliver it") && !path.verdict.contains("Held"), "{}", path.verdict);
+    let step = "See which setting of smtp.example.net throws it away".to_lowercase();
+    assert!(path.next.iter().any(|it| it.to_lowercase().contains(&step)), "{:?}", path.next);
+    let found = |question: &str| -> Vec<Option<String>> {
+        ask(&Shelf { records: log(all.clone()), running: true }, question).messages.into_iter().map(|it| it.message_id).collect()
+    };
+    assert_eq!(found("state:discarded"), [Some("1@example.com".to_owned())]);
+    assert!(!found("state:stuck").contains(&Some("1@example.com".to_owned())), "{:?}", found("state:stuck"));
+}
+
+const NO_MAILBOX: &str = "550 5.1.1 <bob@example.org>: Recipient address rejected: User unknown";
+
+/// An attempt that ended at RCPT: no Message-ID, no queue id.
+fn refused(number: u64, clock: &str, to: &str, text: &str) -> Tale {
+    Tale::new(number, clock, "alice@example.com").to(to, text).ends_at_rcpt()
+}
+
+/// What the Postfix in front, whose smart host Relayscope is, writes of a message.
+fn front(id: &str, message_id: &str, time: &str, to: &str, status: &str) -> Vec<String> {
+    let mut lines: Vec<String> = taken("10:02:03", id, message_id).into();
+    lines.push(format!(
+        "{time} smtp[1]: {id}: to=<{to}>, relay=127.0.0.1[127.0.0.1]:2525, delay=1, delays=0/0/0/1, dsn=0.0.0, status={status}"
+    ));
+    lines
+}
+
+fn bounced(text: &str) -> String {
+    format!("bounced (host 127.0.0.1[127.0.0.1] said: {text} (in reply to RCPT TO command))")
+}
+
+#[test]
+fn a_refusal_and_the_log_in_front_are_one_message() {
+    let mut lines = front("A1B2C3D4E5", "1@example.com", "10:02:04", "bob@example.org", &bounced(NO_MAILBOX));
+    lines.push("10:02:04 bounce[1]: A1B2C3D4E5: sender non-delivery notification: D4E5F6A7B8".to_owned());
+    lines.push("10:02:04 qmgr[1]: A1B2C3D4E5: removed".to_owned());
+    let mut records = log(lines);
+    // As the smart host's own log has it.
+    records.extend(postfix(&["10:02:03 smtpd[1]: NOQUEUE: reject: RCPT from relay1[192.0.2.1]: 550 5.1.1 <bob@example.org>: Recipient \
+                              address rejected: User unknown; from=<alice@example.com> to=<bob@example.org> proto=ESMTP helo=<mail>"]));
+    let refusal = refused(60, "10:02:03.900", "bob@example.org", NO_MAILBOX);
+    let id = refusal.transaction.id;
+    records.push(refusal.record());
+    // By any of its names.
+    for question in ["to:bob@example.org", "<1@example.com>", "A1B2C3D4E5", &format!("id:{id}")] {
+        let path = one(records.clone(), question);
+        assert_eq!((path.relays().count(), path.message_id.as_deref()), (1, Some("1@example.com")), "{question}");
+        let tying = path.logs().find(|line| line.relay_host.is_some()).unwrap();
+        assert_eq!((tying.tie.joined_by, tying.tie.confidence), (JoinedBy::Reply, Confidence::Probable), "{question}");
+        assert!(path.logs().all(|line| line.tie.confidence == Confidence::Probable), "no surer than what ties them");
+        assert_eq!(path.logs().filter(|line| line.side == Some(Side::After)).count(), 1, "{question}");
+        // The line of the log has no dialogue.
+        assert!(path.next.contains(&format!("The whole dialogue: relayscope show {id}")), "{:?}", path.next);
+    }
+}
+
+#[test]
+fn what_the_administrator_in_front_deletes_does_not_come_again() {
+    const FULL: &str = "452 4.2.2 <bob@example.org>: Mailbox full";
+    let status = format!("deferred (host 127.0.0.1[127.0.0.1] said: {FULL} (in reply to RCPT TO command))");
+    let mut lines = front("A1B2C3D4E5", "1@example.com", "10:02:04", "bob@example.org", &status);
+    let with = |lines: &[String]| {
+        let mut records = log(lines.to_vec());
+        records.push(refused(60, "10:02:03.900", "bob@example.org", FULL).record());
+        fates(&one(records, "<1@example.com>"))
+    };
+    assert_eq!(with(&lines), "bob@example.org deferred");
+    lines.push("10:20:00 postsuper[1]: A1B2C3D4E5: removed".to_owned());
+    assert_eq!(with(&lines), "bob@example.org discarded");
+}
+
+#[test]
+fn a_line_that_quotes_the_trace_id_is_certainly_of_that_attempt() {
+    let text = |id: &str| format!("451 4.7.1 relayscope: sending limit: 500 an hour (trace {id})");
+    let attempt = |number, clock: &str| {
+        let mut tale = Tale::new(number, clock, "alice@example.com");
+        let text = text(&tale.transaction.id.to_string());
+        tale = tale.to("bob@example.org", &text).ends_at_rcpt();
+        tale
+    };
+    // Another message to the same recipient came at the same time, and its line is lost.
+    let (other, ours) = (attempt(60, "10:02:03.100"), attempt(61, "10:02:03.800"));
+    let ours_id = ours.transaction.id;
+    let status = format!("deferred (host 127.0.0.1[127.0.0.1] said: {} (in reply to RCPT TO command))", text(&ours_id.to_string()));
+    let mut records = log(front("A1B2C3D4E5", "1@example.com", "10:02:03", "bob@example.org", &status));
+    let other = other.with(|it| it.envelope.reverse_path = "eve@example.com".to_owned());
+    records.extend([other.record(), ours.record()]);
+    let path = one(records, "<1@example.com>");
+    assert_eq!(path.relays().map(|hop| hop.id.0).collect::<Vec<_>>(), [ours_id]);
+    let tying = path.logs().find(|line| line.relay_host.is_some()).unwrap();
+    assert_eq!((tying.tie.joined_by, tying.tie.confidence), (JoinedBy::TraceId, Confidence::Proof));
+}
+
+#[test]
+fn refusals_at_the_same_time_each_have_their_own_line() {
+    let mut lines = front("A1B2C3D4E5", "1@example.com", "10:02:04", "bob@example.org", &bounced(NO_MAILBOX));
+    lines.extend(front("B1B2C3D4E5", "2@example.com", "10:02:07", "bob@example.org", &bounced(NO_MAILBOX)));
+    let mut records = log(lines);
+    let (first, second) =
+        (refused(60, "10:02:03.950", "bob@example.org", NO_MAILBOX), refused(61, "10:02:06.950", "bob@example.org", NO_MAILBOX));
+    let ids = [first.transaction.id, second.transaction.id];
+    records.extend([first.record(), second.record()]);
+    for (message_id, id) in ["<1@example.com>", "<2@example.com>"].into_iter().zip(ids) {
+        let path = one(records.clone(), message_id);
+        assert_eq!(path.relays().map(|hop| hop.id.0).collect::<Vec<_>>(), [id], "{message_id}");
+    }
+    // With one attempt only, the nearer line has it, and the other is left alone.
+    records.retain(|record| record.id() != ids[1]);
+    assert_eq!(one(records.clone(), "<1@example.com>").relays().count(), 1);
+    assert_eq!(one(records, "<2@example.com>").relays().count(), 0);
+}
+
+#[test]
+fn a_line_on_something_else_is_not_taken_for_the_refusals() {
+    let joined = |time: &str, to: &str, text: &str, relay: &str, from: &str| {
+        let lines = front("A1B2C3D4E5", "1@example.com", time, to, &bounced(text));
+        let lines = lines.into_iter().map(|line| line.replace("127.0.0.1[127.0.0.1]:2525", relay).replace("alice@example.com", from));
+        let mut records = log(lines);
+        records.push(refused(60, "10:02:03.900", "bob@example.org", NO_MAILBOX).record());
+        one(records, "<1@example.com>").relays().count() == 1
+    };
+    const PROXY: &str = "127.0.0.1[127.0.0.1]:2525";
+    assert!(joined("10:02:04", "Bob@example.org", NO_MAILBOX, PROXY, "alice@example.com"));
+    assert!(!joined("10:02:34", "bob@example.org", NO_MAILBOX, PROXY, "alice@example.com"), "half a minute later");
+    assert!(!joined("10:02:04", "eve@example.org", NO_MAILBOX, PROXY, "alice@example.com"), "another recipient");
+    assert!(!joined("10:02:04", "bob@example.org", "552 5.2.2 Mailbox full", PROXY, "alice@example.com"), "another reply");
+    assert!(!joined("10:02:04", "bob@example.org", NO_MAILBOX, PROXY, "eve@example.com"), "another sender");
+    assert!(
+        !joined("10:02:04", "bob@example.org", NO_MAILBOX, "smtp.example.net[198.51.100.25]:587", "alice@example.com"),
+        "straight to the smart host"
+    );
+}
+
+#[test]
+fn where_nothing_passed_here_the_line_is_no_dialogue() {
+    let path = one(log(half_way()), "<1@example.com>");
+    assert!(path.next.iter().any(|step| step.starts_with("The line of the log: relayscope show ")), "{:?}", path.next);
+    assert!(!path.next.iter().any(|step| step.contains("dialogue")), "{:?}", path.next);
 }

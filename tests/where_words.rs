@@ -7,7 +7,7 @@ mod stories;
 use relayscope::path::answer::{Confidence, Fate, JoinedBy, MessagePath, PathState};
 use relayscope::trace::{Actor, Log, LogEvent, Record, Stage, State};
 use stories::golden::{ask, look};
-use stories::told::{comes_in, goes_out, line, sent_on};
+use stories::told::{comes_in, failed, goes_out, line, report, sent_on};
 use stories::{Shelf, Tale, reply};
 
 #[track_caller]
@@ -288,4 +288,34 @@ fn what_is_not_known_took_no_time() {
     let answer = ask(&Shelf { records: vec![cut.record()], running: true }, "bob@example.org");
     let said = relayscope::cli::locate::render(&answer, false, &look(None)).as_str().to_owned();
     assert!(said.contains("TOOK") && !said.contains("0 µs") && !said.contains("0 octets"), "{said}");
+}
+
+/// A report has both of the message that it speaks of: Message-ID and subject.
+#[test]
+fn a_report_on_what_was_never_seen_is_found_by_words_too() {
+    let brought = report(40, "10:04:00", |it| {
+        it.original_message_id = Some("q3.report.77@corp.example".into());
+        it.original_subject = Some("Quarterly numbers".into());
+        it.recipients.push(failed("erin@example.net"));
+    });
+    let shelf = Shelf { records: vec![brought.record()], running: true };
+    for (question, expected) in [
+        ("<q3.report.77@corp.example>", 1),
+        ("q3.report.77", 1),
+        ("message-id:q3.report", 1),
+        ("'Quarterly numbers'", 1),
+        ("numbers quarterly", 1),
+        ("subject:quarterly", 1),
+        ("q3.report.78", 0),
+        ("Quarterly losses", 0),
+    ] {
+        let seen = ask(&shelf, question.trim_matches('\'')).never_seen.unwrap();
+        assert_eq!(seen.reports.len(), expected, "{question}: {}", seen.verdict);
+        assert_eq!(
+            seen.verdict.contains("A report that passed 2026-11-23 10:04:00 UTC speaks of it"),
+            expected == 1,
+            "{question}: {}",
+            seen.verdict
+        );
+    }
 }

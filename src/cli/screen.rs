@@ -32,7 +32,12 @@ impl Style {
         match state.into() {
             PathState::Accepted | PathState::Delivered => Self::Good,
             PathState::Deferred | PathState::Partial => Self::Wait,
-            PathState::Rejected | PathState::Aborted | PathState::Unknown | PathState::Bounced | PathState::Stuck => Self::Bad,
+            PathState::Rejected
+            | PathState::Aborted
+            | PathState::Unknown
+            | PathState::Bounced
+            | PathState::Stuck
+            | PathState::Discarded => Self::Bad,
         }
     }
 

@@ -12,11 +12,12 @@ pub fn says_so(state: PathState) -> Term {
     let events: &[LogEvent] = match state {
         PathState::Bounced => &[LogEvent::Bounced, LogEvent::Expired],
         PathState::Delivered => &[LogEvent::Delivered],
-        _ => &[LogEvent::Received, LogEvent::Queued, LogEvent::Submitted, LogEvent::Quarantined, LogEvent::Discarded],
+        PathState::Discarded => &[LogEvent::Discarded],
+        _ => &[LogEvent::Received, LogEvent::Queued, LogEvent::Submitted, LogEvent::Quarantined],
     };
     let of_logs = events.iter().copied().map(Term::Event);
-    // No report says that a message is stuck: it only says what is known.
-    let of_reports = (state != PathState::Stuck).then_some(Term::Flag(Flag::Report));
+    // No report says that a message is stuck, or was thrown away: those are told nobody.
+    let of_reports = (!matches!(state, PathState::Stuck | PathState::Discarded)).then_some(Term::Flag(Flag::Report));
     Term::Any(of_logs.chain(of_reports).collect())
 }
 

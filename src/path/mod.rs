@@ -25,6 +25,7 @@ pub mod next;
 pub mod pasted;
 pub mod reading;
 pub mod reclassify;
+mod relevance;
 pub mod stats;
 pub mod tree;
 pub mod under_way;

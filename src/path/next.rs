@@ -8,11 +8,12 @@ use crate::trace::json::Id;
 use crate::trace::{Act, Actor, Cause, LogEvent, Stage};
 
 /// The states in which somebody has something to do, the most urgent first.
-const URGENT: [PathState; 8] = [
+const URGENT: [PathState; 9] = [
     PathState::Unknown,
     PathState::Bounced,
     PathState::Rejected,
     PathState::Stuck,
+    PathState::Discarded,
     PathState::Aborted,
     PathState::Deferred,
     PathState::Accepted,
@@ -33,13 +34,15 @@ pub fn next(path: &MessagePath, clock: &Clock) -> Vec<String> {
         let scene = Scene { path, fate, clock };
         steps.extend(match (fate, hop) {
             (None, None) => None,
-            (Some(fate), hop) if state == PathState::Stuck || hop.is_none_or(|hop| hop.id != fate.hop) => scene.later(fate, state, hop),
+            (Some(fate), hop) if matches!(state, PathState::Stuck | PathState::Discarded) || hop.is_none_or(|hop| hop.id != fate.hop) => {
+                scene.later(fate, state, hop)
+            }
             (_, Some(hop)) => Some(scene.here(hop, state)),
             _ => None,
         });
     }
     steps.extend(doubted(path, clock));
-    steps.extend(decisive(path).map(|id| format!("The whole dialogue: relayscope show {id}")));
+    steps.extend(decisive(path).map(|(what, id)| format!("{what}: relayscope show {id}")));
     if let Some(hop) = path.reports_on.as_ref().and_then(|on| on.hop) {
         steps.push(format!("The message that it reports on: relayscope where {hop}"));
     }
@@ -61,13 +64,22 @@ fn doubted(path: &MessagePath, clock: &Clock) -> Option<String> {
     ))
 }
 
-/// The transaction in which to read what happened; where nothing passed here, the line of the log that says most.
-fn decisive(path: &MessagePath) -> Option<Id> {
+/// The transaction in which to read what happened; where nothing passed here, the line of the log that says most. With what it is.
+fn decisive(path: &MessagePath) -> Option<(&'static str, Id)> {
     let went_well = path.state.0.is_well();
     let last = path.relays().next_back();
     let stopped = path.relays().rev().find(|hop| !PathState::from(hop.state.0).is_well());
-    let told = path.recipients.iter().find(|fate| matches!(fate.state.0, PathState::Bounced | PathState::Stuck)).map(|fate| fate.hop);
-    told.or(if went_well { last } else { stopped.or(last) }.map(|hop| hop.id)).or_else(|| path.hops.last().map(|hop| Id(hop.id())))
+    let is_told = |fate: &&Fate| matches!(fate.state.0, PathState::Bounced | PathState::Stuck | PathState::Discarded);
+    let told = path.recipients.iter().find(is_told);
+    let is_line = |id: Id| path.logs().any(|line| line.id == id);
+    let of_told = match told {
+        // A line of a log has no dialogue: that is in the attempt which it followed.
+        Some(fate) if is_line(fate.hop) => relay_of(path, fate).map(|hop| hop.id),
+        fate => fate.map(|fate| fate.hop),
+    };
+    let dialogue = of_told.or(if went_well { last } else { stopped.or(last) }.map(|hop| hop.id));
+    let id = dialogue.or(told.map(|fate| fate.hop)).or_else(|| path.hops.last().map(|hop| Id(hop.id())))?;
+    Some((if is_line(id) { "The line of the log" } else { "The whole dialogue" }, id))
 }
 
 /// "The recipient's side must act (mailbox full): …", once for each cause.
@@ -122,7 +134,11 @@ impl Scene<'_> {
                 "Nothing, as far as mail goes: if the recipient doesn't see it, look in rules and junk folders there.".to_owned()
             }
             (PathState::Stuck, Some(LogEvent::Quarantined)) => format!("See the quarantine of {host}: it is held there{id}."),
-            (PathState::Stuck, Some(LogEvent::Discarded)) => format!("See which rule of {host} threw it away{id}: nobody was told."),
+            (PathState::Discarded, _) => {
+                format!(
+                    "It will not be delivered, and nobody was told. If it was not meant to, see which setting of {host} throws it away{id}."
+                )
+            }
             (PathState::Stuck, _) => format!("See the queue of {host}: it has the message{id}, and nothing came out of it."),
             (PathState::Accepted, _) => match line.and_then(|line| line.relay_host.as_ref().zip(line.next_queue_id.as_ref())) {
                 Some((next, id)) => format!("Ask the admin of {next} for queue id {id}."),

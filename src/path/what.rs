@@ -42,8 +42,8 @@ Fields:
   client:      IP address or network of the sender     helo:        the name it gave
   auth-user:   the name it logged in with              listener:    where it came in
   upstream:    name, host, address or network          code:        reply code that decided: 550
-  state:       accepted deferred rejected aborted unknown partial; bounced delivered stuck, by what reports and logs say later.
-               where: of the message at last; elsewhere: of the record (ever: at any time, before a late reply too)
+  state:       accepted deferred rejected aborted unknown partial; bounced delivered stuck discarded, by what reports and logs say
+               later. where: of the message at last; elsewhere: of the record (ever: at any time, before a late reply too)
   stage:       connect banner ehlo starttls auth mail_from rcpt_to data body end_of_data …
   flag:        in_doubt late_reply bare_newline …      kind:        transaction session log incident audit gap; report
   by:          client proxy dns network upstream       act:         who must act
@@ -190,8 +190,8 @@ impl What {
             Reading { name: reading.name, query: query(reading, terms.collect()) }
         });
         match (state, self.fields.is_empty() && self.free.is_empty()) {
-            (PathState::Bounced | PathState::Delivered, true) => in_reports.collect(),
-            (PathState::Bounced | PathState::Delivered, false) => in_reports.chain(themselves).collect(),
+            (PathState::Bounced | PathState::Delivered | PathState::Discarded, true) => in_reports.collect(),
+            (PathState::Bounced | PathState::Delivered | PathState::Discarded, false) => in_reports.chain(themselves).collect(),
             _ => themselves.collect(),
         }
     }
@@ -200,6 +200,19 @@ impl What {
     pub fn in_reports(&self) -> Vec<Term> {
         let free = self.free.iter().filter(|word| !word.has_star).flat_map(readings_of).map(|(_, term)| term);
         self.fields.iter().cloned().chain(free).filter_map(|term| candidates::of_report(&term)).collect()
+    }
+
+    /// Words of a Message-ID or a subject that are asked for: a report quotes both.
+    pub fn words_in_reports(&self) -> Vec<Term> {
+        let free = match self.free.as_slice() {
+            [only] => readings_of(only).into_iter().map(|(_, term)| term).collect(),
+            several => several_words(several),
+        };
+        let is_words = |term: &Term| match term {
+            Term::MessageId(id) => !id.starts_with('<'),
+            other => matches!(other, Term::Subject(_)),
+        };
+        self.fields.iter().cloned().chain(free).filter(is_words).collect()
     }
 
     /// Whether a record answers the question in any of its readings: for those who follow, and can't wait which one is meant.

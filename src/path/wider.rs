@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 
 use super::answer::{Concern, MessagePath, PathState, RelayHop, Wider};
 use super::find::Traces;
+use super::relevance;
 use crate::store::{PageRequest, Query, Term};
 use crate::trace::json::{Id, Time, Word};
 use crate::trace::{About, AboutKind, Actor, Anomaly, Cause, Incident, IncidentStep, Record, RecordId, RecordKind, State, WallMicros};
@@ -192,6 +193,10 @@ impl Failure {
         }
         let named = failed(message).find(|hop| it.samples.contains(&hop.id.0));
         if named.is_none() && !self.may_come_of(message, it) {
+            return None;
+        }
+        let is_counted = named.is_some() && relevance::counts_failures(it.anomaly);
+        if !is_counted && !relevance::can_explain(it.anomaly, failed(message), self.causes(message)) {
             return None;
         }
         let mut common: Vec<Concern> =

@@ -96,4 +96,5 @@ pub use staging::default_dir as default_staging_dir;
 pub use stats::StoreStats;
 pub use take_in::{TakeInError, TakenIn};
 pub use tally::{Field, Tally};
+pub use text::{contains_words, has_words};
 pub use window::Window;

@@ -92,7 +92,7 @@ fn is_word(word: &str, wanted: &str, may_go_on: bool) -> bool {
 }
 
 /// Whether the words of `part` follow one another in `text`; the last may be the beginning of one.
-pub(super) fn contains_words(text: &str, part: &str) -> bool {
+pub fn contains_words(text: &str, part: &str) -> bool {
     let wanted: Vec<_> = tokens(part).collect();
     let words: Vec<_> = tokens(text).collect();
     let last = wanted.len().saturating_sub(1);
@@ -101,7 +101,7 @@ pub(super) fn contains_words(text: &str, part: &str) -> bool {
 }
 
 /// Whether all words of `wanted` are in `text`, in any order; the last may be the beginning of one.
-pub(super) fn has_words(text: &str, wanted: &str) -> bool {
+pub fn has_words(text: &str, wanted: &str) -> bool {
     let wanted: Vec<_> = tokens(wanted).collect();
     let last = wanted.len().saturating_sub(1);
     !wanted.is_empty() && wanted.iter().enumerate().all(|(at, wanted)| tokens(text).any(|word| is_word(word, wanted, at == last)))

@@ -167,7 +167,8 @@ fn report_notes(hop: &ReportHop) -> Vec<String> {
 
 fn log_notes(hop: &LogHop) -> Vec<String> {
     let mut notes = Vec::new();
-    if hop.tie.confidence < Confidence::Proof {
+    // What hangs on another line by its queue id is as sure as that one, which has the note.
+    if hop.tie.confidence < Confidence::Proof && hop.tie.joined_by != JoinedBy::QueueId {
         notes.push(format!("joined {} ({})", hop.tie.joined_by.words(), hop.tie.confidence.words()));
     }
     notes.extend(hop.clock_ahead_us.map(|ahead| {

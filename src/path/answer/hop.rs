@@ -209,12 +209,16 @@ pub enum JoinedBy {
     BodyDigest,
     /// The same queue id at the same server.
     QueueId,
+    /// It quotes this proxy's reply with its trace id.
+    TraceId,
     /// The same ENVID (RFC 3461).
     Envid,
     /// The same Message-ID, and the same sender and recipient.
     MessageId,
     /// The same client, sender and recipients, still unsettled: no header was seen on one side.
     Envelope,
+    /// The same recipient and reply within seconds, and no other sender: no id was seen on one side.
+    Reply,
     /// The same recipient at a time that fits, and nothing else.
     Recipient,
 }
@@ -240,9 +244,11 @@ impl JoinedBy {
             Self::First => "the first of its message",
             Self::BodyDigest => "by the same octets",
             Self::QueueId => "by queue id",
+            Self::TraceId => "by the trace id in its reply",
             Self::Envid => "by ENVID",
             Self::MessageId => "by Message-ID and recipient",
             Self::Envelope => "by client, sender and recipients",
+            Self::Reply => "by recipient, reply and time",
             Self::Recipient => "by recipient and time",
         }
     }

@@ -34,6 +34,8 @@ vocabulary! {
         Delivered = "delivered",
         /// It came in and never left.
         Stuck = "stuck",
+        /// Accepted, and thrown away: a log says so. Nobody delivers it, and nobody is told.
+        Discarded = "discarded",
     }
 }
 
@@ -63,7 +65,7 @@ impl From<State> for PathState {
 impl PathState {
     /// The state of that name, if no single record has it: it takes what came after.
     pub fn of_path(word: &str) -> Option<Self> {
-        [Self::Bounced, Self::Delivered, Self::Stuck].into_iter().find(|state| state.word().eq_ignore_ascii_case(word))
+        [Self::Bounced, Self::Delivered, Self::Stuck, Self::Discarded].into_iter().find(|state| state.word().eq_ignore_ascii_case(word))
     }
 
     /// As it may be typed.
@@ -78,7 +80,7 @@ impl PathState {
 
     /// Nobody has anything more to do, and nothing more is expected.
     pub fn is_settled(self) -> bool {
-        matches!(self, Self::Accepted | Self::Rejected | Self::Bounced | Self::Delivered)
+        matches!(self, Self::Accepted | Self::Rejected | Self::Bounced | Self::Delivered | Self::Discarded)
     }
 
     /// How much it needs somebody, the most first.
@@ -88,11 +90,12 @@ impl PathState {
             Self::Rejected => 1,
             Self::Unknown => 2,
             Self::Stuck => 3,
-            Self::Aborted => 4,
-            Self::Deferred => 5,
-            Self::Partial => 6,
-            Self::Accepted => 7,
-            Self::Delivered => 8,
+            Self::Discarded => 4,
+            Self::Aborted => 5,
+            Self::Deferred => 6,
+            Self::Partial => 7,
+            Self::Accepted => 8,
+            Self::Delivered => 9,
         }
     }
 

@@ -16,7 +16,8 @@ pub fn state(line: &Line) -> Option<PathState> {
         LogEvent::Bounced | LogEvent::Expired => PathState::Bounced,
         LogEvent::Rejected if line.log.outcome.as_ref().is_some_and(|it| it.state == State::Deferred) => PathState::Deferred,
         LogEvent::Rejected => PathState::Rejected,
-        LogEvent::Quarantined | LogEvent::Discarded => PathState::Stuck,
+        LogEvent::Quarantined => PathState::Stuck,
+        LogEvent::Discarded => PathState::Discarded,
         LogEvent::Received
         | LogEvent::Queued
         | LogEvent::Submitted
@@ -92,7 +93,8 @@ pub fn settle(group: &Group, about: &About<'_>, fate: &mut Fate) {
     let counts = |word: &Spoken<'_>| match word.said {
         // A server in front keeps what wasn't taken here: only that it gave up is news, or that it no longer gets here.
         Said::Line(line) if about.is_from_before(line) => {
-            !was_taken && word.state == PathState::Bounced && word.latest() >= failed_at || came_not_here(word)
+            let is_gone = matches!(word.state, PathState::Bounced | PathState::Discarded);
+            !was_taken && is_gone && word.latest() >= failed_at || came_not_here(word)
         }
         Said::Line(_) => was_taken || was_doubt_taken(word.state),
         Said::Report(told, _) => {

@@ -98,6 +98,9 @@ pub fn how(state: PathState) -> String {
         PathState::Bounced | PathState::Delivered => {
             format!("state:{state} is told by reports that pass and by imported logs; none of them leads to such a message.")
         }
+        PathState::Discarded => {
+            "state:discarded is told by imported logs: a server took the message and threw it away; none of them leads to one.".to_owned()
+        }
         state => format!("state:{state} finds messages that are {state} at last; ever:{state} finds those that had an attempt that was."),
     }
 }

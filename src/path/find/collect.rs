@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::join::{Group, QUEUE_LIFE_US, ended_at};
+use super::super::join::{Group, NEAR_US, QUEUE_LIFE_US, ended_at, is_headerless, quoted, refused};
 use super::Traces;
 use super::pool::Pool;
 use crate::store::{PageRequest, Query, Term};
-use crate::trace::{Flag, Record, RecordId, State, Transaction};
+use crate::trace::{Flag, Record, RecordId, RecordKind, State, Transaction};
 
 /// Records fetched for one id.
 const ATTEMPTS: usize = 100;
@@ -20,6 +20,8 @@ const MORE_RECIPIENTS: usize = 6;
 const ROUNDS: usize = 3;
 /// Records gathered for one answer.
 const MOST_RECORDS: usize = 2_000;
+/// An attempt whose refusal is in a log began at most this long before.
+const SLOW_US: u64 = 120_000_000;
 /// Ids of one message that are followed.
 const IDS: usize = 20;
 
@@ -88,11 +90,14 @@ struct Question {
     term: Term,
     since: u64,
     until: u64,
+    /// Of so short a time that the same may be asked again of another.
+    of_moment: bool,
 }
 
 impl Question {
     fn key(&self) -> String {
-        format!("{:?}", self.term)
+        let moment = if self.of_moment { self.since } else { 0 };
+        format!("{:?} {moment}", self.term)
     }
 }
 
@@ -143,7 +148,7 @@ fn said(term: &Term) -> String {
 type Class = fn(&Group) -> Vec<Question>;
 
 /// What is asked for, one class at a time: together they take the store longer, and one would crowd out another.
-const CLASSES: [Class; 4] = [same_message, same_queue_id, same_envelope, reports];
+const CLASSES: [Class; 5] = [same_message, same_queue_id, same_envelope, same_refusal, reports];
 
 fn span(group: &Group) -> (u64, u64) {
     let starts = group.transactions().map(|it| it.at).chain(group.logs.iter().map(|line| line.log.at));
@@ -153,7 +158,7 @@ fn span(group: &Group) -> (u64, u64) {
 
 fn around(group: &Group, terms: impl IntoIterator<Item = Term>) -> Vec<Question> {
     let (since, until) = span(group);
-    terms.into_iter().map(|term| Question { term, since, until }).collect()
+    terms.into_iter().map(|term| Question { term, since, until, of_moment: false }).collect()
 }
 
 fn report(group: &Group) -> Option<(&crate::trace::Report, &Transaction)> {
@@ -212,6 +217,29 @@ fn same_envelope(group: &Group) -> Vec<Question> {
         terms.push(Term::All(vec![to(on), Term::From(sender.address.clone())]));
     }
     around(group, terms)
+}
+
+/// What no id ties: of a refusal before any header the lines of logs on it, and of such lines the attempt.
+fn same_refusal(group: &Group) -> Vec<Question> {
+    let at = |term: Vec<Term>, since: u64, until: u64| Question { term: Term::All(term), since, until, of_moment: true };
+    let mut questions = Vec::new();
+    for it in group.transactions().rev().filter(|it| is_headerless(it)) {
+        let refused = it.envelope.recipients.iter().filter(|recipient| recipient.state != State::Accepted);
+        let (since, until) = (it.at.saturating_sub(NEAR_US), ended_at(it).saturating_add(NEAR_US));
+        let lines = refused.take(KIN_RECIPIENTS).map(|to| vec![Term::Kind(RecordKind::Log), Term::To(to.address.clone())]);
+        questions.extend(lines.map(|terms| at(terms, since, until)));
+    }
+    for line in group.logs.iter().rev().filter(|_| group.attempts.is_empty()) {
+        let log = &line.log;
+        if let Some(id) = quoted(log) {
+            questions.extend(around(group, [Term::Id(id), Term::Session(id)]));
+        } else if let Some((_, address)) = refused(log) {
+            let terms = vec![Term::Kind(RecordKind::Transaction), Term::To(address.to_owned())];
+            questions.push(at(terms, log.at.saturating_sub(SLOW_US), log.at.saturating_add(NEAR_US)));
+        }
+    }
+    questions.truncate(MORE_RECIPIENTS);
+    questions
 }
 
 /// Reports about it: by its ids, or to its sender on one of its recipients.

@@ -1,7 +1,8 @@
-//! Lines of imported logs, tied to the message that they speak of: by queue id from server to server, or by Message-ID and recipient.
+//! Lines of imported logs, tied to the message that they speak of: by queue id from server to server, by a trace id that they quote, or by
+//! Message-ID and recipient; those on refusals without any id as [`refusals`] has it.
 
 use super::super::answer::{Confidence, JoinedBy, Side, Tie};
-use super::{Group, QUEUE_LIFE_US, ended_at, key, same};
+use super::{Group, QUEUE_LIFE_US, ended_at, key, refusals, same};
 use crate::trace::{Log, LogEvent, RecordId, State, Transaction};
 
 /// How far another server's clock may be off, that its lines still join.
@@ -65,29 +66,32 @@ pub fn rank(event: LogEvent) -> u8 {
 pub fn attach_logs(groups: &mut Vec<Group>, mut logs: Vec<Log>) {
     logs.sort_by_key(|log| (log.at, rank(log.event), log.id));
     logs.dedup_by_key(|log| log.id);
-    // Those before it have been tried for every line that is left, and gain nothing more.
-    let mut untried = 0;
-    loop {
-        // A line may know the next server's queue id, and so tie the next line.
-        loop {
-            let before = logs.len();
-            let open = groups.get_mut(untried..).unwrap_or_default();
-            logs = logs.into_iter().filter_map(|log| attach(open, log)).collect();
-            if logs.len() == before || logs.is_empty() {
-                break;
-            }
-        }
-        if logs.is_empty() {
-            break;
-        }
-        untried = groups.len();
+    logs = follow(groups, logs);
+    if refusals::attach(groups, &mut logs) {
+        logs = follow(groups, logs);
+    }
+    while !logs.is_empty() {
         let first = logs.remove(0);
         let line = Line { log: first, tie: JoinedBy::First.with(Confidence::Proof), side: None, ahead_us: None };
+        // Those before it have been tried for every line that is left, and gain nothing more.
+        let untried = groups.len();
         groups.push(Group { logs: vec![line], ..Group::default() });
+        logs = follow(groups.get_mut(untried..).unwrap_or_default(), logs);
     }
     for group in groups {
         clocks(group);
         group.logs.sort_by_key(Line::order);
+    }
+}
+
+/// Ties all that can be tied, and gives back the rest: a line may know the next server's queue id, and so tie the next line.
+fn follow(groups: &mut [Group], mut logs: Vec<Log>) -> Vec<Log> {
+    loop {
+        let before = logs.len();
+        logs = logs.into_iter().filter_map(|log| attach(groups, log)).collect();
+        if logs.len() == before || logs.is_empty() {
+            return logs;
+        }
     }
 }
 
@@ -127,18 +131,23 @@ impl Group {
             if same(id, client) || same(next, upstream) || same(next, client) {
                 return Some((proof, Some(Side::Before)));
             }
+            if refusals::is_quoted_by(log, it) {
+                return Some((JoinedBy::TraceId.with(Confidence::Proof), Some(Side::Before)));
+            }
         }
         for line in &self.logs {
             let known = &line.log;
             if known.at.abs_diff(log.at) > QUEUE_LIFE_US {
                 continue;
             }
+            // No surer than the line that it hangs on.
+            let tie = JoinedBy::QueueId.with(line.tie.confidence);
             if line.is_of_same_entry_as(log) {
                 if !self.is_anothers(log) {
-                    return Some((proof, line.side));
+                    return Some((tie, line.side));
                 }
             } else if same(known.goes_on_as(), log.queue_id.as_deref()) || same(known.queue_id.as_deref(), log.goes_on_as()) {
-                return Some((proof, line.side));
+                return Some((tie, line.side));
             }
         }
         self.by_message_id(log)
@@ -200,7 +209,7 @@ fn is_near(log: &Log, it: &Transaction) -> bool {
 }
 
 /// Queue ids are used again: another Message-ID or sender, or a time that fits no clock, is another message.
-fn speaks_not_against(log: &Log, it: &Transaction) -> bool {
+pub(super) fn speaks_not_against(log: &Log, it: &Transaction) -> bool {
     let message_id = log.message_id.as_ref().zip(it.message.message_id.as_ref());
     let sender = log.reverse_path.as_ref();
     message_id.is_none_or(|(one, other)| one == other) && sender.is_none_or(|sender| sender.eq_ignore_ascii_case(&it.envelope.reverse_path))

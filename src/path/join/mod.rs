@@ -1,10 +1,11 @@
 //! Which records are of one message. Never by the Message-ID alone: forwards, BCC legs and careless programs re-use it.
 //!
-//! Here the attempts through this proxy find each other; [`logs`] and [`reports`] are tied to them, [`passages`] tells a
+//! Here the attempts through this proxy find each other; [`logs`] and [`reports`] are tied to them ([`refusals`]: without any id), [`passages`] tells a
 //! retry from the next hop.
 
 mod logs;
 mod passages;
+mod refusals;
 mod reports;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use super::answer::{Confidence, JoinedBy, Tie};
 use crate::trace::{Recipient, State, Transaction};
 
 pub use logs::{Line, TOLD_US, attach_logs};
+pub use refusals::{NEAR_US, quoted, refused};
 pub use reports::{Told, attach_reports};
 
 /// Longest pause between attempts, and the longest time that a report or a log line comes after: a mail server's usual queue life.

@@ -3,15 +3,15 @@
 mod incidents;
 pub(super) mod near;
 pub mod outside;
+mod reports;
 mod sessions;
 pub(super) mod well_known;
 mod words;
 
 pub use words::{dns_lines, early_end_words, incident, next, verdict};
 
-use super::answer::{Headerless, NearDomain, NeverSeen, OfId, ReportHop, Tracing};
+use super::answer::{Headerless, NearDomain, NeverSeen, OfId, Tracing};
 use super::clock::Clock;
-use super::fate;
 use super::find::Traces;
 use super::gaps;
 use super::join::is_headerless;
@@ -26,7 +26,6 @@ use outside::{Dns, Outside};
 const RECENT_US: u64 = 86_400_000_000;
 const SESSIONS: usize = 10;
 const HEADERLESS: usize = 10;
-const REPORTS: usize = 5;
 /// Domains of one question that DNS is asked about, on each side.
 const DOMAINS: usize = 2;
 
@@ -50,7 +49,7 @@ pub fn never_seen<T: Traces>(traces: &T, what: &What, now: WallMicros, outside: 
         nearest: near::nearest(traces, what)?,
         domains: domains(&senders, &recipients),
         without_header: without_header(traces, what, now)?,
-        reports: reports(traces, what)?,
+        reports: reports::reports(traces, what)?,
         sessions,
         incidents,
         incidents_more,
@@ -91,17 +90,6 @@ fn domains(senders: &[&str], recipients: &[&str]) -> Vec<NearDomain> {
         }
     }
     near
-}
-
-/// Reports that passed and speak of a message with such an id, or on such a recipient.
-fn reports<T: Traces>(traces: &T, what: &What) -> Result<Vec<ReportHop>, T::Error> {
-    let of = what.in_reports();
-    if of.is_empty() {
-        return Ok(Vec::new());
-    }
-    let query = Query { all: vec![Term::Flag(Flag::Report), Term::Any(of)], since: what.since, until: what.until };
-    let records = traces.query(&query, &PageRequest::newest(REPORTS))?.records;
-    Ok(records.iter().filter_map(|record| if let Record::Transaction(it) = record { fate::unproven(it) } else { None }).collect())
 }
 
 /// Refused at MAIL FROM or RCPT TO, or without a record of its end, a message leaves neither Message-ID nor subject. By a Message-ID's domain they can be

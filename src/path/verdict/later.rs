@@ -14,9 +14,8 @@ impl Subject<'_> {
         let text = match (state, hop) {
             (PathState::Bounced, _) => self.bounced(fate, hop),
             (PathState::Delivered, _) => self.delivered(fate, hop),
-            (PathState::Stuck, Hop::Log(line)) if matches!(line.event.0, LogEvent::Quarantined | LogEvent::Discarded) => {
-                self.held(fate, line)
-            }
+            (PathState::Stuck, Hop::Log(line)) if line.event.0 == LogEvent::Quarantined => self.held(fate),
+            (PathState::Discarded, _) => self.thrown_away(fate, hop),
             (PathState::Stuck, _) => self.stuck(fate),
             (_, Hop::Log(line)) => self.logged(state, fate, line),
             _ => format!("{state} since {}: {}", self.clock.moment(fate.at), why(fate)),
@@ -57,13 +56,21 @@ impl Subject<'_> {
     }
 
     /// "Held back by mail.example.org, 10:02:14: quarantined (…)"
-    fn held(&self, fate: &Fate, line: &LogHop) -> String {
+    fn held(&self, fate: &Fate) -> String {
         let host = fate.host.as_deref().unwrap_or("the server");
-        let how = if line.event.0 == LogEvent::Discarded { "thrown away" } else { "quarantined" };
         let why = why(fate);
         let why = if why.is_empty() { why } else { format!(" ({why})") };
         let accepted = self.accepted_before(fate).map(|text| format!("; {text}")).unwrap_or_default();
-        format!("Held back by {host}, {}: {how}{why}, says its log{accepted}", self.clock.moment(fate.at))
+        format!("Held back by {host}, {}: quarantined{why}, says its log{accepted}", self.clock.moment(fate.at))
+    }
+
+    /// "Thrown away by mail.example.org, 10:02:14 (…), says its log: nobody will deliver it"
+    fn thrown_away(&self, fate: &Fate, hop: &Hop) -> String {
+        let host = fate.host.as_deref().unwrap_or("the server");
+        let why = why(fate);
+        let why = if why.is_empty() { why } else { format!(" ({why})") };
+        let accepted = self.accepted_before(fate).map(|text| format!("; {text}")).unwrap_or_default();
+        format!("Thrown away by {host}, {}{why}{}: nobody will deliver it{accepted}", self.clock.moment(fate.at), says(hop))
     }
 
     /// "Passed on by mail.example.org to mx.example.com, 10:02:14: 250 Ok, says its log"
@@ -109,6 +116,9 @@ fn says(hop: &Hop) -> String {
     let tie = hop.tie();
     match hop {
         Hop::Relay(_) => String::new(),
+        Hop::Log(_) if tie.confidence == Confidence::Probable => {
+            format!(", says its log in a line that is probably about this message ({})", tie.joined_by.words())
+        }
         Hop::Log(_) => ", says its log".to_owned(),
         Hop::Report(_) if tie.confidence == Confidence::Probable || tie.joined_by == JoinedBy::Recipient => {
             format!(", says a report that is probably about this message ({})", tie.joined_by.words())

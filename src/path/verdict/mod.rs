@@ -83,7 +83,7 @@ impl<'a> Subject<'a> {
     fn lead(&self, state: PathState) -> String {
         let decided_here = |hop: &&RelayHop| self.fates.first().is_none_or(|fate| fate.hop == hop.id);
         match (state, self.hop) {
-            (PathState::Bounced | PathState::Delivered | PathState::Stuck, _) => self.told_later(state),
+            (PathState::Bounced | PathState::Delivered | PathState::Stuck | PathState::Discarded, _) => self.told_later(state),
             (_, Some(hop)) if decided_here(&hop) => self.told_here(state, hop),
             _ => self.told_later(state),
         }
@@ -130,6 +130,7 @@ fn clause(group: &[&Fate]) -> String {
         PathState::Delivered => format!("{who} {was} delivered{host}"),
         PathState::Bounced => format!("{who} {was} given back{host}{with}"),
         PathState::Stuck => format!("for {who} it is stuck{}", host.replace(" by ", " in ")),
+        PathState::Discarded => format!("for {who} it was thrown away{host}"),
         PathState::Rejected => format!("{who} {was} refused{with} at {stage}"),
         PathState::Deferred => format!("{who} {is} deferred{with} at {stage}"),
         PathState::Aborted => format!("for {who} it was given up before the end of the message"),
