@@ -73,6 +73,7 @@ impl Paper {
                 }
                 Action::FindHosts { .. }
                 | Action::HostFailed { .. }
+                | Action::HostServes { .. }
                 | Action::RenewMark
                 | Action::StartTls { .. }
                 | Action::CloseSide { .. }

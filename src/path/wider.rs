@@ -271,9 +271,9 @@ impl Failure {
         Some(match about.kind {
             AboutKind::Upstream => failed(message).any(|hop| is(&hop.upstream.name)),
             AboutKind::Host => failed(message).any(|hop| {
-                hop.upstream.host.as_deref().is_some_and(is)
+                hop.upstream.host.as_deref().is_some_and(|host| is_server(host, hop.upstream.port, value))
                     || hop.upstream.ip.is_some_and(|ip| same_ip(ip, value))
-                    || hop.upstream.tried.iter().any(|tried| is(&tried.host))
+                    || hop.upstream.tried.iter().any(|tried| is_server(&tried.host, Some(tried.port), value))
             }),
             AboutKind::Client => failed(message).any(|hop| same_ip(hop.client.ip, value)),
             AboutKind::Listener => failed(message).any(|hop| is(&hop.listener)),
@@ -289,6 +289,12 @@ impl Failure {
             AboutKind::Blocklist | AboutKind::Phase | AboutKind::Dns | AboutKind::Period | AboutKind::Part => return None,
         })
     }
+}
+
+/// Servers are told by their host, and by the port as well where that is an unusual one.
+fn is_server(host: &str, port: Option<u16>, value: &str) -> bool {
+    let with_port = |port: u16| value.strip_suffix(&format!(":{port}")).is_some_and(|name| host.eq_ignore_ascii_case(name));
+    host.eq_ignore_ascii_case(value) || port.is_some_and(with_port)
 }
 
 /// What somebody tried, or what concerns the messages alone that it counts: nothing else fails by it.
