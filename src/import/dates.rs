@@ -17,6 +17,8 @@ pub struct Dates {
     given: Option<DateOrder>,
     /// By the latest line that could be read one way only.
     shown: Option<DateOrder>,
+    /// There was such a date, whatever it showed.
+    pub met: bool,
     /// Dates that were taken to have the month first, because nothing had decided.
     pub guessed: u64,
 }
@@ -37,6 +39,7 @@ impl Dates {
 
     /// Month and day.
     pub fn month_and_day(&mut self, first: i64, second: i64) -> (i64, i64) {
+        self.met = true;
         let order = match (first > 12, second > 12) {
             (true, false) => *self.shown.insert(DateOrder::DayFirst),
             (false, true) => *self.shown.insert(DateOrder::MonthFirst),

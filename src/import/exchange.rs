@@ -236,7 +236,7 @@ fn judge(entry: &mut Entry, source: &str, status: &str, reply: Option<Reply>, fi
             entry.fate = Some(match source {
                 "SMTP" => fate,
                 // The server's own rules, agents and mailboxes: what it quotes are replies of its own.
-                "ROUTING" if entry.reply.is_none() => Fate { state, stage: Stage::Connect, by: Actor::Dns },
+                "ROUTING" if entry.reply.is_none() && !quotes_reply(status) => Fate { state, stage: Stage::Connect, by: Actor::Dns },
                 _ => Fate { state, stage: Stage::AfterAcceptance, by: Actor::Recipient },
             });
         }
@@ -249,6 +249,11 @@ fn said_in(status: &str) -> Option<Reply> {
     let status = status.trim();
     let led = status.find("{LED=").and_then(|at| status.get(at + 5..));
     said::reply(led.map_or(status, |it| it.split('}').next().unwrap_or(it)))
+}
+
+/// Whether a reply stands in it, whoever's it is.
+fn quotes_reply(status: &str) -> bool {
+    at_depth_zero(status).into_iter().filter_map(|part| status.get(part)).any(|part| said_in(part).is_some())
 }
 
 /// `System.String[]`, `System.Collections.ArrayList`: what Export-Csv makes of a property with several values.

@@ -70,7 +70,7 @@ impl Exim {
 
     /// `a@from.example H=client.example (helo) [192.0.2.1]:4567 P=esmtps S=1234 id=… T="subject" from <…> for b@to.example …`
     fn came(&mut self, mut entry: Entry, fields: &str, out: &mut Vec<Entry>) {
-        let (sender, rest) = fields.split_once(' ').unwrap_or((fields, ""));
+        let (sender, rest) = sender_and_rest(fields);
         let (rest, recipients) = match said::unquoted(rest, " for ").last() {
             Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 5..).unwrap_or_default()),
             None => (rest, ""),
@@ -140,11 +140,23 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.get(at..)?.split(' ').next().map(|it| it.trim_end_matches(':'))
 }
 
+/// The sender at the beginning, up to a blank outside of its quotes, and what follows.
+fn sender_and_rest(fields: &str) -> (&str, &str) {
+    let is_address = |at: &usize| fields.get(..*at).is_some_and(|it| it.rsplit('"').next().is_some_and(|end| end.contains('@')));
+    let end = said::unquoted(fields, " ").next().filter(is_address).or_else(|| fields.find(' ')).unwrap_or(fields.len());
+    let (sender, rest) = fields.split_at(end);
+    (sender, rest.trim_start())
+}
+
+/// What stands up to a `>` outside of quotes, and what follows.
+fn up_to_bracket(text: &str) -> Option<(&str, &str)> {
+    let end = said::unquoted(text, ">").next().or_else(|| text.find('>'))?;
+    Some((text.get(..end)?, text.get(end + 1..)?))
+}
+
 /// `F=<a@from.example>`: a local part in quotes may hold blanks and brackets.
 fn sender(text: &str) -> Option<String> {
-    let behind = text.get(position(text, "F=<")?..)?;
-    let end = said::unquoted(behind, ">").next().or_else(|| behind.find('>'))?;
-    behind.get(..end).map(str::to_owned)
+    up_to_bracket(text.get(position(text, "F=<")?..)?).map(|(sender, _)| sender.to_owned())
 }
 
 /// Where the value of a field begins; what stands in quotes is no field.
@@ -262,17 +274,15 @@ fn stayed(entry: &mut Entry, is_for_good: bool, fields: &str) {
 
 /// The addresses at the beginning: the final one, and in brackets the one that it came from. Gives what follows.
 fn addresses<'a>(entry: &mut Entry, fields: &'a str) -> &'a str {
-    // "|/usr/bin/program with arguments <bob@to.example> R=…"
-    let colon = if fields.starts_with(':') { None } else { fields.find(": ") };
-    // Where no router or transport is known, Exim says at what it was instead.
-    let ends = [" R=", " T=", " F=<", " P=<", " H=", " <", " routing defer (", " transporting defer (", " defer ("]
-        .iter()
-        .filter_map(|it| fields.find(it));
-    let end = ends.chain(colon).min().unwrap_or(fields.len());
+    // "|/usr/bin/program with arguments <bob@to.example> R=…"; where no router or transport is known, Exim says at what it was instead.
+    const ENDS: &[&str] = &[" R=", " T=", " F=<", " P=<", " H=", " <", " routing defer (", " transporting defer (", " defer (", ": "];
+    let ends = || ENDS.iter().filter(|it| **it != ": " || !fields.starts_with(':'));
+    let unquoted = ends().filter_map(|it| said::unquoted(fields, it).next()).min();
+    let end = unquoted.or_else(|| ends().filter_map(|it| fields.find(it)).min()).unwrap_or(fields.len());
     let (address, rest) = fields.split_at(end);
     let address = if address.starts_with(':') { address } else { address.trim_end_matches(':') };
     entry.recipient = some(bare(address));
-    if let Some((original, behind)) = rest.strip_prefix(" <").and_then(|it| it.split_once('>')) {
+    if let Some((original, behind)) = rest.strip_prefix(" <").and_then(up_to_bracket) {
         entry.original_recipient = Some(original.to_owned()).filter(|it| entry.recipient.as_deref() != Some(it));
         return if behind.starts_with(": ") { behind } else { behind.trim_start() };
     }
@@ -297,7 +307,8 @@ fn refusal(mut entry: Entry, text: &str, out: &mut Vec<Entry>) -> Verdict {
     let is_for_now = head.ends_with("temporarily ");
     (entry.client_host, entry.client_ip) = (client.name, client.ip);
     entry.reverse_path = sender(head);
-    let (what, told) = behind.split_once(": ").unwrap_or((behind, ""));
+    let colon = said::unquoted(behind, ": ").next().or_else(|| behind.find(": "));
+    let (what, told) = colon.map_or((behind, ""), |at| (behind.get(..at).unwrap_or_default(), behind.get(at + 2..).unwrap_or_default()));
     let what = what.strip_prefix("after ").unwrap_or(what);
     let command = what.split([' ', ':', ',']).next().unwrap_or_default();
     let stage = match command {
@@ -306,7 +317,7 @@ fn refusal(mut entry: Entry, text: &str, out: &mut Vec<Entry>) -> Verdict {
         // "by local_scan()", "during MIME ACL checks", "DKIM": the message is there.
         _ => said::stage_of(command).unwrap_or(Stage::EndOfData),
     };
-    let address = what.split_once('<').and_then(|(_, it)| it.split_once('>')).map(|(it, _)| it.to_owned());
+    let address = what.split_once('<').and_then(|(_, it)| up_to_bracket(it)).map(|(it, _)| it.to_owned());
     match stage {
         Stage::RcptTo => entry.recipient = address,
         Stage::MailFrom => entry.reverse_path = address.or(entry.reverse_path),

@@ -7,6 +7,7 @@ pub mod cursor;
 mod dates;
 mod domino;
 pub mod entry;
+mod envelope;
 mod exchange;
 mod exim;
 mod facts;

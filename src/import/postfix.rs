@@ -3,6 +3,7 @@
 //! Forms as in Postfix 2.x to 3.x: `msg_info` calls of smtpd, cleanup, qmgr, the delivery agents, bounce, postscreen, postsuper.
 
 use super::entry::{Entry, Fate, LogEvent};
+use super::envelope::{self, Envelope};
 use super::facts::{Facts, Verdict, some};
 use super::known::Known;
 use super::said::{self, bare};
@@ -301,7 +302,7 @@ fn said_by_host(told: &str, entry: &mut Entry) -> bool {
 /// cleanup, with a header check that logs subjects: `info: header Subject: … from client[address]; from=<…> …`.
 fn subject(rest: &str) -> Option<&str> {
     let text = ["info: header Subject: ", "warning: header Subject: "].iter().find_map(|start| rest.strip_prefix(start))?;
-    let text = text.rfind("; from=<").and_then(|at| text.get(..at)).unwrap_or(text);
+    let text = envelope::behind_content(text).and_then(|at| text.get(..at)).unwrap_or(text);
     Some(text.rfind(" from ").and_then(|at| text.get(..at)).unwrap_or(text))
 }
 
@@ -319,9 +320,7 @@ impl<'a> Refused<'a> {
     fn of_command(text: &'a str) -> Option<Self> {
         let (place, behind) = text.split_once(" from ")?;
         let (client, told) = client_and_told(behind)?;
-        let envelope = said::unquoted(told, "; from=<").last().or_else(|| envelope_of(told));
-        let (told, envelope) = envelope.map_or((told, ""), |at| told.split_at(at));
-        Some(Self { place, client, told, envelope })
+        Some(Self { client, ..Self::of_reply(place, told) })
     }
 
     /// `END-OF-MESSAGE: 554 5.7.0 Reject, id=31619-02 - spam; from=<…> to=<…> proto=ESMTP helo=<…>`, of a filter before the queue; some
@@ -330,24 +329,27 @@ impl<'a> Refused<'a> {
         if let Some(refused) = Self::of_command(text).filter(|it| !it.place.contains(": ")) {
             return Some(refused);
         }
-        let (place, told) = text.split_once(": ")?;
-        let (told, envelope) = envelope_of(told).map_or((told, ""), |at| told.split_at(at));
-        Some(Self { place, client: "", told, envelope })
+        text.split_once(": ").map(|(place, told)| Self::of_reply(place, told))
+    }
+
+    fn of_reply(place: &'a str, told: &'a str) -> Self {
+        let envelope = envelope::behind_reply(told).or_else(|| told.rfind("; proto="));
+        let (told, envelope) = envelope.map_or((told, ""), |at| told.split_at(at));
+        Self { place, client: "", told, envelope }
     }
 
     /// `header Subject: … from host[address]; from=<…> to=<…> proto=ESMTP helo=<…>: 5.7.1 …`, of cleanup's header and body checks: what is
     /// told comes last, or not at all. Whatever the sender wrote stands in front.
     fn of_content(text: &'a str) -> Option<Self> {
-        let (head, behind) = text.split_at(envelope_of(text)?);
+        let (head, behind) = text.split_at(envelope::behind_content(text).or_else(|| text.rfind("; proto="))?);
         let (place, client) = head.rsplit_once(" from ")?;
-        let (envelope, told) = behind.split_once(": ").unwrap_or((behind, ""));
+        // What the envelope's addresses hold ends nothing.
+        let end = Envelope::of(behind).map_or(0, |it| it.end);
+        let colon = behind.get(end..).and_then(|it| it.find(": ")).map(|at| end + at);
+        let (envelope, told) =
+            colon.map_or((behind, ""), |at| (behind.get(..at).unwrap_or_default(), behind.get(at + 2..).unwrap_or_default()));
         Some(Self { place, client, told, envelope })
     }
-}
-
-/// Where the envelope begins.
-fn envelope_of(text: &str) -> Option<usize> {
-    text.rfind("; from=<").or_else(|| text.rfind("; proto="))
 }
 
 /// What postscreen logs where it says 421, without the reply.
@@ -404,6 +406,9 @@ fn client_and_told(text: &str) -> Option<(&str, &str)> {
 /// Sender and recipient of `; from=<…> to=<…> proto=ESMTP helo=<…>`. All but the words between is the client's: a local part in quotes may
 /// hold `> to=<ceo@to.example>`, and its HELO too.
 fn addresses(envelope: &str) -> (Option<String>, Option<String>) {
+    if let Some(Envelope { from, to, .. }) = Envelope::of(envelope) {
+        return (Some(from.to_owned()), to.map(str::to_owned));
+    }
     let end = said::unquoted(envelope, " proto=").next().or_else(|| envelope.find(" proto="));
     let addresses = end.and_then(|end| envelope.get(..end)).unwrap_or(envelope);
     let to = addresses.rfind(" to=<");

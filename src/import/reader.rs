@@ -239,6 +239,11 @@ impl Reader {
         self.inner.clock.dates.order()
     }
 
+    /// Whether a line had a date with slashes.
+    pub fn has_met_dates(&self) -> bool {
+        self.inner.clock.dates.met
+    }
+
     /// The first lines that could not be read, since they were last taken.
     pub fn take_unreadable(&mut self) -> Vec<Unreadable> {
         std::mem::take(&mut self.inner.unreadable)

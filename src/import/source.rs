@@ -93,7 +93,9 @@ impl Source {
             Packing::Xz => Box::new(XzReader::new_mem_limit(packed, true, UNPACKING)),
             Packing::Zstd => Box::new(ZstdDecoder::with_buffer(packed)?),
             Packing::Other(name, command) => {
-                let why = format!("it is packed with {name}, which is not read here: {command} FILE | relayscope import FORMAT -");
+                let why = format!(
+                    "it is packed with {name}, which is not read here: {command} FILE | relayscope import FORMAT - (with --dates dmy or mdy for dates such as 12/11/2026)"
+                );
                 return Err(io::Error::new(io::ErrorKind::Unsupported, why));
             }
         };
@@ -170,7 +172,7 @@ pub fn dates(path: &Path, options: &Options) -> io::Result<Option<DateOrder>> {
             reader.finish(&mut dropped);
         }
         dropped.clear();
-        if read == 0 || reader.date_order().is_some() || reader.counts().guessed == 0 {
+        if read == 0 || reader.date_order().is_some() || !reader.has_met_dates() {
             return Ok(reader.date_order());
         }
     }

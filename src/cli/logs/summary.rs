@@ -98,7 +98,7 @@ impl Summary {
             (it.cut, "texts cut, because they were longer than a record keeps."),
             (
                 it.guessed,
-                "dates read with the month first, because no line shows what comes first: --dates dmy or --dates mdy says it. What is in the store keeps its date.",
+                "dates read with the month first, because no line before them had shown what comes first: --dates dmy or --dates mdy says it. What is in the store keeps its date.",
             ),
         ] {
             if count > 0 {

@@ -226,9 +226,14 @@ impl Visit<'_> {
             banner: None,
         };
         let verdict = self.diagnosing.rules().classify(&facts);
-        let verdict = if self.hosts_are_listed { verdict.of_configured_host() } else { verdict };
+        let verdict = if self.hosts_are_listed && is_of_next_hop(stage, &text) { verdict.of_configured_host() } else { verdict };
         format!("Cause {} (to act: {}). {}", verdict.cause, verdict.act, verdict.advice)
     }
+}
+
+/// Whether the proxy itself says why its next hop can't be reached: any other reply may be the upstream's, and speak of a recipient's domain.
+fn is_of_next_hop(stage: Stage, text: &str) -> bool {
+    text.contains("relayscope: smart host ") || (matches!(stage, Stage::Connect | Stage::Banner) && text.contains(" relayscope: "))
 }
 
 const TLS_WHY: &str = "without TLS everybody on the way can read the mail, and passwords with it";
@@ -250,5 +255,45 @@ fn silence(trouble: &Trouble) -> &'static str {
             "It greets and doesn't answer EHLO: overloaded, or a look-up of this machine's name takes it too long. Look at its log."
         }
         _ => "The connection broke in the midst of the dialogue: look at the server's log at this minute.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_that_an_upstream_speaks_of_is_no_name_in_the_configuration() {
+        let client_tls = ClientTls::new(None).unwrap();
+        let visit = Visit {
+            name: "through",
+            place: "listener in (127.0.0.1:25)".to_owned(),
+            host: "127.0.0.1",
+            address: SocketAddr::from(([127, 0, 0, 1], 25)),
+            host_name: "relay.example",
+            lmtp: false,
+            mark: None,
+            proxy_header: false,
+            tls: UpstreamTls::Off,
+            client_tls: &client_tls,
+            certificate: false,
+            auth: None,
+            allow_plaintext_auth: false,
+            probe: &Probe::default(),
+            diagnosing: &Diagnosing::default(),
+            hosts_are_listed: true,
+            patience: std::time::Duration::ZERO,
+        };
+        const OURS: &str = "(to act: local_admin). The host's name in the configuration";
+        for (stage, code, text, is_ours) in [
+            (Stage::Banner, 421, "relay.example relayscope: smart host main.example:25: no such name in DNS: main.example (trace x)", true),
+            (Stage::Banner, 421, "relay.example relayscope: no such name in DNS: main.example (trace x)", true),
+            (Stage::MailFrom, 451, "4.4.1 relayscope: smart host main.example:25: no such name in DNS: main.example (trace x)", true),
+            (Stage::RcptTo, 550, "5.1.2 y.example takes no mail (null MX)", false),
+            (Stage::RcptTo, 550, "5.1.2 relayscope: y.example takes no mail (null MX) (trace x)", false),
+        ] {
+            let told = visit.diagnosis(stage, &Reply { code, enhanced: None, lines: vec![text.to_owned()] });
+            assert_eq!(told.contains(OURS), is_ours, "{text}: {told}");
+        }
     }
 }

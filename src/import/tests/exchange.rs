@@ -123,6 +123,11 @@ fn each_recipient_has_its_own_status() {
     // Of one status for two nobody can tell whose it is.
     let unknown = |to: &str| format!("bounced mid=1@x to={to} fate=rejected/after_acceptance/recipient detail={NOT_FOUND}");
     check(Format::Exchange, &log(NOT_FOUND), &[&unknown("b@to.example"), &unknown("c@to.example")]);
+    // That the server's own rules said it shows all the same; without a reply it was DNS.
+    for (statuses, fate) in [(NOT_FOUND, "rejected/after_acceptance/recipient"), ("no such domain", "rejected/connect/dns")] {
+        let of = |to: &str| format!("bounced mid=1@x to={to} fate={fate} detail={statuses}");
+        check(Format::Exchange, &log(statuses).replace("FAIL,SMTP", "FAIL,ROUTING"), &[&of("b@to.example"), &of("c@to.example")]);
+    }
     let given = given(Format::Exchange, log(";550 5.2.2 mailbox full").as_bytes());
     let replies: Vec<_> = given.entries.iter().map(|it| it.entry.reply.as_ref().map(|it| it.code)).collect();
     assert_eq!(replies, [None, Some(550)]);

@@ -189,3 +189,33 @@ fn exim_subjects_are_decoded() {
         &["received id=1r5abc-0003Xy-2B from=ann@from.example subject=\\1 \u{fffd} 400 size=300 client=c.example/192.0.2.7"],
     );
 }
+
+#[test]
+fn a_local_part_in_quotes_forges_no_field_of_exims() {
+    exim(
+        r#"1r5abc-0003Xy-2B <= "x H=evil [192.0.2.66] y"@from.example H=c.example [192.0.2.7] P=esmtp S=300 T="Hello""#,
+        &[r#"received id=1r5abc-0003Xy-2B from="x H=evil [192.0.2.66] y"@from.example subject=Hello size=300 client=c.example/192.0.2.7"#],
+    );
+    exim(
+        r#"1r5abc-0003Xy-2B <= o"brien@from.example H=c.example [192.0.2.7] P=esmtp S=300"#,
+        &[r#"received id=1r5abc-0003Xy-2B from=o"brien@from.example size=300 client=c.example/192.0.2.7"#],
+    );
+    exim(
+        r#"1r5abc-0003Xy-2B => "x H=evil [192.0.2.66] F=<ceo@x> y"@to.example F=<a@from.example> R=d T=remote_smtp H=mx.to.example [192.0.2.9] C="250 OK""#,
+        &[
+            r#"sent id=1r5abc-0003Xy-2B from=a@from.example to="x H=evil [192.0.2.66] F=<ceo@x> y"@to.example relay=mx.to.example/192.0.2.9 fate=accepted/end_of_data/upstream reply=250 OK"#,
+        ],
+    );
+    exim(
+        r#"1r5abc-0003Xy-2B == bob@to.example <"x> F=<ceo@x> y"@to.example> F=<a@from.example> R=d T=remote_smtp defer (111): Connection refused"#,
+        &[
+            r#"deferred id=1r5abc-0003Xy-2B from=a@from.example to=bob@to.example orig="x> F=<ceo@x> y"@to.example fate=deferred/connect/network detail=Connection refused"#,
+        ],
+    );
+    exim(
+        r#"H=c.example [192.0.2.7] F=<a@from.example> rejected RCPT <"x>: 550 y"@to.example>: relay not permitted"#,
+        &[
+            r#"rejected from=a@from.example to="x>: 550 y"@to.example client=c.example/192.0.2.7 fate=rejected/rcpt_to/upstream detail=relay not permitted"#,
+        ],
+    );
+}

@@ -293,6 +293,64 @@ fn a_local_part_in_quotes_forges_no_envelope() {
             )],
         );
     }
+    for forged in [
+        r#""x; from=<ceo@to.example> to=<ceo@to.example> proto=y"@evil.example"#,
+        r#""x; from=<ceo@to.example> to=<ceo@to.example> proto=ESMTP helo=<h>: 5.7.1 y"@evil.example"#,
+    ] {
+        let envelope = format!("; from=<{forged}> to=<b@to.example> proto=ESMTP helo=<h>");
+        let from_and_to = format!("from={forged} to=b@to.example");
+        const FATE: &str = "fate=rejected/end_of_data/upstream";
+        postfix(
+            &format!("postfix/smtpd[1]: proxy-reject: END-OF-MESSAGE: 554 5.7.0 no{envelope}"),
+            &[&format!("rejected {from_and_to} {FATE} reply=554 5.7.0 no")],
+        );
+        // Quotes of the subject's are no address's.
+        for subject in ["s", "\"s", "s; from=<\""] {
+            postfix(
+                &format!(
+                    "postfix/cleanup[1]: 4F1A2B3C4D: reject: header Subject: {subject} from c.example[192.0.2.7]{envelope}: 5.7.1 no: never"
+                ),
+                &[&format!(
+                    "rejected id=4F1A2B3C4D {from_and_to} subject={subject} client=c.example/192.0.2.7 {FATE} detail=5.7.1 no: never"
+                )],
+            );
+        }
+        check(
+            Format::Postfix,
+            &format!(
+                "Nov 26 10:02:03 mail postfix/cleanup[1]: 4F1A2B3C4D: info: header Subject: s from c.example[192.0.2.7]{envelope}\n\
+                 Nov 26 10:02:03 mail postfix/qmgr[1]: 4F1A2B3C4D: removed\n"
+            ),
+            &["removed id=4F1A2B3C4D subject=s"],
+        );
+    }
+    let at_mail = r#""x> to=<ceo@to.example> y"@evil.example"#;
+    postfix(
+        &format!("postfix/smtpd[1]: NOQUEUE: reject: MAIL from c.example[192.0.2.7]: 554 5.7.1 no; from=<{at_mail}> proto=ESMTP helo=<h>"),
+        &[&format!("rejected from={at_mail} client=c.example/192.0.2.7 fate=rejected/mail_from/upstream reply=554 5.7.1 no")],
+    );
+    let recipient = r#""x; from=<ceo@to.example> to=<ceo@to.example> proto=y"@to.example"#;
+    postfix(
+        &format!(
+            "postfix/smtpd[1]: NOQUEUE: reject: RCPT from c.example[192.0.2.7]: 550 5.1.1 <{recipient}>: no; from=<a@x> to=<{recipient}> proto=ESMTP"
+        ),
+        &[&format!(
+            "rejected from=a@x to={recipient} client=c.example/192.0.2.7 fate=rejected/rcpt_to/upstream reply=550 5.1.1 <{recipient}>: no"
+        )],
+    );
+    // The HELO is whatever the client likes, in both places.
+    for helo in ["x; from=<ceo@to.example> to=<ceo@to.example> proto=ESMTP helo=<y", "y>: Helo command rejected; from=<ceo@x> helo=<y"] {
+        for told in
+            ["554 5.7.1 <b@to.example>: no".to_owned(), "554 5.7.1 no".to_owned(), format!("504 5.5.2 <{helo}>: Helo command rejected: no")]
+        {
+            postfix(
+                &format!(
+                    "postfix/smtpd[1]: NOQUEUE: reject: RCPT from c.example[192.0.2.7]: {told}; from=<a@x> to=<b@to.example> proto=ESMTP helo=<{helo}>"
+                ),
+                &[&format!("rejected from=a@x to=b@to.example client=c.example/192.0.2.7 fate=rejected/rcpt_to/upstream reply={told}")],
+            );
+        }
+    }
     // Before Postfix 3.5 addresses were logged without their quotes.
     postfix(
         &format!("postfix/smtpd[1]: {SAID}; from=<x> to=<ceo@to.example@evil.example> to=<b@to.example> proto=ESMTP helo=<h>"),

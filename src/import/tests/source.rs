@@ -43,7 +43,7 @@ fn packed_files_are_read_from_any_place() {
 fn what_cannot_be_unpacked_is_refused_with_advice() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let others: [(&[u8], &str); 6] = [
-        (&bzip2(), "bzip2, which is not read here: bzcat FILE | relayscope import FORMAT -"),
+        (&bzip2(), "bzip2, which is not read here: bzcat FILE | relayscope import FORMAT - (with --dates dmy or mdy "),
         (b"LZIP\x01", "lzip"),
         (b"\x04\x22\x4d\x18", "lz4"),
         (b"\x1f\x9d\x90", "compress"),
@@ -71,6 +71,12 @@ fn the_order_of_a_date_is_looked_for_ahead() {
     assert_eq!(order(Format::Domino, &format!("{undecided}{}", line("13/11/2026"))), Some(DateOrder::DayFirst));
     assert_eq!(order(Format::Domino, &format!("{undecided}{}", line("11/26/2026"))), Some(DateOrder::MonthFirst));
     assert_eq!(order(Format::Domino, &undecided), None);
+    let new_year = line("01/01/2026").repeat(10_000);
+    assert_eq!(
+        order(Format::Domino, &format!("{new_year}{}", line("13/01/2026"))),
+        Some(DateOrder::DayFirst),
+        "day and month are the same"
+    );
     assert_eq!(order(Format::Domino, &line("26.11.2026")), None);
     let export = "\"Timestamp\",\"EventId\",\"RecipientStatus\"\n\"12/11/2026 10:02:03\",\"FAIL\",\"{LRT=11/26/2026 10:02:05 AM}\"\n";
     assert_eq!(order(Format::Exchange, export), None, "dates of other columns are written by others");
