@@ -219,6 +219,11 @@ impl Log {
         self.file.is_none()
     }
 
+    /// Whether nothing of it can be read any more: somebody removed it, and it has no descriptor.
+    pub fn is_lost(&self) -> bool {
+        self.is_closed() && std::fs::metadata(&self.path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+
     fn file(&self) -> io::Result<Handle<'_>> {
         match &self.file {
             Some(file) => Ok(Handle::Kept(file)),
@@ -338,7 +343,10 @@ impl Log {
         };
         let start = u64::from(starts.first().copied().unwrap_or_default());
         let mut octets = vec![0; end.saturating_sub(start) as usize];
-        let file = self.file()?;
+        let file = match self.file() {
+            Err(_) if self.is_lost() => return Ok(Batch::empty(number..self.header.first.saturating_add(self.records()))),
+            file => file?,
+        };
         if let Err(error) = file.read_exact_at(&mut octets, start) {
             if passes(&error) || !locked(&self.unreadable).is_hopeless(index, now) {
                 return Err(error);
