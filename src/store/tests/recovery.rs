@@ -178,6 +178,14 @@ fn a_crash_while_sealing_leaves_the_active_form_in_force() {
     let sealed_forms: Vec<_> = both.journal().into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "seg")).collect();
     assert!(!sealed_forms.is_empty());
     let half = both.crashed_copy();
+    // A block of the form that counts is damaged.
+    let damaged = both.crashed_copy();
+    let sealed_form = damaged.path().join(sealed_forms[0].strip_prefix(both.path()).unwrap());
+    let mut octets = std::fs::read(&sealed_form).unwrap();
+    octets[100] ^= 0x10;
+    std::fs::write(&sealed_form, octets).unwrap();
+    let report = check(damaged.path()).unwrap();
+    assert!(!report.is_sound() && report.problems[0].file == sealed_form, "{report:?}");
     let twenty = vec![(RecordKind::Transaction, 20)];
     let report = check(both.path()).unwrap();
     assert_eq!((report.kinds, report.problems), (twenty.clone(), vec![]), "none twice");
