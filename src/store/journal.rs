@@ -82,6 +82,11 @@ impl Journal {
         self.days().iter().map(|journal| (journal.day, journal.end())).collect()
     }
 
+    /// The newest of the days up to `until` that are older than what was last written to that day, if it isn't as old as it says.
+    pub fn written_behind(&self, day: Day, until: Day) -> Option<Day> {
+        self.laps().written_behind(day, until, |day| self.day(day).map_or(0, |journal| journal.end()))
+    }
+
     pub fn forget(&self, day: Day) {
         writing(&self.days).remove(&day);
     }
