@@ -384,4 +384,17 @@ fn an_index_that_lags_behind_counts_and_lists_what_was_amended_once() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!((listed, seen.len()), (16, 16));
+    // What is looked at for it is bounded, and begins with the newest.
+    let live = store.live().unwrap();
+    let met = |most: u32, deadline: Instant| {
+        let mut search = search::Search::new(&live);
+        search.meet_amendments(Cursor::at_start_of(Day::of(NOON)), most, deadline).unwrap();
+        let mut met: Vec<_> = search.amended().iter().copied().collect();
+        met.sort_unstable();
+        met
+    };
+    let soon = Instant::now() + Duration::from_secs(3600);
+    assert_eq!(met(1, soon), [samples::id(5)]);
+    assert_eq!(met(2, soon), [samples::id(3), samples::id(5)]);
+    assert_eq!(met(2, Instant::now().checked_sub(Duration::from_secs(1)).unwrap()), []);
 }
