@@ -307,7 +307,7 @@ enum Way {
     Back,
 }
 
-/// Records that a step backward through an active file brings in.
+/// Most records that a step backward through an active file brings in.
 const STEP_BACK: u32 = 64;
 
 impl JournalFile {
@@ -383,7 +383,7 @@ impl JournalFile {
             Way::Forward => log.read(index, u32::MAX, part),
             Way::One => log.read(index, 1, part),
             Way::Back => {
-                let first = index.saturating_sub(STEP_BACK - 1);
+                let first = log.first_before(index, STEP_BACK);
                 log.read(first, index - first + 1, part)
             }
         }
