@@ -235,8 +235,8 @@ impl Backup<'_> {
                 }
             }
         }
-        // By their descriptors: one that somebody removed meanwhile is in it all the same.
-        for log in logs {
+        // By their descriptors: one that somebody removed meanwhile is in it all the same, as long as it has one.
+        for log in logs.iter().filter(|log| !log.is_lost()) {
             let Some(name) = log.path.file_name() else { continue };
             self.copy_log(log, &target.join("journal").join(name))?;
         }

@@ -10,7 +10,6 @@ use super::blocks::Chain;
 use super::day::Day;
 use super::index::growing::RUN_RECORDS;
 use super::index::{self, file::NoRun, file::RunFile};
-use super::journal::segment_path;
 use super::leftover::Leftover;
 use super::lock::{self, Owner};
 use super::log::{LogHeader, NoLog};
@@ -121,10 +120,9 @@ impl CheckReport {
         let newest = files.last().map(|found| found.path.clone());
         for (at, found) in files.iter().enumerate() {
             // A file that is there in both forms: the process died while it was sealed, or is about to remove the one that doesn't count.
-            let pair = |other: Option<&Found>| other.filter(|other| other.file == found.file).map(|_| segment_path(journal, found.file));
             let other = if found.sealed { at.checked_sub(1) } else { at.checked_add(1) };
-            if let Some(pair) = pair(other.and_then(|other| files.get(other)))
-                && is_whole_pair(&pair) != found.sealed
+            if other.and_then(|other| files.get(other)).is_some_and(|other| other.file == found.file)
+                && is_whole_pair(&found.path.with_extension("seg")) != found.sealed
             {
                 continue;
             }

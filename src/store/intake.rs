@@ -22,6 +22,8 @@ use crate::trace::{MarkView, Record, WallMicros};
 pub(super) struct Intake {
     pub queue: Queue,
     pub clock: Clock,
+    /// When this process began to take records.
+    pub began: WallMicros,
     pub health: HealthBoard,
     durability: Durability,
     /// Frames' checksums start from it; every file of this process names it.
@@ -84,6 +86,7 @@ impl Intake {
         Arc::new(Self {
             durability,
             queue: Queue::new(queue_octets),
+            began: clock.now(),
             clock,
             health: HealthBoard::default(),
             salt,

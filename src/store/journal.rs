@@ -82,6 +82,11 @@ impl Journal {
         self.days().iter().map(|journal| (journal.day, journal.end())).collect()
     }
 
+    /// The newest of the days up to `until` that are older than what was last written to that day, if it isn't as old as it says.
+    pub fn written_behind(&self, day: Day, until: Day) -> Option<Day> {
+        self.laps().written_behind(day, until, |day| self.day(day).map_or(0, |journal| journal.end()))
+    }
+
     pub fn forget(&self, day: Day) {
         writing(&self.days).remove(&day);
     }
@@ -302,7 +307,7 @@ enum Way {
     Back,
 }
 
-/// Records that a step backward through an active file brings in.
+/// Most records that a step backward through an active file brings in.
 const STEP_BACK: u32 = 64;
 
 impl JournalFile {
@@ -378,7 +383,7 @@ impl JournalFile {
             Way::Forward => log.read(index, u32::MAX, part),
             Way::One => log.read(index, 1, part),
             Way::Back => {
-                let first = index.saturating_sub(STEP_BACK - 1);
+                let first = log.first_before(index, STEP_BACK);
                 log.read(first, index - first + 1, part)
             }
         }

@@ -110,7 +110,7 @@ impl Keeper {
             for file in day.files() {
                 let Form::Log(log) = file.form() else { continue };
                 // What is left of a damaged file is for people to look at; what somebody removed stays removed.
-                if log.damage != 0 || !log.is_finished() || log.is_gone() {
+                if log.damage != 0 || !log.is_finished() || log.is_gone() || log.is_lost() {
                     continue;
                 }
                 if self.live.keeper.is_closed() {
@@ -124,7 +124,7 @@ impl Keeper {
         }
     }
 
-    /// What can't be sealed for a while keeps no descriptors.
+    /// What can't be sealed for a while keeps no descriptors, unless they are all that is left of it.
     fn close_finished(&self) {
         let _held = locked(&self.live.keeping);
         for file in self.live.journal.days().iter().flat_map(|day| day.files()) {
@@ -132,7 +132,10 @@ impl Keeper {
                 && log.is_finished()
                 && !log.is_closed()
             {
-                file.become_form(Form::Log(Arc::new(log.closed())));
+                log.look_for_name();
+                if !log.is_gone() {
+                    file.become_form(Form::Log(Arc::new(log.closed())));
+                }
             }
         }
     }

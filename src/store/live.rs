@@ -206,7 +206,7 @@ impl Live {
     }
 
     fn start(self: &Arc<Self>, intake: &Arc<Intake>, marks: Vec<Mark>) {
-        let indexer = Indexer::new(self.clone(), intake.appender(), marks);
+        let indexer = Indexer::new(self.clone(), intake.appender(), intake.began, marks);
         self.spawn(&self.threads, "store-index", move |_| {
             stand_back(5);
             indexer.run();

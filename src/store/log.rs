@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +14,7 @@ use std::sync::{Mutex, RwLock};
 use std::time::Instant;
 
 use super::batch::{Batch, Dialogue, Part, Slot};
+use super::descriptor::Descriptor;
 use super::frame::{self, Frame, NoFrame};
 use super::locks::{locked, reading, writing};
 use super::marks::{OpenMarks, tells_more};
@@ -81,23 +82,6 @@ pub(super) struct Log {
     /// Written to since the last sync began.
     unsynced: AtomicBool,
     unreadable: Mutex<Unreadable>,
-}
-
-/// A file open for what is done with it just now.
-enum Handle<'a> {
-    Kept(&'a File),
-    Opened(File),
-}
-
-impl Deref for Handle<'_> {
-    type Target = File;
-
-    fn deref(&self) -> &File {
-        match self {
-            Self::Kept(file) => file,
-            Self::Opened(file) => file,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -219,10 +203,15 @@ impl Log {
         self.file.is_none()
     }
 
-    fn file(&self) -> io::Result<Handle<'_>> {
+    /// Whether nothing of it can be read any more: somebody removed it, and it has no descriptor.
+    pub fn is_lost(&self) -> bool {
+        self.is_closed() && std::fs::metadata(&self.path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+
+    fn file(&self) -> io::Result<Descriptor<'_>> {
         match &self.file {
-            Some(file) => Ok(Handle::Kept(file)),
-            None => File::open(&self.path).map(Handle::Opened),
+            Some(file) => Ok(Descriptor::Kept(file)),
+            None => File::open(&self.path).map(Descriptor::Opened),
         }
     }
 
@@ -338,7 +327,10 @@ impl Log {
         };
         let start = u64::from(starts.first().copied().unwrap_or_default());
         let mut octets = vec![0; end.saturating_sub(start) as usize];
-        let file = self.file()?;
+        let file = match self.file() {
+            Err(_) if self.is_lost() => return Ok(Batch::empty(number..self.header.first.saturating_add(self.records()))),
+            file => file?,
+        };
         if let Err(error) = file.read_exact_at(&mut octets, start) {
             if passes(&error) || !locked(&self.unreadable).is_hopeless(index, now) {
                 return Err(error);
@@ -363,6 +355,16 @@ impl Log {
         let slot = |(number, &at): (u32, &u32)| self.slot(number, dialogue, &octets, (u64::from(at) - start) as usize);
         let slots = (number..).zip(&starts).filter_map(slot).collect();
         Ok(Batch::new(self.header.version, number..number.saturating_add(starts.len() as u32), octets, slots))
+    }
+
+    /// The first of so many records at most, up to that one, that one read brings in together.
+    pub fn first_before(&self, index: u32, most: u32) -> u32 {
+        let extent = reading(&self.extent);
+        let first = (index + 1).saturating_sub(most);
+        let (Some(&last), Some(before)) = (extent.starts.get(index as usize), extent.starts.get(first as usize..index as usize)) else {
+            return index;
+        };
+        first + before.partition_point(|&at| (last - at) as usize > READ_OCTETS) as u32
     }
 
     /// Copies what can be read now: the header and whole frames.

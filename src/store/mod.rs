@@ -18,6 +18,7 @@ mod check;
 mod clock;
 mod cursor;
 mod day;
+mod descriptor;
 mod drain;
 mod facts;
 mod fold;

@@ -18,6 +18,8 @@ use super::locks::{reading, writing};
 use crate::replace::{ANYBODY, Outlives, replace};
 
 pub(super) const NAME: &str = "returns.json";
+/// Days before another of which some have records where the clock went on day by day: there are holidays.
+const NEAR: u32 = 7;
 
 /// The order of one journal, as far as it is known to the disk.
 #[derive(Debug)]
@@ -143,12 +145,19 @@ impl Laps {
         (self.lap(one), one).cmp(&(self.lap(other), other))
     }
 
-    /// The newest of the days up to `until` that were there when something was last written to that day, whose next number is `end`: then a
-    /// clock that was behind named it, and it isn't as old as it says.
-    pub fn written_behind(&self, day: Day, end: u32, until: Day) -> Option<Day> {
-        let returns = self.returns.iter().zip(1..);
-        let since = returns.filter(|&(_, lap)| self.from(lap, day).is_some_and(|from| end > from));
-        since.flat_map(|(it, _)| it.ahead.keys().copied()).filter(|&ahead| ahead > day && ahead <= until).max()
+    /// The newest of the days up to `until` that were there when something was last written to that day: then a clock that was behind named
+    /// it, and it isn't as old as it says. `end_of` tells each day's next number.
+    ///
+    /// Those that a clock ahead had named are come to day by day; a clock that was behind is set right, and leaps.
+    pub fn written_behind(&self, day: Day, until: Day, end_of: impl Fn(Day) -> u32) -> Option<Day> {
+        let is_written = |lap: usize, day: Day| self.from(lap, day).is_some_and(|from| end_of(day) > from);
+        let is_leapt_to = |lap: usize, ahead: Day| {
+            let near = ahead.earlier(NEAR).max(day.later(1)).number()..ahead.number();
+            !near.map(Day::numbered).any(|before| is_written(lap, before))
+        };
+        let since = self.returns.iter().zip(1..).filter(|&(_, lap)| is_written(lap, day));
+        let ahead = since.flat_map(|(it, lap)| it.ahead.range(day.later(1)..).map(move |(&ahead, _)| (lap, ahead)));
+        ahead.filter(|&(lap, ahead)| ahead <= until && is_leapt_to(lap, ahead)).map(|(_, ahead)| ahead).max()
     }
 
     /// The earliest day on which something may stand that was written after a record of that day, or of one of the two that follow: a record
@@ -268,17 +277,32 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let order = Order::read(dir.path());
         // The clock began at day 0; later it is right again.
-        order.begin(day(0), &ends([(97, 4), (98, 9)])).unwrap();
-        let laps = order.laps();
-        assert_eq!(laps.written_behind(day(0), 1, day(120)), None, "nothing was written yet");
-        assert_eq!(laps.written_behind(day(0), 3, day(120)), Some(day(98)));
-        assert_eq!(laps.written_behind(day(1), 3, day(120)), Some(day(98)), "it went on for a day");
-        assert_eq!(laps.written_behind(day(97), 4, day(120)), None);
-        assert_eq!(laps.written_behind(day(99), 7, day(120)), None);
+        let mut ends = ends([(97, 4), (98, 9)]);
+        let behind = |ends: &BTreeMap<Day, u32>, of: u32, until: u32| {
+            let end_of = |day: Day| ends.get(&day).copied().unwrap_or_default();
+            order.laps().written_behind(day(of), day(until), end_of).map(Day::number)
+        };
+        order.begin(day(0), &ends).unwrap();
+        ends.insert(day(0), 1);
+        assert_eq!(behind(&ends, 0, 120), None, "nothing was written yet");
+        ends.extend([(day(0), 3), (day(1), 3), (day(99), 7)]);
+        assert_eq!(behind(&ends, 0, 120), Some(98));
+        assert_eq!(behind(&ends, 1, 120), Some(98), "it went on for a day");
+        assert_eq!(behind(&ends, 97, 120), None);
+        assert_eq!(behind(&ends, 99, 120), None);
         // It was ahead, and is right again: no day has come yet that it named.
-        order.begin(day(99), &ends([(0, 3), (97, 4), (98, 9), (400, 2)])).unwrap();
-        assert_eq!(order.laps().written_behind(day(99), 9, day(120)), None);
-        assert_eq!(order.laps().written_behind(day(0), 3, day(120)), Some(day(98)));
+        ends.insert(day(400), 2);
+        order.begin(day(99), &ends).unwrap();
+        ends.insert(day(99), 9);
+        assert_eq!(behind(&ends, 99, 120), None);
+        assert_eq!(behind(&ends, 0, 120), Some(98));
+        // Those days come, one after the other, but for holidays.
+        ends.extend((100..398).map(|number| (day(number), 5)));
+        ends.insert(day(400), 9);
+        for of in [99, 100, 300, 396] {
+            assert_eq!(behind(&ends, of, 401), None, "day {of}");
+        }
+        assert_eq!(behind(&ends, 0, 401), Some(98));
     }
 
     #[test]

@@ -72,8 +72,9 @@ impl Retention {
     }
 
     fn today(&mut self, now: WallMicros) -> Day {
-        let (clock, laps, days) = (Day::of(now), self.live.journal.laps(), self.live.journal.days());
-        let days = days.iter().filter(|day| laps.written_behind(day.day, day.end(), clock).is_none());
+        let (clock, journal) = (Day::of(now), &self.live.journal);
+        let days = journal.days();
+        let days = days.iter().filter(|day| journal.written_behind(day.day, clock).is_none());
         self.calendar.today(clock, days.map(|day| day.day), Instant::now())
     }
 
@@ -149,7 +150,7 @@ impl Retention {
     }
 
     fn unmeasured(&self, day: &DayJournal, today: Day) -> Held {
-        let written = self.live.journal.laps().written_behind(day.day, day.end(), today).unwrap_or(day.day);
+        let written = self.live.journal.written_behind(day.day, today).unwrap_or(day.day);
         Held { day: day.day, written, octets: Octets::default(), dialogues: Octets::default(), is_whole: false }
     }
 

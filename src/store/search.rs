@@ -14,6 +14,7 @@ use super::index::RunView;
 use super::index::lookup::Lookup;
 use super::index::places::Places;
 use super::index::terms::{self, TermKind};
+use super::journal::DayJournal;
 use super::kept::Kept;
 use super::live::Live;
 use super::plan::{Plan, Planner};
@@ -26,8 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a search waits for records that are written but not indexed yet.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
-/// Most records that are looked at for what amends others.
+/// Most records that are looked at for what amends others, how many of them in one go, and how long.
 const LOOKED_THROUGH: u32 = 100_000;
+const LOOKED_AT: u32 = 1_024;
+const LOOKING: Duration = Duration::from_secs(1);
 /// So many records without an index are simply looked at.
 const FEW: usize = 64;
 /// A page of huge records ends before its limit.
@@ -139,7 +142,8 @@ impl<'a> Search<'a> {
     pub fn page(&mut self, query: &Query, request: &PageRequest) -> io::Result<Page> {
         let mut page = Page::default();
         let begun = Instant::now();
-        let deadline = begun + PATIENCE;
+        // From the first record on: what is waited for before that has its own time.
+        let mut deadline = None;
         let limit = request.limit.max(1);
         let (mut last, mut octets) = (None, 0);
         let stopped = self.each(query, request.before, &mut |place, record| match record {
@@ -151,7 +155,7 @@ impl<'a> Search<'a> {
             }
             // One more than asked for, or than is good for the memory: there is a next page.
             Some(_) => false,
-            None if Instant::now() > deadline => {
+            None if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + PATIENCE) => {
                 page.cut_short = true;
                 last = Some(place);
                 false
@@ -180,16 +184,15 @@ impl<'a> Search<'a> {
         see: &mut dyn FnMut(&mut Self, &Part) -> io::Result<bool>,
     ) -> io::Result<bool> {
         if let (false, Some(before)) = (self.catch_up(), before) {
-            self.meet_amendments(before)?;
+            self.meet_amendments(before, LOOKED_THROUGH, Instant::now() + LOOKING)?;
         }
         let mut planner = Planner::default();
         let plan = planner.plan(query);
         self.met = vec![Met::default(); planner.said.len()];
         let mut days = self.live.journal.days();
         days.retain(|day| before.is_none_or(|before| day.day <= before.day) && self.live.index.may_hold(day, query.since, query.until));
-        let end_of = |day: &super::journal::DayJournal| {
-            before.filter(|before| before.day == day.day).map_or(day.end(), |before| before.number.min(day.end()))
-        };
+        let end_of =
+            |day: &DayJournal| before.filter(|before| before.day == day.day).map_or(day.end(), |before| before.number.min(day.end()));
         self.explained.of = days.iter().map(|day| u64::from(end_of(day))).sum();
         let mut stopped = false;
         'days: for day in days.into_iter().rev() {
@@ -218,24 +221,35 @@ impl<'a> Search<'a> {
         &self.amended
     }
 
-    /// Meets those that stand from there on, as the pages before this one did when they were made.
-    fn meet_amendments(&mut self, from: Cursor) -> io::Result<()> {
-        let mut left = LOOKED_THROUGH;
-        for day in self.live.journal.days().into_iter().filter(|day| day.day >= from.day) {
+    /// Meets those that stand from there on, as the pages before this one did when they were made; the newest first, as far as it may go.
+    pub fn meet_amendments(&mut self, from: Cursor, mut left: u32, deadline: Instant) -> io::Result<()> {
+        for day in self.live.journal.days().into_iter().rev().take_while(|day| day.day >= from.day) {
             let first = if day.day == from.day { from.number } else { 0 };
             for (_, numbers) in cut(&self.live.index.runs(day.day), day.end()).into_iter().filter(|(run, _)| run.is_none()) {
-                let mut at = numbers.start.max(first);
-                while at < numbers.end && left > 0 {
-                    let batch = day.read_part(at, batch::Part::Summary)?;
-                    for slot in batch.slots().iter().filter(|slot| slot.kind == RecordKind::Amendment) {
-                        if let Some(Record::Amendment(amendment)) = batch.decode(slot) {
-                            self.amended.insert(amendment.of);
-                        }
+                let (first, mut end) = (numbers.start.max(first), numbers.end);
+                while first < end {
+                    if left == 0 || Instant::now() > deadline {
+                        return Ok(());
                     }
-                    let end = batch.numbers().end.max(at + 1);
-                    (left, at) = (left.saturating_sub(end - at), end);
+                    let start = first.max(end.saturating_sub(LOOKED_AT.min(left)));
+                    self.meet_amendments_in(&day, start..end)?;
+                    (left, end) = (left.saturating_sub(end - start), start);
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn meet_amendments_in(&mut self, day: &DayJournal, numbers: Range<u32>) -> io::Result<()> {
+        let mut at = numbers.start;
+        while at < numbers.end {
+            let batch = day.read_part(at, batch::Part::Summary)?;
+            for slot in batch.slots().iter().filter(|slot| slot.kind == RecordKind::Amendment) {
+                if let Some(Record::Amendment(amendment)) = batch.decode(slot) {
+                    self.amended.insert(amendment.of);
+                }
+            }
+            at = batch.numbers().end.max(at.saturating_add(1));
         }
         Ok(())
     }

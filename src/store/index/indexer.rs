@@ -54,8 +54,12 @@ enum Step {
 pub struct Indexer {
     live: Arc<Live>,
     appender: Appender,
+    /// When this process began.
+    began: WallMicros,
     /// Marks that the process before left open.
     marks: Vec<Mark>,
+    /// Some of them came while this process ran, from one that was draining.
+    drained: bool,
     last_told: Option<Ticket>,
     recovering: bool,
     /// Per day, records below this number are in a run.
@@ -80,11 +84,13 @@ struct Entry {
 }
 
 impl Indexer {
-    pub fn new(live: Arc<Live>, appender: Appender, marks: Vec<Mark>) -> Self {
+    pub fn new(live: Arc<Live>, appender: Appender, began: WallMicros, marks: Vec<Mark>) -> Self {
         Self {
             live,
             appender,
+            began,
             marks,
+            drained: false,
             last_told: None,
             recovering: true,
             reached: BTreeMap::new(),
@@ -317,7 +323,9 @@ impl Indexer {
         if adopted == Stage::Following {
             return self.live.recovery.finish();
         }
-        self.marks.extend(self.live.adoption.left_open());
+        let left_open = self.live.adoption.left_open();
+        self.drained |= !left_open.is_empty();
+        self.marks.extend(left_open);
         // A transaction that was open at a hand-over has its mark in the journal and in its process's own file: the one that tells more stays.
         self.marks.sort_by_key(|mark| (mark.id, mark.message.is_none()));
         self.marks.dedup_by_key(|mark| mark.id);
@@ -351,11 +359,16 @@ impl Indexer {
             self.live.recovery.finish();
         }
     }
-    /// When records were lost last, as far as the newest gaps tell.
+
+    /// When records were lost last that others than this process made, as far as the newest gaps tell.
     fn lost_until(&self) -> io::Result<Option<WallMicros>> {
         let gaps = Query::of(Term::Kind(RecordKind::Gap));
         let page = Search::of_indexed(&self.live).page(&gaps, &PageRequest::newest(GAPS))?;
-        let until = |record: &Record| if let Record::Gap(gap) = record { Some(gap.until) } else { None };
+        let is_theirs = |until: WallMicros| self.drained || until <= self.began;
+        let until = |record: &Record| match record {
+            Record::Gap(gap) if gap.records_lost > 0 && is_theirs(gap.until) => Some(gap.until),
+            _ => None,
+        };
         Ok(page.records.iter().filter_map(until).max())
     }
 }

@@ -384,4 +384,39 @@ fn an_index_that_lags_behind_counts_and_lists_what_was_amended_once() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!((listed, seen.len()), (16, 16));
+    // What is looked at for it is bounded, and begins with the newest.
+    let live = store.live().unwrap();
+    let met = |most: u32, deadline: Instant| {
+        let mut search = search::Search::new(&live);
+        search.meet_amendments(Cursor::at_start_of(Day::of(NOON)), most, deadline).unwrap();
+        let mut met: Vec<_> = search.amended().iter().copied().collect();
+        met.sort_unstable();
+        met
+    };
+    let soon = Instant::now() + Duration::from_secs(3600);
+    assert_eq!(met(1, soon), [samples::id(5)]);
+    assert_eq!(met(2, soon), [samples::id(3), samples::id(5)]);
+    assert_eq!(met(2, Instant::now().checked_sub(Duration::from_secs(1)).unwrap()), []);
+}
+
+/// Long records fill a read before it has got to the one that was asked for.
+#[test]
+fn long_records_that_no_index_leads_to_are_found_one_by_one() {
+    let room = Room::with_runs_of(4);
+    let day = room.path().join("2026-11-23");
+    std::fs::create_dir_all(&day).unwrap();
+    std::fs::write(day.join("index"), b"").unwrap();
+    let store = room.store();
+    put(&store, &transactions(0..16));
+    until(|| store.live().unwrap().index.indexed(Day::of(NOON)) == 16);
+    let long = |no: u64| {
+        let mut it = samples::plain(no);
+        it.timeline.push(90_000, Leg::Client, Flow::In, &"x".repeat(50_000));
+        Record::Transaction(Box::new(it))
+    };
+    let records: Vec<_> = (16..40).map(long).collect();
+    put(&store, &records);
+    let found = find(&store, Term::Kind(RecordKind::Transaction));
+    assert_eq!(found.len(), 40);
+    assert!(found.iter().rev().skip(16).eq(&records));
 }
