@@ -41,7 +41,7 @@ pub(super) async fn exchangers(context: &Context, upstream: &UpstreamOptions, do
     let mut answer = context.resolver.mail_exchangers(&domain, &options).await;
     if let Ok(hosts) = &mut answer.outcome {
         let own = |ip| misplaced(&context.resolver, upstream, ip).is_some_and(|it| it.own);
-        context.resolver.put_own_first(hosts, own, options.timeout.min(SOON)).await;
+        context.resolver.put_own_first(hosts, own, SOON, options.timeout).await;
     }
     let mut lookups = lookups::recorded(&answer.lookups, began);
     let dns_us = Some(micros(start));

@@ -250,17 +250,21 @@ impl Machine {
         }
     }
 
+    /// Its turn has come: which record it is of is known only now.
     pub(super) fn say_own(&mut self, now: u64, reply: &OwnReply, refused: Option<Refused>, wire: &mut dyn Wire) {
-        match refused {
+        let reply = match refused {
             Some(Refused::Mail(envelope)) => self.record_refused_mail(now, *envelope, reply),
-            Some(Refused::Recipient(recipient)) => {
+            Some(Refused::Recipient(mut recipient)) => {
                 if self.left_open.is_some() {
                     self.begin_unknown(now);
                 }
+                let reply = reply.naming(self.recorder.trace_id());
+                recipient.reply = Some(reply.record());
                 self.recorder.recipient(*recipient);
+                reply
             }
-            None => {}
-        }
+            None => reply.naming(self.recorder.trace_id()),
+        };
         self.say(now, Leg::Client, &reply.line(), wire);
     }
 

@@ -381,17 +381,18 @@ impl Machine {
         }
     }
 
-    /// MAIL FROM refused by the proxy itself: a record of its own.
-    pub(super) fn record_refused_mail(&mut self, now: u64, mut envelope: Envelope, reply: &OwnReply) {
+    /// MAIL FROM refused by the proxy itself: a record of its own, which the reply names.
+    pub(super) fn record_refused_mail(&mut self, now: u64, envelope: Envelope, reply: &OwnReply) -> OwnReply {
         if self.mail_was_refused() {
             self.abandon(now, "the client began another transaction");
         } else if self.recorder.in_transaction() {
-            return;
+            return reply.naming(self.recorder.trace_id());
         }
         // The upstream hears nothing of it: whom it has taken, it still has.
         let lmtp = self.left_open.is_some().then(|| std::mem::take(&mut self.lmtp));
-        envelope.reply = Some(reply.record());
         self.recorder.begin(now, envelope);
+        let reply = reply.naming(self.recorder.trace_id());
+        self.recorder.mail_refused(reply.record());
         let verdict = Verdict {
             state: state_of(reply.code),
             stage: Stage::MailFrom,
@@ -404,6 +405,7 @@ impl Machine {
         if let Some(lmtp) = lmtp {
             self.lmtp = lmtp;
         }
+        reply
     }
 
     /// Ends the session with a last reply.

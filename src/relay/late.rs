@@ -73,6 +73,8 @@ pub(super) struct Late {
     pub(super) unreachable: Option<(Destination, Unreachable)>,
     /// The first failure of a host that may pass: with one, no other host's refusal is the last word.
     pub(super) may_pass: Option<Unreachable>,
+    /// The first final refusal of a host that was reached: that others may not be tried behind it is not the reason then.
+    pub(super) turned_down: Option<Unreachable>,
 }
 
 impl Machine {
@@ -189,7 +191,7 @@ impl Machine {
         let Some(destination) = late.destination.clone() else { return };
         late.busy = true;
         late.busy_since = now;
-        late.may_pass = None;
+        (late.may_pass, late.turned_down) = (None, None);
         self.turn_to(now, destination.clone(), wire);
         self.waiting_since = now;
         self.actions.push_back(Action::FindHosts { upstream: destination.upstream, domain: destination.domain });
@@ -297,7 +299,8 @@ impl Machine {
             return; // see `forwarded_late`
         }
         if let Some(late) = &mut self.late {
-            (late.mail_sent, late.may_pass) = (true, None);
+            late.mail_sent = true;
+            (late.may_pass, late.turned_down) = (None, None);
         }
         self.say(now, Leg::Upstream, &line, wire);
         self.expect(now, Expect::LateMail);

@@ -128,7 +128,8 @@ impl Machine {
 
     /// Flags what went wrong besides a connection that didn't come about.
     pub(super) fn flag_failure(&mut self, refusal: Option<Refusal>) {
-        if refusal.is_some_and(|refusal| refusal.enhanced == (5, 4, 6)) {
+        let turned_down = self.late.as_ref().is_some_and(|late| late.turned_down.is_some());
+        if refusal.is_some_and(|refusal| refusal.enhanced == (5, 4, 6)) && !turned_down {
             self.recorder.flag(Flag::LoopRefused);
         }
         if refusal.is_some_and(|refusal| refusal.enhanced == (4, 7, 5)) {

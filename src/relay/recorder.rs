@@ -14,7 +14,7 @@ use crate::smtp::ReplyView;
 use crate::trace::diagnosis;
 use crate::trace::{
     Actor, Auth, Client, Direction, EndHow, Ended, Envelope, Flag, Flow, Kept, Leg, MarkView, Message, Origin, Outcome, Phases, Recipient,
-    Record, RecordId, Reply, Session, Stage, State, Timeline, Tls, Transaction, Upstream, Via, WallMicros,
+    Record, RecordId, Reply, Session, Stage, State, Timeline, Tls, Transaction, Tried, Upstream, Via, WallMicros,
 };
 
 /// What is known of a session before its first octet.
@@ -81,6 +81,8 @@ struct Open {
     flags: Vec<Flag>,
     /// What became of the recipients that are only counted.
     cut: Cut,
+    /// What of the upstream's tries is this transaction's alone.
+    tried: Option<Box<Tried>>,
 }
 
 impl Recorder {
@@ -209,6 +211,7 @@ impl Recorder {
             phases: std::mem::take(&mut self.phases),
             flags,
             cut: Cut::default(),
+            tried: None,
         }));
     }
 
@@ -219,13 +222,29 @@ impl Recorder {
         }
     }
 
+    /// A try that came to nothing for the transaction under way, and says nothing of those that come by the same connection.
+    pub fn tried_for_this_one(&mut self, tried: Tried) {
+        if let Some(open) = &mut self.open {
+            open.tried = Some(Box::new(tried.clone()));
+            self.upstream_mut().tried.push(tried);
+        }
+    }
+
+    /// The proxy's own reply to MAIL FROM, in the upstream's stead.
+    pub fn mail_refused(&mut self, reply: Reply) {
+        if let Some(open) = &mut self.open {
+            open.envelope.reply = Some(reply);
+        }
+    }
+
     /// RCPT TO arrived. Returns the recipient's place, if it is kept.
     pub fn recipient(&mut self, recipient: Recipient) -> Option<u32> {
         let open = self.open.as_mut()?;
         if open.envelope.recipients.len() >= self.limits.recorded_recipients {
             open.envelope.recipients_cut = open.envelope.recipients_cut.saturating_add(1);
-            if let Some(reply) = &recipient.reply {
-                open.cut.add(state_of(reply.code));
+            match &recipient.reply {
+                Some(reply) => open.cut.add(state_of(reply.code)),
+                None => open.cut.unanswered += 1,
             }
             return None;
         }
@@ -242,6 +261,7 @@ impl Recorder {
         let Some(open) = &mut self.open else { return };
         *open.phases.rcpt_to_us.get_or_insert(0) += now.saturating_sub(sent_at);
         let Some(recipient) = place.and_then(|place| open.envelope.recipients.get_mut(place as usize)) else {
+            open.cut.unanswered = open.cut.unanswered.saturating_sub(1);
             return open.cut.add(state_of(reply.code));
         };
         recipient.state = state_of(reply.code);
@@ -337,7 +357,11 @@ impl Recorder {
             flags: open.flags,
             timeline: std::mem::take(&mut self.timeline),
         }));
-        Some(self.diagnosed(record))
+        let record = self.diagnosed(record);
+        if let Some(of_this_one) = open.tried {
+            self.upstream_mut().tried.retain(|it| *it != *of_this_one);
+        }
+        Some(record)
     }
 
     /// TLS begins: a login that was refused in clear is not what the session came to.

@@ -10,18 +10,29 @@ use crate::trace::RecordId;
 pub struct OwnReply {
     pub code: u16,
     pub enhanced: Option<(u8, u16, u16)>,
-    /// Without code and enhanced code, with the trace id.
-    pub text: String,
+    /// Without codes and trace id.
+    text: String,
+    trace: RecordId,
 }
 
 impl OwnReply {
     pub fn new(code: u16, enhanced: (u8, u16, u16), text: impl AsRef<str>, trace: RecordId) -> Self {
-        Self { code, enhanced: Some(enhanced), text: format!("relayscope: {} (trace {trace})", clean(text.as_ref())) }
+        Self { code, enhanced: Some(enhanced), text: format!("relayscope: {}", clean(text.as_ref())), trace }
     }
 
     /// In the place of a greeting or of the reply to EHLO: the host name first, no enhanced code.
     pub fn greeting(code: u16, host_name: &str, text: impl AsRef<str>, trace: RecordId) -> Self {
-        Self { code, enhanced: None, text: format!("{host_name} relayscope: {} (trace {trace})", clean(text.as_ref())) }
+        Self { code, enhanced: None, text: format!("{host_name} relayscope: {}", clean(text.as_ref())), trace }
+    }
+
+    /// In the greeting's place to a client that isn't let in: not even the host name.
+    pub fn at_the_door(code: u16, text: impl AsRef<str>, trace: RecordId) -> Self {
+        Self { code, enhanced: None, text: format!("relayscope: {}", clean(text.as_ref())), trace }
+    }
+
+    /// The same, leading the admin to this record.
+    pub fn naming(&self, trace: RecordId) -> Self {
+        Self { trace, ..self.clone() }
     }
 
     /// The line with its CRLF.
@@ -30,9 +41,10 @@ impl OwnReply {
     }
 
     pub fn text_line(&self) -> String {
-        match self.enhanced {
-            Some((class, subject, detail)) => format!("{} {class}.{subject}.{detail} {}", self.code, self.text),
-            None => format!("{} {}", self.code, self.text),
+        let Self { code, enhanced, text, trace } = self;
+        match enhanced {
+            Some((class, subject, detail)) => format!("{code} {class}.{subject}.{detail} {text} (trace {trace})"),
+            None => format!("{code} {text} (trace {trace})"),
         }
     }
 

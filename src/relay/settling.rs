@@ -9,6 +9,8 @@ pub(super) struct Cut {
     taken: bool,
     deferred: bool,
     rejected: bool,
+    /// Those that no reply has come for.
+    pub(super) unanswered: u32,
 }
 
 impl Cut {
@@ -52,6 +54,7 @@ pub(super) fn settle(envelope: &mut Envelope, cut: Cut, mut verdict: Verdict) ->
         }
     }
     let all_refused = !cut.taken
+        && cut.unanswered == 0
         && !envelope.recipients.is_empty()
         && envelope.recipients.iter().all(|it| it.reply.as_ref().is_some_and(|reply| reply.code >= 400));
     if let (true, Some((state, stage, by, reply))) = (all_refused && !one_by_one, last_refusal) {
@@ -66,7 +69,8 @@ pub(super) fn settle(envelope: &mut Envelope, cut: Cut, mut verdict: Verdict) ->
     }
     // With LMTP those that were taken have replies of their own, which aren't kept either.
     let taken = (cut.taken && !one_by_one).then_some(verdict.state);
-    let counted = [taken, cut.deferred.then_some(State::Deferred), cut.rejected.then_some(State::Rejected)];
+    let unanswered = (cut.unanswered > 0).then_some(verdict.state);
+    let counted = [taken, unanswered, cut.deferred.then_some(State::Deferred), cut.rejected.then_some(State::Rejected)];
     let mut states = envelope.recipients.iter().map(|recipient| recipient.state).chain(counted.into_iter().flatten());
     let first = states.next();
     if first.is_some_and(|first| states.any(|state| state != first)) {

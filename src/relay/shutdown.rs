@@ -10,8 +10,7 @@ impl Machine {
     ///
     /// `why` is for the record.
     pub fn refuse_client(&mut self, now: u64, code: u16, words: &str, why: &str, wire: &mut dyn Wire) {
-        let trace = self.recorder.trace_id();
-        let reply = OwnReply { code, enhanced: None, text: format!("relayscope: {words} (trace {trace})") };
+        let reply = OwnReply::at_the_door(code, words, self.recorder.trace_id());
         self.say(now, Leg::Client, &reply.line(), wire);
         self.end_with(now, Actor::Proxy, Stage::Connect, EndHow::Refused, Some(why.to_owned()), Some(reply.record()), wire);
     }

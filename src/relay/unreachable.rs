@@ -92,8 +92,11 @@ impl Machine {
     /// A host failed, and there may be others.
     pub(super) fn note_left(&mut self, left: &LeftHost) {
         let why = self.why_unreachable(left);
-        if let Some(late) = self.late.as_mut().filter(|_| why.may_pass()) {
+        let Some(late) = &mut self.late else { return };
+        if why.may_pass() {
             late.may_pass.get_or_insert(why);
+        } else if left.by == Actor::Upstream {
+            late.turned_down.get_or_insert(why);
         }
     }
 
@@ -119,10 +122,11 @@ impl Machine {
 
     /// The connected host is well, and can't take this mail. The next one may; the last one serves the client's next message.
     pub(super) fn leave_unfit(&mut self, now: u64, left: LeftHost, wire: &mut dyn Wire) {
-        self.note_tried(now, left.stage, &left.error);
+        let tried = self.tried(now, left.stage, &left.error);
         let Some(late) = &mut self.late else { return };
         if self.hosts.is_empty() {
             let stays = late.connected.clone();
+            self.recorder.tried_for_this_one(tried);
             self.unreachable(now, left, wire);
             if let Some(late) = &mut self.late {
                 late.connected = stays;
@@ -130,6 +134,7 @@ impl Machine {
             return;
         }
         (late.busy, late.connected) = (true, None);
+        self.recorder.upstream_mut().tried.push(tried);
         self.leave_upstream(now, wire);
         self.try_next_host(now, Some(left), wire);
     }
@@ -150,7 +155,11 @@ impl Machine {
         let why = self.why_unreachable(&left);
         let Some(late) = &mut self.late else { return };
         // RFC 5321 §5.1: while a host of the destination may come back, what another one says is not final.
-        let why = late.may_pass.take().filter(|_| !why.may_pass()).unwrap_or(why);
+        let (may_pass, turned_down) = (late.may_pass.take(), late.turned_down.take());
+        let why = match why.may_pass() {
+            true => why,
+            false => may_pass.or(turned_down.filter(|_| left.by == Actor::Proxy)).unwrap_or(why),
+        };
         (late.busy, late.mail_sent, late.connected) = (false, false, None);
         late.sent.clear();
         let destination = late.destination.take();

@@ -11,6 +11,7 @@ use std::time::Duration;
 use relayscope::trace::{Actor, Circuit, EndHow, Flag};
 
 use crate::support::PATIENCE;
+use crate::support::api;
 use crate::support::client::Client;
 use crate::support::message::Message;
 use crate::support::place::Place;
@@ -54,6 +55,32 @@ fn a_host_that_failed_is_put_last_until_a_probe_gets_through() {
     assert_eq!(upstream("after").choice.as_deref(), Some("number 1 of the list"));
     let probes: Vec<_> = records::sessions(&store).into_iter().filter(|it| it.flags.contains(&Flag::Synthetic)).collect();
     assert!(probes.iter().any(|it| it.ended.how == EndHow::Quit && it.upstream.banner.is_some()), "{probes:#?}");
+}
+
+/// The client has asked for another upstream in the same breath.
+#[test]
+fn a_failure_counts_for_the_upstream_whose_host_it_was() {
+    let place = Place::new();
+    let (away, there) = (Refusing::new(), Sink::start(Manner::Take));
+    let config = format!(
+        "[[listener]]\nlisten = [\"127.0.0.1:0\"]\ntls = \"off\"\nehlo = \"static\"\nupstream = \"there\"\n\
+         [[upstream]]\nname = \"away\"\nhosts = [\"{}\"]\n[[upstream]]\nname = \"there\"\nhosts = [\"{}\"]\n\
+         [[route]]\nrecipient_domain = [\"away.example\"]\nupstream = \"away\"\n",
+        away.address, there.address
+    );
+    let relayscope = Relayscope::configured(&place, &config);
+    let mut client = Client::ready(relayscope.address());
+    client.send("MAIL FROM:<ann@from.example>\r\nRCPT TO:<bob@away.example>\r\nRCPT TO:<bob@there.example>\r\nDATA\r\n");
+    [250, 451, 250, 354].into_iter().for_each(|code| drop(client.expect(code)));
+    let scrape = api::scrape(&place.path("store"));
+    let failures = |host: SocketAddr, upstream: &str| {
+        let (host, upstream) = (format!("host=\"{host}\""), format!("upstream=\"{upstream}\""));
+        let is_it = |name: &str| name.starts_with("relayscope_upstream_host_failures{") && name.contains(&host) && name.contains(&upstream);
+        scrape.series().into_iter().find(|(name, _)| is_it(name)).map(|(_, failures)| failures)
+    };
+    assert_eq!((failures(away.address, "away"), failures(there.address, "there")), (Some(1.0), Some(0.0)), "{}", scrape.text);
+    client.reset();
+    relayscope.stop();
 }
 
 #[test]

@@ -128,8 +128,8 @@ impl Resolver {
 
     /// Puts hosts at `own` addresses before others of their preference: what is no more preferred than this machine may not be tried (RFC 5321
     /// 5.1), and whoever goes through the list learns of it in time. Only hosts that share a preference are looked up. One whose addresses
-    /// don't come within `timeout` keeps its place.
-    pub async fn put_own_first(&self, hosts: &mut [Exchanger], own: impl Fn(IpAddr) -> bool, timeout: Duration) {
+    /// don't come `soon` keeps its place; it goes on being looked up for `timeout`, for the cache and whoever tries it.
+    pub async fn put_own_first(&self, hosts: &mut [Exchanger], own: impl Fn(IpAddr) -> bool, soon: Duration, timeout: Duration) {
         let mut tasks = JoinSet::new();
         for peers in hosts.chunk_by(|one, other| one.preference == other.preference).filter(|peers| peers.len() > 1) {
             for Exchanger { host, .. } in peers {
@@ -137,8 +137,14 @@ impl Resolver {
                 tasks.spawn(async move { (resolver.host_addresses(&host, timeout).await.addresses, host) });
             }
         }
-        let found = tasks.join_all().await.into_iter().filter(|(addresses, _)| addresses.iter().any(|ip| own(*ip)));
-        let found: HashSet<String> = found.map(|(_, host)| host).collect();
+        let mut found: HashSet<String> = HashSet::new();
+        let waiting = async {
+            while let Some(looked_up) = tasks.join_next().await {
+                found.extend(looked_up.ok().filter(|(addresses, _)| addresses.iter().any(|ip| own(*ip))).map(|(_, host)| host));
+            }
+        };
+        let _ = tokio::time::timeout(soon, waiting).await;
+        tasks.detach_all();
         hosts.sort_by_key(|it| (it.preference, !found.contains(&it.host)));
     }
 

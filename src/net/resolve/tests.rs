@@ -106,10 +106,36 @@ async fn our_own_host_comes_before_others_of_its_preference() {
     let hosts = [(10, "first"), (20, "other"), (20, "broken"), (20, "own"), (20, "more"), (30, "last")];
     let host = |(preference, name): (u16, &str)| Exchanger { preference, host: format!("{name}.example") };
     let mut hosts: Vec<Exchanger> = hosts.map(host).into();
-    resolver.put_own_first(&mut hosts, |ip| ip == own, LONG).await;
+    resolver.put_own_first(&mut hosts, |ip| ip == own, LONG, LONG).await;
     let order: Vec<&str> = hosts.iter().filter_map(|it| it.host.strip_suffix(".example")).collect();
     assert_eq!(order, ["first", "own", "other", "broken", "more", "last"]);
     assert_eq!(resolver.counts().outcomes().map(|(_, count)| count).sum::<u64>(), 8, "who is alone in its preference isn't looked up");
+}
+
+#[tokio::test]
+async fn who_orders_the_hosts_leaves_slow_look_ups_to_whoever_tries_them() {
+    let slow = Socket::bind("127.0.0.1:0").await.unwrap();
+    let resolver = Resolver::from_server(slow.local_addr().unwrap());
+    let mut hosts = ["a.example", "b.example"].map(|host| Exchanger { preference: 10, host: host.to_owned() });
+    resolver.put_own_first(&mut hosts, |_| false, Duration::from_millis(20), LONG).await;
+    let mut asked = std::collections::HashSet::new();
+    let answering = async {
+        let mut buffer = [0; 512];
+        loop {
+            let (length, from) = slow.recv_from(&mut buffer).await.unwrap();
+            let question = Message::from_vec(&buffer[..length]).unwrap();
+            let query = question.queries[0].clone();
+            assert!(asked.insert((query.name().to_ascii(), query.query_type())), "asked twice: {query}");
+            let mut reply = Message::new(question.metadata.id, MessageType::Response, question.metadata.op_code);
+            reply.add_query(query);
+            slow.send_to(&reply.to_vec().unwrap(), from).await.unwrap();
+        }
+    };
+    let lookup = tokio::select! {
+        lookup = resolver.look_up("b.example", Kind::A, LONG) => lookup,
+        () = answering => unreachable!("it has no end"),
+    };
+    assert_eq!(lookup.failure(), Some(&Failure::NoRecord));
 }
 
 #[tokio::test]

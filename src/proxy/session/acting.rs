@@ -25,8 +25,9 @@ impl Session {
                     self.upstream_handshake = None;
                     farewell(std::mem::replace(&mut self.legs.upstream, Leg::new(None)));
                     let caller = Caller { client: Some(self.client), introduction: Some(self.machine.introduction()), began: self.began };
-                    let dialling = dial(self.context.clone(), self.machine.upstream().clone(), (*hop).clone(), caller);
-                    self.dialled = Some(hop);
+                    let upstream = self.machine.upstream().clone();
+                    let dialling = dial(self.context.clone(), upstream.clone(), (*hop).clone(), caller);
+                    self.dialled = Some((upstream, hop));
                     self.dialling = Some(Box::pin(dialling));
                 }
                 Action::HostFailed { stage, error } => self.note_failure(stage, &error),

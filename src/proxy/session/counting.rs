@@ -40,7 +40,7 @@ impl Session {
     }
 
     pub(super) fn count_unreached(&self) {
-        if let Some(reach) = self.reach() {
+        if let Some(reach) = self.dialled_reach() {
             reach.meters.unreached.fetch_add(1, Relaxed);
         }
     }

@@ -30,7 +30,7 @@ use super::door::Arrival;
 use super::leg::{AfterFlush, Leg, Stream};
 use super::next_hop;
 use crate::net::connect::ready_accepted;
-use crate::relay::options::{ClientTls, Ehlo};
+use crate::relay::options::{ClientTls, Ehlo, UpstreamOptions};
 use crate::relay::{Failed, Found, Machine, NextHop, NotFound, SessionFacts, Wire};
 use crate::route;
 use crate::store::Ticket;
@@ -58,7 +58,8 @@ struct Session {
     legs: Legs,
     finding: Option<Finding>,
     dialling: Option<Dialling>,
-    dialled: Option<Box<NextHop>>,
+    /// The host connected to last, and the upstream whose it is: the machine may have gone on to another one.
+    dialled: Option<(Arc<UpstreamOptions>, Box<NextHop>)>,
     client: SocketAddr,
     destination: Option<SocketAddr>,
     verification: Option<Verification>,

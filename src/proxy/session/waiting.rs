@@ -47,22 +47,33 @@ impl Session {
     }
 
     pub(super) fn host_name(&self) -> &str {
-        self.dialled.as_ref().map_or("", |hop| &hop.host)
+        self.dialled.as_ref().map_or("", |(_, hop)| &hop.host)
     }
 
     /// The host of the upstream's list that is connected or being connected fared badly.
     pub(super) fn note_failure(&self, stage: trace::Stage, error: &str) {
         self.count_unreached();
-        if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
+        if let Some((reach, place)) = self.listed_host() {
             reach.health.failed(place, stage, error, Instant::now());
         }
     }
 
     /// A transaction came to a final reply through it, or a session that is passed through to TLS.
     pub(super) fn note_success(&self, connect_us: Option<u64>, end_of_data_us: Option<u64>) {
-        if let (Some(place), Some(reach)) = (self.dialled.as_ref().and_then(|hop| hop.place), self.reach()) {
+        if let Some((reach, place)) = self.listed_host() {
             reach.health.succeeded(place, connect_us, end_of_data_us, Instant::now());
         }
+    }
+
+    /// The upstream of the host connected to last.
+    pub(super) fn dialled_reach(&self) -> Option<&Reach> {
+        self.dialled.as_ref().and_then(|(upstream, _)| self.context.reach(&upstream.name))
+    }
+
+    /// And the host's place in that upstream's list.
+    fn listed_host(&self) -> Option<(&Reach, usize)> {
+        let (_, hop) = self.dialled.as_ref()?;
+        self.dialled_reach().zip(hop.place)
     }
 
     pub(super) fn reach(&self) -> Option<&Reach> {

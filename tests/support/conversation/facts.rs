@@ -36,6 +36,7 @@ impl Fact {
         if record.kind().word() != self.kind {
             wrong.push(format!("a {} record is expected, this is a {}", self.kind, record.kind()));
         }
+        wrong.extend(foreign_ids(&made));
         for want in self.wants.iter().filter(|want| want.key != "to") {
             let found = value(&made, &want.key);
             if !(if want.contains { found.contains(&want.value) } else { found == want.value }) {
@@ -80,6 +81,20 @@ fn words(text: &str) -> Result<Vec<String>, String> {
 
 fn public(record: &Record) -> Value {
     serde_json::to_value(json::Record::from(record)).unwrap_or(Value::Null)
+}
+
+/// Trace ids in replies of the proxy's own to a message that are neither its record's nor its session's: they would lead to another one.
+fn foreign_ids(record: &Value) -> Vec<String> {
+    if record.get("kind").and_then(Value::as_str) != Some("transaction") {
+        return Vec::new();
+    }
+    let recipients = record.pointer("/envelope/recipients").and_then(Value::as_array).into_iter().flatten();
+    let of_recipients = recipients.map(|recipient| recipient.get("reply"));
+    let replies = ["/outcome/reply", "/envelope/reply"].into_iter().map(|at| record.pointer(at)).chain(of_recipients).flatten();
+    let own = ["id", "session_id"].map(|key| record.get(key).and_then(Value::as_str).unwrap_or_default());
+    let texts: Vec<String> = replies.map(Value::to_string).collect();
+    let ids = texts.iter().filter_map(|text| text.split_once("(trace ")?.1.split_once(')').map(|(id, _)| id));
+    ids.filter(|id| !own.contains(id)).map(|id| format!("a reply names {id}, the record is {} of {}", own[0], own[1])).collect()
 }
 
 fn path<'a>(kind: &str, key: &'a str) -> &'a str {

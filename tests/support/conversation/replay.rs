@@ -97,6 +97,7 @@ fn play(world: &mut World, script: &Script, event: &Event, number: usize, cuts: 
             Some(_) => world.connect_failed(Stage::StartTls, Actor::Upstream, error),
             None => world.connect_failed(Stage::Connect, Actor::Network, error),
         },
+        Event::ConnectLoops(error) => world.connect_loops(error),
         Event::Closes(leg) => world.input(*leg, Input::Fin),
         Event::Cuts(leg) => world.input(*leg, Input::Cut),
         Event::Resets(leg) => world.input(*leg, Input::Reset),

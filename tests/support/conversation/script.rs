@@ -43,6 +43,8 @@ pub enum Event {
         tls: Option<bool>,
     },
     ConnectFails(String),
+    /// The host is this machine: it is not connected to, nor those behind it.
+    ConnectLoops(String),
     Closes(Leg),
     Cuts(Leg),
     Resets(Leg),
@@ -491,6 +493,7 @@ fn event(words: &str) -> Result<Event, String> {
         ["connected"] => Event::Connected { tls: None },
         ["connected", "tls", verified] => Event::Connected { tls: Some(*verified == "verified") },
         ["connect", "fails"] => Event::ConnectFails(tail.to_owned()),
+        ["connect", "loops"] => Event::ConnectLoops(tail.to_owned()),
         ["client", "lost"] => Event::ClientLost,
         [who, "closes"] => Event::Closes(leg(who)?),
         [who, "cuts"] => Event::Cuts(leg(who)?),

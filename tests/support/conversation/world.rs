@@ -206,6 +206,13 @@ impl World {
         self.settle();
     }
 
+    pub fn connect_loops(&mut self, error: &str) {
+        let (stage, by, refusal) = (Stage::Connect, Actor::Proxy, Some(Refusal { code: 550, enhanced: (5, 4, 6) }));
+        let failed = Failed { stage, by, error: error.to_owned(), tried: Vec::new(), lookups: Vec::new(), refusal, last: true };
+        self.machine.connect_failed(self.now, failed, &mut self.gathered);
+        self.settle();
+    }
+
     /// The mail exchangers that were asked for.
     pub fn hosts_found(&mut self, hosts: &[String]) {
         let tls = self.options.upstream.tls;
