@@ -10,4 +10,5 @@ pub mod replay;
 pub mod script;
 pub mod secrets;
 pub mod show;
+mod signs;
 pub mod world;
