@@ -65,7 +65,7 @@ fn a_failure_counts_for_the_upstream_whose_host_it_was() {
     let config = format!(
         "[[listener]]\nlisten = [\"127.0.0.1:0\"]\ntls = \"off\"\nehlo = \"static\"\nupstream = \"there\"\n\
          [[upstream]]\nname = \"away\"\nhosts = [\"{}\"]\n[[upstream]]\nname = \"there\"\nhosts = [\"{}\"]\n\
-         [[route]]\nrecipient_domain = [\"away.example\"]\nupstream = \"away\"\n",
+         [[route]]\nname = \"away\"\nrecipient_domain = [\"away.example\"]\nupstream = \"away\"\n",
         away.address, there.address
     );
     let relayscope = Relayscope::configured(&place, &config);
