@@ -66,13 +66,13 @@ fn stripped(scene: &mut Scene) {
 }
 
 fn older(scene: &mut Scene) {
-    let words = ["TLS to 127.0.0.1 is weaker than it was: TLSv1.3 before, now TLSv1.2"];
+    let words = ["TLS to 127.0.0.1:", " is weaker than it was: TLSv1.3 before, now TLSv1.2"];
     let wanted = Wanted { anomaly: "tls_downgrade", cause: "tls_failure", act: "local_admin", words: &words, also: &[] };
     changes(scene, false, |scene, _, postfix| postfix.with(&scene.place, "smtpd_tls_protocols = !TLSv1.3\n"), &wanted);
 }
 
 fn untrusted(scene: &mut Scene) {
-    let words = ["TLS to 127.0.0.1 is weaker than it was: certificate verified before, now not verified: "];
+    let words = ["TLS to 127.0.0.1:", " is weaker than it was: certificate verified before, now not verified: "];
     let also = &["peer_changed"];
     let wanted = Wanted { anomaly: "tls_downgrade", cause: "tls_failure", act: "local_admin", words: &words, also };
     let change = |scene: &Scene, _: &Certificates, postfix: Stopped| {
@@ -84,7 +84,7 @@ fn untrusted(scene: &mut Scene) {
 
 /// As after a renewal that went wrong: Postfix offers STARTTLS all the same, and refuses it with a 454.
 fn unreadable(scene: &mut Scene) {
-    let words = ["TLS to 127.0.0.1 is weaker than it was: TLSv1.3 before, now in clear"];
+    let words = ["TLS to 127.0.0.1:", " is weaker than it was: TLSv1.3 before, now in clear"];
     let also = &["peer_changed"];
     let wanted = Wanted { anomaly: "tls_downgrade", cause: "tls_failure", act: "local_admin", words: &words, also };
     let change = |scene: &Scene, certificates: &Certificates, postfix: Stopped| {
@@ -105,7 +105,7 @@ fn ending(scene: &mut Scene) {
 }
 
 fn replaced(scene: &mut Scene) {
-    let words = ["127.0.0.1 shows another banner, ", "size limit since", "behind.example ESMTP Postfix", "SIZE"];
+    let words = ["127.0.0.1:", " shows another banner, ", "size limit since", "behind.example ESMTP Postfix", "SIZE"];
     let wanted = Wanted { anomaly: "peer_changed", cause: "", act: "nobody", words: &words, also: &[] };
     let change = |scene: &Scene, _: &Certificates, postfix: Stopped| {
         postfix.with(&scene.place, "smtpd_banner = new.provider.example ESMTP MailGate\nmessage_size_limit = 10240000\n")
@@ -114,7 +114,7 @@ fn replaced(scene: &mut Scene) {
 }
 
 fn reissued(scene: &mut Scene) {
-    let words = ["127.0.0.1 shows another certificate since", "relayscope test authority"];
+    let words = ["127.0.0.1:", " shows another certificate since", "relayscope test authority"];
     let wanted = Wanted { anomaly: "peer_changed", cause: "", act: "nobody", words: &words, also: &[] };
     let change = |scene: &Scene, _: &Certificates, postfix: Stopped| {
         let others = certificates::by_another(&scene.place, "others", &["127.0.0.1"]);
