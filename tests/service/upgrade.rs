@@ -4,6 +4,7 @@
 //! `cargo test --test service -- --ignored write_the_small_files` makes the folder of this build's form, if it isn't there.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -78,6 +79,8 @@ fn what_is_kept_beside_the_records_is_read() {
         let place = Place::new();
         let store = place.path("store");
         copy(&fixtures().join(form), &store);
+        // As the release that kept it had made it.
+        fs::set_permissions(&store, fs::Permissions::from_mode(0o750)).unwrap();
         let before: Vec<Value> = fs::read_to_string(fixtures().join(form).with_extension("jsonl"))
             .unwrap()
             .lines()
