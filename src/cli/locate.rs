@@ -179,6 +179,7 @@ fn facts(screen: &mut Screen, message: &MessagePath, look: &Look) {
         Some(_) if message.relays().any(RelayHop::was_cut_off) => {
             "not recorded: of this message only what was noted before its end is kept"
         }
+        Some(_) if message.relays().any(|hop| hop.size > 0) => "none in the header that was seen",
         Some(_) => "not seen: it ended before the message text",
     };
     fact("Subject", message.subject.as_deref().unwrap_or(unseen));
