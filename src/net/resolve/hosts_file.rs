@@ -1,32 +1,20 @@
 //! The hosts file: names that this machine knows without DNS. Read again when it has changed.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use hickory_resolver::Hosts;
 
-use super::system::{LOOK_AGAIN, Stamp, stamp};
+use super::followed::Followed;
 
 pub(super) const FILE: &str = "/etc/hosts";
 
 pub(super) struct HostsFile {
     hosts: ArcSwap<Hosts>,
     followed: Option<Followed>,
-}
-
-struct Followed {
-    path: PathBuf,
-    looked: Mutex<Looked>,
-}
-
-struct Looked {
-    at: Instant,
-    stamp: Option<Stamp>,
-    /// It couldn't be read then.
-    in_vain: bool,
 }
 
 impl HostsFile {
@@ -37,13 +25,12 @@ impl HostsFile {
 
     /// Those of the file. Never fails: what can't be read is asked of DNS.
     pub fn following(path: &Path, now: Instant) -> Self {
-        let (stamp, read) = (stamp(path), read(path));
-        let looked = Mutex::new(Looked { at: now, stamp, in_vain: read.is_err() });
+        let (followed, read) = Followed::begin(path, now, read);
         let hosts = read.unwrap_or_else(|error| {
             tracing::warn!(file = %path.display(), %error, "the hosts file can't be read: its names are asked of DNS until it can");
             Hosts::default()
         });
-        Self { hosts: ArcSwap::from_pointee(hosts), followed: Some(Followed { path: path.to_owned(), looked }) }
+        Self { hosts: ArcSwap::from_pointee(hosts), followed: Some(followed) }
     }
 
     /// The names as they are at `now`.
@@ -55,24 +42,10 @@ impl HostsFile {
     /// Looks whether the file has changed, if it is time to.
     fn look_again(&self, now: Instant) {
         let Some(followed) = &self.followed else { return };
-        // Who finds another one looking needn't wait for it.
-        let Ok(mut looked) = followed.looked.try_lock() else { return };
-        if now.saturating_duration_since(looked.at) < LOOK_AGAIN {
-            return;
-        }
-        looked.at = now;
-        let stamp = stamp(&followed.path);
-        let has_changed = stamp != looked.stamp;
-        if !has_changed && !looked.in_vain {
-            return;
-        }
-        looked.stamp = stamp;
-        let read = read(&followed.path);
-        looked.in_vain = read.is_err();
-        match read {
-            Ok(hosts) => self.hosts.store(Arc::new(hosts)),
-            Err(_) if !has_changed => {}
-            Err(error) => {
+        match followed.news(now, read) {
+            None => {}
+            Some(Ok(hosts)) => self.hosts.store(Arc::new(hosts)),
+            Some(Err(error)) => {
                 let file = followed.path.display();
                 tracing::warn!(%file, %error, "the hosts file can't be read: until it can, what it said before counts");
             }
@@ -96,6 +69,7 @@ mod tests {
     use hickory_resolver::proto::op::Query;
     use hickory_resolver::proto::rr::{Name, RecordType};
 
+    use super::super::followed::LOOK_AGAIN;
     use super::*;
 
     fn knows(file: &HostsFile, name: &str, now: Instant) -> bool {

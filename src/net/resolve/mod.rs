@@ -9,6 +9,7 @@ mod cache;
 mod counts;
 mod direct;
 mod exchangers;
+mod followed;
 mod hosts;
 mod hosts_file;
 mod names;

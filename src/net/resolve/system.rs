@@ -1,11 +1,9 @@
 //! Whom DNS is asked of: fixed servers, or those of `/etc/resolv.conf`, which DHCP or a VPN may rewrite at any time.
 
-use std::fs::Metadata;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
@@ -13,12 +11,10 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::Name;
 
 use super::TrustAd;
+use super::followed::Followed;
 use super::servers::Servers;
 
 pub(super) const FILE: &str = "/etc/resolv.conf";
-
-/// The file is looked at no more often than this.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
 /// The servers as they are now.
 pub(super) struct Asked {
@@ -38,25 +34,8 @@ impl Asked {
 
 pub(super) struct System {
     asked: ArcSwap<Asked>,
-    followed: Option<Followed>,
+    followed: Option<(Followed, TrustAd)>,
 }
-
-/// The file that names the servers.
-struct Followed {
-    path: PathBuf,
-    trust_ad: TrustAd,
-    looked: Mutex<Looked>,
-}
-
-struct Looked {
-    at: Instant,
-    stamp: Option<Stamp>,
-    /// It couldn't be read then.
-    in_vain: bool,
-}
-
-/// What tells a changed file from the one before; `None`: there is none.
-pub(super) type Stamp = (SystemTime, u64, u64);
 
 impl System {
     /// These servers, whatever the file says.
@@ -66,10 +45,9 @@ impl System {
 
     /// Those that the file names. Never fails: what can't be read is missed when it is needed.
     pub fn following(path: &Path, trust_ad: TrustAd, now: Instant) -> Self {
-        let (stamp, read) = (stamp(path), read(path, trust_ad));
-        let looked = Mutex::new(Looked { at: now, stamp, in_vain: read.is_err() });
+        let (followed, read) = Followed::begin(path, now, |path| read(path, trust_ad));
         let asked = read.unwrap_or_else(|why| Asked::new(Vec::new(), Vec::new(), Some(why), trust_ad));
-        Self { asked: ArcSwap::from_pointee(asked), followed: Some(Followed { path: path.to_owned(), trust_ad, looked }) }
+        Self { asked: ArcSwap::from_pointee(asked), followed: Some((followed, trust_ad)) }
     }
 
     pub fn asked(&self) -> Guard<Arc<Asked>> {
@@ -78,22 +56,9 @@ impl System {
 
     /// Looks whether the file has changed, if it is time to. True: others are asked from now on.
     pub fn look_again(&self, now: Instant) -> bool {
-        let Some(followed) = &self.followed else { return false };
-        // Who finds another one looking needn't wait for it.
-        let Ok(mut looked) = followed.looked.try_lock() else { return false };
-        if now.saturating_duration_since(looked.at) < LOOK_AGAIN {
-            return false;
-        }
-        looked.at = now;
-        let stamp = stamp(&followed.path);
-        let has_changed = stamp != looked.stamp;
-        if !has_changed && !looked.in_vain {
-            return false;
-        }
-        looked.stamp = stamp;
+        let Some((followed, trust_ad)) = &self.followed else { return false };
+        let Some(read) = followed.news(now, |path| read(path, *trust_ad)) else { return false };
         let (before, file) = (self.asked(), followed.path.display());
-        let read = read(&followed.path, followed.trust_ad);
-        looked.in_vain = read.is_err();
         match read {
             Ok(asked) if asked.servers.addresses == before.servers.addresses && asked.search == before.search => false,
             Ok(asked) => {
@@ -102,18 +67,12 @@ impl System {
                 true
             }
             // Half written, or between two networks: those known before may still answer, and it is read again.
-            Err(_) if !has_changed => false,
             Err(why) => {
                 tracing::warn!(servers = ?before.servers.addresses, "{why}; until then the servers known before are asked");
                 false
             }
         }
     }
-}
-
-pub(super) fn stamp(path: &Path) -> Option<Stamp> {
-    let of = |file: Metadata| Some((file.modified().ok()?, file.len(), file.ino()));
-    std::fs::metadata(path).ok().and_then(of)
 }
 
 fn read(path: &Path, trust_ad: TrustAd) -> Result<Asked, String> {
@@ -146,6 +105,9 @@ fn parsed(_: &str) -> Result<ResolverConfig, NetError> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use super::super::followed::LOOK_AGAIN;
     use super::*;
 
     struct Place {
